@@ -1,0 +1,1 @@
+"""The key server: enrolment and the signed roster."""

@@ -1,0 +1,1 @@
+"""The secure-aggregation service: sans-I/O protocol, transport, log and tools."""

@@ -1,0 +1,1 @@
+"""One file per numbered check of the audit."""

@@ -1,0 +1,1 @@
+"""Cryptographic primitives behind names of our own; the only room with `cryptography` and OS randomness."""

@@ -1,0 +1,1 @@
+"""Demonstrations that start the roles as processes."""

@@ -1,0 +1,41 @@
+"""Names and identifiers that every room uses.
+
+Rules: a name is matched whole (`\\A…\\Z`: msgspec searches patterns, and `$` would accept a newline); an identifier of a
+round is complete, so that nothing signed for one round means anything in another (protocol §1).
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Name = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
+Ordinal = Annotated[int, Meta(ge=1, lt=2**31)]
+
+NO_DIGEST = bytes(32)
+EVERYBODY = "*"
+
+STEPS = ("AdvertiseKeys", "ShareKeys", "MaskedInput", "ConsistencyCheck", "Unmask")
+"""The five steps of a round of engine `masks`, in order; logs, tables and drop-out statements use these words."""
+
+
+class RoundId(Struct, frozen=True, forbid_unknown_fields=True):
+    """One attempt at one round of one group of one job in one federation."""
+
+    federation: Name
+    job: Name
+    round: Ordinal
+    attempt: Ordinal = 1
+    group: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+
+    @property
+    def opening(self) -> tuple[str, str, int, int]:
+        """What may be opened once, whatever the attempt (protocol §3)."""
+        return (self.federation, self.job, self.round, self.group)
+
+    def label(self) -> str:
+        """Return a short unique text for file names and log lines, for example `heart-risk.3.1.0`."""
+        return f"{self.job}.{self.round}.{self.attempt}.{self.group}"

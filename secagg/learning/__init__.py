@@ -1,0 +1,1 @@
+"""Model layout, digests and aggregation algorithms in numpy."""

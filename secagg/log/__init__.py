@@ -1,0 +1,1 @@
+"""RFC 6962 Merkle log in C2SP formats, statements and witnesses."""

@@ -1,0 +1,1 @@
+"""Clipping, rotation, noise and accounting for differential privacy."""

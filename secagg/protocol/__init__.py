@@ -1,0 +1,1 @@
+"""Manifest, engines and the round, without I/O."""

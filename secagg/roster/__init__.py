@@ -1,0 +1,1 @@
+"""Members of a federation, the roster chain, tokens and fingerprints."""

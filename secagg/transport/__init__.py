@@ -1,0 +1,1 @@
+"""Links and the broker; the only room with zmq."""

@@ -1,0 +1,1 @@
+"""Floats to slots to words: quantisation, packing and ring arithmetic on numpy arrays."""

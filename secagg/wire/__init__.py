@@ -1,0 +1,1 @@
+"""Codec, signed messages, chunks and limits; knows no message."""

@@ -1,0 +1,52 @@
+"""An upload in pieces: the signed header of a chunk, its acknowledgement, and the arithmetic of the split.
+
+Rules (transport, Uploads): a chunk is named by (round id, node, index) and bound to its bytes by their hash; header and
+acknowledgement are signed (secagg.wire.signed); same key and hash, same acknowledgement.
+Leaves to others: storing and fsync (secagg.daemon.blobs), resending (node).
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from secagg.errors import WireError
+from secagg.ids import Digest, Name, RoundId
+
+Size = Annotated[int, Meta(ge=1, lt=2**40)]
+Index = Annotated[int, Meta(ge=0, lt=2**24)]
+
+
+class ChunkHeader(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a chunk is part of: `total` bytes of the upload, `size` bytes of a full chunk, `hash` of this chunk's body."""
+
+    round: RoundId
+    node: Name
+    index: Index
+    size: Size
+    total: Size
+    hash: Digest
+
+
+class ChunkAck(Struct, frozen=True, forbid_unknown_fields=True):
+    """The receiver stored chunk `index` with this `hash` durably."""
+
+    round: RoundId
+    node: Name
+    index: Index
+    hash: Digest
+
+
+def count(total: int, size: int) -> int:
+    """Return how many chunks of `size` bytes make `total` bytes."""
+    return -(-total // size)
+
+
+def span(header: ChunkHeader) -> tuple[int, int]:
+    """Return [start, stop) of a chunk in its upload.
+
+    Raises: WireError when the index lies outside the upload.
+    """
+    start = header.index * header.size
+    if start >= header.total:
+        raise WireError(f"Chunk {header.index} of {header.node} lies outside its upload.", "Send chunks in range.")
+    return start, min(start + header.size, header.total)

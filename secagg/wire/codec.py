@@ -1,0 +1,45 @@
+"""Bytes to structs and back; the only door for bytes from a peer.
+
+Rules: strict types, unknown fields refused, length checked before decoding, and `WireError` is the only exception that
+leaves (msgspec also leaks UnicodeDecodeError and RecursionError). Bytes received are what is signed, hashed and logged;
+nothing here re-encodes to verify, because msgpack accepts reordered and duplicate keys.
+Leaves to others: signatures (secagg.wire.signed), meaning.
+"""
+
+from typing import TypeVar
+
+import msgspec
+
+from secagg.errors import WireError
+from secagg.wire.limits import LIMIT_CONTROL
+
+T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(value: object) -> bytes:
+    """Return the msgpack bytes of a struct."""
+    return _encoder.encode(value)
+
+
+def decode(kind: type[T], data: bytes | memoryview, limit: int = LIMIT_CONTROL) -> T:
+    """Return `data` as a `kind`.
+
+    Raises: WireError when it is longer than `limit` bytes or anything but one valid value.
+    """
+    if len(data) > limit:
+        raise WireError(
+            f"A message of {len(data)} bytes exceeds the limit of {limit} for {_name(kind)}.",
+            "Send lists of this size as chunks.",
+        )
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
+        raise WireError(
+            f"Bytes are not a valid {_name(kind)}: {error}.", "Check that both sides run the same release."
+        ) from None
+
+
+def _name(kind: object) -> str:
+    return getattr(kind, "__name__", str(kind))
