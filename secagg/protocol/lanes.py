@@ -1,0 +1,168 @@
+"""A node's values to words and summed words back to values: the arithmetic both ends of a round must agree on.
+
+Rules (protocol §2): the first slot of every group is 1, so the sum of the canaries must equal the contributor count;
+the weight is inside the value, q = Q(n_k/W · Δ); honest overflow is impossible by construction and what does not fit is
+refused here. An upload is the wire form of the groups one after another.
+Leaves to others: masks, sums of words (engines), floats of the model (secagg.learning).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from secagg.crypto.rng import Rng
+from secagg.errors import BadInput, ProtocolViolation
+from secagg.log.tree import leaf_hash, root
+from secagg.protocol.manifest import LOSSLESS_BITS, LOSSLESS_FRACTION, LaneGroup, Manifest, Scalar
+from secagg.vector.packing import Packing
+from secagg.vector.quantize import Quantizer, decode_sum, encode
+
+LEAF_WORDS = 4096
+Words = npt.NDArray[np.unsignedinteger]
+Groups = dict[str, Words]
+
+
+def packing(group: LaneGroup) -> Packing:
+    """Return the packing of a lane group."""
+    return Packing(layout=group.layout, slot_bits=group.slot_bits, count=group.count)
+
+
+def quantizer(manifest: Manifest) -> Quantizer:
+    """Return the quantiser that the manifest fixes."""
+    return Quantizer(bits=manifest.bits, clip=2.0**manifest.clip_log2)
+
+
+def upload_bytes(manifest: Manifest) -> int:
+    """Return the length of one upload in bytes."""
+    return sum(packing(group).wire_bytes for group in manifest.groups)
+
+
+def encode_training(
+    manifest: Manifest, update: npt.NDArray[np.floating], examples: int, metrics: Mapping[str, float], rng: Rng
+) -> Groups:
+    """Quantise a float update (1-D, d values) weighted by examples/W, with its scalars, into words per group.
+
+    Raises: BadInput on NaN, a wrong length, or a scalar out of its range.
+    """
+    weight = min(examples, manifest.weight_bound)
+    scaled = np.asarray(update, dtype=np.float64) * (weight / manifest.weight_bound)
+    _check_length(manifest, scaled)
+    codes, saturated = encode(scaled, quantizer(manifest), rng)
+    values = {**metrics, "examples": float(weight), "saturated": float(saturated)}
+    return {"scalars": _scalars(manifest.scalars, values), "update": _with_canary(manifest, codes)}
+
+
+def encode_sum(manifest: Manifest, vector: npt.NDArray[np.floating]) -> Groups:
+    """Fix a float vector (1-D) at 24 fractional bits, losslessly summable, into words per group.
+
+    Raises: BadInput on NaN, a wrong length, or values whose sum could leave 63 bits.
+    """
+    values = np.asarray(vector, dtype=np.float64)
+    _check_length(manifest, values)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise BadInput(f"The vector holds a value that is not finite at index {int(bad[0])}.", "Clean the data.")
+    limit = 2.0 ** (62 - LOSSLESS_FRACTION) / len(manifest.members)
+    if values.size and float(np.abs(values).max()) >= limit:
+        raise BadInput(f"A value exceeds {limit:g}, the largest that a sum can hold.", "Rescale the vector.")
+    fixed = np.rint(values * 2.0**LOSSLESS_FRACTION).astype(np.int64)
+    return {"scalars": _scalars(manifest.scalars, {}), "update": _with_canary(manifest, fixed)}
+
+
+class Sums:
+    """The clear sums of a round: `scalars` by name, `update` as float64 (d values), before division by any weight."""
+
+    def __init__(self, scalars: dict[str, float], update: npt.NDArray[np.float64]) -> None:
+        self.scalars = scalars
+        self.update = update
+
+
+def decode_sums(manifest: Manifest, words: Mapping[str, Words], contributors: int) -> Sums:
+    """Unpack summed words into values.
+
+    Raises: ProtocolViolation when a canary differs from the number of contributors.
+    """
+    slots = {}
+    for group in manifest.groups:
+        opened = packing(group).unpack(words[group.name])
+        if int(opened[0]) != contributors:
+            raise ProtocolViolation(
+                f"The canary of lane group {group.name} is {int(opened[0])}, not {contributors}.",
+                "An upload is malformed; the round is aborted and nothing is published.",
+                rule="lanes.canary",
+            )
+        slots[group.name] = opened[1:]
+    scalars = {
+        lane.name: int(value) / 2**lane.fraction
+        for lane, value in zip(manifest.scalars, slots["scalars"].astype(np.int64), strict=True)
+    }
+    if manifest.bits == LOSSLESS_BITS:
+        return Sums(scalars, slots["update"].astype(np.int64) / 2.0**LOSSLESS_FRACTION)
+    return Sums(scalars, decode_sum(slots["update"].astype(np.uint64), contributors, quantizer(manifest)))
+
+
+def to_upload(manifest: Manifest, groups: Mapping[str, Words]) -> bytes:
+    """Return the wire bytes of one upload."""
+    return b"".join(bytes(packing(group).to_wire(groups[group.name])) for group in manifest.groups)
+
+
+def from_upload(manifest: Manifest, data: bytes | memoryview) -> Groups:
+    """Return the words per group of one upload.
+
+    Raises: ProtocolViolation when the length differs from the manifest's.
+    """
+    view, groups, start = memoryview(data), {}, 0
+    if len(view) != upload_bytes(manifest):
+        raise ProtocolViolation(f"An upload has {len(view)} bytes, not {upload_bytes(manifest)}.", rule="upload.length")
+    for group in manifest.groups:
+        size = packing(group).wire_bytes
+        groups[group.name] = packing(group).from_wire(view[start : start + size])
+        start += size
+    return groups
+
+
+def upload_root(manifest: Manifest, data: bytes | memoryview) -> bytes:
+    """Return the Merkle root over leaves of 4,096 words of one lane group each (protocol §3, step 2)."""
+    view, leaves, start = memoryview(data), [], 0
+    for group in manifest.groups:
+        pack = packing(group)
+        leaf_bytes = LEAF_WORDS * (pack.wire_bytes // pack.words)
+        stop = start + pack.wire_bytes
+        leaves += [leaf_hash(bytes(view[at : min(at + leaf_bytes, stop)])) for at in range(start, stop, leaf_bytes)]
+        start = stop
+    return root(leaves)
+
+
+def _check_length(manifest: Manifest, values: npt.NDArray[np.floating]) -> None:
+    expected = next(group.count for group in manifest.groups if group.name == "update") - 1
+    if values.shape != (expected,):
+        raise BadInput(
+            f"The update has shape {values.shape}, the job expects ({expected},).", "Run the task the job was made for."
+        )
+
+
+def _scalars(lanes: tuple[Scalar, ...], values: Mapping[str, float]) -> Words:
+    out = np.zeros(1 + len(lanes), dtype=np.int64)
+    out[0] = 1
+    for position, lane in enumerate(lanes, start=1):
+        value = values.get(lane.name)
+        if value is None or not np.isfinite(value):
+            raise BadInput(f"The metric {lane.name} is missing or not finite.", "Return it from the task's train().")
+        fixed = round(value * 2**lane.fraction)
+        if abs(fixed) > lane.bound:
+            raise BadInput(
+                f"The metric {lane.name} exceeds the range of its lane.", "Raise its bound in the job or clip it."
+            )
+        out[position] = fixed
+    return out.view(np.uint64)
+
+
+def _with_canary(manifest: Manifest, values: npt.NDArray[np.integer]) -> Words:
+    group = next(group for group in manifest.groups if group.name == "update")
+    pack = packing(group)
+    signed = group.layout == "lane64"
+    slots = np.empty(group.count, dtype=np.int64 if signed else np.uint64)
+    slots[0] = 1
+    slots[1:] = values
+    return pack.pack(slots)

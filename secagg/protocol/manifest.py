@@ -1,0 +1,183 @@
+"""The job and the manifest of a round: every parameter that anybody relies on, in one signed, immutable value.
+
+Rules (protocol §1): H is SHA-256 of the manifest's bytes as received and enters every signature, derivation and seal;
+`n` is the whole cohort and never shrinks; `c` is absolute; t and K_min follow the formulas below and may only be
+stricter. A clip is a power of two, so that no float travels.
+Leaves to others: refusing what does not fit (secagg.protocol.acceptance), slots and words (secagg.protocol.lanes).
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from secagg.crypto.derive import sha256
+from secagg.errors import BadInput
+from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, RoundId
+from secagg.vector.packing import cheapest, slot_bits
+from secagg.wire.chunks import Size
+from secagg.wire.limits import CHUNK
+
+LOSSLESS_BITS = 64
+LOSSLESS_FRACTION = 24
+PRG = "aes-128-ctr"
+SUITE = "mlkem768-x25519/hkdf-sha256/aes-256-gcm"
+Purpose = Literal["training", "sum"]
+Milliseconds = Annotated[int, Meta(ge=1, lt=2**40)]
+
+
+class Scalar(Struct, frozen=True, forbid_unknown_fields=True):
+    """One value of the group `scalars`: |value| · 2^fraction is at most `bound`, an integer below 2^53."""
+
+    name: Name
+    bound: Count
+    fraction: Annotated[int, Meta(ge=0, le=48)] = 0
+
+
+class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the operator signs once: the work, the cohort and the parameters that every round repeats."""
+
+    federation: Name
+    name: Name
+    purpose: Purpose
+    task: Name
+    rounds: Ordinal
+    cohort: tuple[Name, ...]
+    min_nodes: Ordinal
+    parameters: Ordinal
+    bits: Annotated[int, Meta(ge=2, le=64)]
+    clip_log2: Annotated[int, Meta(ge=-64, le=64)]
+    weight_bound: Ordinal
+    step_ms: Milliseconds
+    round_ms: Milliseconds
+    engine: Name = "masks"
+    scalars: tuple[Scalar, ...] = ()
+    uses: tuple[Name, ...] = ()
+    architecture: Digest = NO_DIGEST
+    initial_model: Digest = NO_DIGEST
+    chunk_bytes: Size = CHUNK
+    options: str = "{}"
+
+
+class Seat(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member's place in the cohort; its index + 1 is its Shamir coordinate."""
+
+    name: Name
+    organisation: str
+    key: Key
+
+
+class LaneGroup(Struct, frozen=True, forbid_unknown_fields=True):
+    """Slots of one kind: `count` of them, the first a canary of constant 1, packed by `layout` (protocol §2)."""
+
+    name: Name
+    layout: Name
+    value_bits: Annotated[int, Meta(ge=1, le=64)]
+    slot_bits: Annotated[int, Meta(ge=1, le=64)]
+    count: Ordinal
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """One attempt at one round, complete."""
+
+    round: RoundId
+    engine: Name
+    purpose: Purpose
+    task: Name
+    job_digest: Digest
+    model: Digest
+    architecture: Digest
+    roster_version: Ordinal
+    roster: Digest
+    members: tuple[Seat, ...]
+    colluders: Count
+    threshold: Ordinal
+    k_min: Ordinal
+    groups: tuple[LaneGroup, ...]
+    scalars: tuple[Scalar, ...]
+    weight_bound: Ordinal
+    bits: Annotated[int, Meta(ge=2, le=64)]
+    clip_log2: Annotated[int, Meta(ge=-64, le=64)]
+    prg: str
+    suite: str
+    graph: str
+    step_ms: Milliseconds
+    round_ms: Milliseconds
+    chunk_bytes: Size
+    directory: bytes
+    aggregator: Name
+    opening_key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
+
+    def index(self, name: str) -> int:
+        """Return the roster index (0-based) of a member.
+
+        Raises: KeyError when `name` has no seat.
+        """
+        for position, seat in enumerate(self.members):
+            if seat.name == name:
+                return position
+        raise KeyError(name)
+
+    def key(self, name: str) -> bytes:
+        """Return the signing key of a member."""
+        return self.members[self.index(name)].key
+
+    def names(self) -> tuple[str, ...]:
+        """Return the cohort in the order of its indices."""
+        return tuple(seat.name for seat in self.members)
+
+    @property
+    def needed(self) -> int:
+        """How many members every step needs: max(t, K_min)."""
+        return max(self.threshold, self.k_min)
+
+
+class GroupSum(Struct, frozen=True, forbid_unknown_fields=True):
+    """The summed words of one lane group, little-endian, in the width of the layout's words in memory."""
+
+    name: Name
+    words: bytes
+
+
+class Published(Struct, frozen=True, forbid_unknown_fields=True):
+    """The result of a round as members and auditors receive it; its HMAC is what the log holds."""
+
+    round: RoundId
+    manifest: Digest
+    contributors: tuple[Name, ...]
+    groups: tuple[GroupSum, ...]
+
+
+def default_colluders(roster_size: int) -> int:
+    """Return floor((R − 1)/3), the federation's default for c."""
+    return (roster_size - 1) // 3
+
+
+def threshold(nodes: int, colluders: int) -> int:
+    """Return the smallest t with 2t > n + c (protocol §3)."""
+    return (nodes + colluders) // 2 + 1
+
+
+def minimum_contributors(nodes: int, colluders: int) -> int:
+    """Return K_min = max(t, c + 2, 3): two honest inputs hide each other from the colluders."""
+    return max(threshold(nodes, colluders), colluders + 2, 3)
+
+
+def lane_groups(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
+    """Return the lane groups of a round of `nodes` members: `scalars`, then `update`, each led by its canary.
+
+    Raises: BadInput when a slot does not fit a word.
+    """
+    scalars = LaneGroup("scalars", "lane64", 64, 64, 1 + len(spec.scalars))
+    if spec.bits == LOSSLESS_BITS:
+        return scalars, LaneGroup("update", "lane64", 64, 64, 1 + spec.parameters)
+    if spec.bits > 31:
+        raise BadInput(
+            f"{spec.bits} bits per value fit no packed word.", "Choose at most 31 bits, or 64 for lossless sums."
+        )
+    width = slot_bits(spec.bits, nodes)
+    return scalars, LaneGroup("update", cheapest(width), spec.bits, width, 1 + spec.parameters)
+
+
+def digest(body: bytes) -> bytes:
+    """Return H(manifest): SHA-256 of the bytes as received."""
+    return sha256(body)

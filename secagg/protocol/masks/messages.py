@@ -1,0 +1,148 @@
+"""One struct per message of engine `masks`, in the order they travel (protocol §3).
+
+Every struct is the body of a `secagg.wire.signed.Signed` whose kind is the struct's name, unless its docstring says that
+it carries signed parts itself. Lists (U1, U2, U3) travel as the encoded bytes that everybody hashes.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from secagg.ids import Count, Digest, Key, Name
+from secagg.log.witness import LogProof
+from secagg.wire.signed import Signed
+
+ShareBytes = Annotated[bytes, Meta(min_length=33, max_length=33)]
+
+
+class Propose(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node: the signed manifest, the log entry that names it and the proof that it is logged."""
+
+    manifest: Signed
+    leaf: bytes
+    proof: LogProof
+
+
+class AdvertiseKeys(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → everybody, step 0: fresh keys of this attempt and the size of the last log checkpoint this node holds."""
+
+    seal_key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
+    mask_key: Key
+    log_size: Count
+
+
+class MemberKeys(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node: U1, the encoded tuple of every member's signed `AdvertiseKeys`."""
+
+    u1: bytes
+
+
+class PieceDigest(Struct, frozen=True, forbid_unknown_fields=True):
+    """SHA-256 of the sealed piece for one receiver."""
+
+    receiver: Name
+    digest: Digest
+
+
+class ShareList(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → everybody, step 1: digests of all sealed pieces, H(label ‖ b_u), and the U1 it dealt to."""
+
+    u1: Digest
+    pieces: tuple[PieceDigest, ...]
+    commitment: Digest
+
+
+class ShareKeys(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → aggregator: the signed `ShareList` and the pieces in its order (its own signature covers them)."""
+
+    shares: Signed
+    pieces: tuple[bytes, ...]
+
+
+class SharePair(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a sealed piece holds: the receiver's shares of the sender's b_u and sk_mask."""
+
+    seed: ShareBytes
+    key: ShareBytes
+
+
+class Piece(Struct, frozen=True, forbid_unknown_fields=True):
+    """A sealed piece on its way to the receiver, named by its sender."""
+
+    sender: Name
+    sealed: bytes
+
+
+class DeliverShares(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node: U2, the encoded tuple of signed `ShareList`s, and the pieces sealed to this node."""
+
+    u2: bytes
+    pieces: tuple[Piece, ...]
+
+
+class MaskedInput(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → everybody, step 2: what the upload is; the bytes travel as chunks."""
+
+    root: Digest
+    length: Count
+    upload: Digest
+    u2: Digest
+
+
+class Freeze(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node: U3, the encoded tuple of signed `MaskedInput`s, its log entry and the proof for this node."""
+
+    u3: bytes
+    leaf: bytes
+    proof: LogProof
+
+
+class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → everybody, step 3: I saw this U2 and this U3; signed once per attempt."""
+
+    u2: Digest
+    u3: Digest
+
+
+class Cosignature(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member's witness line on the checkpoint of the freeze (C2SP tlog-cosignature)."""
+
+    member: Name
+    line: bytes
+
+
+class ConsistencyCheck(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → aggregator: the signed `Agreement`, and the witness lines on the round log and on the directory."""
+
+    agreement: Signed
+    rounds: bytes
+    directory: bytes
+
+
+class Open(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node: the agreements and the witness quorum on the freeze; no list of what to reveal."""
+
+    agreements: tuple[Signed, ...]
+    cosignatures: tuple[Cosignature, ...]
+
+
+class OwnedShare(Struct, frozen=True, forbid_unknown_fields=True):
+    """A share of `owner`'s secret."""
+
+    owner: Name
+    share: ShareBytes
+
+
+class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → aggregator, step 4, inside the seal: b-shares of U3, sk-shares of U2 without U3, never both for one."""
+
+    u2: Digest
+    u3: Digest
+    seeds: tuple[OwnedShare, ...]
+    keys: tuple[OwnedShare, ...]
+
+
+class Unmask(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → aggregator: the signed `Answer`, sealed to the job's opening key."""
+
+    sealed: bytes
