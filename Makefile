@@ -1,0 +1,44 @@
+# One door: every target builds .venv first, on a machine with nothing but Python 3.11, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.stamp
+# An extra package index for torch, for example one with CPU-only wheels; nothing is added when it is empty.
+TORCH_INDEX ?=
+INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+WORKERS ?= 2
+
+.PHONY: demo test lint bench mutants docs clean
+
+# Entry points are written at install: the stamp depends on what declares them.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) hatchling editables
+	$(PIP) $(INDEX) --no-build-isolation -e '.[dev,torch,paillier]'
+	touch $@
+
+.PHONY: .venv
+.venv: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/secagg demo heart $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/secagg bench $(ARGS)
+
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+docs: $(STAMP)
+	$(BIN)/python -m pytest -q tests/docs $(ARGS)
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

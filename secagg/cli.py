@@ -1,0 +1,77 @@
+"""The command `secagg`: a group that finds its nouns by entry point and imports one only when it is used.
+
+Rules: this file and its imports load click and the errors, nothing else, so that `secagg --help` is quick and works on a
+machine where a noun's dependencies are missing. A noun is one file with one click command, declared in the group
+`secagg.commands`; its one-line help stands in `HELP` so that listing nouns imports none of them.
+Leaves to others: the global options and how an error is printed (secagg.daemon.options).
+Source: operations "Commands".
+"""
+
+from importlib import metadata
+from typing import Any
+
+import click
+
+from secagg.daemon.options import Failure, options
+from secagg.errors import SecaggError, UsageError
+
+GROUP = "secagg.commands"
+
+HELP = {
+    "aggregator": "Add up protected updates and publish the sum.",
+    "audit": "Check afterwards, offline, that every round was done by the rules.",
+    "bench": "Measure what an engine costs, and that its sum is exact.",
+    "broker": "Relay ciphertexts between the members of a federation.",
+    "demo": "Run a whole federation on this machine.",
+    "job": "Submit and follow jobs.",
+    "keyserver": "Enrol institutions and publish who they are.",
+    "member": "Show, approve and revoke members.",
+    "node": "Join a federation, train beside the data, contribute.",
+    "roster": "Show and verify the signed list of members.",
+    "token": "Create and list one-time enrolment tokens.",
+}
+
+
+class Nouns(click.Group):
+    """A click group whose commands are the entry points of `secagg.commands`, loaded one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all nouns that are installed, sorted."""
+        return sorted(metadata.entry_points(group=GROUP).names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load and return the noun `cmd_name`, or None when there is none."""
+        for point in metadata.entry_points(group=GROUP, name=cmd_name):
+            command = point.load()
+            if not isinstance(command, click.Command):
+                raise UsageError(f"{point.value} is not a command.", "Reinstall the package that declares it.")
+            return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of nouns without importing any of them."""
+        rows = [(name, HELP.get(name, "")) for name in self.list_commands(ctx)]
+        if rows:
+            with formatter.section("Nouns"):
+                formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the noun; an error of ours becomes one sentence of cause, one of remedy, and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except SecaggError as error:
+            raise Failure(error) from error
+        except click.UsageError as error:
+            error.exit_code = UsageError.exit_code
+            raise
+
+
+@click.group(cls=Nouns)
+@options
+@click.version_option(package_name="secagg", message="secagg %(version)s")
+def main() -> None:
+    """Train one model, or sum vectors, on data that may not be pooled.
+
+    Exit codes: 0 done, 64 usage, 65 verification failed, 66 bundle incomplete, 69 peer unavailable, 75 try later,
+    76 protocol violation, 77 not authorised, 78 bad configuration, 1 a bug.
+    """
