@@ -1,7 +1,7 @@
 """The command `secagg`: a group that finds its nouns by entry point and imports one only when it is used.
 
-Rules: this file and its imports load click and the errors, nothing else, so that `secagg --help` is quick and works on a
-machine where a noun's dependencies are missing. A noun is one file with one click command, declared in the group
+Rules: this file and its imports load click and the errors, nothing else, so that `secagg --help` is quick and works
+on a machine where a noun's dependencies are missing. A noun is one file with one click command, declared in the group
 `secagg.commands`; its one-line help stands in `HELP` so that listing nouns imports none of them.
 Leaves to others: the global options and how an error is printed (secagg.daemon.options).
 Source: operations "Commands".
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from secagg.daemon.options import Failure, options
+from secagg.daemon.options import explain, options
 from secagg.errors import SecaggError, UsageError
 
 GROUP = "secagg.commands"
@@ -30,6 +30,12 @@ HELP = {
     "roster": "Show and verify the signed list of members.",
     "token": "Create and list one-time enrolment tokens.",
 }
+
+
+class Misuse(click.UsageError):
+    """A line that click cannot understand, with our exit code for it."""
+
+    exit_code = UsageError.exit_code
 
 
 class Nouns(click.Group):
@@ -55,15 +61,22 @@ class Nouns(click.Group):
             with formatter.section("Nouns"):
                 formatter.write_dl(rows)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the line up to the noun."""
+        try:
+            return super().make_context(*args, **extra)
+        except click.UsageError as error:
+            raise Misuse(error.format_message(), error.ctx) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the noun; an error of ours becomes one sentence of cause, one of remedy, and its exit code."""
         try:
             return super().invoke(ctx)
-        except SecaggError as error:
-            raise Failure(error) from error
         except click.UsageError as error:
-            error.exit_code = UsageError.exit_code
-            raise
+            raise Misuse(error.format_message(), error.ctx) from error
+        except SecaggError as error:
+            click.echo(explain(error), err=True)
+            return ctx.exit(error.exit_code)
 
 
 @click.group(cls=Nouns)

@@ -86,19 +86,6 @@ _DECORATORS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-class Failure(click.ClickException):
-    """A `SecaggError` on its way to the terminal."""
-
-    def __init__(self, error: SecaggError) -> None:
-        super().__init__(error.cause)
-        self.error = error
-        self.exit_code = error.exit_code
-
-    def show(self, file: Any = None) -> None:
-        """Print the code, the cause and the remedy on standard error."""
-        click.echo(explain(self.error), file=file, err=file is None)
-
-
 def explain(error: SecaggError) -> str:
     """Return the lines that a person reads: `error[CODE]: cause`, and the remedy indented below."""
     lines = [f"error[{error.code}]: {error.cause}"]
