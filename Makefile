@@ -35,10 +35,10 @@ bench: $(STAMP)
 	$(BIN)/secagg bench $(ARGS)
 
 mutants: $(STAMP)
-	$(BIN)/python -m tests.mutants $(ARGS)
+	$(BIN)/python tests/support/mutants.py tests/attacks/defences.toml $(ARGS)
 
 docs: $(STAMP)
-	$(BIN)/python -m pytest -q tests/docs $(ARGS)
+	$(BIN)/python -m pytest -q tests/unit/house/test_docs.py $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,84 @@
+"""Run each attack test with its defence taken out: it must then fail, or it proves nothing.
+
+A table `[[defence]]` of the TOML file has `name`, `target` ("module:function" or "module:Class.method"), `replacement`
+(a Python expression, evaluated in the target's module, that does not defend) and `test` (a pytest node or file).
+Usage: python tests/support/mutants.py DEFENCES.toml [NAME…]. Exit code 1 when a test passes without its defence, or
+cannot be run with it. The same file is the pytest plugin that takes the defence out after collection.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VARIABLE = "SECAGG_MUTANT"
+TESTS = Path(__file__).resolve().parents[1]
+FAILED = pytest.ExitCode.TESTS_FAILED
+
+
+def holders(module: str, path: str) -> Iterator[tuple[Any, str]]:
+    """Yield every (object, attribute) under which the target is known: its home and each module that imported it."""
+    *outer, name = path.split(".")
+    home: Any = importlib.import_module(module)
+    for part in outer:
+        home = getattr(home, part)
+    yield home, name
+    if outer:
+        return
+    target = getattr(home, name)
+    for other in list(sys.modules.values()):
+        if other is not home and getattr(other, "__dict__", {}).get(name) is target:
+            yield other, name
+
+
+def take_out(target: str, replacement: str) -> None:
+    """Replace the defence `target` by what the expression `replacement` gives, everywhere it is known."""
+    module, path = target.split(":")
+    found = list(holders(module, path))
+    weak = eval(replacement, vars(importlib.import_module(module)).copy())  # noqa: S307 - our own committed table
+    for holder, name in found:
+        setattr(holder, name, weak)
+
+
+def pytest_collection_finish() -> None:
+    """Take the defence out once all tests are imported."""
+    if VARIABLE in os.environ:
+        take_out(*json.loads(os.environ[VARIABLE]))
+
+
+def run(test: str, mutant: tuple[str, str] | None) -> int:
+    """Return pytest's exit code for `test`, with or without a defence."""
+    environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
+    if mutant is not None:
+        environment[VARIABLE] = json.dumps(mutant)
+    environment["PYTHONPATH"] = str(TESTS)  # plugins are imported before pytest reads its own pythonpath
+    options = ["-q", "-x", "-c", str(TESTS.parent / "pyproject.toml"), "-p", "support.mutants", "-p", "no:cacheprovider"]
+    line = [sys.executable, "-m", "pytest", *options, test]
+    return subprocess.run(line, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+
+
+def main(arguments: list[str]) -> int:
+    """Judge every defence of the table, or those named."""
+    table = tomllib.loads(Path(arguments[0]).read_text())["defence"]
+    survived = 0
+    for entry in table:
+        if arguments[1:] and entry["name"] not in arguments[1:]:
+            continue
+        with_it = run(entry["test"], None)
+        without = run(entry["test"], (entry["target"], entry["replacement"]))
+        good = (with_it, without) == (0, FAILED)
+        survived += not good
+        print(f"{'caught  ' if good else 'SURVIVED'} {entry['name']} (exit {with_it} with, {without} without)")
+    print(f"{len(table)} defences, {survived} not proved by their test")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
