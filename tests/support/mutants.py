@@ -59,8 +59,8 @@ def run(test: str, mutant: tuple[str, str] | None) -> int:
     if mutant is not None:
         environment[VARIABLE] = json.dumps(mutant)
     environment["PYTHONPATH"] = str(TESTS)  # plugins are imported before pytest reads its own pythonpath
-    options = ["-q", "-x", "-c", str(TESTS.parent / "pyproject.toml"), "-p", "support.mutants", "-p", "no:cacheprovider"]
-    line = [sys.executable, "-m", "pytest", *options, test]
+    plugins = ["-p", "support.mutants", "-p", "no:cacheprovider"]
+    line = [sys.executable, "-m", "pytest", "-q", "-x", *plugins, "-c", str(TESTS.parent / "pyproject.toml"), test]
     return subprocess.run(line, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
 
 
