@@ -17,7 +17,7 @@ Index = Annotated[int, Meta(ge=0, lt=2**24)]
 
 
 class ChunkHeader(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a chunk is part of: `total` bytes of the upload, `size` bytes of a full chunk, `hash` of this chunk's body."""
+    """What a chunk is part of: `total` bytes of the upload, `size` bytes of a full chunk, `hash` of this chunk."""
 
     round: RoundId
     node: Name

@@ -1,4 +1,4 @@
-"""A signed message: the body's bytes as received, who sent it, to whom, and an Ed25519 signature over its whole context.
+"""A signed message: the body's bytes as received, sender, receiver, and an Ed25519 signature over its whole context.
 
 Rule (protocol §1): the signature covers (label, type, federation, job, round, attempt, group, H(manifest), sender,
 receiver, H(body)), length-prefixed; so nothing can be replayed in another slot. Verification uses the received bytes.

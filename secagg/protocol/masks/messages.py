@@ -1,7 +1,7 @@
 """One struct per message of engine `masks`, in the order they travel (protocol §3).
 
-Every struct is the body of a `secagg.wire.signed.Signed` whose kind is the struct's name, unless its docstring says that
-it carries signed parts itself. Lists (U1, U2, U3) travel as the encoded bytes that everybody hashes.
+Every struct is the body of a `secagg.wire.signed.Signed` whose kind is the struct's name, unless its docstring says
+that it carries signed parts itself. Lists (U1, U2, U3) travel as the encoded bytes that everybody hashes.
 """
 
 from typing import Annotated

@@ -149,3 +149,19 @@ def test_every_noun_has_a_file() -> None:
     nouns: dict[str, str] = project["entry-points"]["secagg.commands"]
     files = {noun: ROOT / (target.split(":")[0].replace(".", "/") + ".py") for noun, target in nouns.items()}
     assert [noun for noun, path in files.items() if not path.is_file()] == []
+
+
+ROOMS = {
+    f"secagg.{path.stem}"
+    for path in (ROOT / "secagg").iterdir()
+    if path.suffix == ".py" or (path.is_dir() and (path / "__init__.py").is_file())
+} - {"secagg.__init__"}
+
+
+@pytest.mark.parametrize(
+    ("contract", "home"), [("cryptography", "secagg.crypto"), ("zmq", "secagg.transport"), ("sqlite3", "secagg.daemon")]
+)
+def test_a_guarded_package_is_forbidden_in_every_other_room(contract: str, home: str) -> None:
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (found,) = [entry for entry in linter["contracts"] if entry["id"] == contract]
+    assert set(found["source_modules"]) == (ROOMS | set(PACKAGES[1:])) - {home}
