@@ -1,0 +1,185 @@
+"""A node's judgement of a proposed manifest: recompute every field, compare, refuse by name.
+
+Rules (protocol §1): no parameter is taken on trust; what follows from the signed job, the roster and the formulas must
+be equal (t and K_min may be stricter); policy is the institution's own and never negotiates; one seat per organisation.
+Leaves to others: reading policy and roster (node), log proofs (masks.checks).
+"""
+
+from dataclasses import dataclass, field
+
+from secagg.errors import Refused
+from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.log.checkpoint import Checkpoint, open_checkpoint
+from secagg.protocol import manifest as rules
+from secagg.protocol.manifest import JobSpec, Manifest, Seat
+from secagg.protocol.memory import Memory, check_attempt
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL
+from secagg.wire.signed import Scope, Signed, open_signed
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What an institution's own node.toml allows; refuses, never negotiates."""
+
+    min_nodes: int = 3
+    max_colluders: int | None = None
+    engines: tuple[str, ...] = ("masks",)
+    allow_plain: bool = False
+    exact_counts: bool = False
+    max_rounds_per_source: int = 1000
+    pinned_peers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a node knows before it reads a manifest.
+
+    `seats` is every node member of the roster in force, `colluders` the federation's c; `model` the digest of the model
+    this node has itself recomputed; `directory` the last directory checkpoint it verified.
+    """
+
+    me: str
+    aggregator: str
+    aggregator_key: bytes
+    log_origin: str
+    directory_origin: str
+    directory_key: bytes
+    spec: JobSpec
+    spec_digest: bytes
+    roster_version: int
+    roster: bytes
+    seats: tuple[Seat, ...]
+    colluders: int
+    policy: Policy = field(default_factory=Policy)
+    model: bytes = NO_DIGEST
+    round: int = 1
+    directory: Checkpoint | None = None
+
+
+def accept(signed: Signed, expect: Expectation, memory: Memory) -> tuple[Manifest, Scope]:
+    """Return the manifest and its scope once every field is as this node computes it.
+
+    Raises: Refused with `rule` = `manifest.<field>`, `policy.<name>` or `attempt.<name>`; BadSignature; WireError.
+    """
+    proposed = decode(Manifest, signed.body, LIMIT_BULK)
+    unbound = Scope(round=proposed.round, manifest=NO_DIGEST)
+    open_signed(signed, expect.aggregator_key, "Manifest", unbound, EVERYBODY)
+    scope = Scope(round=proposed.round, manifest=rules.digest(signed.body))
+    check_fields(proposed, expect)
+    check_cohort(proposed, expect)
+    check_directory(proposed, expect)
+    check_policy(proposed, expect)
+    check_attempt(memory, proposed.round, scope.manifest)
+    return proposed, scope
+
+
+def check_fields(proposed: Manifest, expect: Expectation) -> None:
+    """Compare every derived field with the node's own computation.
+
+    Raises: Refused naming the first field that lies.
+    """
+    spec = expect.spec
+    nodes = len(proposed.members)
+    equal = {
+        "federation": (proposed.round.federation, spec.federation),
+        "job": (proposed.round.job, spec.name),
+        "round": (proposed.round.round, expect.round),
+        "engine": (proposed.engine, spec.engine),
+        "purpose": (proposed.purpose, spec.purpose),
+        "task": (proposed.task, spec.task),
+        "job_digest": (proposed.job_digest, expect.spec_digest),
+        "model": (proposed.model, expect.model),
+        "architecture": (proposed.architecture, spec.architecture),
+        "roster_version": (proposed.roster_version, expect.roster_version),
+        "roster": (proposed.roster, expect.roster),
+        "groups": (proposed.groups, rules.lane_groups(spec, nodes)),
+        "scalars": (proposed.scalars, spec.scalars),
+        "weight_bound": (proposed.weight_bound, spec.weight_bound),
+        "bits": (proposed.bits, spec.bits),
+        "clip_log2": (proposed.clip_log2, spec.clip_log2),
+        "prg": (proposed.prg, rules.PRG),
+        "suite": (proposed.suite, rules.SUITE),
+        "graph": (proposed.graph, "complete"),
+        "step_ms": (proposed.step_ms, spec.step_ms),
+        "round_ms": (proposed.round_ms, spec.round_ms),
+        "chunk_bytes": (proposed.chunk_bytes, spec.chunk_bytes),
+        "aggregator": (proposed.aggregator, expect.aggregator),
+    }
+    for name, (theirs, mine) in equal.items():
+        if theirs != mine:
+            raise _lie(name, "does not follow from the signed job and the roster")
+    if spec.rounds < proposed.round.round:
+        raise _lie("round", "is beyond the job's rounds")
+    if not LIMIT_CONTROL // 16 <= proposed.chunk_bytes <= LIMIT_BULK:
+        raise _lie("chunk_bytes", "is outside the limits of the wire")
+
+
+def check_cohort(proposed: Manifest, expect: Expectation) -> None:
+    """Check the seats and the thresholds that follow from them (protocol §1, §3).
+
+    Raises: Refused with rule `manifest.members`, `.colluders`, `.threshold` or `.k_min`.
+    """
+    names = proposed.names()
+    known = {seat.name: seat for seat in expect.seats}
+    if names != expect.spec.cohort or names != tuple(sorted(set(names))) or expect.me not in names:
+        raise _lie("members", "is not the job's whole cohort in order, with this node in it")
+    if any(known.get(seat.name) != seat for seat in proposed.members):
+        raise _lie("members", "does not agree with the roster")
+    if len({seat.organisation for seat in proposed.members}) != len(names):
+        raise _lie("members", "gives one organisation two seats")
+    colluders = max(expect.colluders, expect.policy.max_colluders or 0)
+    if proposed.colluders < colluders:
+        raise _lie("colluders", f"is below the {colluders} this node assumes")
+    if proposed.threshold < rules.threshold(len(names), proposed.colluders):
+        raise _lie("threshold", "is below floor((n + c) / 2) + 1")
+    if proposed.k_min < rules.minimum_contributors(len(names), proposed.colluders):
+        raise _lie("k_min", "is below max(t, c + 2, 3)")
+    if max(proposed.k_min, proposed.threshold) > len(names):
+        raise _lie("k_min", "exceeds the cohort")
+
+
+def check_directory(proposed: Manifest, expect: Expectation) -> None:
+    """Check that the manifest relies on the very directory checkpoint that this node has verified (protocol §6.2).
+
+    Raises: Refused with rule `manifest.directory`; VerificationFailed when it is no checkpoint at all.
+    """
+    relied = open_checkpoint(proposed.directory, expect.directory_origin, expect.directory_key)
+    if expect.directory is None or relied != expect.directory:
+        raise _lie("directory", "is not the directory this node was shown")
+
+
+def check_policy(proposed: Manifest, expect: Expectation) -> None:
+    """Hold the manifest against the institution's own policy.
+
+    Raises: Refused with rule `policy.<name>`, saying both values.
+    """
+    policy, nodes = expect.policy, len(proposed.members)
+    if nodes < policy.min_nodes or nodes < expect.spec.min_nodes:
+        wanted = max(policy.min_nodes, expect.spec.min_nodes)
+        raise _policy("min_nodes", f"asks for at least {wanted} nodes, the job has {nodes}")
+    if proposed.engine == "plain" and not policy.allow_plain:
+        raise _policy("allow_plain", "refuses unprotected sums")
+    if proposed.engine not in policy.engines:
+        raise _policy("engines", f"allows {', '.join(policy.engines)}, the job uses {proposed.engine}")
+    if proposed.round.round > policy.max_rounds_per_source:
+        raise _policy("max_rounds_per_source", f"allows {policy.max_rounds_per_source} rounds")
+    exact = any(lane.name == "examples" for lane in proposed.scalars)
+    if exact and proposed.purpose == "training" and not policy.exact_counts:
+        raise _policy("exact_counts", "refuses exact example counts in training rounds")
+    keys = {seat.name: seat.key.hex() for seat in proposed.members}
+    if any(keys.get(name, pinned) != pinned for name, pinned in policy.pinned_peers):
+        raise _policy("pinned_peers", "pins another key for a member")
+
+
+def _lie(name: str, why: str) -> Refused:
+    return Refused(
+        f"The manifest's {name} {why}.", "Ask the operator to propose the job as it was signed.",
+        rule=f"manifest.{name}",
+    )  # fmt: skip
+
+
+def _policy(name: str, why: str) -> Refused:
+    return Refused(
+        f"This institution's policy {name} {why}.", "Change the job, or the policy in node.toml.", rule=f"policy.{name}"
+    )

@@ -1,0 +1,267 @@
+"""The aggregator's round of engine `masks`: collect, close a step, log, send; pure, no vectors.
+
+How to read it: phases in the order of a round (rounds.py), `advance` is the transition table, `_close_*` ends a step
+when everybody answered or its deadline came.
+Rules (protocol §3, §6): below max(t, K_min) the round aborts, says who was missing where and releases nothing; nothing
+is opened before the freeze is logged and witnessed; the result is published only after its log entry.
+Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log), the model (secagg.learning).
+"""
+
+from dataclasses import dataclass
+
+from secagg.crypto.derive import hmac_sha256
+from secagg.crypto.rng import Rng
+from secagg.crypto.seal import SealingKey
+from secagg.crypto.sign import SigningKey
+from secagg.errors import ProtocolViolation, TryLater
+from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
+from secagg.protocol.masks import intake, notices
+from secagg.protocol.masks.messages import (
+    DeliverShares,
+    Freeze,
+    MemberKeys,
+    Open,
+    Piece,
+    Propose,
+)
+from secagg.protocol.masks.recovery import recover
+from secagg.protocol.masks.rounds import (
+    Advertising,
+    Agreeing,
+    Append,
+    Closed,
+    Common,
+    Deadline,
+    Effect,
+    Event,
+    Failed,
+    Freezing,
+    FromNode,
+    Log,
+    Logged,
+    Opening,
+    Out,
+    Phase,
+    Proposing,
+    Publishing,
+    Send,
+    Sharing,
+    Standing,
+    Unmask,
+    Unmasked,
+    Unmasking,
+    Uploading,
+)
+from secagg.wire.codec import encode
+from secagg.wire.signed import Scope, sign
+
+
+@dataclass(frozen=True)
+class AggregatorContext:
+    """Who the aggregator is: identity, randomness, the job's opening key and the wall clock of statements."""
+
+    name: str
+    key: SigningKey
+    rng: Rng
+    opening: SealingKey
+    now: int
+
+
+@dataclass(frozen=True)
+class Turned:
+    """What the shell saves (`phase`) and then does (`effects`, in order)."""
+
+    phase: Phase
+    effects: tuple[Effect, ...] = ()
+
+
+def start(manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorContext) -> Turned:
+    """Sign a manifest and ask for its log entry; `standings` says which checkpoint each member holds."""
+    body = encode(manifest)
+    signed = sign(ctx.key, "Manifest", Scope(round=manifest.round, manifest=NO_DIGEST), ctx.name, EVERYBODY, body)
+    scope = Scope(round=manifest.round, manifest=digest(body))
+    statement = notices.manifest_logged(scope, manifest.roster_version, ctx.now)
+    phase = Proposing(scope=scope, manifest=manifest, signed=signed, out=(), standings=standings)
+    return Turned(phase, (Log(statement, _sizes(standings)),))
+
+
+def _sizes(standings: tuple[Standing, ...]) -> tuple[int, ...]:
+    return tuple(sorted({entry.size for entry in standings}))
+
+
+def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:
+    """Take one event in one phase.
+
+    Raises: ProtocolViolation when a member's message is not legal here or fails a check; the phase is then unchanged.
+    """
+    match phase, event:
+        case Advertising() | Sharing() | Uploading() | Agreeing() | Opening(), FromNode(kind="Refuse"):
+            return _close_if_complete(intake.refusal(phase, event), ctx)
+        case Advertising(), FromNode(kind="AdvertiseKeys"):
+            return _close_if_complete(intake.advertise_keys(phase, event), ctx)
+        case Sharing(), FromNode(kind="ShareKeys"):
+            return _close_if_complete(intake.share_keys(phase, event), ctx)
+        case Uploading(), FromNode(kind="MaskedInput"):
+            return _close_if_complete(intake.masked_input(phase, event), ctx)
+        case Agreeing(), FromNode(kind="ConsistencyCheck"):
+            return _close_if_complete(intake.consistency(phase, event), ctx)
+        case Opening(), FromNode(kind="Unmask"):
+            return _close_if_complete(intake.unmask(phase, event, ctx.opening), ctx)
+        case Advertising() | Sharing() | Uploading() | Agreeing() | Opening(), Deadline(step) if step == step_of(phase):
+            return _close(phase, ctx)
+        case Proposing(), Logged():
+            return _propose(phase, event)
+        case Freezing(), Logged():
+            return _freeze(phase, event, ctx)
+        case Unmasking(), Unmasked():
+            return _publish(phase, event, ctx)
+        case Publishing(), Logged():
+            after = Closed(phase.scope, phase.published, phase.salt, event.leaf, event.proofs[0], phase.out)
+            return Turned(after)
+        case _, Deadline():
+            return Turned(phase)
+        case _:
+            raise ProtocolViolation(
+                f"{_what(event)} is not legal in phase {type(phase).__name__}.", "It is discarded.",
+                rule="phase.message",
+            )  # fmt: skip
+
+
+def step_of(phase: intake.Collecting) -> str:
+    """Return the protocol's name of the step a collecting phase belongs to."""
+    return intake.STEP[type(phase)]
+
+
+def _what(event: Event) -> str:
+    return f"{event.kind} of {event.sender}" if isinstance(event, FromNode) else type(event).__name__
+
+
+def waiting_for(phase: intake.Collecting) -> tuple[str, ...]:
+    """Return the members whose message this step still lacks, in roster order."""
+    gone = {entry.member for entry in phase.out}
+    return tuple(name for name in intake.expected(phase) if name not in intake.received(phase) and name not in gone)
+
+
+def _close_if_complete(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
+    return Turned(phase) if waiting_for(phase) else _close(phase, ctx)
+
+
+def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
+    """End a step: name who dropped, abort below max(t, K_min), else go on."""
+    step = step_of(phase)
+    late = tuple(Out(name, step, "no message before the deadline") for name in waiting_for(phase))
+    out = (*phase.out, *late)
+    noted = tuple(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in out if entry.step == step)
+    if len(intake.received(phase)) < phase.manifest.needed:
+        return _abort(phase, out, noted, ctx)
+    match phase:
+        case Advertising():
+            turned = _deal(phase, out, ctx)
+        case Sharing():
+            turned = _deliver(phase, out, ctx)
+        case Uploading():
+            turned = _fix(phase, out, ctx)
+        case Agreeing():
+            turned = _ask(phase, out, ctx)
+        case Opening():
+            turned = _open(phase, out, ctx)
+    return Turned(turned.phase, (*noted, *turned.effects))
+
+
+def _abort(phase: intake.Collecting, out: tuple[Out, ...], noted: tuple[Effect, ...], ctx: AggregatorContext) -> Turned:
+    step = step_of(phase)
+    have = len(intake.received(phase))
+    reason = f"{have} of {len(phase.manifest.members)} members at {step}, {phase.manifest.needed} are needed"
+    statement = notices.aborted(phase.scope, step, reason, out, ctx.now)
+    return Turned(Failed(phase.scope, step, reason, out), (*noted, Append(statement)))
+
+
+def _send(phase: Common, to: str, kind: str, message: object, ctx: AggregatorContext) -> Send:
+    return Send(to, kind, encode(sign(ctx.key, kind, phase.scope, ctx.name, to, encode(message))))
+
+
+def _propose(phase: Proposing, event: Logged) -> Turned:
+    proofs = {proof.old_size: proof for proof in event.proofs}
+    sent = tuple(
+        Send(entry.member, "Propose", encode(Propose(phase.signed, event.leaf, proofs[entry.size])))
+        for entry in phase.standings
+    )
+    return Turned(Advertising(phase.scope, phase.manifest, phase.signed, phase.out), sent)
+
+
+def _deal(phase: Advertising, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    u1 = encode(intake.in_order(phase.manifest, phase.keys))
+    after = Sharing(phase.scope, phase.manifest, phase.signed, out, u1)
+    return Turned(after, tuple(_send(phase, to, "MemberKeys", MemberKeys(u1), ctx) for to in intake.expected(after)))
+
+
+def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    lists = {entry.shares.sender: entry for entry in phase.shares}
+    u2 = encode(intake.in_order(phase.manifest, tuple(entry.shares for entry in phase.shares)))
+    receivers = intake.senders(phase.u1)
+    after = Uploading(phase.scope, phase.manifest, phase.signed, out, phase.u1, u2)
+    sent = []
+    for to in intake.expected(after):
+        at = receivers.index(to)
+        pieces = tuple(Piece(name, lists[name].pieces[at]) for name in intake.expected(after) if name != to)
+        sent.append(_send(phase, to, "DeliverShares", DeliverShares(u2, pieces), ctx))
+    return Turned(after, tuple(sent))
+
+
+def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    u3 = encode(intake.in_order(phase.manifest, phase.headers))
+    after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, u3)
+    sizes = tuple(sorted(set(intake.log_sizes(phase.u1).values())))
+    return Turned(after, (Log(notices.contributors(after, ctx.now), sizes),))
+
+
+def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
+    sizes = intake.log_sizes(phase.u1)
+    proofs = {proof.old_size: proof for proof in event.proofs}
+    sent = tuple(
+        _send(phase, to, "Freeze", Freeze(phase.u3, event.leaf, proofs[sizes[to]]), ctx)
+        for to in intake.senders(phase.u3)
+    )
+    after = Agreeing(
+        phase.scope, phase.manifest, phase.signed, phase.out, phase.u1, phase.u2, phase.u3, event.proofs[0].checkpoint
+    )
+    return Turned(after, sent)
+
+
+def _ask(phase: Agreeing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    agreements = intake.in_order(phase.manifest, phase.agreements)
+    asked = tuple(entry.sender for entry in agreements)
+    message = Open(agreements, phase.cosignatures)
+    after = Opening(
+        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, phase.u3, agreements, asked
+    )
+    return Turned(after, tuple(_send(phase, to, "Open", message, ctx) for to in asked))
+
+
+def _open(phase: Opening, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    try:
+        recovered = recover(intake.evidence(phase))
+    except TryLater as missing:
+        reason = f"the answers do not open the round: {missing.cause}"
+        statement = notices.aborted(phase.scope, "Unmask", reason, out, ctx.now)
+        return Turned(Failed(phase.scope, "Unmask", reason, out), (Append(statement),))
+    liars = tuple(Out(name, "Unmask", "sent a share that does not fit") for name in sorted(recovered.liars))
+    after = Unmasking(
+        phase.scope, phase.manifest, phase.signed, (*out, *liars), phase.u1, phase.u2, phase.u3,
+        intake.in_order(phase.manifest, phase.answers),
+    )  # fmt: skip
+    noted = tuple(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in liars)
+    opened = Append(notices.opening(after, phase.agreements, ctx.now))
+    return Turned(after, (*noted, opened, Unmask()))
+
+
+def _publish(phase: Unmasking, event: Unmasked, ctx: AggregatorContext) -> Turned:
+    groups = tuple(
+        GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups
+    )
+    published = Published(phase.scope.round, phase.scope.manifest, intake.senders(phase.u3), groups)
+    salt = ctx.rng(32)
+    statement = notices.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
+    after = Publishing(phase.scope, phase.manifest, phase.signed, phase.out, published, salt)
+    return Turned(after, (Log(statement),))

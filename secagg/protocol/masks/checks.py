@@ -1,0 +1,196 @@
+"""The checks of protocol §3, one function per row of its table, in the node's words.
+
+Rules: each raises an error that names its rule; none has an effect. `rule` names are what logs, tests and
+tests/attacks/defences.toml use. Leaves to others: order and consequences (node.py), the manifest (acceptance.py).
+"""
+
+from typing import TypeVar
+
+from secagg.crypto.derive import sha256
+from secagg.crypto.seal import SealingKey
+from secagg.errors import ProtocolViolation, Refused, SealBroken, VerificationFailed, WireError
+from secagg.ids import EVERYBODY
+from secagg.log.checkpoint import Checkpoint, verify_cosignature
+from secagg.log.statements import Contributors, ManifestLogged, open_statement
+from secagg.log.witness import check as check_proof
+from secagg.protocol.acceptance import Expectation
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks.messages import (
+    AdvertiseKeys,
+    Agreement,
+    Freeze,
+    MaskedInput,
+    Open,
+    Propose,
+    ShareList,
+    SharePair,
+)
+from secagg.protocol.masks.phases import Advertised, Agreed, Held, Peer, Shared, Uploaded
+from secagg.protocol.memory import Memory
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope, Signed, open_signed
+
+S = TypeVar("S")
+
+
+def logged_manifest(propose: Propose, scope: Scope, expect: Expectation, memory: Memory) -> Checkpoint:
+    """Check that the manifest is in the log, in a checkpoint consistent with the node's last (§3 step 0)."""
+    statement = _statement(propose.leaf, expect, ManifestLogged)
+    if statement.manifest != scope.manifest.hex() or _round_of(statement) != _round_of(scope.round):
+        raise VerificationFailed("The log entry names another manifest.", "Ask the operator for the log.")
+    last = memory.last(expect.log_origin)
+    return check_proof(propose.leaf, propose.proof, expect.log_origin, expect.aggregator_key, last)
+
+
+def member_keys(u1: bytes, phase: Advertised, me: str) -> tuple[Peer, ...]:
+    """Check U1 (§3 step 1): members, signatures, own entry unchanged, keys distinct, enough of them."""
+    signed = _list(u1, phase.manifest, "AdvertiseKeys", phase.scope, "u1")
+    if signed.get(me) != phase.own:
+        raise Refused("This node's own keys are missing from U1 or changed.", "Leave the round.", rule="u1.self")
+    peers = tuple(Peer(name, decode(AdvertiseKeys, entry.body)) for name, entry in signed.items())
+    distinct = {peer.keys.seal_key for peer in peers}, {peer.keys.mask_key for peer in peers}
+    if any(len(found) != len(peers) for found in distinct):
+        raise Refused("Two members advertise the same key.", "Leave the round.", rule="u1.distinct")
+    return peers
+
+
+def share_lists(u2: bytes, phase: Shared, me: str) -> dict[str, ShareList]:
+    """Check U2 (§3 step 2): within U1, every list signed and dealt to exactly U1, self in it, own list unchanged."""
+    signed = _list(u2, phase.manifest, "ShareKeys", phase.scope, "u2")
+    if signed.get(me) != phase.own_list:
+        raise Refused("This node's own list is missing from U2 or changed.", "Leave the round.", rule="u2.self")
+    expected = tuple(peer.name for peer in phase.peers)
+    lists = {}
+    for name, entry in signed.items():
+        shares = decode(ShareList, entry.body, LIMIT_BULK)
+        if name not in expected:
+            raise Refused(f"{name} is in U2 but not in U1.", "Leave the round.", rule="u2.subset")
+        if shares.u1 != phase.u1 or tuple(piece.receiver for piece in shares.pieces) != expected:
+            raise Refused(f"{name} was shown another U1.", "Leave the round.", rule="u2.same-u1")
+        lists[name] = shares
+    return lists
+
+
+def open_piece(sealed: bytes | None, shares: ShareList, key: SealingKey, info: bytes, me: str, sender: str) -> Held:
+    """Open a piece if it is the one its sender signed for; what does not open is kept as missing (§3 step 2)."""
+    digest = next(piece.digest for piece in shares.pieces if piece.receiver == me)
+    missing = Held(owner=sender, seed=b"", key=b"")
+    if sealed is None or sha256(sealed) != digest:
+        return missing
+    try:
+        pair = decode(SharePair, key.open(sealed, info))
+    except (SealBroken, WireError):
+        return missing
+    return Held(owner=sender, seed=pair.seed, key=pair.key)
+
+
+def frozen_set(u3: bytes, phase: Uploaded, me: str) -> tuple[str, ...]:
+    """Check U3 (§3 step 3): self in it with its own header, every header names my H(U2), within U2, enough of them."""
+    signed = _list(u3, phase.manifest, "MaskedInput", phase.scope, "u3")
+    if signed.get(me) != phase.header:
+        raise Refused("This node's upload is missing from U3 or changed.", "Leave the round.", rule="u3.self")
+    for name, entry in signed.items():
+        if name not in phase.u2_names:
+            raise Refused(f"{name} is in U3 but not in U2.", "Leave the round.", rule="u3.subset")
+        if decode(MaskedInput, entry.body).u2 != phase.u2:
+            raise Refused(f"{name} was shown another U2.", "Leave the round.", rule="u3.same-u2")
+    return tuple(signed)
+
+
+def logged_freeze(message: Freeze, phase: Uploaded, names: tuple[str, ...], expect: Expectation) -> Checkpoint:
+    """Check that exactly this contributor set is frozen in the log (§6.2): statement, inclusion, consistency."""
+    statement = _statement(message.leaf, expect, Contributors)
+    same = (
+        statement.manifest == phase.scope.manifest.hex(),
+        _round_of(statement) == _round_of(phase.scope.round),
+        statement.u2 == phase.u2.hex(),
+        statement.u3 == sha256(message.u3).hex(),
+        tuple(entry.member for entry in statement.members) == names,
+    )
+    if not all(same):
+        raise Refused("The logged freeze names another contributor set.", "Leave the round.", rule="freeze.statement")
+    return check_proof(message.leaf, message.proof, expect.log_origin, expect.aggregator_key, phase.seen)
+
+
+def agreements(message: Open, phase: Agreed) -> None:
+    """Check at least t distinct valid signatures by members of U3 on the (H(U2), H(U3)) I signed (§3 step 4)."""
+    manifest, signers = phase.manifest, set()
+    for signed in message.agreements:
+        if signed.sender not in phase.u3_names:
+            raise Refused(f"{signed.sender} signs but is not in U3.", "Leave the round.", rule="open.signer")
+        body = open_signed(signed, manifest.key(signed.sender), "ConsistencyCheck", phase.scope, EVERYBODY)
+        agreed = decode(Agreement, body)
+        if (agreed.u2, agreed.u3) != (phase.u2, phase.u3):
+            raise Refused(f"{signed.sender} signed other sets.", "Leave the round.", rule="open.same-sets")
+        signers.add(signed.sender)
+    if len(signers) < manifest.threshold:
+        raise Refused(
+            f"{len(signers)} agreements are fewer than the threshold {manifest.threshold}.",
+            "Wait for more members.",
+            rule="open.threshold",
+        )
+
+
+def witness_quorum(message: Open, phase: Agreed) -> None:
+    """Check at least t distinct members' co-signatures on the checkpoint of the freeze (§6.2)."""
+    manifest, witnesses = phase.manifest, set()
+    federation = phase.scope.round.federation
+    for entry in message.cosignatures:
+        if entry.member not in manifest.names():
+            raise Refused(f"{entry.member} is not a witness of this round.", "Leave the round.", rule="open.witness")
+        name = f"{federation}/{entry.member}"
+        verify_cosignature(phase.frozen, entry.line, name, manifest.key(entry.member))
+        witnesses.add(entry.member)
+    if len(witnesses) < manifest.threshold:
+        raise Refused(
+            f"{len(witnesses)} witnesses are fewer than the quorum {manifest.threshold}.",
+            "Wait for more members.",
+            rule="open.quorum",
+        )
+
+
+def signed_list(data: bytes, manifest: Manifest, kind: str, scope: Scope) -> dict[str, Signed]:
+    """Return a list of signed messages by sender, in roster order, each signature verified.
+
+    Raises: ProtocolViolation when it is not in strict roster order, holds a stranger, or a signature fails.
+    """
+    found: dict[str, Signed] = {}
+    order = manifest.names()
+    position = -1
+    for entry in decode(tuple[Signed, ...], data, LIMIT_BULK):
+        if entry.sender not in order or order.index(entry.sender) <= position:
+            raise ProtocolViolation(
+                f"{entry.sender} is a stranger, out of order or twice in a list of {kind}.", rule="list.members"
+            )
+        position = order.index(entry.sender)
+        open_signed(entry, manifest.key(entry.sender), kind, scope, EVERYBODY)
+        found[entry.sender] = entry
+    return found
+
+
+def _list(data: bytes, manifest: Manifest, kind: str, scope: Scope, rule: str) -> dict[str, Signed]:
+    found = signed_list(data, manifest, kind, scope)
+    if len(found) < manifest.needed:
+        raise Refused(
+            f"{len(found)} members are fewer than the {manifest.needed} this round needs.",
+            "The round cannot go on.",
+            rule=f"{rule}.enough",
+        )
+    return found
+
+
+def _statement(leaf: bytes, expect: Expectation, kind: type[S]) -> S:
+    def key_of(signer: str) -> bytes:
+        if signer != expect.aggregator:
+            raise VerificationFailed(f"{signer} signed a statement that is the aggregator's.", "Leave the round.")
+        return expect.aggregator_key
+
+    statement, _ = open_statement(leaf, key_of)
+    if not isinstance(statement, kind):
+        raise VerificationFailed("The log entry is of another type.", "Leave the round.")
+    return statement
+
+
+def _round_of(value: object) -> tuple[object, ...]:
+    return tuple(getattr(value, field) for field in ("federation", "job", "round", "attempt", "group"))

@@ -1,0 +1,216 @@
+"""Members' messages at the aggregator's door: verified one by one, then kept in the phase; and sets read back from lists.
+
+Rules: a message counts once (the first stays; a repeated one changes nothing, another one under the same name is
+equivocation); signature and content are checked before it counts, so that what the members would refuse never reaches
+them. Leaves to others: when a step ends (aggregator.py), complete and verified uploads (aggregator.rounds).
+"""
+
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from secagg.crypto.derive import sha256
+from secagg.crypto.seal import SealingKey
+from secagg.errors import ProtocolViolation
+from secagg.ids import EVERYBODY
+from secagg.log.checkpoint import open_checkpoint, verify_cosignature
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks import keys
+from secagg.protocol.masks.messages import (
+    AdvertiseKeys,
+    Agreement,
+    Answer,
+    ConsistencyCheck,
+    Cosignature,
+    MaskedInput,
+    ShareKeys,
+    ShareList,
+    Unmask,
+)
+from secagg.protocol.masks.recovery import Evidence, check_either_or
+from secagg.protocol.masks.rounds import (
+    Advertising,
+    Agreeing,
+    Common,
+    FromNode,
+    Opening,
+    Out,
+    Sharing,
+    Unmasking,
+    Uploading,
+)
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Signed, open_signed
+
+STEP: dict[type, str] = {
+    Advertising: "AdvertiseKeys",
+    Sharing: "ShareKeys",
+    Uploading: "MaskedInput",
+    Agreeing: "ConsistencyCheck",
+    Opening: "Unmask",
+}
+"""The step that a collecting phase belongs to."""
+
+Collecting = Advertising | Sharing | Uploading | Agreeing | Opening
+C = TypeVar("C", Advertising, Sharing, Uploading, Agreeing, Opening)
+
+
+class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → aggregator: this node leaves the round, naming its rule."""
+
+    rule: str
+    reason: str
+
+
+def in_order(manifest: Manifest, entries: tuple[Signed, ...]) -> tuple[Signed, ...]:
+    """Return signed messages sorted by roster index."""
+    return tuple(sorted(entries, key=lambda entry: manifest.index(entry.sender)))
+
+
+def senders(data: bytes) -> tuple[str, ...]:
+    """Return the senders of an encoded list that this aggregator made."""
+    return tuple(entry.sender for entry in decode(tuple[Signed, ...], data, LIMIT_BULK))
+
+
+def log_sizes(u1: bytes) -> dict[str, int]:
+    """Return the checkpoint size that each member said it holds."""
+    entries = decode(tuple[Signed, ...], u1, LIMIT_BULK)
+    return {entry.sender: decode(AdvertiseKeys, entry.body).log_size for entry in entries}
+
+
+def expected(phase: Collecting) -> tuple[str, ...]:
+    """Return whom this step waits for, in roster order."""
+    match phase:
+        case Advertising():
+            return phase.manifest.names()
+        case Sharing():
+            return senders(phase.u1)
+        case Uploading():
+            return senders(phase.u2)
+        case Agreeing():
+            return senders(phase.u3)
+        case Opening():
+            return phase.asked
+
+
+def received(phase: Collecting) -> tuple[str, ...]:
+    """Return who has answered this step."""
+    match phase:
+        case Advertising():
+            return tuple(entry.sender for entry in phase.keys)
+        case Sharing():
+            return tuple(entry.shares.sender for entry in phase.shares)
+        case Uploading():
+            return tuple(entry.sender for entry in phase.headers)
+        case Agreeing():
+            return tuple(entry.sender for entry in phase.agreements)
+        case Opening():
+            return tuple(entry.sender for entry in phase.answers)
+
+
+def _fresh(phase: Collecting, event: FromNode) -> bool:
+    """Say whether this message is the member's first of this step; refuse strangers and members who are out."""
+    if event.sender not in expected(phase) or any(entry.member == event.sender for entry in phase.out):
+        raise ProtocolViolation(f"{event.sender} is not waited for in {event.kind}.", rule="intake.stranger")
+    return event.sender not in received(phase)
+
+
+def _body(phase: Common, event: FromNode, signed: Signed, kind: str, receiver: str = EVERYBODY) -> bytes:
+    if signed.sender != event.sender:
+        raise ProtocolViolation(f"{event.sender} sends a message signed as {signed.sender}.", rule="intake.sender")
+    return open_signed(signed, phase.manifest.key(event.sender), kind, phase.scope, receiver)
+
+
+def advertise_keys(phase: Advertising, event: FromNode) -> Advertising:
+    """Take step 0's keys; two members with one key cannot both stay."""
+    signed = decode(Signed, event.data)
+    body = decode(AdvertiseKeys, _body(phase, event, signed, "AdvertiseKeys"))
+    if not _fresh(phase, event):
+        return phase
+    others = [decode(AdvertiseKeys, entry.body) for entry in phase.keys]
+    if any(body.mask_key == other.mask_key or body.seal_key == other.seal_key for other in others):
+        raise ProtocolViolation(f"{event.sender} advertises another member's key.", rule="u1.distinct")
+    return replace(phase, keys=(*phase.keys, signed))
+
+
+def share_keys(phase: Sharing, event: FromNode) -> Sharing:
+    """Take step 1's list and pieces; they must be dealt to exactly U1 and match the list."""
+    message = decode(ShareKeys, event.data, LIMIT_BULK)
+    body = decode(ShareList, _body(phase, event, message.shares, "ShareKeys"), LIMIT_BULK)
+    digests = tuple(piece.digest for piece in body.pieces)
+    if body.u1 != sha256(phase.u1) or tuple(piece.receiver for piece in body.pieces) != senders(phase.u1):
+        raise ProtocolViolation(f"{event.sender} dealt shares to another U1.", rule="u2.same-u1")
+    if digests != tuple(sha256(piece) for piece in message.pieces):
+        raise ProtocolViolation(f"{event.sender} sends pieces it did not sign for.", rule="u2.digests")
+    return replace(phase, shares=(*phase.shares, message)) if _fresh(phase, event) else phase
+
+
+def masked_input(phase: Uploading, event: FromNode) -> Uploading:
+    """Take step 2's header; the shell has stored and verified the upload it names."""
+    signed = decode(Signed, event.data)
+    body = decode(MaskedInput, _body(phase, event, signed, "MaskedInput"))
+    if body.u2 != sha256(phase.u2):
+        raise ProtocolViolation(f"{event.sender} masked over another U2.", rule="u3.same-u2")
+    return replace(phase, headers=(*phase.headers, signed)) if _fresh(phase, event) else phase
+
+
+def consistency(phase: Agreeing, event: FromNode) -> Agreeing:
+    """Take step 3's agreement and the witness lines on both checkpoints."""
+    message = decode(ConsistencyCheck, event.data)
+    agreed = decode(Agreement, _body(phase, event, message.agreement, "ConsistencyCheck"))
+    if (agreed.u2, agreed.u3) != (sha256(phase.u2), sha256(phase.u3)):
+        raise ProtocolViolation(f"{event.sender} agreed to other sets.", rule="open.same-sets")
+    if not _fresh(phase, event):
+        return phase
+    federation = phase.scope.round.federation
+    key, witness = phase.manifest.key(event.sender), f"{federation}/{event.sender}"
+    rounds = _checkpoint_named(phase.checkpoint)
+    directory = _checkpoint_named(phase.manifest.directory)
+    verify_cosignature(rounds, message.rounds, witness, key)
+    verify_cosignature(directory, message.directory, witness, key)
+    return replace(
+        phase,
+        agreements=(*phase.agreements, message.agreement),
+        cosignatures=(*phase.cosignatures, Cosignature(event.sender, message.rounds)),
+        directory=(*phase.directory, Cosignature(event.sender, message.directory)),
+    )
+
+
+def unmask(phase: Opening, event: FromNode, key: SealingKey) -> Opening:
+    """Take step 4's sealed answer and keep the signed plaintext inside."""
+    manifest = phase.manifest
+    envelope = decode(Signed, event.data, LIMIT_BULK)
+    body = decode(Unmask, _body(phase, event, envelope, "Unmask", manifest.aggregator), LIMIT_BULK)
+    info = keys.answer_info(phase.scope, event.sender, manifest.aggregator)
+    inner = decode(Signed, key.open(body.sealed, info), LIMIT_BULK)
+    _body(phase, event, inner, "Answer", manifest.aggregator)
+    if not _fresh(phase, event):
+        return phase
+    after = replace(phase, answers=(*phase.answers, inner))
+    check_either_or(evidence(after))
+    return after
+
+
+def refusal(phase: C, event: FromNode) -> C:
+    """Take a member's leave; it is not waited for any more."""
+    leave = decode(Refuse, _body(phase, event, decode(Signed, event.data), "Refuse"))
+    if not _fresh(phase, event):
+        return phase
+    return replace(phase, out=(*phase.out, Out(event.sender, STEP[type(phase)], f"refused: {leave.rule}")))
+
+
+def evidence(phase: Opening | Unmasking) -> Evidence:
+    """Return what opens the round: lists already verified when they were taken."""
+    u1 = decode(tuple[Signed, ...], phase.u1, LIMIT_BULK)
+    u2 = decode(tuple[Signed, ...], phase.u2, LIMIT_BULK)
+    return Evidence(
+        manifest=phase.manifest,
+        scope=phase.scope,
+        u2=sha256(phase.u2),
+        advertised={entry.sender: decode(AdvertiseKeys, entry.body) for entry in u1},
+        shares={entry.sender: decode(ShareList, entry.body, LIMIT_BULK) for entry in u2},
+        u3=senders(phase.u3),
+        answers={entry.sender: decode(Answer, entry.body, LIMIT_BULK) for entry in phase.answers},
+    )

@@ -1,0 +1,55 @@
+"""Labels and derivations of engine `masks`: one place where a context becomes a key.
+
+Rules (protocol §1, §3): every derivation names H(manifest), round, attempt, group, both parties and the lane group,
+length-prefixed; pair keys also H(U2) and both public keys; so a difference in any of them gives masks that do not
+cancel. Leaves to others: expanding a key (secagg.crypto.prg), which masks to add (masking.py, recovery.py).
+"""
+
+from secagg.crypto.agree import AgreementKey
+from secagg.crypto.derive import derive, sha256
+from secagg.crypto.labels import fields
+from secagg.crypto.secret import Secret
+from secagg.wire.signed import Scope, context
+
+SEED_BYTES = 32
+MASK_KEY_BYTES = 16
+SELF_LABEL = "secagg/v1/masks/self"
+PAIR_LABEL = "secagg/v1/masks/pair"
+SHARE_LABEL = "secagg/v1/masks/share"
+ANSWER_LABEL = "secagg/v1/masks/answer"
+COMMIT_LABEL = "secagg/v1/masks/commit"
+
+
+def self_key(seed: bytes, scope: Scope, owner: str, group: str) -> Secret:
+    """Return the AES key of `owner`'s self mask for one lane group."""
+    info = context(SELF_LABEL, group, scope, owner, owner)
+    return derive(seed, salt=scope.manifest, info=info, length=MASK_KEY_BYTES)
+
+
+def pair_secret(own: AgreementKey, peer: bytes) -> Secret:
+    """Return the X25519 shared secret of a pair.
+
+    Raises: ProtocolViolation on an all-zero output (small-order point).
+    """
+    return own.agree(peer)
+
+
+def pair_key(secret: Secret, scope: Scope, u2: bytes, low: tuple[str, bytes], high: tuple[str, bytes], group: str) -> Secret:
+    """Return the AES key of a pair mask; `low` and `high` are (name, public mask key) in roster order."""
+    info = context(PAIR_LABEL, group, scope, low[0], high[0]) + fields(u2, low[1], high[1])
+    return derive(secret, salt=scope.manifest, info=info, length=MASK_KEY_BYTES)
+
+
+def commitment(seed: bytes, scope: Scope, owner: str) -> bytes:
+    """Return H(label ‖ b_u): 256 random bits need no salt."""
+    return sha256(context(COMMIT_LABEL, "seed", scope, owner, owner) + fields(seed))
+
+
+def share_info(scope: Scope, sender: str, receiver: str) -> bytes:
+    """Return the HPKE `info` of a sealed share pair."""
+    return context(SHARE_LABEL, "ShareKeys", scope, sender, receiver)
+
+
+def answer_info(scope: Scope, sender: str, aggregator: str) -> bytes:
+    """Return the HPKE `info` of a sealed answer."""
+    return context(ANSWER_LABEL, "Unmask", scope, sender, aggregator)

@@ -1,0 +1,248 @@
+"""A node's round of engine `masks`: check, then (the shell) save, then send.
+
+How to read it: `start` answers a proposal, `advance` is the whole transition table, each phase has one legal message and
+one function; the numbered checks are in checks.py and cite protocol §3. Values in, values out: the shell stores
+`Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
+Rules: nothing is taken from the aggregator on trust; the node derives itself what it reveals, never both shares of one
+peer; anything not listed in the table is the peer's fault.
+Source: Bonawitz et al., CCS 2017 (eprint 2017/281), malicious variant; protocol §3.
+"""
+
+from dataclasses import dataclass
+
+from secagg.crypto.agree import AgreementKey
+from secagg.crypto.derive import sha256
+from secagg.crypto.rng import Rng
+from secagg.crypto.seal import SealingKey, seal
+from secagg.crypto.shamir import split
+from secagg.crypto.sign import SigningKey
+from secagg.errors import ProtocolViolation
+from secagg.ids import EVERYBODY
+from secagg.log.checkpoint import cosign
+from secagg.protocol.acceptance import Expectation, accept
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks import checks, keys
+from secagg.protocol.masks.messages import (
+    AdvertiseKeys,
+    Agreement,
+    Answer,
+    ConsistencyCheck,
+    DeliverShares,
+    Freeze,
+    MaskedInput,
+    MemberKeys,
+    Open,
+    OwnedShare,
+    PieceDigest,
+    Propose,
+    ShareKeys,
+    ShareList,
+    SharePair,
+    Unmask,
+)
+from secagg.protocol.masks.phases import (
+    Advertised,
+    Agreed,
+    Answered,
+    Held,
+    Masking,
+    Over,
+    Phase,
+    Protected,
+    Shared,
+    Uploaded,
+)
+from secagg.protocol.memory import Accepted, Memory, Opened, Record, Witnessed, check_static, check_unopened
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Signed, open_signed, sign
+
+
+@dataclass(frozen=True)
+class NodeContext:
+    """Who this node is and what it knows: identity, randomness, memory, and what it expects of a manifest."""
+
+    name: str
+    key: SigningKey
+    rng: Rng
+    memory: Memory
+    expect: Expectation
+    now: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the shell saves (`phase`, `records`) and then sends (`send`: kind and encoded message), in this order."""
+
+    phase: Phase
+    send: tuple[tuple[str, bytes], ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+def start(propose: Propose, ctx: NodeContext) -> Step:
+    """Step 0 `AdvertiseKeys`: accept the manifest or raise; answer with fresh signed keys.
+
+    Raises: Refused naming the rule; VerificationFailed when the log proof does not hold.
+    """
+    manifest, scope = accept(propose.manifest, ctx.expect, ctx.memory)
+    seen = checks.logged_manifest(propose, scope, ctx.expect, ctx.memory)
+    sealing = SealingKey.from_private_bytes(ctx.rng(96))
+    masking = AgreementKey.from_private_bytes(ctx.rng(32))
+    body = encode(AdvertiseKeys(seal_key=sealing.public, mask_key=masking.public, log_size=seen.size))
+    own = sign(ctx.key, "AdvertiseKeys", scope, ctx.name, EVERYBODY, body)
+    phase = Advertised(
+        scope=scope,
+        manifest=manifest,
+        seal_private=sealing.private_bytes().reveal(),
+        mask_private=masking.private_bytes().reveal(),
+        own=own,
+        seen=seen,
+    )
+    records = (
+        Accepted(round=scope.round, manifest=scope.manifest),
+        Witnessed(origin=seen.origin, size=seen.size, root=seen.root),
+    )
+    return Step(phase, (("AdvertiseKeys", encode(own)),), records)
+
+
+def advance(phase: Phase, signed: Signed | Protected, ctx: NodeContext) -> Step:
+    """Take one message in one phase.
+
+    Raises: ProtocolViolation (or a subclass naming the rule) when the message is not legal here or fails a check; the
+    phase is then unchanged.
+    """
+    if isinstance(signed, Protected):
+        if isinstance(phase, Masking):
+            return _protected(phase, signed, ctx)
+        raise _unexpected(phase, "Protected")
+    if isinstance(phase, Over):
+        raise _unexpected(phase, signed.kind)
+    body = open_signed(signed, ctx.expect.aggregator_key, signed.kind, phase.scope, ctx.name)
+    match phase, signed.kind:
+        case Advertised(), "MemberKeys":
+            return _deal(phase, decode(MemberKeys, body, LIMIT_BULK), ctx)
+        case Shared(), "DeliverShares":
+            return _hold(phase, decode(DeliverShares, body, LIMIT_BULK), ctx)
+        case Uploaded(), "Freeze":
+            return _agree(phase, decode(Freeze, body, LIMIT_BULK), ctx)
+        case Agreed(), "Open":
+            return _reveal(phase, decode(Open, body, LIMIT_BULK), ctx)
+        case Answered(), "Open":
+            return Step(phase, (("Unmask", encode(phase.answer)),))
+        case _:
+            raise _unexpected(phase, signed.kind)
+
+
+def _unexpected(phase: Phase, kind: str) -> ProtocolViolation:
+    return ProtocolViolation(
+        f"A {kind} is not legal in phase {type(phase).__name__}.", "It is discarded.", rule="phase.message"
+    )
+
+
+def _deal(phase: Advertised, message: MemberKeys, ctx: NodeContext) -> Step:
+    """Step 1 `ShareKeys`: check U1, draw b_u, deal shares of b_u and sk_mask to every member of U1."""
+    manifest, scope = phase.manifest, phase.scope
+    peers = checks.member_keys(message.u1, phase, ctx.name)
+    seed = ctx.rng(keys.SEED_BYTES)
+    xs = [manifest.index(peer.name) + 1 for peer in peers]
+    seeds = split(seed, manifest.threshold, xs, ctx.rng)
+    privates = split(phase.mask_private, manifest.threshold, xs, ctx.rng)
+    pieces, digests, own = [], [], None
+    for peer, seed_share, key_share in zip(peers, seeds, privates, strict=True):
+        if peer.name == ctx.name:
+            own = Held(owner=ctx.name, seed=seed_share, key=key_share)
+        plain = encode(SharePair(seed=seed_share, key=key_share))
+        sealed = seal(peer.keys.seal_key, plain, keys.share_info(scope, ctx.name, peer.name))
+        pieces.append(sealed)
+        digests.append(PieceDigest(receiver=peer.name, digest=sha256(sealed)))
+    if own is None:
+        raise ProtocolViolation("U1 does not hold this node.", rule="u1.self")
+    u1 = sha256(message.u1)
+    body = encode(ShareList(u1=u1, pieces=tuple(digests), commitment=keys.commitment(seed, scope, ctx.name)))
+    shares = sign(ctx.key, "ShareKeys", scope, ctx.name, EVERYBODY, body)
+    after = Shared(
+        scope=scope, manifest=manifest, seal_private=phase.seal_private, mask_private=phase.mask_private,
+        seen=phase.seen, u1=u1, peers=peers, seed=seed, own_shares=own, own_list=shares,
+    )  # fmt: skip
+    return Step(after, (("ShareKeys", encode(ShareKeys(shares=shares, pieces=tuple(pieces)))),))
+
+
+def _hold(phase: Shared, message: DeliverShares, ctx: NodeContext) -> Step:
+    """Step 2 `MaskedInput`, first half: check U2, open the pieces, hand over to the shell for masking."""
+    lists = checks.share_lists(message.u2, phase, ctx.name)
+    sealing = SealingKey.from_private_bytes(phase.seal_private)
+    by_sender = {piece.sender: piece.sealed for piece in message.pieces}
+    held = tuple(
+        phase.own_shares if name == ctx.name
+        else checks.open_piece(by_sender.get(name), shares, sealing, keys.share_info(phase.scope, name, ctx.name), ctx.name, name)
+        for name, shares in lists.items()
+    )  # fmt: skip
+    after = Masking(
+        scope=phase.scope, manifest=phase.manifest, seal_private=b"", mask_private=phase.mask_private, seen=phase.seen,
+        peers=tuple(peer for peer in phase.peers if peer.name in lists),
+        seed=phase.seed, u2=sha256(message.u2), held=held,
+    )  # fmt: skip
+    return Step(after)
+
+
+def _protected(phase: Masking, done: Protected, ctx: NodeContext) -> Step:
+    """Step 2, second half: the upload is stored; sign its header."""
+    body = encode(MaskedInput(root=done.root, length=done.length, upload=done.upload, u2=phase.u2))
+    header = sign(ctx.key, "MaskedInput", phase.scope, ctx.name, EVERYBODY, body)
+    after = Uploaded(
+        scope=phase.scope, manifest=phase.manifest, seal_private=b"", mask_private=b"", seen=phase.seen, u2=phase.u2,
+        u2_names=tuple(peer.name for peer in phase.peers), held=phase.held, header=header,
+    )  # fmt: skip
+    return Step(after, (("MaskedInput", encode(header)),))
+
+
+def _agree(phase: Uploaded, message: Freeze, ctx: NodeContext) -> Step:
+    """Step 3 `ConsistencyCheck`: check U3, the freeze and the ledger; sign (H(U2), H(U3)) and co-sign the checkpoint."""
+    manifest, scope = phase.manifest, phase.scope
+    names = checks.frozen_set(message.u3, phase, ctx.name)
+    frozen = checks.logged_freeze(message, phase, names, ctx.expect)
+    check_static(ctx.memory, _opening(manifest, names))
+    u3 = sha256(message.u3)
+    body = encode(Agreement(u2=phase.u2, u3=u3))
+    agreement = sign(ctx.key, "ConsistencyCheck", scope, ctx.name, EVERYBODY, body)
+    witness = f"{scope.round.federation}/{ctx.name}"
+    sent = ConsistencyCheck(
+        agreement=agreement,
+        rounds=cosign(message.proof.checkpoint, witness, ctx.key, ctx.now),
+        directory=cosign(manifest.directory, witness, ctx.key, ctx.now),
+    )
+    after = Agreed(
+        scope=scope, manifest=manifest, seal_private=b"", mask_private=b"", u2=phase.u2, u2_names=phase.u2_names,
+        u3=u3, u3_names=names, held=phase.held, frozen=frozen,
+    )  # fmt: skip
+    witnessed = Witnessed(origin=frozen.origin, size=frozen.size, root=frozen.root)
+    return Step(after, (("ConsistencyCheck", encode(sent)),), (witnessed,))
+
+
+def _reveal(phase: Agreed, message: Open, ctx: NodeContext) -> Step:
+    """Step 4 `Unmask`: check the signatures and the witness quorum, record the opening, answer once."""
+    manifest, scope = phase.manifest, phase.scope
+    checks.agreements(message, phase)
+    checks.witness_quorum(message, phase)
+    check_unopened(ctx.memory, scope.round)
+    opening = _opening(manifest, phase.u3_names)
+    check_static(ctx.memory, opening)
+    frozen = set(phase.u3_names)
+    answer = Answer(
+        u2=phase.u2,
+        u3=phase.u3,
+        seeds=tuple(OwnedShare(h.owner, h.seed) for h in phase.held if h.owner in frozen and h.seed),
+        keys=tuple(OwnedShare(h.owner, h.key) for h in phase.held if h.owner not in frozen and h.key),
+    )
+    inner = sign(ctx.key, "Answer", scope, ctx.name, manifest.aggregator, encode(answer))
+    info = keys.answer_info(scope, ctx.name, manifest.aggregator)
+    body = encode(Unmask(sealed=seal(manifest.opening_key, encode(inner), info)))
+    envelope = sign(ctx.key, "Unmask", scope, ctx.name, manifest.aggregator, body)
+    return Step(Answered(scope=scope, answer=envelope), (("Unmask", encode(envelope)),), (opening,))
+
+
+def _opening(manifest: Manifest, names: tuple[str, ...]) -> Opened:
+    return Opened(
+        round=manifest.round, task=manifest.task, contributors=names, static=manifest.purpose == "sum",
+        model=manifest.model,
+    )  # fmt: skip

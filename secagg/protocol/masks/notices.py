@@ -1,0 +1,97 @@
+"""The aggregator's log statements about a round of engine `masks`.
+
+Rules (audit-log format): digests name side files by SHA-256; nothing guessable stands without a salt; no plaintext.
+Leaves to others: signing and appending (the shell), judging (secagg.auditor).
+"""
+
+from typing import TypedDict
+
+from secagg.crypto.derive import sha256
+from secagg.log.statements import (
+    Aborted,
+    AnswerDigest,
+    Contributor,
+    Contributors,
+    DropOut,
+    ManifestLogged,
+    Opening,
+    Result,
+)
+from secagg.protocol.manifest import Published
+from secagg.protocol.masks.messages import MaskedInput
+from secagg.protocol.masks.rounds import Freezing, Out, Unmasking
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope, Signed
+
+
+class Where(TypedDict):
+    """The fields that name a round in every statement."""
+
+    federation: str
+    job: str
+    round: int
+    attempt: int
+    group: int
+    time: int
+
+
+def where(scope: Scope, now: int) -> Where:
+    """Return the round's fields and the time for a statement."""
+    r = scope.round
+    return Where(federation=r.federation, job=r.job, round=r.round, attempt=r.attempt, group=r.group, time=now)
+
+
+def manifest_logged(scope: Scope, roster_version: int, now: int) -> ManifestLogged:
+    """State that this manifest is proposed."""
+    return ManifestLogged(**where(scope, now), manifest=scope.manifest.hex(), roster_version=roster_version)
+
+
+def drop_out(scope: Scope, out: Out, now: int) -> DropOut:
+    """State that a member dropped, in which step and why."""
+    return DropOut(**where(scope, now), member=out.member, step=out.step, reason=out.reason)
+
+
+def aborted(scope: Scope, step: str, reason: str, out: tuple[Out, ...], now: int) -> Aborted:
+    """State that the round ended without a result and who was missing."""
+    return Aborted(
+        **where(scope, now), manifest=scope.manifest.hex(), step=step, reason=reason,
+        missing=tuple(entry.member for entry in out),
+    )  # fmt: skip
+
+
+def contributors(phase: Freezing, now: int) -> Contributors:
+    """State the frozen contributor set with a digest per header and upload."""
+    headers = decode(tuple[Signed, ...], phase.u3, LIMIT_BULK)
+    return Contributors(
+        **where(phase.scope, now),
+        manifest=phase.scope.manifest.hex(),
+        u1=sha256(phase.u1).hex(),
+        u2=sha256(phase.u2).hex(),
+        u3=sha256(phase.u3).hex(),
+        members=tuple(
+            Contributor(
+                member=entry.sender, header=sha256(encode(entry)).hex(),
+                upload=decode(MaskedInput, entry.body).upload.hex(),
+            )
+            for entry in headers
+        ),
+    )  # fmt: skip
+
+
+def opening(phase: Unmasking, agreements: tuple[Signed, ...], now: int) -> Opening:
+    """State which signed answers opened the round."""
+    return Opening(
+        **where(phase.scope, now),
+        manifest=phase.scope.manifest.hex(),
+        answers=tuple(AnswerDigest(member=entry.sender, digest=sha256(encode(entry)).hex()) for entry in phase.answers),
+        signatures=sha256(encode(agreements)).hex(),
+    )
+
+
+def result(scope: Scope, published: Published, hmac: bytes, now: int) -> Result:
+    """State the result under its salted digest."""
+    return Result(
+        **where(scope, now), manifest=scope.manifest.hex(), contributors=published.contributors, result=hmac.hex(),
+        model="",
+    )  # fmt: skip

@@ -1,0 +1,124 @@
+"""The phases of a node in a round of engine `masks`: frozen values that hold digests, keys and tuples, never vectors.
+
+Rules: a phase prints its name and nothing else, since it holds secrets; it encodes completely, so that recovering from
+a crash is decoding the phase; at rest it is sealed under the round's data key (secagg.daemon.vault).
+Leaves to others: the transitions (node.py).
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from secagg.ids import Digest, Name
+from secagg.log.checkpoint import Checkpoint
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks.messages import AdvertiseKeys
+from secagg.wire.signed import Scope, Signed
+
+
+class Quiet(Struct, frozen=True, forbid_unknown_fields=True):
+    """Fields every phase of a round has; prints its class name only."""
+
+    scope: Scope
+    manifest: Manifest
+    seal_private: bytes
+    mask_private: bytes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(OMITTED)"
+
+    def __rich_repr__(self) -> object:
+        return iter(())
+
+
+class Peer(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member of U1 with its verified keys."""
+
+    name: Name
+    keys: AdvertiseKeys
+
+
+class Held(Struct, frozen=True, forbid_unknown_fields=True):
+    """Shares held of one owner; empty bytes where the piece did not open."""
+
+    owner: Name
+    seed: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"Held({self.owner}, OMITTED)"
+
+
+class Advertised(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Keys are out; waiting for U1."""
+
+    own: Signed
+    seen: Checkpoint
+
+
+class Shared(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Shares are dealt; waiting for U2."""
+
+    seen: Checkpoint
+    u1: Digest
+    peers: tuple[Peer, ...]
+    seed: bytes
+    own_shares: Held
+    own_list: Signed
+
+
+class Masking(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
+    """U2 is known; the shell now masks the input and comes back with `Protected`."""
+
+    seen: Checkpoint
+    peers: tuple[Peer, ...]
+    seed: bytes
+    u2: Digest
+    held: tuple[Held, ...]
+
+
+class Uploaded(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The header is signed; waiting for U3. The self-mask seed is no longer needed here and is gone."""
+
+    seen: Checkpoint
+    u2: Digest
+    u2_names: tuple[Name, ...]
+    held: tuple[Held, ...]
+    header: Signed
+
+
+class Agreed(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
+    """U3 is agreed and witnessed; waiting for the others' agreements."""
+
+    u2: Digest
+    u2_names: tuple[Name, ...]
+    u3: Digest
+    u3_names: tuple[Name, ...]
+    held: tuple[Held, ...]
+    frozen: Checkpoint
+
+
+class Answered(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The answer is recorded; it is repeated byte for byte until the round closes."""
+
+    scope: Scope
+    answer: Signed
+
+
+class Over(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """This node is out of the round."""
+
+    scope: Scope
+    outcome: Literal["closed", "aborted", "refused"]
+    rule: str = ""
+
+
+Phase = Advertised | Shared | Masking | Uploaded | Agreed | Answered | Over
+
+
+class Protected(Struct, frozen=True, forbid_unknown_fields=True):
+    """Shell → phase `Masking`: the upload is stored; its Merkle root, length in bytes and SHA-256."""
+
+    root: Digest
+    length: int
+    upload: Digest

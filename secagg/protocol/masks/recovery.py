@@ -1,0 +1,141 @@
+"""From at least t answers to the clear sum: reconstruct secrets, check each against what was committed, remove masks.
+
+Rules (protocol §3): a recovered sk_mask must give the advertised key and a recovered b_u its commitment, else other
+t-subsets are tried and the bad share's holder is named; shares of one owner come either for b or for sk, never both.
+The auditor repeats exactly this (verify.py). Leaves to others: collecting answers (aggregator.py).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations, islice
+
+from secagg.crypto.agree import AgreementKey
+from secagg.crypto.secret import Secret
+from secagg.crypto.shamir import combine
+from secagg.errors import ProtocolViolation, TryLater
+from secagg.protocol.lanes import Words
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks import keys
+from secagg.protocol.masks.masking import Mask, apply
+from secagg.protocol.masks.messages import AdvertiseKeys, Answer, ShareList
+from secagg.wire.signed import Scope
+
+MAX_SUBSETS = 2000
+"""Subsets tried per secret; beyond it more than c members lie and the round is lost."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything public or answered that opens a round: verified lists by member, and answers by member."""
+
+    manifest: Manifest
+    scope: Scope
+    u2: bytes
+    advertised: Mapping[str, AdvertiseKeys]
+    shares: Mapping[str, ShareList]
+    u3: tuple[str, ...]
+    answers: Mapping[str, Answer]
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Secrets of a round: b_u for all of U3, sk_mask for all of U2 without U3; and who sent bad shares."""
+
+    seeds: Mapping[str, Secret]
+    keys: Mapping[str, AgreementKey]
+    liars: frozenset[str]
+
+
+def recover(evidence: Evidence) -> Recovered:
+    """Reconstruct every secret that removing the masks needs.
+
+    Raises: TryLater when an owner has fewer than t good shares so far.
+    """
+    check_either_or(evidence)
+    liars: set[str] = set()
+    seeds, privates = {}, {}
+    for owner in evidence.shares:
+        if owner in evidence.u3:
+            found, bad = _reconstruct(evidence, owner, "seeds", _seed_test(evidence, owner))
+            seeds[owner] = Secret(found)
+        else:
+            found, bad = _reconstruct(evidence, owner, "keys", _key_test(evidence, owner))
+            privates[owner] = AgreementKey.from_private_bytes(found)
+        liars |= bad
+    return Recovered(seeds, privates, frozenset(liars))
+
+
+def check_either_or(evidence: Evidence) -> None:
+    """Check that every answer is about this U2 and U3 and holds b-shares of U3 and sk-shares of the dropped only.
+
+    Raises: ProtocolViolation naming the member.
+    """
+    dropped = set(evidence.shares) - set(evidence.u3)
+    for member, answer in evidence.answers.items():
+        owners = {share.owner for share in answer.seeds}, {share.owner for share in answer.keys}
+        if answer.u2 != evidence.u2 or not owners[0] <= set(evidence.u3) or not owners[1] <= dropped:
+            raise ProtocolViolation(f"The answer of {member} is about other sets.", rule="answer.sets")
+
+
+def _seed_test(evidence: Evidence, owner: str) -> Callable[[bytes], bool]:
+    expected = evidence.shares[owner].commitment
+    return lambda seed: keys.commitment(seed, evidence.scope, owner) == expected
+
+
+def _key_test(evidence: Evidence, owner: str) -> Callable[[bytes], bool]:
+    expected = evidence.advertised[owner].mask_key
+    return lambda private: AgreementKey.from_private_bytes(private).public == expected
+
+
+def _reconstruct(
+    evidence: Evidence, owner: str, which: str, good: Callable[[bytes], bool]
+) -> tuple[bytes, set[str]]:
+    manifest = evidence.manifest
+    shares = {
+        manifest.index(member) + 1: share.share
+        for member, answer in sorted(evidence.answers.items(), key=lambda item: manifest.index(item[0]))
+        for share in getattr(answer, which)
+        if share.owner == owner
+    }
+    t = manifest.threshold
+    for subset in islice(combinations(shares, t), MAX_SUBSETS):
+        secret = _try({x: shares[x] for x in subset})
+        if secret is None or not good(secret):
+            continue
+        base = list(subset[:-1])
+        bad = {x for x in shares if x not in subset and _try({y: shares[y] for y in [*base, x]}) != secret}
+        return secret, {manifest.members[x - 1].name for x in bad}
+    raise TryLater(
+        f"{len(shares)} shares of {owner} do not give its secret; {t} good ones are needed.",
+        "Wait for more answers.",
+        code="E-SHARES",
+    )
+
+
+def _try(shares: Mapping[int, bytes]) -> bytes | None:
+    try:
+        return combine(shares)
+    except ProtocolViolation:
+        return None
+
+
+def masks_to_remove(evidence: Evidence, recovered: Recovered, group: str) -> list[Mask]:
+    """Return the masks still in the sum of U3's uploads for one lane group; `added` says how they entered the sum."""
+    manifest, scope = evidence.manifest, evidence.scope
+    found = [Mask(keys.self_key(seed.reveal(), scope, u, group), added=True) for u, seed in recovered.seeds.items()]
+    for gone, private in recovered.keys.items():
+        theirs = (gone, private.public)
+        for u in evidence.u3:
+            ours = (u, evidence.advertised[u].mask_key)
+            secret = keys.pair_secret(private, ours[1])
+            low = manifest.index(u) < manifest.index(gone)
+            pair = (ours, theirs) if low else (theirs, ours)
+            found.append(Mask(keys.pair_key(secret, scope, evidence.u2, *pair, group), added=low))
+    return found
+
+
+def unmask(sums: Mapping[str, Words], evidence: Evidence, recovered: Recovered) -> None:
+    """Remove all masks from the summed words of every lane group, in place."""
+    for group, words in sums.items():
+        inverse = tuple(Mask(mask.key, added=not mask.added) for mask in masks_to_remove(evidence, recovered, group))
+        apply(words, inverse)

@@ -1,0 +1,104 @@
+"""An auditor's recomputation of a round of engine `masks` from kept files: lists, uploads, signed answers (protocol §7).
+
+Rules: every signature, order and set is checked again from the bytes; the uploads must be the ones the headers name;
+the secrets must match commitments and advertised keys; so the result is the sum of what the members signed, whoever
+colludes. Leaves to others: which files belong to a round (secagg.auditor), that the manifest is the logged one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from secagg.crypto.derive import sha256
+from secagg.errors import ProtocolViolation, SecaggError, VerificationFailed
+from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.protocol.lanes import Groups, from_upload, upload_root
+from secagg.protocol.manifest import Manifest, digest
+from secagg.protocol.masks.checks import signed_list
+from secagg.protocol.masks.messages import AdvertiseKeys, Answer, MaskedInput, ShareList
+from secagg.protocol.masks.recovery import Evidence, recover, unmask
+from secagg.vector.ring import add_into
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope, Signed, open_signed
+
+T = TypeVar("T")
+
+
+def recompute(
+    manifest_signed: bytes,
+    u1: bytes,
+    u2: bytes,
+    u3: bytes,
+    answers: Sequence[bytes],
+    upload: Callable[[str], bytes],
+    aggregator_key: bytes,
+) -> Groups:
+    """Return the clear summed words per lane group.
+
+    `upload(member)` gives the wire bytes of a member's upload. Raises: VerificationFailed saying what does not hold.
+    """
+    try:
+        return _recompute(manifest_signed, u1, u2, u3, answers, upload, aggregator_key)
+    except VerificationFailed:
+        raise
+    except (SecaggError, KeyError) as error:
+        raise VerificationFailed(f"The round cannot be recomputed: {error}", "Treat the round as unproved.") from None
+
+
+def _recompute(
+    manifest_signed: bytes,
+    u1: bytes,
+    u2: bytes,
+    u3: bytes,
+    answers: Sequence[bytes],
+    upload: Callable[[str], bytes],
+    aggregator_key: bytes,
+) -> Groups:
+    manifest, scope = _manifest(manifest_signed, aggregator_key)
+    headers = signed_list(u3, manifest, "MaskedInput", scope)
+    evidence = Evidence(
+        manifest=manifest,
+        scope=scope,
+        u2=sha256(u2),
+        advertised=_bodies(u1, manifest, "AdvertiseKeys", scope, AdvertiseKeys),
+        shares=_bodies(u2, manifest, "ShareKeys", scope, ShareList),
+        u3=tuple(headers),
+        answers={signed.sender: answer for signed, answer in (_answer(data, manifest, scope) for data in answers)},
+    )
+    sums: Groups = {}
+    for member, signed in headers.items():
+        _accumulate(sums, manifest, member, decode(MaskedInput, signed.body), upload(member), evidence.u2)
+    unmask(sums, evidence, recover(evidence))
+    return sums
+
+
+def _manifest(data: bytes, key: bytes) -> tuple[Manifest, Scope]:
+    signed = decode(Signed, data, LIMIT_BULK)
+    manifest = decode(Manifest, signed.body, LIMIT_BULK)
+    open_signed(signed, key, "Manifest", Scope(round=manifest.round, manifest=NO_DIGEST), EVERYBODY)
+    return manifest, Scope(round=manifest.round, manifest=digest(signed.body))
+
+
+def _bodies(data: bytes, manifest: Manifest, kind: str, scope: Scope, body: type[T]) -> dict[str, T]:
+    found = signed_list(data, manifest, kind, scope)
+    return {name: decode(body, signed.body, LIMIT_BULK) for name, signed in found.items()}
+
+
+def _answer(data: bytes, manifest: Manifest, scope: Scope) -> tuple[Signed, Answer]:
+    signed = decode(Signed, data, LIMIT_BULK)
+    body = open_signed(signed, manifest.key(signed.sender), "Answer", scope, manifest.aggregator)
+    return signed, decode(Answer, body, LIMIT_BULK)
+
+
+def _accumulate(
+    sums: Groups, manifest: Manifest, member: str, header: MaskedInput, data: bytes, u2: bytes
+) -> None:
+    if header.u2 != u2:
+        raise ProtocolViolation(f"{member} masked over another U2.", rule="u3.same-u2")
+    if sha256(data) != header.upload or upload_root(manifest, data) != header.root:
+        raise VerificationFailed(f"The kept upload of {member} is not the one it signed.", "Ask for the original.")
+    for group, words in from_upload(manifest, data).items():
+        if group in sums:
+            add_into(sums[group], words)
+        else:
+            sums[group] = words.copy()

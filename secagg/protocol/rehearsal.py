@@ -1,0 +1,111 @@
+"""A federation in process for examples, tests and benchmarks: keys, seats, a job, a manifest, and parties for `run_round`.
+
+Rules: the same structs and checks as the roles; keys come from the caller's generator, so a rehearsal can be repeated.
+Leaves to others: real enrolment (keyserver), real jobs (aggregator).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from secagg.crypto.derive import sha256
+from secagg.crypto.rng import Rng
+from secagg.crypto.seal import SealingKey
+from secagg.crypto.sign import SigningKey
+from secagg.ids import RoundId
+from secagg.log.checkpoint import Checkpoint, sign_checkpoint
+from secagg.log.log import MemoryLog
+from secagg.log.tree import root
+from secagg.protocol import manifest as rules
+from secagg.protocol.acceptance import Expectation, Policy
+from secagg.protocol.lanes import Groups
+from secagg.protocol.manifest import JobSpec, Manifest, Seat
+from secagg.protocol.masks.aggregator import AggregatorContext
+from secagg.protocol.masks.node import NodeContext
+from secagg.protocol.memory import Notebook
+from secagg.protocol.run import Party, Table
+from secagg.wire.codec import encode
+
+AGGREGATOR = "aggregator"
+START_OF_TIME = 1_700_000_000
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Everybody's keys, the job, and the c of the federation."""
+
+    spec: JobSpec
+    colluders: int
+    members: Mapping[str, SigningKey]
+    aggregator: SigningKey
+    opening: SealingKey
+    directory: SigningKey
+    rng: Rng
+
+    @property
+    def seats(self) -> tuple[Seat, ...]:
+        """Return the seats of the cohort in roster order."""
+        return tuple(Seat(name, name, key.public) for name, key in self.members.items())
+
+    @property
+    def directory_checkpoint(self) -> Checkpoint:
+        """Return the directory that every manifest of this federation relies on."""
+        return Checkpoint(origin=f"{self.spec.federation}/directory", size=1, root=root([sha256(b"directory")]))
+
+
+def found(names: tuple[str, ...], spec: JobSpec, rng: Rng, colluders: int | None = None) -> Federation:
+    """Make a federation of `names` (sorted) with fresh keys; c defaults to floor((R − 1)/3)."""
+    return Federation(
+        spec=spec,
+        colluders=rules.default_colluders(len(names)) if colluders is None else colluders,
+        members={name: SigningKey.from_private_bytes(rng(32)) for name in names},
+        aggregator=SigningKey.from_private_bytes(rng(32)),
+        opening=SealingKey.from_private_bytes(rng(96)),
+        directory=SigningKey.from_private_bytes(rng(32)),
+        rng=rng,
+    )
+
+
+def propose(federation: Federation, round_number: int = 1, attempt: int = 1) -> Manifest:
+    """Return the honest manifest of a round."""
+    spec, nodes = federation.spec, len(federation.members)
+    checkpoint = federation.directory_checkpoint
+    return Manifest(
+        round=RoundId(spec.federation, spec.name, round_number, attempt),
+        engine=spec.engine, purpose=spec.purpose, task=spec.task, job_digest=sha256(encode(spec)),
+        model=spec.initial_model, architecture=spec.architecture, roster_version=1, roster=sha256(b"roster"),
+        members=federation.seats, colluders=federation.colluders,
+        threshold=rules.threshold(nodes, federation.colluders),
+        k_min=rules.minimum_contributors(nodes, federation.colluders),
+        groups=rules.lane_groups(spec, nodes), scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits,
+        clip_log2=spec.clip_log2, prg=rules.PRG, suite=rules.SUITE, graph="complete", step_ms=spec.step_ms,
+        round_ms=spec.round_ms, chunk_bytes=spec.chunk_bytes,
+        directory=sign_checkpoint(checkpoint, checkpoint.origin, federation.directory),
+        aggregator=AGGREGATOR, opening_key=federation.opening.public,
+    )  # fmt: skip
+
+
+def party(federation: Federation, name: str, round_number: int = 1, policy: Policy | None = None) -> Party:
+    """Return a member who expects exactly this federation's job."""
+    notebook, spec = Notebook(), federation.spec
+    expect = Expectation(
+        me=name, aggregator=AGGREGATOR, aggregator_key=federation.aggregator.public,
+        log_origin=f"{spec.federation}/rounds", directory_origin=f"{spec.federation}/directory",
+        directory_key=federation.directory.public, spec=spec, spec_digest=sha256(encode(spec)), roster_version=1,
+        roster=sha256(b"roster"), seats=federation.seats, colluders=federation.colluders,
+        policy=policy or Policy(exact_counts=True), model=spec.initial_model, round=round_number,
+        directory=federation.directory_checkpoint,
+    )  # fmt: skip
+    key = federation.members[name]
+    return Party(NodeContext(name, key, federation.rng, notebook, expect, START_OF_TIME), notebook)
+
+
+def table(federation: Federation, inputs: Mapping[str, Groups], drops: Mapping[str, str], **parts: object) -> Table:
+    """Seat a federation for `run_round`; `parts` may replace the manifest, the parties or the log."""
+    seated: dict[str, object] = {
+        "manifest": propose(federation),
+        "parties": {name: party(federation, name) for name in federation.members},
+        "log": MemoryLog(f"{federation.spec.federation}/rounds", f"{federation.spec.federation}/rounds", federation.aggregator),
+        **parts,
+    }  # fmt: skip
+    keeper = AggregatorContext(AGGREGATOR, federation.aggregator, federation.rng, federation.opening, START_OF_TIME)
+    return Table(keeper=keeper, inputs=inputs, drops=drops, **seated)  # type: ignore[arg-type]

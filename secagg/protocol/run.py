@@ -1,0 +1,162 @@
+"""A whole round in one process, on one page: what docs, tests, simulation and benchmarks run.
+
+`run_round` plays every member and the aggregator through the real messages, codec, signatures and log; `drops` names
+the step before whose message a member falls silent. Nothing here is simplified except the wire.
+Leaves to others: processes, links and crashes (roles); who the parties are (secagg.protocol.rehearsal makes some).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from secagg.crypto.derive import sha256
+from secagg.ids import STEPS
+from secagg.log.log import MemoryLog
+from secagg.log.statements import sign_statement
+from secagg.protocol.lanes import Groups, from_upload, to_upload, upload_root
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks import aggregator, masking, node
+from secagg.protocol.masks.aggregator import AggregatorContext
+from secagg.protocol.masks.intake import STEP, evidence
+from secagg.protocol.masks.messages import Propose
+from secagg.protocol.masks.node import NodeContext
+from secagg.protocol.masks.phases import Masking, Protected
+from secagg.protocol.masks.phases import Phase as NodePhase
+from secagg.protocol.masks.recovery import recover, unmask
+from secagg.protocol.masks.rounds import (
+    Append,
+    Closed,
+    Deadline,
+    Effect,
+    Event,
+    Failed,
+    FromNode,
+    Log,
+    Logged,
+    Phase,
+    Send,
+    Standing,
+    Unmask,
+    Unmasked,
+    Unmasking,
+)
+from secagg.protocol.memory import Notebook
+from secagg.vector.ring import add_into
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Signed
+
+
+@dataclass
+class Party:
+    """A member in process: its context, its notebook, its phase."""
+
+    ctx: NodeContext
+    notebook: Notebook
+    phase: NodePhase | None = None
+
+
+@dataclass
+class Table:
+    """The table the parties sit at: everything that a link, a disk and a log do for the real roles."""
+
+    manifest: Manifest
+    parties: Mapping[str, Party]
+    keeper: AggregatorContext
+    log: MemoryLog
+    inputs: Mapping[str, Groups]
+    drops: Mapping[str, str] = field(default_factory=dict)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    wire: list[FromNode | Send] = field(default_factory=list)
+    phase: Phase | None = None
+
+
+def run_round(table: Table) -> Closed | Failed:
+    """Run one round to its end and return the last phase.
+
+    Raises: a member's refusal is not swallowed: ProtocolViolation and its subclasses leave as they are raised.
+    """
+    standings = tuple(Standing(name, _held(party)) for name, party in table.parties.items())
+    turned = aggregator.start(table.manifest, standings, table.keeper)
+    table.phase = turned.phase
+    _carry_out(table, turned.effects)
+    while not isinstance(table.phase, Closed | Failed):
+        _event(table, Deadline(STEP[type(table.phase)]))
+    return table.phase
+
+
+def _held(party: Party) -> int:
+    last = party.notebook.last(party.ctx.expect.log_origin)
+    return last.size if last else 0
+
+
+def _clear(table: Table) -> Groups:
+    """Add the frozen members' uploads and remove the masks."""
+    if not isinstance(table.phase, Unmasking):
+        raise RuntimeError("masks are removed in phase Unmasking only")
+    proof = evidence(table.phase)
+    sums: Groups = {}
+    for member in proof.u3:
+        for group, words in from_upload(table.manifest, table.uploads[member]).items():
+            if group in sums:
+                add_into(sums[group], words)
+            else:
+                sums[group] = words.copy()
+    unmask(sums, proof, recover(proof))
+    return sums
+
+
+def _event(table: Table, event: Event) -> None:
+    if table.phase is None:
+        raise RuntimeError("the round has not started")
+    turned = aggregator.advance(table.phase, event, table.keeper)
+    table.phase = turned.phase
+    _carry_out(table, turned.effects)
+
+
+def _carry_out(table: Table, effects: tuple[Effect, ...]) -> None:
+    for effect in effects:
+        match effect:
+            case Append(statement):
+                table.log.append(sign_statement(statement, table.keeper.name, table.keeper.key))
+            case Log(statement, old_sizes):
+                leaf = sign_statement(statement, table.keeper.name, table.keeper.key)
+                index = table.log.append(leaf)
+                table.log.publish()
+                _event(table, Logged(leaf, tuple(table.log.prove(index, size) for size in old_sizes)))
+            case Send():
+                table.wire.append(effect)
+                _deliver(table, effect)
+            case Unmask():
+                _event(table, Unmasked(_clear(table)))
+
+
+def _deliver(table: Table, message: Send) -> None:
+    """Let a member check, remember and answer; a member that dropped before this step does nothing."""
+    step = STEPS.index(ANSWERED_BY[message.kind])
+    if message.to in table.drops and STEPS.index(table.drops[message.to]) <= step:
+        return
+    party = table.parties[message.to]
+    if message.kind == "Propose":
+        done = node.start(decode(Propose, message.data, LIMIT_BULK), party.ctx)
+    else:
+        done = node.advance(party.phase, decode(Signed, message.data, LIMIT_BULK), party.ctx)
+    if isinstance(done.phase, Masking):
+        upload = to_upload(table.manifest, masking.protect(table.inputs[message.to], done.phase, message.to))
+        table.uploads[message.to] = upload
+        protected = Protected(upload_root(table.manifest, upload), len(upload), sha256(upload))
+        done = node.advance(done.phase, protected, party.ctx)
+    party.phase = done.phase
+    party.notebook.records.extend(done.records)
+    for kind, data in done.send:
+        table.wire.append(FromNode(message.to, kind, data))
+        _event(table, FromNode(message.to, kind, data))
+
+
+ANSWERED_BY = {
+    "Propose": "AdvertiseKeys",
+    "MemberKeys": "ShareKeys",
+    "DeliverShares": "MaskedInput",
+    "Freeze": "ConsistencyCheck",
+    "Open": "Unmask",
+}
+"""The step in which a member answers each of the aggregator's messages."""

@@ -1,0 +1,83 @@
+"""What nodes and the aggregator say to each other around rounds: presence, jobs, results, and blobs by digest.
+
+Rules: a round's messages travel as kind `round` with a `RoundHeader`; updates as kind `chunk` with a signed
+`ChunkHeader`; anything larger than a message is fetched in pieces by its digest, so a receiver knows what it gets before
+it gets it. A result is believed only with its log entry and proof (protocol §6.4).
+Leaves to others: who sends when (node.service, aggregator.service).
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId
+from secagg.log.witness import LogProof
+from secagg.wire.signed import Signed
+
+PIECE = 524_288
+"""Bytes of a fetched piece."""
+
+
+class Present(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → aggregator, kind `present`, every two seconds while it waits: I am here and hold this checkpoint.
+
+    `job` and `next_round` say what it needs to catch up with ("" and 1 when it knows no job).
+    """
+
+    log_size: Count
+    job: str = ""
+    next_round: Ordinal = 1
+
+
+class Announce(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node, kind `announce`: a signed job (kind `JobSpec`), its log entry, and where the model is.
+
+    `model` is the SHA-256 of the safetensors file that `fetch` returns.
+    """
+
+    spec: Signed
+    leaf: bytes
+    proof: LogProof
+    model: Digest = NO_DIGEST
+
+
+class RoundHeader(Struct, frozen=True, forbid_unknown_fields=True):
+    """Header of kind `round`: which round and which message (a kind of secagg.protocol.masks.messages) the body is."""
+
+    round: RoundId
+    kind: Annotated[str, Meta(pattern=r"\A[A-Za-z]{1,32}\Z")]
+
+
+class ResultNotice(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node, kind `result`: a published result; `published` is the SHA-256 of the encoded `Published`."""
+
+    round: RoundId
+    published: Digest
+    length: Count
+    salt: Digest
+    leaf: bytes
+    proof: LogProof
+
+
+class AbortNotice(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node, kind `aborted`: the round ended without a result; who was missing where."""
+
+    round: RoundId
+    step: str
+    reason: str
+    missing: tuple[Name, ...]
+
+
+class Fetch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → aggregator, kind `fetch`: send piece `index` of the blob with this SHA-256."""
+
+    digest: Digest
+    index: Count
+
+
+class PieceHeader(Struct, frozen=True, forbid_unknown_fields=True):
+    """Header of kind `piece`: which piece of which blob, and the blob's length in bytes."""
+
+    digest: Digest
+    index: Count
+    total: Count
