@@ -32,10 +32,10 @@ HELP = {
 }
 
 
-class Misuse(click.UsageError):
-    """A line that click cannot understand, with our exit code for it."""
-
-    exit_code = UsageError.exit_code
+def misuse(error: click.UsageError) -> click.UsageError:
+    """Return click's error with our exit code; its class stays, because some print themselves in their own way."""
+    vars(error).update(exit_code=UsageError.exit_code)
+    return error
 
 
 class Nouns(click.Group):
@@ -66,14 +66,14 @@ class Nouns(click.Group):
         try:
             return super().make_context(*args, **extra)
         except click.UsageError as error:
-            raise Misuse(error.format_message(), error.ctx) from error
+            raise misuse(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the noun; an error of ours becomes one sentence of cause, one of remedy, and its exit code."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            raise Misuse(error.format_message(), error.ctx) from error
+            raise misuse(error) from None
         except SecaggError as error:
             click.echo(explain(error), err=True)
             return ctx.exit(error.exit_code)

@@ -104,6 +104,12 @@ def test_a_line_that_is_not_understood_is_64(line: list[str]) -> None:
     assert "Error:" in result.stderr
 
 
+def test_no_noun_shows_the_help() -> None:
+    result = run()
+    assert result.exit_code == 64
+    assert result.stderr == run("--help").stdout
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
