@@ -1,0 +1,65 @@
+"""Shamir secret sharing of 32 bytes over the prime 2^256 + 297.
+
+Rules (protocol §3): shares are 33 bytes big-endian, x is the roster index + 1; a share at or above the prime and a
+secret of more than 256 bits are refused. Lagrange weights depend on the set only and are computed once per set.
+Source: Shamir, CACM 1979.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from secagg.crypto.rng import Rng
+from secagg.errors import ProtocolViolation
+
+PRIME = 2**256 + 297
+SHARE_BYTES = 33
+_DRAW = 64
+"""Coefficients are 512 random bits modulo the prime: the bias is below 2^-255."""
+
+
+def split(secret: bytes, threshold: int, xs: Sequence[int], rng: Rng) -> list[bytes]:
+    """Return one 33-byte share of the 32-byte `secret` for each x; any `threshold` of them give it back.
+
+    Raises: ValueError on a wrong length, a threshold outside 1…len(xs), or an x that is 0 or repeated.
+    """
+    if len(secret) != 32 or not 1 <= threshold <= len(xs) or len(set(xs)) != len(xs) or min(xs) < 1:
+        raise ValueError("a secret of 32 bytes, 1 <= threshold <= shares, distinct positive x are needed")
+    draws = (int.from_bytes(rng(_DRAW), "big") % PRIME for _ in range(threshold - 1))
+    coefficients = [int.from_bytes(secret, "big"), *draws]
+    return [_evaluate(coefficients, x).to_bytes(SHARE_BYTES, "big") for x in xs]
+
+
+def _evaluate(coefficients: Sequence[int], x: int) -> int:
+    value = 0
+    for coefficient in reversed(coefficients):
+        value = (value * x + coefficient) % PRIME
+    return value
+
+
+@lru_cache(maxsize=4096)
+def weights(xs: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the Lagrange weights at 0 of distinct points `xs`."""
+    found = []
+    for x in xs:
+        above = below = 1
+        for other in xs:
+            if other != x:
+                above = above * other % PRIME
+                below = below * (other - x) % PRIME
+        found.append(above * pow(below, -1, PRIME) % PRIME)
+    return tuple(found)
+
+
+def combine(shares: Mapping[int, bytes]) -> bytes:
+    """Return the 32-byte secret of exactly `threshold` shares by x.
+
+    Raises: ProtocolViolation when a share is not a field element or the value is no 32-byte secret.
+    """
+    xs = tuple(shares)
+    values = [int.from_bytes(shares[x], "big") for x in xs]
+    if any(value >= PRIME for value in values):
+        raise ProtocolViolation("A share is not an element of the field.", "Exclude it.", rule="shamir.range")
+    secret = sum(weight * value for weight, value in zip(weights(xs), values, strict=True)) % PRIME
+    if secret >= 2**256:
+        raise ProtocolViolation("The shares give no secret of 32 bytes.", "One is wrong.", rule="shamir.value")
+    return secret.to_bytes(32, "big")
