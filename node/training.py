@@ -1,0 +1,149 @@
+"""One round of local work of a task: model in, update out; or data in, vector out.
+
+Rules: one thread per node, because nodes share machines and small models lose by more; trainable parameters travel and
+nothing else (buffers such as BatchNorm statistics, and frozen parameters, stay local as `Task.model` made them); what
+leaves here is finite and has the job's shapes, or nothing leaves.
+Leaves to others: which executor runs it (node.service), weights and quantising (secagg.protocol.lanes).
+Source: learning "A task, as an institution writes it".
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from node.task import Prepares, RoundContext, SumTask, Task, Trained, require_data
+from secagg.errors import BadInput, SecaggError
+from secagg.learning.layout import Arrays, Floats, Layout, flatten, of_arrays, require_finite, require_same
+
+
+@dataclass(frozen=True)
+class Update:
+    """The result of local training: `delta` (float32, 1-D, new minus old), weight, metrics."""
+
+    delta: npt.NDArray[np.float32]
+    num_examples: int
+    metrics: Mapping[str, float]
+
+
+def initial_model(task: Task) -> Arrays:
+    """Return the trainable tensors of a new model.
+
+    Raises: BadInput when a tensor cannot travel or the task fails.
+    """
+    with _own_code("model"):
+        model = task.model()
+    return trainable(model)
+
+
+def trainable(model: torch.nn.Module) -> Arrays:
+    """Return copies of the parameters that require a gradient, by name.
+
+    Raises: BadInput on a dtype other than float32 and float64, by the tensor's name.
+    """
+    arrays: Arrays = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.dtype not in (torch.float32, torch.float64):
+            raise BadInput(
+                f"Tensor {name} has dtype {str(parameter.dtype).removeprefix('torch.')}.",
+                "Only float32 and float64 can be averaged: convert it, or freeze it with requires_grad_(False).",
+            )
+        arrays[name] = parameter.detach().cpu().numpy().copy()
+    of_arrays(arrays)
+    return arrays
+
+
+def run_training(task: Task, arrays: Mapping[str, Floats], data: Path, context: RoundContext) -> Update:
+    """Train one round from the job's model and return the update.
+
+    Raises: BadInput when shapes differ (naming the tensor), the data is missing, the task fails or the update is not
+    finite.
+    """
+    layout = of_arrays(arrays)
+    model = _loaded(task, arrays, layout, context)
+    require_data(data)
+    with _own_code("train"):
+        trained = task.train(model, data, context)
+    _check(trained)
+    after, before = flatten(trainable(model), layout), flatten(arrays, layout)
+    require_finite(after, layout, "update")
+    delta = (after.astype(np.float64) - before.astype(np.float64)).astype(np.float32)
+    require_finite(delta, layout, "update")
+    return Update(delta, trained.num_examples, dict(trained.metrics))
+
+
+def run_evaluation(task: Task, arrays: Mapping[str, Floats], data: Path, context: RoundContext) -> dict[str, float]:
+    """Evaluate the job's model on the institution's own held-out data; the result never leaves the node.
+
+    Raises: BadInput when shapes differ (naming the tensor), the data is missing or the task fails.
+    """
+    model = _loaded(task, arrays, of_arrays(arrays), context)
+    require_data(data)
+    with _own_code("evaluate"):
+        return dict(task.evaluate(model, data))
+
+
+def run_vector(task: SumTask, data: Path, context: RoundContext) -> npt.NDArray[np.float64]:
+    """Return the vector that the task contributes (float64, 1-D).
+
+    Raises: BadInput when the data is missing, the task fails, or the vector is not 1-D and finite.
+    """
+    require_data(data)
+    with _own_code("vector"):
+        vector = np.asarray(task.vector(data, context), dtype=np.float64)
+    if vector.ndim != 1:
+        raise BadInput(f"The task's vector has shape {vector.shape}.", "Return a vector with one dimension.")
+    bad = np.flatnonzero(~np.isfinite(vector))
+    if bad.size:
+        raise BadInput(
+            f"The task's vector is not finite at index {int(bad[0])}.", "Look for missing values in the data."
+        )
+    return vector
+
+
+def _loaded(task: Task, arrays: Mapping[str, Floats], layout: Layout, context: RoundContext) -> torch.nn.Module:
+    """Return a new module of the task that holds the job's tensors."""
+    torch.set_num_threads(1)
+    with _own_code("model"):
+        model = task.model()
+    require_same(of_arrays(trainable(model)), layout)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, array in arrays.items():
+            parameters[name].copy_(torch.from_numpy(np.array(array)))
+    if isinstance(task, Prepares):
+        with _own_code("prepare"):
+            task.prepare(model, context)
+    return model
+
+
+def _check(trained: Trained) -> None:
+    if not isinstance(trained, Trained) or type(trained.num_examples) is not int or trained.num_examples < 1:
+        raise BadInput(
+            "The task's train() did not return Trained with num_examples of at least 1.",
+            "Return Trained(num_examples, metrics), and train on at least one example.",
+        )
+    for name, value in trained.metrics.items():
+        if not math.isfinite(value):
+            raise BadInput(f"The metric {name} is not finite.", "Leave it out or mend the task's train().")
+
+
+@contextmanager
+def _own_code(method: str) -> Iterator[None]:
+    """Turn a failure of the institution's own code into one of ours, so that the round ends and the node lives."""
+    try:
+        yield
+    except SecaggError:
+        raise
+    except Exception as error:
+        first = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+        raise BadInput(
+            f"The task's {method}() failed with {first}.", "Mend the task or its data; nothing was sent.", code="E-TASK"
+        ) from error

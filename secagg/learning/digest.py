@@ -1,0 +1,45 @@
+"""Digests of models: the bytes that a manifest pins, a node compares and an auditor recomputes.
+
+Rules: a digest covers exact bytes (little-endian), order, dtype and shape of every tensor, each field led by its
+length, so that no two models share an encoding; the safetensors file itself is not hashed, because its padding and its
+metadata are no part of the model.
+Leaves to others: comparing digests (secagg.protocol.acceptance), making models (node.local).
+Source: protocol §1, learning "A task, as an institution writes it".
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from secagg.crypto.labels import fields
+from secagg.learning.layout import Floats, Layout, Tensor, of_arrays
+
+MODEL = "secagg/v1/model"
+ARCHITECTURE = "secagg/v1/architecture"
+
+
+def model_digest(arrays: Mapping[str, Floats]) -> bytes:
+    """Return SHA-256 (32 bytes) over label, layout and values of a model.
+
+    Raises: BadInput on a dtype other than float32 and float64.
+    """
+    layout = of_arrays(arrays)
+    running = hashlib.sha256(fields(MODEL, len(layout.tensors)))
+    for tensor in layout.tensors:
+        running.update(_describe(tensor))
+        width = "<f8" if tensor.dtype == "float64" else "<f4"
+        running.update(np.ascontiguousarray(arrays[tensor.name], dtype=width).data)
+    return running.digest()
+
+
+def architecture_digest(layout: Layout) -> bytes:
+    """Return SHA-256 (32 bytes) over label, names, dtypes and shapes; the values do not enter."""
+    running = hashlib.sha256(fields(ARCHITECTURE, len(layout.tensors)))
+    for tensor in layout.tensors:
+        running.update(_describe(tensor))
+    return running.digest()
+
+
+def _describe(tensor: Tensor) -> bytes:
+    return fields(tensor.name, tensor.dtype, len(tensor.shape), *tensor.shape)
