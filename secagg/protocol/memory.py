@@ -1,7 +1,7 @@
 """What a node remembers between rounds and what the protocol asks of that memory.
 
-Rules (protocol §3, §6.5): one manifest per (job, round, attempt); a later attempt ends the earlier ones; one opening per
-(job, round, group) over all attempts; static inputs are opened only for the same set or a disjoint one. Records are
+Rules (protocol §3, §6.5): one manifest per (job, round, attempt); a later attempt ends the earlier ones; one opening
+per (job, round, group) over all attempts; static inputs are opened only for the same set or a disjoint one. Records are
 written in the same transaction as the phase that depends on them.
 Leaves to others: durability (node.ledger over the journal), policy.
 """

@@ -1,4 +1,4 @@
-"""A federation in process for examples, tests and benchmarks: keys, seats, a job, a manifest, and parties for `run_round`.
+"""A federation in process for examples, tests and benchmarks: keys, seats, job, manifest, parties for `run_round`.
 
 Rules: the same structs and checks as the roles; keys come from the caller's generator, so a rehearsal can be repeated.
 Leaves to others: real enrolment (keyserver), real jobs (aggregator).
@@ -104,7 +104,9 @@ def table(federation: Federation, inputs: Mapping[str, Groups], drops: Mapping[s
     seated: dict[str, object] = {
         "manifest": propose(federation),
         "parties": {name: party(federation, name) for name in federation.members},
-        "log": MemoryLog(f"{federation.spec.federation}/rounds", f"{federation.spec.federation}/rounds", federation.aggregator),
+        "log": MemoryLog(
+            f"{federation.spec.federation}/rounds", f"{federation.spec.federation}/rounds", federation.aggregator
+        ),
         **parts,
     }  # fmt: skip
     keeper = AggregatorContext(AGGREGATOR, federation.aggregator, federation.rng, federation.opening, START_OF_TIME)

@@ -1,8 +1,8 @@
 """What nodes and the aggregator say to each other around rounds: presence, jobs, results, and blobs by digest.
 
 Rules: a round's messages travel as kind `round` with a `RoundHeader`; updates as kind `chunk` with a signed
-`ChunkHeader`; anything larger than a message is fetched in pieces by its digest, so a receiver knows what it gets before
-it gets it. A result is believed only with its log entry and proof (protocol §6.4).
+`ChunkHeader`; anything larger than a message is fetched in pieces by its digest, so a receiver knows what it gets
+before it gets it. A result is believed only with its log entry and proof (protocol §6.4).
 Leaves to others: who sends when (node.service, aggregator.service).
 """
 

@@ -90,7 +90,7 @@ def _sizes(standings: tuple[Standing, ...]) -> tuple[int, ...]:
     return tuple(sorted({entry.size for entry in standings}))
 
 
-def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:
+def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # noqa: C901 - the whole table, one match
     """Take one event in one phase.
 
     Raises: ProtocolViolation when a member's message is not legal here or fails a check; the phase is then unchanged.

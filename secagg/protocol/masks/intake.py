@@ -1,4 +1,4 @@
-"""Members' messages at the aggregator's door: verified one by one, then kept in the phase; and sets read back from lists.
+"""Members' messages at the aggregator's door: verified one by one, then kept in the phase; sets read back from lists.
 
 Rules: a message counts once (the first stays; a repeated one changes nothing, another one under the same name is
 equivocation); signature and content are checked before it counts, so that what the members would refuse never reaches

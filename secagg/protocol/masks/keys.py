@@ -34,7 +34,9 @@ def pair_secret(own: AgreementKey, peer: bytes) -> Secret:
     return own.agree(peer)
 
 
-def pair_key(secret: Secret, scope: Scope, u2: bytes, low: tuple[str, bytes], high: tuple[str, bytes], group: str) -> Secret:
+def pair_key(
+    secret: Secret, scope: Scope, u2: bytes, low: tuple[str, bytes], high: tuple[str, bytes], group: str
+) -> Secret:
     """Return the AES key of a pair mask; `low` and `high` are (name, public mask key) in roster order."""
     info = context(PAIR_LABEL, group, scope, low[0], high[0]) + fields(u2, low[1], high[1])
     return derive(secret, salt=scope.manifest, info=info, length=MASK_KEY_BYTES)

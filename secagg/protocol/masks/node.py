@@ -1,7 +1,7 @@
 """A node's round of engine `masks`: check, then (the shell) save, then send.
 
-How to read it: `start` answers a proposal, `advance` is the whole transition table, each phase has one legal message and
-one function; the numbered checks are in checks.py and cite protocol §3. Values in, values out: the shell stores
+How to read it: `start` answers a proposal, `advance` is the whole transition table, each phase has one legal message
+and one function; the numbered checks are in checks.py and cite protocol §3. Values in, values out: the shell stores
 `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
 Rules: nothing is taken from the aggregator on trust; the node derives itself what it reveals, never both shares of one
 peer; anything not listed in the table is the peer's fault.
@@ -105,7 +105,7 @@ def start(propose: Propose, ctx: NodeContext) -> Step:
     return Step(phase, (("AdvertiseKeys", encode(own)),), records)
 
 
-def advance(phase: Phase, signed: Signed | Protected, ctx: NodeContext) -> Step:
+def advance(phase: Phase, signed: Signed | Protected, ctx: NodeContext) -> Step:  # noqa: C901 - the whole table, one match
     """Take one message in one phase.
 
     Raises: ProtocolViolation (or a subclass naming the rule) when the message is not legal here or fails a check; the
@@ -174,7 +174,9 @@ def _hold(phase: Shared, message: DeliverShares, ctx: NodeContext) -> Step:
     by_sender = {piece.sender: piece.sealed for piece in message.pieces}
     held = tuple(
         phase.own_shares if name == ctx.name
-        else checks.open_piece(by_sender.get(name), shares, sealing, keys.share_info(phase.scope, name, ctx.name), ctx.name, name)
+        else checks.open_piece(
+            by_sender.get(name), shares, sealing, keys.share_info(phase.scope, name, ctx.name), ctx.name, name
+        )
         for name, shares in lists.items()
     )  # fmt: skip
     after = Masking(
@@ -197,7 +199,7 @@ def _protected(phase: Masking, done: Protected, ctx: NodeContext) -> Step:
 
 
 def _agree(phase: Uploaded, message: Freeze, ctx: NodeContext) -> Step:
-    """Step 3 `ConsistencyCheck`: check U3, the freeze and the ledger; sign (H(U2), H(U3)) and co-sign the checkpoint."""
+    """Step 3 `ConsistencyCheck`: check U3, the freeze and the ledger; sign (H(U2), H(U3)), co-sign the checkpoint."""
     manifest, scope = phase.manifest, phase.scope
     names = checks.frozen_set(message.u3, phase, ctx.name)
     frozen = checks.logged_freeze(message, phase, names, ctx.expect)

@@ -137,7 +137,8 @@ class Failed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 Phase = (
-    Proposing | Advertising | Sharing | Uploading | Freezing | Agreeing | Opening | Unmasking | Publishing | Closed | Failed
+    Proposing | Advertising | Sharing | Uploading | Freezing
+    | Agreeing | Opening | Unmasking | Publishing | Closed | Failed
 )
 Groups = dict[str, npt.NDArray[np.unsignedinteger]]
 

@@ -1,4 +1,4 @@
-"""An auditor's recomputation of a round of engine `masks` from kept files: lists, uploads, signed answers (protocol §7).
+"""An auditor's recomputation of a round of engine `masks` from kept files: lists, uploads, answers (protocol §7).
 
 Rules: every signature, order and set is checked again from the bytes; the uploads must be the ones the headers name;
 the secrets must match commitments and advertised keys; so the result is the sum of what the members signed, whoever
