@@ -1,0 +1,228 @@
+"""The entries of both logs: one struct per statement, canonical JSON, signed by the role that acted.
+
+Rules (audit-log format): sorted keys, no spaces, no floats, integers below 2^53, bytes as lowercase hex; the leaf is
+the JSON with `signer` and `signature`; the signature covers a label and the JSON without `signature`. Digests name side
+files by SHA-256. Never in the log: plaintext, ciphertext, shares, tokens, addresses, anything guessable without a salt.
+Leaves to others: what the statements prove (secagg.auditor).
+"""
+
+import json
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from secagg.crypto.labels import fields
+from secagg.crypto.sign import SigningKey, verify
+from secagg.errors import BadSignature, VerificationFailed
+from secagg.ids import Count, Name
+
+LABEL = "secagg/v1/statement"
+MAX_LEAF = 262_144
+Hex = Annotated[str, Meta(pattern=r"\A([0-9a-f]{2})*\Z", max_length=128)]
+Text = Annotated[str, Meta(max_length=512)]
+
+
+class Statement(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
+    """Fields of every statement: the federation and the wall time in unix seconds."""
+
+    federation: Name
+    time: Count
+
+
+class RosterRoot(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """The federation begins: its offline root key and the online key that it delegates to."""
+
+    root_key: Hex
+    online_key: Hex
+
+
+class TokenIssued(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """An enrolment token was made for an institution; only its hash is known here."""
+
+    token_hash: Hex
+    institution: Name
+    expires: Count
+
+
+class TokenConsumed(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A token was used."""
+
+    token_hash: Hex
+    institution: Name
+
+
+class Enrolled(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A human approved a member and its keys."""
+
+    member: Name
+    organisation: str
+    role: Name
+    sign_key: Hex
+    curve_key: Hex
+    fingerprint: Text
+
+
+class Revoked(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A member is out."""
+
+    member: Name
+    reason: Text
+
+
+class RosterChanged(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A roster version is in force; `roster` is the SHA-256 of its signed bytes."""
+
+    version: Count
+    roster: Hex
+
+
+class JobCreated(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A job was submitted; `spec` is the SHA-256 of the signed job."""
+
+    job: Name
+    spec: Hex
+
+
+class OfRound(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Fields of every statement about a round."""
+
+    job: Name
+    round: Count
+    attempt: Count
+    group: Count
+
+
+class ManifestLogged(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A manifest was proposed; `manifest` is H."""
+
+    manifest: Hex
+    roster_version: Count
+
+
+class DropOut(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A member dropped in a step."""
+
+    member: Name
+    step: Text
+    reason: Text
+
+
+class Contributor(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member of the frozen set: SHA-256 of its signed header and of its upload."""
+
+    member: Name
+    header: Hex
+    upload: Hex
+
+
+class Contributors(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """The contributor set is frozen."""
+
+    manifest: Hex
+    u1: Hex
+    u2: Hex
+    u3: Hex
+    members: tuple[Contributor, ...]
+
+
+class AnswerDigest(Struct, frozen=True, forbid_unknown_fields=True):
+    """SHA-256 of a member's signed answer."""
+
+    member: Name
+    digest: Hex
+
+
+class Opening(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """The round was opened by these answers; `signatures` is the SHA-256 of the list of agreements."""
+
+    manifest: Hex
+    answers: tuple[AnswerDigest, ...]
+    signatures: Hex
+
+
+class Result(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """The round has a result: HMAC-SHA-256 of its bytes under the round's salt."""
+
+    manifest: Hex
+    contributors: tuple[Name, ...]
+    result: Hex
+    model: Hex
+
+
+class Aborted(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """The round ended without a result."""
+
+    manifest: Hex
+    step: Text
+    reason: Text
+    missing: tuple[Name, ...]
+
+
+class Refusal(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A member refused, naming its rule."""
+
+    member: Name
+    rule: Text
+    reason: Text
+
+
+class Equivocation(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A member signed two different things for one slot; SHA-256 of both."""
+
+    member: Name
+    digests: tuple[Hex, ...]
+
+
+AnyStatement = (
+    RosterRoot | TokenIssued | TokenConsumed | Enrolled | Revoked | RosterChanged | JobCreated | ManifestLogged
+    | DropOut | Contributors | Opening | Result | Aborted | Refusal | Equivocation
+)  # fmt: skip
+
+
+def canonical(value: object) -> bytes:
+    """Return sorted, compact JSON of builtins."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def sign_statement(statement: Statement, signer: str, key: SigningKey) -> bytes:
+    """Return the leaf: canonical JSON of the statement with its signer and signature."""
+    document = {**msgspec.to_builtins(statement), "signer": signer}
+    signature = key.sign(fields(LABEL, canonical(document)))
+    return canonical({**document, "signature": signature.hex()})
+
+
+def parse_statement(leaf: bytes) -> tuple[AnyStatement, str, bytes, bytes]:
+    """Return (statement, signer, signature, signed bytes) of a leaf without judging the signature.
+
+    Raises: VerificationFailed when it is not canonical JSON of a known statement.
+    """
+    if len(leaf) > MAX_LEAF:
+        raise VerificationFailed("A log entry is longer than any statement.", "Check the log.")
+    try:
+        document = json.loads(leaf)
+        if not isinstance(document, dict) or canonical(document) != leaf:
+            raise ValueError("not canonical")
+        signature = bytes.fromhex(document.pop("signature"))
+        signed = canonical(document)
+        signer = document.pop("signer")
+        statement = msgspec.convert(document, AnyStatement)
+    except (ValueError, KeyError, TypeError, RecursionError, msgspec.MsgspecError) as error:
+        raise VerificationFailed(f"A log entry is no statement: {error}.", "Check the log.") from None
+    return statement, str(signer), signature, signed
+
+
+def open_statement(leaf: bytes, key_of: Callable[[str], bytes]) -> tuple[AnyStatement, str]:
+    """Return (statement, signer) once the signature holds under `key_of(signer)`.
+
+    Raises: VerificationFailed.
+    """
+    statement, signer, signature, signed = parse_statement(leaf)
+    try:
+        verify(key_of(signer), fields(LABEL, signed), signature)
+    except BadSignature:
+        raise VerificationFailed(
+            f"The signature of {signer} on a {type(statement).__name__} does not verify.", "Ask the signer."
+        ) from None
+    return statement, signer
