@@ -44,7 +44,7 @@ def _buffer() -> npt.NDArray[np.uint8]:
 
 def _apply(words: Words, key: Secret | bytes, offset_bytes: int, operation: np.ufunc) -> None:
     stream, buffer = Keystream(key, offset_bytes), _buffer()
-    view, size = memoryview(buffer), words.dtype.itemsize
+    view, size = buffer.data, words.dtype.itemsize
     mask = buffer[:BLOCK].view(words.dtype)
     step = BLOCK // size
     for start in range(0, len(words), step):
@@ -68,7 +68,7 @@ def subtract(words: Words, key: Secret | bytes, offset_bytes: int = 0) -> None:
 
 def aes_rate(seconds: float = 1.0) -> float:
     """Return bytes per second of AES-128-CTR into a warm 256 KiB buffer: best of five, at least `seconds` in all."""
-    stream, view = Keystream(bytes(16)), memoryview(_buffer())
+    stream, view = Keystream(bytes(16)), _buffer().data
     stream.fill(view, BLOCK)
     best = 0.0
     for _ in range(5):

@@ -138,6 +138,8 @@ def _deliver(table: Table, message: Send) -> None:
     party = table.parties[message.to]
     if message.kind == "Propose":
         done = node.start(decode(Propose, message.data, LIMIT_BULK), party.ctx)
+    elif party.phase is None:
+        raise RuntimeError("a member is asked before it was proposed to")
     else:
         done = node.advance(party.phase, decode(Signed, message.data, LIMIT_BULK), party.ctx)
     if isinstance(done.phase, Masking):

@@ -120,7 +120,8 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
         if len(data) != self.wire_bytes:
             raise WireError(f"A lane group has {len(data)} bytes, not {self.wire_bytes}.", "Send the whole group.")
         if self.layout != "3bytes":
-            return np.frombuffer(data, dtype=self.dtype).copy()
+            words: Words = np.frombuffer(data, dtype=self.dtype).copy()
+            return words
         out = np.zeros((self.words, 4), dtype=np.uint8)
         out[:, :3] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)
         return out.reshape(-1).view(np.uint32)
@@ -128,6 +129,6 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
     def _check(self, words: Words) -> None:
         if words.shape != (self.words,) or words.dtype != self.dtype:
             raise BadInput(
-                f"Words of shape {words.shape} and {words.dtype} where ({self.words},) and {np.dtype(self.dtype)} belong.",
+                f"Words {words.shape} {words.dtype} where ({self.words},) {np.dtype(self.dtype)} belong.",
                 "Use the layout of the manifest.",
             )

@@ -48,7 +48,7 @@ def encode(
             raise BadInput(
                 f"The update holds {values[bad]} at index {bad}.", "Check the learning rate and the data for NaN."
             )
-        stream.fill(memoryview(raw.view(np.uint8)), 4 * len(block))
+        stream.fill(raw.view(np.uint8).data, 4 * len(block))
         shifted = np.floor(block * quantizer.scale + raw[: len(block)] * 2.0**-32) + half
         saturated += int(np.count_nonzero((shifted < 0) | (shifted > top)))
         codes[start : start + _BLOCK] = np.clip(shifted, 0, top).astype(np.uint64)

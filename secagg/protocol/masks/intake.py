@@ -5,8 +5,6 @@ equivocation); signature and content are checked before it counts, so that what 
 them. Leaves to others: when a step ends (aggregator.py), complete and verified uploads (aggregator.rounds).
 """
 
-from typing import TypeVar
-
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -14,7 +12,7 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.seal import SealingKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY
-from secagg.log.checkpoint import open_checkpoint, verify_cosignature
+from secagg.log.checkpoint import read_checkpoint, verify_cosignature
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import keys
 from secagg.protocol.masks.messages import (
@@ -54,7 +52,6 @@ STEP: dict[type, str] = {
 """The step that a collecting phase belongs to."""
 
 Collecting = Advertising | Sharing | Uploading | Agreeing | Opening
-C = TypeVar("C", Advertising, Sharing, Uploading, Agreeing, Opening)
 
 
 class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,8 +163,8 @@ def consistency(phase: Agreeing, event: FromNode) -> Agreeing:
         return phase
     federation = phase.scope.round.federation
     key, witness = phase.manifest.key(event.sender), f"{federation}/{event.sender}"
-    rounds = _checkpoint_named(phase.checkpoint)
-    directory = _checkpoint_named(phase.manifest.directory)
+    rounds = read_checkpoint(phase.checkpoint)
+    directory = read_checkpoint(phase.manifest.directory)
     verify_cosignature(rounds, message.rounds, witness, key)
     verify_cosignature(directory, message.directory, witness, key)
     return replace(
@@ -193,7 +190,7 @@ def unmask(phase: Opening, event: FromNode, key: SealingKey) -> Opening:
     return after
 
 
-def refusal(phase: C, event: FromNode) -> C:
+def refusal(phase: Collecting, event: FromNode) -> Collecting:
     """Take a member's leave; it is not waited for any more."""
     leave = decode(Refuse, _body(phase, event, decode(Signed, event.data), "Refuse"))
     if not _fresh(phase, event):

@@ -27,8 +27,8 @@ class Quiet(Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(OMITTED)"
 
-    def __rich_repr__(self) -> object:
-        return iter(())
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return []
 
 
 class Peer(Struct, frozen=True, forbid_unknown_fields=True):

@@ -144,11 +144,13 @@ def test_constraints_pin_what_make_installs(group: str) -> None:
     assert {re.split(r"[\[<>=]", item)[0] for item in wanted} - pinned == set()
 
 
-def test_every_noun_has_a_file() -> None:
+def test_every_noun_has_a_file_and_every_command_file_a_noun() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     nouns: dict[str, str] = project["entry-points"]["secagg.commands"]
     files = {noun: ROOT / (target.split(":")[0].replace(".", "/") + ".py") for noun, target in nouns.items()}
     assert [noun for noun, path in files.items() if not path.is_file()] == []
+    written = {path for path in sources() if path.parent.name == "commands" or path.name == "command.py"}
+    assert {name_of(path) for path in written if path.name != "__init__.py"} == {name_of(path) for path in files.values()}
 
 
 ROOMS = {
