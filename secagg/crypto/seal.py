@@ -1,7 +1,7 @@
 """Sealing to a public key: HPKE single shot (RFC 9180), MLKEM768-X25519, HKDF-SHA-256, AES-256-GCM.
 
 Rule (protocol §1): HPKE does not authenticate the sender, so context goes into `info` and the sender signs the digest
-of every sealed piece. A private key is 96 bytes: the ML-KEM seed (64) and the X25519 key (32); a public key 1,216 bytes.
+of every sealed piece. A private key is 96 bytes: ML-KEM seed (64) and X25519 key (32); a public key 1,216 bytes.
 """
 
 from cryptography.exceptions import InvalidTag
