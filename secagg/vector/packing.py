@@ -120,8 +120,7 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
         if len(data) != self.wire_bytes:
             raise WireError(f"A lane group has {len(data)} bytes, not {self.wire_bytes}.", "Send the whole group.")
         if self.layout != "3bytes":
-            words: Words = np.frombuffer(data, dtype=self.dtype).copy()
-            return words
+            return np.frombuffer(data, dtype=np.uint8).copy().view(self.dtype)
         out = np.zeros((self.words, 4), dtype=np.uint8)
         out[:, :3] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)
         return out.reshape(-1).view(np.uint32)
