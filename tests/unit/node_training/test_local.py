@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import torch_tasks
 
 from node.local import train, write_model
 from node.task import RoundContext
@@ -13,6 +12,7 @@ from secagg.errors import BadInput
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.fedavg import FedAvg, mean, weighted
 from secagg.learning.layout import decode_model, of_arrays
+from support import torch_tasks
 
 LINE = "support.torch_tasks:Line"
 

@@ -19,9 +19,9 @@ def write(path: Path, text: str) -> str:
 
 def test_a_task_is_loaded_from_a_file_and_from_a_module() -> None:
     by_file, by_module = load_task(f"{FILE}:Line", {"steps": 3}), load_task("support.torch_tasks:Line")
+    assert (by_file.steps, by_module.steps) == (3, 1)
     assert isinstance(by_file, Task)
     assert isinstance(by_module, Task)
-    assert (by_file.steps, by_module.steps) == (3, 1)
     assert isinstance(load_task(f"{FILE}:Prepared"), Prepares)
     assert not isinstance(by_file, Prepares)
     total = load_task(f"{FILE}:Total")

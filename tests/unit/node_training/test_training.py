@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import torch_tasks
 
 from node.task import RoundContext, Trained
 from node.training import initial_model, run_evaluation, run_training, run_vector, trainable
 from secagg.errors import BadInput
 from secagg.learning.layout import of_arrays
+from support import torch_tasks
 
 CONTEXT = RoundContext("line", 1)
 
