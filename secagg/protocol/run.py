@@ -2,9 +2,13 @@
 
 `run_round` plays every member and the aggregator through the real messages, codec, signatures and log; `drops` names
 the step before whose message a member falls silent. Nothing here is simplified except the wire.
+What each side's own work took is kept in `spent`: seconds by member, and by the aggregator's phase; `repeat` makes
+every member do its work on the vector that many times, for benchmarks.
 Leaves to others: processes, links and crashes (roles); who the parties are (secagg.protocol.rehearsal makes some).
 """
 
+import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -65,7 +69,11 @@ class Table:
     log: MemoryLog
     inputs: Mapping[str, Groups]
     drops: Mapping[str, str] = field(default_factory=dict)
+    repeat: int = 1
+    keep_uploads: bool = True
     uploads: dict[str, bytes] = field(default_factory=dict)
+    sums: Groups = field(default_factory=dict)
+    spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     wire: list[FromNode | Send] = field(default_factory=list)
     phase: Phase | None = None
 
@@ -90,25 +98,29 @@ def _held(party: Party) -> int:
 
 
 def _clear(table: Table) -> Groups:
-    """Add the frozen members' uploads and remove the masks."""
+    """Remove the masks from the running sum."""
     if not isinstance(table.phase, Unmasking):
         raise RuntimeError("masks are removed in phase Unmasking only")
     proof = evidence(table.phase)
-    sums: Groups = {}
-    for member in proof.u3:
-        for group, words in from_upload(table.manifest, table.uploads[member]).items():
-            if group in sums:
-                add_into(sums[group], words)
-            else:
-                sums[group] = words.copy()
-    unmask(sums, proof, recover(proof))
-    return sums
+    unmask(table.sums, proof, recover(proof))
+    return table.sums
+
+
+def _accumulate(table: Table, upload: bytes) -> None:
+    """Add an upload to the running sum: O(d) memory, whatever n."""
+    for group, words in from_upload(table.manifest, upload).items():
+        if group in table.sums:
+            add_into(table.sums[group], words)
+        else:
+            table.sums[group] = words
 
 
 def _event(table: Table, event: Event) -> None:
     if table.phase is None:
         raise RuntimeError("the round has not started")
+    began, name = time.perf_counter(), type(table.phase).__name__
     turned = aggregator.advance(table.phase, event, table.keeper)
+    table.spent[name] += time.perf_counter() - began
     table.phase = turned.phase
     _carry_out(table, turned.effects)
 
@@ -127,7 +139,10 @@ def _carry_out(table: Table, effects: tuple[Effect, ...]) -> None:
                 table.wire.append(effect)
                 _deliver(table, effect)
             case Unmask():
-                _event(table, Unmasked(_clear(table)))
+                began = time.perf_counter()
+                clear = _clear(table)
+                table.spent["Unmasking"] += time.perf_counter() - began
+                _event(table, Unmasked(clear))
 
 
 def _deliver(table: Table, message: Send) -> None:
@@ -136,22 +151,32 @@ def _deliver(table: Table, message: Send) -> None:
     if message.to in table.drops and STEPS.index(table.drops[message.to]) <= step:
         return
     party = table.parties[message.to]
-    if message.kind == "Propose":
-        done = node.start(decode(Propose, message.data, LIMIT_BULK), party.ctx)
-    elif party.phase is None:
-        raise RuntimeError("a member is asked before it was proposed to")
-    else:
-        done = node.advance(party.phase, decode(Signed, message.data, LIMIT_BULK), party.ctx)
-    if isinstance(done.phase, Masking):
-        upload = to_upload(table.manifest, masking.protect(table.inputs[message.to], done.phase, message.to))
-        table.uploads[message.to] = upload
-        protected = Protected(upload_root(table.manifest, upload), len(upload), sha256(upload))
-        done = node.advance(done.phase, protected, party.ctx)
+    began = time.perf_counter()
+    done = _answer(table, party, message)
+    table.spent[message.to] += time.perf_counter() - began
     party.phase = done.phase
     party.notebook.records.extend(done.records)
     for kind, data in done.send:
         table.wire.append(FromNode(message.to, kind, data))
         _event(table, FromNode(message.to, kind, data))
+
+
+def _answer(table: Table, party: Party, message: Send) -> node.Step:
+    """Return the member's next phase and messages; in step 2 it masks its input and hands over the upload."""
+    if message.kind == "Propose":
+        return node.start(decode(Propose, message.data, LIMIT_BULK), party.ctx)
+    if party.phase is None:
+        raise RuntimeError("a member is asked before it was proposed to")
+    done = node.advance(party.phase, decode(Signed, message.data, LIMIT_BULK), party.ctx)
+    if not isinstance(done.phase, Masking):
+        return done
+    for _ in range(table.repeat):
+        upload = to_upload(table.manifest, masking.protect(table.inputs[message.to], done.phase, message.to))
+        protected = Protected(upload_root(table.manifest, upload), len(upload), sha256(upload))
+    _accumulate(table, upload)
+    if table.keep_uploads:
+        table.uploads[message.to] = upload
+    return node.advance(done.phase, protected, party.ctx)
 
 
 ANSWERED_BY = {

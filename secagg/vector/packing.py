@@ -101,6 +101,11 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
             part[:] = (words[: len(part)] >> np.uint64(21 * lane)) & np.uint64(0x1F_FFFF)
         return out
 
+    def reduce(self, words: Words) -> None:
+        """Reduce summed words in place to what travelled: for `3bytes` modulo 2^24, otherwise nothing to do."""
+        if self.layout == "3bytes":
+            words &= np.uint32(0xFF_FFFF)
+
     def to_wire(self, words: Words) -> bytes:
         """Return the wire form of words."""
         self._check(words)

@@ -6,6 +6,7 @@ import pytest
 from support.federation import check_pattern, make
 
 from secagg.ids import STEPS
+from secagg.protocol.rehearsal import propose
 
 CHOICES = (None, *STEPS)
 
@@ -25,3 +26,10 @@ def test_every_pattern_of_four_members_first_half(first: str | None, second: str
     for rest in product(CHOICES, repeat=2):
         pattern = dict(zip(federation.members, (first, second, *rest), strict=True))
         check_pattern(federation, {name: step for name, step in pattern.items() if step})
+
+
+@pytest.mark.parametrize(("bits", "layout"), [(8, "3x21"), (16, "3x21"), (20, "3bytes"), (24, "lane32"), (64, "lane64")])
+def test_every_layout_with_one_drop_out(bits: int, layout: str) -> None:
+    federation = make(5, bits=bits, parameters=101)
+    check_pattern(federation, {"node-03": "MaskedInput"})
+    assert propose(federation).groups[1].layout == layout

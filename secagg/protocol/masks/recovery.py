@@ -13,7 +13,7 @@ from secagg.crypto.agree import AgreementKey
 from secagg.crypto.secret import Secret
 from secagg.crypto.shamir import combine
 from secagg.errors import ProtocolViolation, TryLater
-from secagg.protocol.lanes import Words
+from secagg.protocol.lanes import Words, packing
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import keys
 from secagg.protocol.masks.masking import Mask, apply
@@ -139,3 +139,5 @@ def unmask(sums: Mapping[str, Words], evidence: Evidence, recovered: Recovered) 
     for group, words in sums.items():
         inverse = tuple(Mask(mask.key, added=not mask.added) for mask in masks_to_remove(evidence, recovered, group))
         apply(words, inverse)
+    for lanes in evidence.manifest.groups:
+        packing(lanes).reduce(sums[lanes.name])
