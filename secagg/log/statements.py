@@ -135,11 +135,12 @@ class AnswerDigest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Opening(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
-    """The round was opened by these answers; `signatures` is the SHA-256 of the list of agreements."""
+    """The round was opened by these answers; SHA-256 of the list of agreements and of the witnesses' lines."""
 
     manifest: Hex
     answers: tuple[AnswerDigest, ...]
     signatures: Hex
+    witnesses: Hex
 
 
 class Result(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):

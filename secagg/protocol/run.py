@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from secagg.crypto.derive import sha256
 from secagg.ids import STEPS
-from secagg.log.log import MemoryLog
+from secagg.log.log import Log as AppendOnly
 from secagg.log.statements import sign_statement
 from secagg.protocol.lanes import Groups, from_upload, to_upload, upload_root
 from secagg.protocol.manifest import Manifest
@@ -34,6 +34,7 @@ from secagg.protocol.masks.rounds import (
     Event,
     Failed,
     FromNode,
+    Keep,
     Log,
     Logged,
     Phase,
@@ -66,11 +67,12 @@ class Table:
     manifest: Manifest
     parties: Mapping[str, Party]
     keeper: AggregatorContext
-    log: MemoryLog
+    log: AppendOnly
     inputs: Mapping[str, Groups]
     drops: Mapping[str, str] = field(default_factory=dict)
     repeat: int = 1
     keep_uploads: bool = True
+    files: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     sums: Groups = field(default_factory=dict)
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -135,6 +137,8 @@ def _carry_out(table: Table, effects: tuple[Effect, ...]) -> None:
                 index = table.log.append(leaf)
                 table.log.publish()
                 _event(table, Logged(leaf, tuple(table.log.prove(index, size) for size in old_sizes)))
+            case Keep(data):
+                table.files[sha256(data).hex()] = data
             case Send():
                 table.wire.append(effect)
                 _deliver(table, effect)

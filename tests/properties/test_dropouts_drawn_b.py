@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from support.federation import check_pattern, make, names_of
 
 from secagg.ids import STEPS
+from support.federation import check_pattern, make, names_of
 
 PART = "b"
 

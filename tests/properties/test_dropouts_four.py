@@ -3,9 +3,9 @@
 from itertools import product
 
 import pytest
-from support.federation import check_pattern, make
 
 from secagg.ids import STEPS
+from support.federation import check_pattern, make
 
 CHOICES = (None, *STEPS)
 

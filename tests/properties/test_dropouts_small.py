@@ -3,10 +3,10 @@
 from itertools import product
 
 import pytest
-from support.federation import check_pattern, make
 
 from secagg.ids import STEPS
 from secagg.protocol.rehearsal import propose
+from support.federation import check_pattern, make
 
 CHOICES = (None, *STEPS)
 

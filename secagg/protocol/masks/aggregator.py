@@ -24,6 +24,7 @@ from secagg.protocol.masks.messages import (
     Open,
     Piece,
     Propose,
+    Witnesses,
 )
 from secagg.protocol.masks.recovery import recover
 from secagg.protocol.masks.rounds import (
@@ -38,6 +39,7 @@ from secagg.protocol.masks.rounds import (
     Failed,
     Freezing,
     FromNode,
+    Keep,
     Log,
     Logged,
     Opening,
@@ -187,13 +189,15 @@ def _propose(phase: Proposing, event: Logged) -> Turned:
         Send(entry.member, "Propose", encode(Propose(phase.signed, event.leaf, proofs[entry.size])))
         for entry in phase.standings
     )
-    return Turned(Advertising(phase.scope, phase.manifest, phase.signed, phase.out), sent)
+    after = Advertising(phase.scope, phase.manifest, phase.signed, phase.out)
+    return Turned(after, (Keep(encode(phase.signed)), *sent))
 
 
 def _deal(phase: Advertising, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     u1 = encode(intake.in_order(phase.manifest, phase.keys))
     after = Sharing(phase.scope, phase.manifest, phase.signed, out, u1)
-    return Turned(after, tuple(_send(phase, to, "MemberKeys", MemberKeys(u1), ctx) for to in intake.expected(after)))
+    sent = tuple(_send(phase, to, "MemberKeys", MemberKeys(u1), ctx) for to in intake.expected(after))
+    return Turned(after, (Keep(u1), *sent))
 
 
 def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
@@ -206,14 +210,15 @@ def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Tu
         at = receivers.index(to)
         pieces = tuple(Piece(name, lists[name].pieces[at]) for name in intake.expected(after) if name != to)
         sent.append(_send(phase, to, "DeliverShares", DeliverShares(u2, pieces), ctx))
-    return Turned(after, tuple(sent))
+    return Turned(after, (Keep(u2), *sent))
 
 
 def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     u3 = encode(intake.in_order(phase.manifest, phase.headers))
     after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, u3)
     sizes = tuple(sorted(set(intake.log_sizes(phase.u1).values())))
-    return Turned(after, (Log(notices.contributors(after, ctx.now), sizes),))
+    kept = (Keep(u3), *(Keep(encode(header)) for header in phase.headers))
+    return Turned(after, (*kept, Log(notices.contributors(after, ctx.now), sizes)))
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
@@ -233,10 +238,12 @@ def _ask(phase: Agreeing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
     agreements = intake.in_order(phase.manifest, phase.agreements)
     asked = tuple(entry.sender for entry in agreements)
     message = Open(agreements, phase.cosignatures)
+    witnesses = encode(Witnesses(phase.checkpoint, phase.cosignatures, phase.directory))
     after = Opening(
-        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, phase.u3, agreements, asked
+        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, phase.u3, agreements, asked, witnesses
     )
-    return Turned(after, tuple(_send(phase, to, "Open", message, ctx) for to in asked))
+    sent = tuple(_send(phase, to, "Open", message, ctx) for to in asked)
+    return Turned(after, (Keep(encode(agreements)), Keep(witnesses), *sent))
 
 
 def _open(phase: Opening, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
@@ -252,8 +259,9 @@ def _open(phase: Opening, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
         intake.in_order(phase.manifest, phase.answers),
     )  # fmt: skip
     noted = tuple(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in liars)
-    opened = Append(notices.opening(after, phase.agreements, ctx.now))
-    return Turned(after, (*noted, opened, Unmask()))
+    kept = tuple(Keep(encode(answer)) for answer in after.answers)
+    opened = Append(notices.opening(after, phase.agreements, phase.witnesses, ctx.now))
+    return Turned(after, (*noted, *kept, opened, Unmask()))
 
 
 def _publish(phase: Unmasking, event: Unmasked, ctx: AggregatorContext) -> Turned:
@@ -264,4 +272,4 @@ def _publish(phase: Unmasking, event: Unmasked, ctx: AggregatorContext) -> Turne
     salt = ctx.rng(32)
     statement = notices.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
     after = Publishing(phase.scope, phase.manifest, phase.signed, phase.out, published, salt)
-    return Turned(after, (Log(statement),))
+    return Turned(after, (Keep(encode(published)), Log(statement)))

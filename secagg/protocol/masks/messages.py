@@ -119,6 +119,14 @@ class ConsistencyCheck(Struct, frozen=True, forbid_unknown_fields=True):
     directory: bytes
 
 
+class Witnesses(Struct, frozen=True, forbid_unknown_fields=True):
+    """Side file of the audit: the freeze checkpoint and the witness lines on it and on the manifest's directory."""
+
+    checkpoint: bytes
+    rounds: tuple[Cosignature, ...]
+    directory: tuple[Cosignature, ...]
+
+
 class Open(Struct, frozen=True, forbid_unknown_fields=True):
     """Aggregator → node: the agreements and the witness quorum on the freeze; no list of what to reveal."""
 

@@ -79,13 +79,14 @@ def contributors(phase: Freezing, now: int) -> Contributors:
     )  # fmt: skip
 
 
-def opening(phase: Unmasking, agreements: tuple[Signed, ...], now: int) -> Opening:
+def opening(phase: Unmasking, agreements: tuple[Signed, ...], witnesses: bytes, now: int) -> Opening:
     """State which signed answers opened the round."""
     return Opening(
         **where(phase.scope, now),
         manifest=phase.scope.manifest.hex(),
         answers=tuple(AnswerDigest(member=entry.sender, digest=sha256(encode(entry)).hex()) for entry in phase.answers),
         signatures=sha256(encode(agreements)).hex(),
+        witnesses=sha256(witnesses).hex(),
     )
 
 

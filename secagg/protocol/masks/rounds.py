@@ -97,6 +97,7 @@ class Opening(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     u3: bytes
     agreements: tuple[Signed, ...]
     asked: tuple[Name, ...]
+    witnesses: bytes
     answers: tuple[Signed, ...] = ()
 
 
@@ -203,5 +204,12 @@ class Unmask:
     """Remove the masks from the sum of U3's uploads, come back with `Unmasked`."""
 
 
+@dataclass(frozen=True)
+class Keep:
+    """Keep these bytes as a side file of the audit, named by their SHA-256, before what follows is done."""
+
+    data: bytes
+
+
 Event = FromNode | Deadline | Logged | Unmasked
-Effect = Send | Append | Log | Unmask
+Effect = Send | Append | Log | Unmask | Keep

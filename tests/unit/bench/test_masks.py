@@ -4,11 +4,11 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from support.federation import counted_rng
 
 from secagg.bench.command import bench
 from secagg.bench.masks import Case, measure
 from secagg.errors import BadInput
+from support.federation import counted_rng
 
 FIELDS = {
     "engine", "nodes", "params", "bits", "dropouts", "client_seconds", "server_seconds", "upload_bytes_per_param",
