@@ -28,7 +28,10 @@ def test_every_pattern_of_four_members_first_half(first: str | None, second: str
         check_pattern(federation, {name: step for name, step in pattern.items() if step})
 
 
-@pytest.mark.parametrize(("bits", "layout"), [(8, "3x21"), (16, "3x21"), (20, "3bytes"), (24, "lane32"), (64, "lane64")])
+LAYOUTS = [(8, "3x21"), (16, "3x21"), (20, "3bytes"), (24, "lane32"), (64, "lane64")]
+
+
+@pytest.mark.parametrize(("bits", "layout"), LAYOUTS)
 def test_every_layout_with_one_drop_out(bits: int, layout: str) -> None:
     federation = make(5, bits=bits, parameters=101)
     check_pattern(federation, {"node-03": "MaskedInput"})
