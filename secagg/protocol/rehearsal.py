@@ -4,7 +4,7 @@ Rules: the same structs and checks as the roles; keys come from the caller's gen
 Leaves to others: real enrolment (keyserver), real jobs (aggregator).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from secagg.crypto.derive import sha256
@@ -12,9 +12,9 @@ from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.ids import RoundId
-from secagg.log.checkpoint import Checkpoint, sign_checkpoint
-from secagg.log.log import MemoryLog
-from secagg.log.tree import root
+from secagg.log.checkpoint import read_checkpoint
+from secagg.log.log import Log, MemoryLog
+from secagg.log.statements import RosterChanged, RosterRoot, sign_statement
 from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Expectation, Policy
 from secagg.protocol.lanes import Groups
@@ -23,22 +23,28 @@ from secagg.protocol.masks.aggregator import AggregatorContext
 from secagg.protocol.masks.node import NodeContext
 from secagg.protocol.memory import Notebook
 from secagg.protocol.run import Party, Table
+from secagg.roster.chain import Delegation, delegate, sign_roster
+from secagg.roster.members import Limits, Member, Roster
 from secagg.wire.codec import encode
 
 AGGREGATOR = "aggregator"
 START_OF_TIME = 1_700_000_000
+OpenLog = Callable[[str, str, SigningKey], Log]
 
 
 @dataclass(frozen=True)
 class Federation:
-    """Everybody's keys, the job, and the c of the federation."""
+    """Everybody's keys, the job, the signed roster and the directory log that holds it."""
 
     spec: JobSpec
     colluders: int
     members: Mapping[str, SigningKey]
     aggregator: SigningKey
     opening: SealingKey
-    directory: SigningKey
+    online: SigningKey
+    root_key: bytes
+    roster: bytes
+    directory: Log
     rng: Rng
 
     @property
@@ -47,40 +53,52 @@ class Federation:
         return tuple(Seat(name, name, key.public) for name, key in self.members.items())
 
     @property
-    def directory_checkpoint(self) -> Checkpoint:
-        """Return the directory that every manifest of this federation relies on."""
-        return Checkpoint(origin=f"{self.spec.federation}/directory", size=1, root=root([sha256(b"directory")]))
+    def directory_note(self) -> bytes:
+        """Return the directory checkpoint that every manifest of this federation relies on."""
+        return self.directory.prove(0).checkpoint
 
 
-def found(names: tuple[str, ...], spec: JobSpec, rng: Rng, colluders: int | None = None) -> Federation:
+def found(
+    names: tuple[str, ...], spec: JobSpec, rng: Rng, colluders: int | None = None, open_log: OpenLog = MemoryLog
+) -> Federation:
     """Make a federation of `names` (sorted) with fresh keys; c defaults to floor((R − 1)/3)."""
-    return Federation(
-        spec=spec,
-        colluders=rules.default_colluders(len(names)) if colluders is None else colluders,
-        members={name: SigningKey.from_private_bytes(rng(32)) for name in names},
-        aggregator=SigningKey.from_private_bytes(rng(32)),
-        opening=SealingKey.from_private_bytes(rng(96)),
-        directory=SigningKey.from_private_bytes(rng(32)),
-        rng=rng,
-    )
+    members = {name: SigningKey.from_private_bytes(rng(32)) for name in names}
+    aggregator, online, root = (SigningKey.from_private_bytes(rng(32)) for _ in range(3))
+    c = rules.default_colluders(len(names)) if colluders is None else colluders
+    nodes = tuple(Member(name, name, "node", key.public, rng(32)) for name, key in members.items())
+    roster = Roster(
+        spec.federation, 1, START_OF_TIME, START_OF_TIME + 86_400, bytes(32), Limits(c, 3),
+        (*nodes, Member(AGGREGATOR, "operator", "aggregator", aggregator.public, rng(32))),
+    )  # fmt: skip
+    delegation = delegate(root, Delegation(spec.federation, online.public, START_OF_TIME + 864_000))
+    signed = sign_roster(roster, root.public, delegation, online)
+    origin = f"{spec.federation}/directory"
+    directory = open_log(origin, origin, online)
+    when = {"federation": spec.federation, "time": START_OF_TIME}
+    for statement in (
+        RosterRoot(**when, root_key=root.public.hex(), online_key=online.public.hex()),  # type: ignore[arg-type]
+        RosterChanged(**when, version=1, roster=sha256(signed).hex()),  # type: ignore[arg-type]
+    ):
+        directory.append(sign_statement(statement, "keyserver", online))
+    directory.publish()
+    opening = SealingKey.from_private_bytes(rng(96))
+    return Federation(spec, c, members, aggregator, opening, online, root.public, signed, directory, rng)
 
 
 def propose(federation: Federation, round_number: int = 1, attempt: int = 1) -> Manifest:
     """Return the honest manifest of a round."""
     spec, nodes = federation.spec, len(federation.members)
-    checkpoint = federation.directory_checkpoint
     return Manifest(
         round=RoundId(spec.federation, spec.name, round_number, attempt),
         engine=spec.engine, purpose=spec.purpose, task=spec.task, job_digest=sha256(encode(spec)),
-        model=spec.initial_model, architecture=spec.architecture, roster_version=1, roster=sha256(b"roster"),
-        members=federation.seats, colluders=federation.colluders,
+        model=spec.initial_model, architecture=spec.architecture, roster_version=1,
+        roster=sha256(federation.roster), members=federation.seats, colluders=federation.colluders,
         threshold=rules.threshold(nodes, federation.colluders),
         k_min=rules.minimum_contributors(nodes, federation.colluders),
         groups=rules.lane_groups(spec, nodes), scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits,
         clip_log2=spec.clip_log2, prg=rules.PRG, suite=rules.SUITE, graph="complete", step_ms=spec.step_ms,
         round_ms=spec.round_ms, chunk_bytes=spec.chunk_bytes,
-        directory=sign_checkpoint(checkpoint, checkpoint.origin, federation.directory),
-        aggregator=AGGREGATOR, opening_key=federation.opening.public,
+        directory=federation.directory_note, aggregator=AGGREGATOR, opening_key=federation.opening.public,
     )  # fmt: skip
 
 
@@ -90,10 +108,10 @@ def party(federation: Federation, name: str, round_number: int = 1, policy: Poli
     expect = Expectation(
         me=name, aggregator=AGGREGATOR, aggregator_key=federation.aggregator.public,
         log_origin=f"{spec.federation}/rounds", directory_origin=f"{spec.federation}/directory",
-        directory_key=federation.directory.public, spec=spec, spec_digest=sha256(encode(spec)), roster_version=1,
-        roster=sha256(b"roster"), seats=federation.seats, colluders=federation.colluders,
+        directory_key=federation.online.public, spec=spec, spec_digest=sha256(encode(spec)), roster_version=1,
+        roster=sha256(federation.roster), seats=federation.seats, colluders=federation.colluders,
         policy=policy or Policy(exact_counts=True), model=spec.initial_model, round=round_number,
-        directory=federation.directory_checkpoint,
+        directory=read_checkpoint(federation.directory_note),
     )  # fmt: skip
     key = federation.members[name]
     return Party(NodeContext(name, key, federation.rng, notebook, expect, START_OF_TIME), notebook)

@@ -83,7 +83,7 @@ def start(manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorCo
     body = encode(manifest)
     signed = sign(ctx.key, "Manifest", Scope(round=manifest.round, manifest=NO_DIGEST), ctx.name, EVERYBODY, body)
     scope = Scope(round=manifest.round, manifest=digest(body))
-    statement = notices.manifest_logged(scope, manifest.roster_version, ctx.now)
+    statement = notices.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
     phase = Proposing(scope=scope, manifest=manifest, signed=signed, out=(), standings=standings)
     return Turned(phase, (Log(statement, _sizes(standings)),))
 
@@ -272,4 +272,4 @@ def _publish(phase: Unmasking, event: Unmasked, ctx: AggregatorContext) -> Turne
     salt = ctx.rng(32)
     statement = notices.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
     after = Publishing(phase.scope, phase.manifest, phase.signed, phase.out, published, salt)
-    return Turned(after, (Keep(encode(published)), Log(statement)))
+    return Turned(after, (Log(statement),))

@@ -42,9 +42,12 @@ def where(scope: Scope, now: int) -> Where:
     return Where(federation=r.federation, job=r.job, round=r.round, attempt=r.attempt, group=r.group, time=now)
 
 
-def manifest_logged(scope: Scope, roster_version: int, now: int) -> ManifestLogged:
+def manifest_logged(scope: Scope, signed: Signed, roster_version: int, now: int) -> ManifestLogged:
     """State that this manifest is proposed."""
-    return ManifestLogged(**where(scope, now), manifest=scope.manifest.hex(), roster_version=roster_version)
+    return ManifestLogged(
+        **where(scope, now), manifest=scope.manifest.hex(), signed=sha256(encode(signed)).hex(),
+        roster_version=roster_version,
+    )  # fmt: skip
 
 
 def drop_out(scope: Scope, out: Out, now: int) -> DropOut:

@@ -1,0 +1,60 @@
+"""Check 2: both checkpoints are signed by their logs, and every opening had its witness quorum (protocol §6.2).
+
+The witnesses of a round are the manifest's members; at least t of them co-signed the checkpoint of the freeze and the
+directory checkpoint that the manifest names.
+"""
+
+from secagg.auditor.evidence import DIRECTORY, ROUNDS, Entry, Evidence, Finding, Violation, proposal
+from secagg.errors import VerificationFailed
+from secagg.log.checkpoint import Checkpoint, open_checkpoint, read_checkpoint, verify_cosignature
+from secagg.log.statements import Contributors, Opening
+from secagg.log.tree import leaf_hash, root
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks.messages import Cosignature, Witnesses
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
+
+NUMBER, TITLE = 2, "log and witness signatures"
+
+
+def check(evidence: Evidence) -> Finding:
+    """Check the logs' own signatures, then each opening's quorum.
+
+    Raises: VerificationFailed; Violation naming the opening.
+    """
+    federation, _ = evidence.bundle.root()
+    for name, key in ((DIRECTORY, evidence.online_key()), (ROUNDS, evidence.aggregator_key())):
+        open_checkpoint(evidence.log(name)[1], f"{federation}/{name}", key)
+    openings = list(evidence.of(Opening))
+    for entry, opening in openings:
+        manifest = proposal(evidence, entry, opening.manifest).manifest
+        witnesses = decode(Witnesses, evidence.bundle.file(opening.witnesses), LIMIT_BULK)
+        frozen = _state_of(evidence, ROUNDS, witnesses.checkpoint, entry)
+        freeze = [e.index for e, c in evidence.of(Contributors) if c.manifest == opening.manifest]
+        if not freeze or freeze[0] >= frozen.size:
+            raise Violation(entry, "the witnessed checkpoint does not cover the freeze")
+        _quorum(entry, manifest, frozen, witnesses.rounds)
+        _quorum(entry, manifest, _state_of(evidence, DIRECTORY, manifest.directory, entry), witnesses.directory)
+    return Finding("pass", f"2 logs, {len(openings)} openings witnessed")
+
+
+def _state_of(evidence: Evidence, log: str, note: bytes, entry: Entry) -> Checkpoint:
+    """Return a checkpoint once it is an earlier state of the log in the bundle."""
+    found = read_checkpoint(note)
+    leaves = evidence.log(log)[0][: found.size]
+    if len(leaves) != found.size or root([leaf_hash(leaf) for leaf in leaves]) != found.root:
+        raise Violation(entry, f"the witnessed checkpoint is not a state of the {log} log: a fork")
+    return found
+
+
+def _quorum(entry: Entry, manifest: Manifest, state: Checkpoint, lines: tuple[Cosignature, ...]) -> None:
+    signed = set()
+    for line in lines:
+        name = f"{manifest.round.federation}/{line.member}"
+        try:
+            verify_cosignature(state, line.line, name, manifest.key(line.member))
+        except (VerificationFailed, KeyError):
+            raise Violation(entry, f"the co-signature of {line.member} does not verify") from None
+        signed.add(line.member)
+    if len(signed) < manifest.threshold:
+        raise Violation(entry, f"{len(signed)} witnesses are fewer than the quorum of {manifest.threshold}")

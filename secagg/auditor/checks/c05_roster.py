@@ -1,0 +1,57 @@
+"""Check 5: the roster chain from the pinned root: versions, predecessors, expiry; and that manifests rely on it."""
+
+from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation
+from secagg.crypto.derive import sha256
+from secagg.errors import SecaggError
+from secagg.log.statements import RosterChanged, RosterRoot
+from secagg.protocol.manifest import Seat
+from secagg.roster.chain import fingerprint, follows, online_key, open_roster
+from secagg.roster.members import Roster
+
+NUMBER, TITLE = 5, "roster chain from the pinned root"
+
+
+def check(evidence: Evidence) -> Finding:
+    """Walk the roster versions, then hold every manifest against the version it names.
+
+    Raises: Violation naming the entry.
+    """
+    _, pinned = evidence.bundle.root()
+    for entry, root in evidence.of(RosterRoot):
+        if fingerprint(bytes.fromhex(root.root_key)) != pinned:
+            raise Violation(entry, f"its root key is not the pinned {pinned}")
+    before: bytes | None = None
+    accepted: dict[int, tuple[bytes, Roster]] = {}
+    for entry, change in evidence.of(RosterChanged):
+        data = evidence.bundle.file(change.roster)
+        roster = _open(evidence, entry, data, pinned, change.time, accepted.get(change.version - 1))
+        if roster.version != change.version or not follows(data, before):
+            raise Violation(entry, "the version does not follow the one before")
+        accepted[roster.version] = (sha256(data), roster)
+        before = data
+    for proposal in evidence.proposals.values():
+        found = accepted.get(proposal.manifest.roster_version)
+        if found is None or not _in_force(found, proposal):
+            raise Violation(proposal.entry, "its members do not follow from the roster in force")
+    return Finding("pass", f"{len(accepted)} versions, {len(evidence.proposals)} manifests")
+
+
+def _in_force(accepted: tuple[bytes, Roster], proposal: Proposal) -> bool:
+    """Say whether a manifest relies on this roster, unexpired, with nobody but its nodes."""
+    digest, roster = accepted
+    known = {Seat(member.name, member.organisation, member.sign_key) for member in roster.nodes()}
+    current = proposal.statement.time < roster.expires
+    return digest == proposal.manifest.roster and current and set(proposal.manifest.members) <= known
+
+
+def _open(
+    evidence: Evidence, entry: Entry, data: bytes, pinned: str, now: int, last: tuple[bytes, Roster] | None
+) -> Roster:
+    try:
+        roster = open_roster(data, pinned, now, last[1] if last else None)
+        known = online_key(data, pinned)
+    except SecaggError as error:
+        raise Violation(entry, error.cause) from None
+    if known != evidence.online_key():
+        raise Violation(entry, "another online key signs it than the root delegated to")
+    return roster

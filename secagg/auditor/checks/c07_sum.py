@@ -1,0 +1,61 @@
+"""Check 7: every result is the sum of the kept uploads, recomputed from the signed answers (protocol §7)."""
+
+from secagg.auditor.evidence import Entry, Evidence, Finding, Violation, proposal, round_key
+from secagg.crypto.derive import hmac_sha256
+from secagg.errors import BundleIncomplete, SecaggError
+from secagg.ids import RoundId
+from secagg.log.statements import Contributors, Opening, Result
+from secagg.protocol.manifest import Published
+from secagg.protocol.masks.verify import recompute
+from secagg.wire.codec import decode
+
+NUMBER, TITLE = 7, "sum recomputed from the uploads and the signed answers"
+
+
+def check(evidence: Evidence) -> Finding:
+    """Recompute every result.
+
+    Raises: Violation naming the result; BundleIncomplete when an upload or an answer is not kept.
+    """
+    frozen = {statement.manifest: statement for _, statement in evidence.of(Contributors)}
+    opened = {statement.manifest: statement for _, statement in evidence.of(Opening)}
+    results = list(evidence.of(Result))
+    for entry, result in results:
+        if result.manifest not in frozen or result.manifest not in opened:
+            raise Violation(entry, "no contributor set or no opening leads to it")
+        _recompute(evidence, entry, result, frozen[result.manifest], opened[result.manifest])
+    if not results:
+        return Finding("n/a", "the log holds no result")
+    return Finding("pass", f"{len(results)} sums recomputed")
+
+
+def _recompute(evidence: Evidence, entry: Entry, result: Result, frozen: Contributors, opened: Opening) -> None:
+    file = evidence.bundle.file
+    uploads = {member.member: member.upload for member in frozen.members}
+    relies = proposal(evidence, entry, result.manifest)
+    try:
+        words = recompute(
+            file(relies.statement.signed), file(frozen.u1), file(frozen.u2), file(frozen.u3),
+            [file(answer.digest) for answer in opened.answers], lambda member: file(uploads[member]),
+            evidence.aggregator_key(),
+        )  # fmt: skip
+    except BundleIncomplete:
+        raise
+    except SecaggError as error:
+        raise Violation(entry, error.cause) from None
+    sums = {name: group.tobytes() for name, group in words.items()}
+    published = _published(evidence, entry, result)
+    if published.manifest.hex() != result.manifest or published.contributors != result.contributors:
+        raise Violation(entry, "the published result is about another manifest or another set")
+    if {group.name: group.words for group in published.groups} != sums:
+        raise Violation(entry, "the published sum is not the sum of the uploads")
+
+
+def _published(evidence: Evidence, entry: Entry, result: Result) -> Published:
+    """Return the published result that the statement's salted digest names."""
+    job, number, group = round_key(result)
+    label = RoundId(result.federation, job, number, result.attempt, group).label()
+    data = evidence.bundle.result(result.result)
+    if hmac_sha256(evidence.bundle.salt(label), data).hex() != result.result:
+        raise Violation(entry, "the kept result does not give the logged digest")
+    return decode(Published, data, len(data))

@@ -1,0 +1,70 @@
+"""`secagg audit`: read and verify a bundle, offline.
+
+Exit codes: 0 all checks hold, 65 a violation, 66 the bundle is incomplete, 64 bad input.
+"""
+
+from pathlib import Path
+
+import click
+
+from secagg.daemon.options import current, options
+
+
+@click.group(name="audit")
+@options
+def audit() -> None:
+    """Check afterwards, offline, that every round was done by the rules."""
+
+
+@audit.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--root", help="The root fingerprint you were told over another channel (sha256:…).")
+@click.option("--strict", is_flag=True, help="Refuse a check that does not apply.")
+@options
+def verify(bundle: Path, root: str | None, strict: bool) -> None:
+    """Run every check on BUNDLE and print one line each."""
+    import msgspec
+
+    from secagg.auditor.verify import verify as run
+    from secagg.errors import BundleIncomplete, VerificationFailed
+
+    report = run(bundle, root)
+    if current().format == "table":
+        for line in report.checks:
+            click.echo(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}")
+        click.echo(f"{report.verdict} {report.passed}/{report.total}")
+    else:
+        click.echo(msgspec.json.encode(report).decode())
+    unmet = next((line for line in report.checks if line.status == "n/a" and strict), None)
+    first = next((line for line in report.checks if line.status in ("fail", "incomplete")), unmet)
+    if report.verdict == "INCOMPLETE" and first is not None:
+        raise BundleIncomplete(f"Check {first.number}: {first.detail}", "Ask for a complete export.")
+    if first is not None:
+        raise VerificationFailed(f"Check {first.number}: {first.detail}", "Keep the bundle: it is the evidence.")
+
+
+@audit.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@options
+def log(bundle: Path) -> None:
+    """Print every statement of both logs, one line each."""
+    from secagg.auditor.bundle import Bundle
+    from secagg.auditor.evidence import Evidence
+
+    for entry in Evidence(Bundle(bundle)).entries:
+        click.echo(f"{entry.log} {entry.index} {entry.leaf.decode()}")
+
+
+@audit.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("round_number", type=click.IntRange(1), metavar="ROUND")
+@click.option("--job", help="The job, when the log holds several.")
+@options
+def show(bundle: Path, round_number: int, job: str | None) -> None:
+    """Print what happened in one round: proposals, drop-outs, contributors, opening, result."""
+    from secagg.auditor.bundle import Bundle
+    from secagg.auditor.evidence import Evidence
+    from secagg.auditor.story import tell
+
+    for line in tell(Evidence(Bundle(bundle)), round_number, job):
+        click.echo(line)
