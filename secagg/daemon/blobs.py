@@ -1,0 +1,178 @@
+"""Large values as files named by their SHA-256: written once, re-hashed when read, put together from chunks.
+
+Rules: draft → fsync → rename → fsync of the directory, so that a blob is whole or not there; a chunk counts as stored
+when its data and its entry are on disk; a chunk with other bytes than the one that is stored is equivocation, and the
+first stays. Leaves to others: who may write what, signatures, when blobs are no longer needed.
+Source: transport "Uploads" and "Crash rules".
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from secagg.crypto.derive import sha256
+from secagg.daemon.vault import private_directory, sync_directory
+from secagg.errors import BadInput, ProtocolViolation, VerificationFailed
+
+_NAME = re.compile(r"\A[a-z0-9.-]{1,200}\Z")
+_ENTRY = 36
+"""Bytes of one entry of a partial upload: index (4, big-endian) and hash of the chunk (32)."""
+
+_READ = 1_048_576
+
+
+class Blobs:
+    """The blobs of one daemon, in a directory of their own (0700)."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = private_directory(directory)
+        self._partials = private_directory(directory / "partial")
+
+    def put(self, data: bytes) -> bytes:
+        """Keep `data`; return its digest (32 bytes). It is on disk when this returns."""
+        digest = sha256(data)
+        path = self.path(digest)
+        if not self.has(digest):
+            draft = path.with_name(f".{path.name}.new")
+            with draft.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+            sync_directory(self._directory)
+        return digest
+
+    def path(self, digest: bytes) -> Path:
+        """Return where the blob of this digest lies, or would lie."""
+        return self._directory / digest.hex()
+
+    def has(self, digest: bytes) -> bool:
+        """Say whether the blob is there; its bytes are not looked at."""
+        return self.path(digest).is_file()
+
+    def get(self, digest: bytes) -> bytes:
+        """Return the blob.
+
+        Raises: BadInput when it is not there; VerificationFailed when its bytes are not what they were.
+        """
+        try:
+            data = self.path(digest).read_bytes()
+        except FileNotFoundError:
+            raise BadInput(f"The blob {digest.hex()[:16]}… is not here.", "Fetch it again.", code="E-BLOB") from None
+        if sha256(data) != digest:
+            cause = f"The blob {digest.hex()[:16]}… is damaged on disk."
+            raise VerificationFailed(cause, "Check the disk and restore the file.", code="E-BLOB")
+        return data
+
+    def delete(self, digest: bytes) -> None:
+        """Remove the blob; a missing one is no error."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def partial(self, name: str, total: int, chunk_bytes: int) -> "Partial":
+        """Open, or take up again, the upload `name`: a blob of `total` bytes that arrives in chunks of `chunk_bytes`.
+
+        Raises: BadInput for impossible sizes or names.
+        """
+        if not _NAME.match(name) or name.startswith("."):
+            raise BadInput(f"{name!r} is no name of an upload.", "Use a round's label and a member's name.")
+        if total < 1 or chunk_bytes < 1:
+            raise BadInput("An upload and its chunks have at least one byte.")
+        return Partial(self._directory, self._partials / name, total, chunk_bytes)
+
+
+class Partial:
+    """A blob that is not complete yet; survives a restart."""
+
+    def __init__(self, blobs: Path, path: Path, total: int, chunk_bytes: int) -> None:
+        self._blobs, self._path, self._total, self._chunk = blobs, path, total, chunk_bytes
+        self._entries = path.with_name(f"{path.name}.have")
+        self._hashes: dict[int, bytes] = {}
+        self._read_entries()
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks the blob has."""
+        return -(-self._total // self._chunk)
+
+    def have(self) -> set[int]:
+        """Return the indices of the chunks that are stored."""
+        return set(self._hashes)
+
+    def hash_of(self, index: int) -> bytes | None:
+        """Return the SHA-256 of a chunk that is stored, else None."""
+        return self._hashes.get(index)
+
+    def write(self, index: int, data: bytes) -> None:
+        """Store a chunk; it is on disk when this returns. The same chunk twice is no error.
+
+        Raises: ProtocolViolation (rule `equivocation`) for other bytes than those stored; BadInput for a wrong length.
+        """
+        digest = sha256(data)
+        known = self._hashes.get(index)
+        if known is not None:
+            if known != digest:
+                raise ProtocolViolation(f"Chunk {index} came twice with different bytes.", rule="equivocation")
+            return
+        if not 0 <= index < self.chunks or len(data) != self._length(index):
+            raise BadInput(f"Chunk {index} of {len(data)} bytes does not belong to this upload.")
+        _write_at(self._path, index * self._chunk, data)
+        # The entry comes after its data: a crash between the two forgets the chunk, never believes in a torn one.
+        _write_at(self._entries, len(self._hashes) * _ENTRY, index.to_bytes(4, "big") + digest)
+        self._hashes[index] = digest
+
+    def complete(self) -> bytes:
+        """Make the whole blob out of its chunks; return its digest (32 bytes).
+
+        Raises: BadInput while chunks are missing.
+        """
+        missing = self.chunks - len(self._hashes)
+        if missing:
+            raise BadInput(f"{missing} of {self.chunks} chunks are missing.", "Send them.")
+        digest = _digest_of(self._path)
+        self._path.rename(self._blobs / digest.hex())
+        sync_directory(self._blobs)
+        sync_directory(self._path.parent)
+        self._entries.unlink(missing_ok=True)
+        self._hashes.clear()
+        return digest
+
+    def discard(self) -> None:
+        """Drop what is stored."""
+        self._path.unlink(missing_ok=True)
+        self._entries.unlink(missing_ok=True)
+        self._hashes.clear()
+
+    def _length(self, index: int) -> int:
+        return min(self._chunk, self._total - index * self._chunk)
+
+    def _read_entries(self) -> None:
+        """Take up what is stored; data without an entry, or a torn entry, is written again."""
+        if not self._path.exists() or not self._entries.exists():
+            self._entries.unlink(missing_ok=True)
+            return
+        kept = self._entries.read_bytes()
+        for start in range(0, len(kept) - _ENTRY + 1, _ENTRY):
+            index = int.from_bytes(kept[start : start + 4], "big")
+            if index < self.chunks:
+                self._hashes[index] = kept[start + 4 : start + _ENTRY]
+
+
+def _write_at(path: Path, offset: int, data: bytes) -> None:
+    new = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.seek(offset)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if new:
+        sync_directory(path.parent)
+
+
+def _digest_of(path: Path) -> bytes:
+    running = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ):
+            running.update(block)
+    return running.digest()

@@ -1,0 +1,17 @@
+"""The two clocks of a daemon: wall time for signed statements, monotonic time for everything that waits.
+
+Rule: this is the only file that reads wall time; everybody else takes a time, or this function, as an argument, so a
+clock that jumps moves no deadline. Source: transport "Crash rules".
+"""
+
+import time
+
+
+def wall() -> int:
+    """Return wall time in whole seconds since 1970, UTC."""
+    return int(time.time())
+
+
+def monotonic() -> float:
+    """Return seconds of a clock that never jumps; only differences mean anything."""
+    return time.monotonic()

@@ -1,0 +1,316 @@
+"""What a daemon remembers: keys and values, the outbox, and which messages it has already handled.
+
+One event is one transaction; what the event sends lies in the outbox of the same transaction, so a crash leaves either
+both or neither. Two implementations under one contract test: SQLite for daemons, memory for simulation.
+
+Rules: one daemon per journal; nothing is acknowledged or sent before `transaction()` has ended without an error; a
+journal that cannot be written raises TryLater and remembers nothing of that event; secrets are sealed by the service
+before they come here (secagg.daemon.vault). Leaves to others: when to send (secagg.daemon.outbox), what keys mean.
+Source: transport "Crash rules".
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from secagg.errors import BadConfiguration, TryLater
+
+_END = "\U0010ffff"
+"""Sorts behind every character: `prefix` to `prefix + _END` is what begins with the prefix."""
+
+_MISUSE = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.DataError)
+"""Errors of SQLite that are bugs of ours and not a full or broken disk."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE entries (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE outbox (place INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, receiver TEXT NOT NULL,"
+        " kind TEXT NOT NULL, header BLOB NOT NULL, body BLOB NOT NULL)",
+        "CREATE TABLE handled (sender TEXT NOT NULL, id BLOB NOT NULL, time INTEGER NOT NULL,"
+        " PRIMARY KEY (sender, id)) WITHOUT ROWID",
+    ),
+)
+"""Each entry takes the schema one version further; entries are only ever appended."""
+
+
+class Outgoing(Struct, frozen=True):
+    """A durable message: kept, and sent again until its receiver acknowledges `id` (16 bytes)."""
+
+    id: bytes
+    to: str
+    kind: str
+    header: bytes
+    body: bytes
+
+
+class Transaction(Protocol):
+    """Everything one event reads and changes; kept or dropped as a whole."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return the value of `key`, or None."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Set `key`."""
+
+    def delete(self, key: str) -> None:
+        """Remove `key`; a missing key is no error."""
+
+    def scan(self, prefix: str) -> list[tuple[str, bytes]]:
+        """Return all pairs whose key begins with `prefix`, in order of keys."""
+
+    def enqueue(self, message: Outgoing) -> None:
+        """Add `message` to the outbox."""
+
+    def withdraw(self, to: str) -> list[bytes]:
+        """Remove everything in the outbox that is for `to`; return the ids."""
+
+    def handled(self, sender: str, id: bytes) -> bool:
+        """Say whether this durable message was handled before."""
+
+    def mark_handled(self, sender: str, id: bytes, now: int) -> None:
+        """Remember that this durable message is handled, at wall time `now`."""
+
+
+class Journal(Protocol):
+    """One daemon's memory."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open the one transaction; it is kept when the block ends, dropped when the block raises.
+
+        Raises: TryLater when it cannot be written; then nothing of it is remembered.
+        """
+
+    def pending(self) -> list[Outgoing]:
+        """Return the outbox, oldest first."""
+
+    def outgoing(self, id: bytes) -> Outgoing | None:
+        """Return one message of the outbox, or None when it is acknowledged."""
+
+    def acknowledge(self, id: bytes, by: str) -> bool:
+        """Remove a message from the outbox if `by` is whom it was for; return whether it was there."""
+
+    def forget(self, before: int) -> None:
+        """Forget which messages were handled before wall time `before`."""
+
+    def close(self) -> None:
+        """Release the journal."""
+
+
+class SqliteJournal:
+    """The journal of a daemon: one SQLite file, WAL, every commit on disk before it returns."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+            # A second daemon on the same state would answer twice: whoever opens first holds the file alone.
+            for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+                self._db.execute(f"PRAGMA {pragma}").fetchall()
+            self._migrate(path)
+        except sqlite3.Error as error:
+            raise BadConfiguration(
+                f"The journal {path} cannot be opened: {error}.",
+                "Check that no other daemon uses this state directory and that it may be written.",
+                code="E-JOURNAL",
+            ) from None
+
+    def _migrate(self, path: Path) -> None:
+        """Bring the schema to the newest version, each step in a transaction of its own."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            self._db.close()
+            raise BadConfiguration(
+                f"The journal {path} was written by a newer version ({version}).",
+                "Install that version again, or restore the backup made before it.",
+                code="E-JOURNAL",
+            )
+        # An empty write takes the exclusive lock at once, also when nothing is to migrate.
+        for number, statements in enumerate((*MIGRATIONS[version:], ()), version + 1):
+            self._db.execute("BEGIN EXCLUSIVE")
+            for statement in statements:
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {min(number, len(MIGRATIONS))}")
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open the one transaction (see Journal)."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield _SqliteTransaction(self._db)
+            self._db.execute("COMMIT")
+        except _MISUSE:
+            self._roll_back()
+            raise
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise _unwritable(str(error)) from None
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        # SQLite rolls back by itself when the disk is full; a second ROLLBACK is an error of no meaning.
+        with suppress(sqlite3.Error):
+            self._db.execute("ROLLBACK")
+
+    def pending(self) -> list[Outgoing]:
+        """Return the outbox, oldest first."""
+        rows = self._db.execute("SELECT id, receiver, kind, header, body FROM outbox ORDER BY place")
+        return [Outgoing(*row) for row in rows]
+
+    def outgoing(self, id: bytes) -> Outgoing | None:
+        """Return one message of the outbox, or None."""
+        row = self._db.execute("SELECT id, receiver, kind, header, body FROM outbox WHERE id = ?", (id,)).fetchone()
+        return Outgoing(*row) if row else None
+
+    def acknowledge(self, id: bytes, by: str) -> bool:
+        """Remove a message from the outbox if `by` is whom it was for."""
+        return self._write("DELETE FROM outbox WHERE id = ? AND receiver = ?", (id, by)) > 0
+
+    def forget(self, before: int) -> None:
+        """Forget which messages were handled before wall time `before`."""
+        self._write("DELETE FROM handled WHERE time < ?", (before,))
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> int:
+        try:
+            return self._db.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise _unwritable(str(error)) from None
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+
+class _SqliteTransaction:
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def get(self, key: str) -> bytes | None:
+        row = self._db.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def put(self, key: str, value: bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO entries VALUES (?, ?)", (key, value))
+
+    def delete(self, key: str) -> None:
+        self._db.execute("DELETE FROM entries WHERE key = ?", (key,))
+
+    def scan(self, prefix: str) -> list[tuple[str, bytes]]:
+        span = (prefix, prefix + _END)
+        rows = self._db.execute("SELECT key, value FROM entries WHERE key >= ? AND key < ? ORDER BY key", span)
+        return rows.fetchall()
+
+    def enqueue(self, message: Outgoing) -> None:
+        row = (message.id, message.to, message.kind, message.header, message.body)
+        self._db.execute("INSERT INTO outbox (id, receiver, kind, header, body) VALUES (?, ?, ?, ?, ?)", row)
+
+    def withdraw(self, to: str) -> list[bytes]:
+        ids = [row[0] for row in self._db.execute("SELECT id FROM outbox WHERE receiver = ? ORDER BY place", (to,))]
+        self._db.execute("DELETE FROM outbox WHERE receiver = ?", (to,))
+        return ids
+
+    def handled(self, sender: str, id: bytes) -> bool:
+        row = self._db.execute("SELECT 1 FROM handled WHERE sender = ? AND id = ?", (sender, id)).fetchone()
+        return row is not None
+
+    def mark_handled(self, sender: str, id: bytes, now: int) -> None:
+        self._db.execute("INSERT OR REPLACE INTO handled VALUES (?, ?, ?)", (sender, id, now))
+
+
+class _Memory:
+    """What a MemoryJournal holds; also the transaction on it."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, bytes] = {}
+        self.outbox: dict[bytes, Outgoing] = {}
+        self.seen: dict[tuple[str, bytes], int] = {}
+
+    def copy(self) -> "_Memory":
+        other = _Memory()
+        other.entries, other.outbox, other.seen = dict(self.entries), dict(self.outbox), dict(self.seen)
+        return other
+
+    def get(self, key: str) -> bytes | None:
+        return self.entries.get(key)
+
+    def put(self, key: str, value: bytes) -> None:
+        self.entries[key] = bytes(value)
+
+    def delete(self, key: str) -> None:
+        self.entries.pop(key, None)
+
+    def scan(self, prefix: str) -> list[tuple[str, bytes]]:
+        return sorted(pair for pair in self.entries.items() if pair[0].startswith(prefix))
+
+    def enqueue(self, message: Outgoing) -> None:
+        self.outbox[message.id] = message
+
+    def withdraw(self, to: str) -> list[bytes]:
+        ids = [id for id, message in self.outbox.items() if message.to == to]
+        for id in ids:
+            del self.outbox[id]
+        return ids
+
+    def handled(self, sender: str, id: bytes) -> bool:
+        return (sender, id) in self.seen
+
+    def mark_handled(self, sender: str, id: bytes, now: int) -> None:
+        self.seen[sender, id] = now
+
+
+class MemoryJournal:
+    """The journal of simulations and tests; `writable = False` is a full disk, `reopened` a restart."""
+
+    def __init__(self) -> None:
+        self._kept = _Memory()
+        self.writable = True
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open the one transaction (see Journal)."""
+        working = self._kept.copy()
+        yield working
+        if not self.writable:
+            raise _unwritable("disk is full")
+        self._kept = working
+
+    def pending(self) -> list[Outgoing]:
+        """Return the outbox, oldest first."""
+        return list(self._kept.outbox.values())
+
+    def outgoing(self, id: bytes) -> Outgoing | None:
+        """Return one message of the outbox, or None."""
+        return self._kept.outbox.get(id)
+
+    def acknowledge(self, id: bytes, by: str) -> bool:
+        """Remove a message from the outbox if `by` is whom it was for."""
+        if not self.writable:
+            raise _unwritable("disk is full")
+        message = self._kept.outbox.get(id)
+        if message is None or message.to != by:
+            return False
+        del self._kept.outbox[id]
+        return True
+
+    def forget(self, before: int) -> None:
+        """Forget which messages were handled before wall time `before`."""
+        self._kept.seen = {key: time for key, time in self._kept.seen.items() if time >= before}
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def reopened(self) -> "MemoryJournal":
+        """Return a journal over what was kept, as after a restart."""
+        again = MemoryJournal()
+        again._kept = self._kept.copy()
+        return again
+
+
+def _unwritable(reason: str) -> TryLater:
+    remedy = "Free space on the disk of the state directory."
+    return TryLater(f"The journal cannot be written: {reason}.", remedy, code="E-DISK")
