@@ -19,7 +19,7 @@ from secagg.errors import BadSignature, VerificationFailed
 from secagg.ids import Count, Name
 
 LABEL = "secagg/v1/statement"
-MAX_LEAF = 262_144
+MAX_LEAF = 65_535
 Hex = Annotated[str, Meta(pattern=r"\A([0-9a-f]{2})*\Z", max_length=128)]
 Text = Annotated[str, Meta(max_length=512)]
 
@@ -95,9 +95,10 @@ class OfRound(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class ManifestLogged(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
-    """A manifest was proposed; `manifest` is H."""
+    """A manifest was proposed; `manifest` is H, `signed` the SHA-256 of the signed message that carries it."""
 
     manifest: Hex
+    signed: Hex
     roster_version: Count
 
 

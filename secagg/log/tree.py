@@ -1,7 +1,8 @@
-"""RFC 6962 Merkle tree: leaf and node hashes, roots, inclusion and consistency proofs, and their verification.
+"""RFC 6962 Merkle tree: leaf and node hashes, roots, and the verification of inclusion and consistency.
 
 Rules: 0x00 before a leaf, 0x01 before a node, so that neither can pass as the other; an empty tree hashes to SHA-256 of
-nothing. Verification follows RFC 9162 §2.1.3.2 and §2.1.4.2. Leaves to others: storage (tiles), signatures (note).
+nothing. Verification follows RFC 9162 §2.1.3.2 and §2.1.4.2. Leaves to others: making proofs (growing), storage (tiles),
+signatures (note).
 """
 
 from collections.abc import Sequence
@@ -29,37 +30,6 @@ def root(leaves: Sequence[bytes]) -> bytes:
         paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
         level = paired + level[len(paired) * 2 :]
     return level[0]
-
-
-def _split(size: int) -> int:
-    """Return the largest power of two below `size`."""
-    return 1 << (size - 1).bit_length() - 1
-
-
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """Return PATH(index, leaves): sibling hashes from the leaf up."""
-    if len(leaves) == 1:
-        return ()
-    at = _split(len(leaves))
-    if index < at:
-        return (*inclusion_proof(leaves[:at], index), root(leaves[at:]))
-    return (*inclusion_proof(leaves[at:], index - at), root(leaves[:at]))
-
-
-def consistency_proof(leaves: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
-    """Return PROOF(old_size, leaves): that the first `old_size` leaves are unchanged; empty for 0 or all."""
-    if old_size in (0, len(leaves)):
-        return ()
-    return _subproof(leaves, old_size, whole=True)
-
-
-def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> tuple[bytes, ...]:
-    if old_size == len(leaves):
-        return () if whole else (root(leaves),)
-    at = _split(len(leaves))
-    if old_size <= at:
-        return (*_subproof(leaves[:at], old_size, whole=whole), root(leaves[at:]))
-    return (*_subproof(leaves[at:], old_size - at, whole=False), root(leaves[:at]))
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected: bytes) -> None:
