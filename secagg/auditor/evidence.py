@@ -12,7 +12,7 @@ from typing import TypeVar
 from secagg.auditor.bundle import Bundle
 from secagg.crypto.derive import sha256
 from secagg.errors import NotAuthorised, VerificationFailed
-from secagg.log.durable import read_log
+from secagg.log.durable import read_entries
 from secagg.log.statements import (
     AnyStatement,
     ManifestLogged,
@@ -76,12 +76,12 @@ class Evidence:
     raw: dict[str, tuple[list[bytes], bytes]] = field(default_factory=dict)
 
     def log(self, name: str) -> tuple[list[bytes], bytes]:
-        """Return (leaves, checkpoint note) of a log, rebuilt from its tiles.
+        """Return (leaves, checkpoint note) of a log; check 1 judges that they belong together.
 
         Raises: VerificationFailed, BundleIncomplete.
         """
         if name not in self.raw:
-            self.raw[name] = read_log(self.bundle.directory / name)
+            self.raw[name] = read_entries(self.bundle.directory / name)
         return self.raw[name]
 
     @cached_property

@@ -160,15 +160,23 @@ def read_log(directory: Path) -> tuple[list[bytes], bytes]:
 
     Judges no signature. Raises: BundleIncomplete when a file is missing; VerificationFailed naming the entry.
     """
-    note = tiles.read(directory / _CHECKPOINT)
-    signed = read_checkpoint(note)
+    leaves, note = read_entries(directory)
     tree = Tree()
-    leaves: list[bytes] = []
-    for number, width in tiles.touched(0, signed.size, ENTRIES):
-        leaves += _entries(directory, number, width)
     for leaf in leaves:
         tree.append(leaf_hash(leaf))
-    _check_tiles(directory, tree, signed, mend=False)
+    _check_tiles(directory, tree, read_checkpoint(note), mend=False)
+    return leaves, note
+
+
+def read_entries(directory: Path) -> tuple[list[bytes], bytes]:
+    """Return (entries, checkpoint note) of a log without judging that they belong together (`read_log` does).
+
+    Raises: BundleIncomplete when a file is missing; VerificationFailed when a file is not of the log's form.
+    """
+    note = tiles.read(directory / _CHECKPOINT)
+    leaves: list[bytes] = []
+    for number, width in tiles.touched(0, read_checkpoint(note).size, ENTRIES):
+        leaves += _entries(directory, number, width)
     return leaves, note
 
 

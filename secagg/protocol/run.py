@@ -79,6 +79,14 @@ class Table:
     wire: list[FromNode | Send] = field(default_factory=list)
     phase: Phase | None = None
 
+    def clear(self) -> Groups:
+        """Remove the masks from the running sum."""
+        if not isinstance(self.phase, Unmasking):
+            raise RuntimeError("masks are removed in phase Unmasking only")
+        proof = evidence(self.phase)
+        unmask(self.sums, proof, recover(proof))
+        return self.sums
+
 
 def run_round(table: Table) -> Closed | Failed:
     """Run one round to its end and return the last phase.
@@ -97,15 +105,6 @@ def run_round(table: Table) -> Closed | Failed:
 def _held(party: Party) -> int:
     last = party.notebook.last(party.ctx.expect.log_origin)
     return last.size if last else 0
-
-
-def _clear(table: Table) -> Groups:
-    """Remove the masks from the running sum."""
-    if not isinstance(table.phase, Unmasking):
-        raise RuntimeError("masks are removed in phase Unmasking only")
-    proof = evidence(table.phase)
-    unmask(table.sums, proof, recover(proof))
-    return table.sums
 
 
 def _accumulate(table: Table, upload: bytes) -> None:
@@ -144,7 +143,7 @@ def _carry_out(table: Table, effects: tuple[Effect, ...]) -> None:
                 _deliver(table, effect)
             case Unmask():
                 began = time.perf_counter()
-                clear = _clear(table)
+                clear = table.clear()
                 table.spent["Unmasking"] += time.perf_counter() - began
                 _event(table, Unmasked(clear))
 

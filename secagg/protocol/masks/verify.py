@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from secagg.crypto.derive import sha256
-from secagg.errors import ProtocolViolation, SecaggError, VerificationFailed
+from secagg.errors import BundleIncomplete, ProtocolViolation, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.protocol.lanes import Groups, from_upload, upload_root
 from secagg.protocol.manifest import Manifest, digest
@@ -35,11 +35,12 @@ def recompute(
 ) -> Groups:
     """Return the clear summed words per lane group.
 
-    `upload(member)` gives the wire bytes of a member's upload. Raises: VerificationFailed saying what does not hold.
+    `upload(member)` gives the wire bytes of a member's upload. Raises: VerificationFailed saying what does not hold;
+    BundleIncomplete as `upload` raises it.
     """
     try:
         return _recompute(manifest_signed, u1, u2, u3, answers, upload, aggregator_key)
-    except VerificationFailed:
+    except (VerificationFailed, BundleIncomplete):
         raise
     except (SecaggError, KeyError) as error:
         raise VerificationFailed(f"The round cannot be recomputed: {error}", "Treat the round as unproved.") from None
