@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from secagg.crypto.rng import Rng, system_rng
 from secagg.daemon import clock
@@ -25,9 +25,7 @@ from secagg.daemon.journal import Journal, Outgoing
 from secagg.daemon.outbox import Outbox
 from secagg.daemon.turn import After, Effect, Emit, Event, Run, Service, Turn, Withdrawn
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, SecaggError, TryLater
-
-if TYPE_CHECKING:
-    from secagg.transport.link import Link, Received
+from secagg.transport.link import Link, Received
 
 __all__ = ["Daemon", "Service", "Turn"]
 
@@ -63,7 +61,7 @@ class Daemon:
 
     def __init__(
         self,
-        link: "Link",
+        link: Link,
         journal: Journal,
         service: Service,
         executor: Executor,
@@ -139,7 +137,7 @@ class Daemon:
                 transaction.mark_handled(sender, id, turn.now())
         return turn
 
-    def _take(self, message: "Received") -> None:
+    def _take(self, message: Received) -> None:
         """Handle one message from the link."""
         sender, id = message.sender, message.id
         try:
@@ -168,10 +166,10 @@ class Daemon:
         try:
             self._carry_out(self._advance(decide))
         except _NOT_NOW as error:
-            self._failed(error, name=name)
+            self._failed(error, entry=name)
             self._later(AGAIN, lambda: self._local(decide, name))
         except Exception as error:
-            self._failed(error, name=name)
+            self._failed(error, entry=name)
 
     def command(self, request: dict[str, object]) -> object:
         """Answer one request of the admin socket; `link` is the shell's own, the rest is the service's.

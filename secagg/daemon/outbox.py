@@ -1,15 +1,14 @@
 """Which durable message is due: in order towards each peer, again every few seconds, until it is acknowledged.
 
-Control messages to one peer go one at a time, so that a message lost in a crash is never overtaken by the next one;
-bulk kinds may have eight on the way (transport "Uploads"). Times are ticks of the loop.
+Control messages to one peer go one at a time, so that a message lost in a crash is never overtaken by the next one.
+Bulk kinds may have eight on the way (transport "Uploads"): each piece is complete in itself. Times are ticks of the loop.
 
 Leaves to others: keeping the messages (secagg.daemon.journal) and sending them (secagg.daemon.loop).
 """
 
 from collections import deque
 
-BULK_KINDS = frozenset({"chunk", "piece"})
-"""Kinds that carry pieces of large values; each is complete in itself, so their order means nothing."""
+from secagg.transport.link import BULK_KINDS
 
 WINDOW = 8
 """Pieces on the way to one peer: enough to hide the round trip, few enough for the high-water mark of bulk (8)."""

@@ -6,15 +6,13 @@ Leaves to others: carrying the effects out (secagg.daemon.loop). Source: archite
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from secagg.crypto.rng import Rng
 from secagg.daemon.journal import Outgoing, Transaction
-
-if TYPE_CHECKING:
-    from secagg.transport.link import Received
+from secagg.transport.link import Received
 
 Work = Callable[[], object]
 
@@ -138,7 +136,7 @@ class Service(Protocol):
     def start(self, turn: Turn) -> None:
         """Take up what was kept: set timers again, ask again for work that was under way."""
 
-    def receive(self, message: "Received", turn: Turn) -> None:
+    def receive(self, message: Received, turn: Turn) -> None:
         """Handle a message. Raising TryLater leaves it unacknowledged, so that it comes again."""
 
     def wake(self, name: str, turn: Turn) -> None:

@@ -1,0 +1,75 @@
+"""Logs: one event is a verb in snake_case and allow-listed fields; lines for people on a terminal, JSON otherwise.
+
+Rules: a field that is not in FIELDS is dropped and its name alone is shown, so that a new field is a decision and no
+update, share, mask or secret is logged by accident; bytes are never shown. Logs go to standard error.
+Source: operations "Logs, metrics, health".
+"""
+
+import sys
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import structlog
+
+from secagg.daemon import clock
+
+FIELDS = frozenset(
+    {
+        *("event", "level", "timestamp", "role", "name", "exception", "dropped"),
+        *("federation", "job", "round", "attempt", "group", "step", "engine", "institution", "member", "peer"),
+        *("kind", "code", "cause", "remedy", "rule", "reason", "state", "version", "digest", "fingerprint"),
+        *("have", "need", "total", "count", "size", "bytes", "seconds", "since", "until", "strikes"),
+        *("path", "address", "port", "pid", "result", "command", "entry", "index"),
+    }
+)
+"""Everything that may be logged; values are names, numbers and sentences, never data."""
+
+_LEVELS = {-1: 40, 0: 20, 1: 10}
+"""Verbosity of the command line to the level that is shown: errors, information, everything."""
+
+Values = MutableMapping[str, Any]
+
+
+def configure(
+    role: str, name: str, verbosity: int = 0, *, color: bool = True, file: TextIO | None = None
+) -> structlog.typing.FilteringBoundLogger:
+    """Return the logger of a daemon, which writes to `file`, standard error unless given."""
+    target = file or sys.stderr
+    terminal = target.isatty()
+    show: Callable[..., Any] = (
+        structlog.dev.ConsoleRenderer(colors=color) if terminal else structlog.processors.JSONRenderer()
+    )
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(target),
+        processors=[_stamp, structlog.processors.format_exc_info, _allow, show],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[max(-1, min(1, verbosity))]),
+        role=role,
+        name=name,
+    )
+    return logger
+
+
+def _stamp(logger: object, method: str, values: Values) -> Values:
+    values["level"] = method
+    values["timestamp"] = datetime.fromtimestamp(clock.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return values
+
+
+def _allow(logger: object, method: str, values: Values) -> Values:
+    dropped = sorted(set(values) - FIELDS)
+    for field in dropped:
+        del values[field]
+    for field, value in values.items():
+        values[field] = _shown(value)
+    if dropped:
+        values["dropped"] = dropped
+    return values
+
+
+def _shown(value: object) -> object:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, list | tuple):
+        return [_shown(item) for item in value]
+    return f"({type(value).__name__})"

@@ -1,0 +1,94 @@
+"""Blobs: whole or not there, re-hashed when read, put together from chunks over a restart."""
+
+from pathlib import Path
+
+import pytest
+
+from secagg.crypto.derive import sha256
+from secagg.daemon.blobs import Blobs
+from secagg.errors import BadInput, ProtocolViolation, VerificationFailed
+
+DATA = bytes(range(25))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(tmp_path / "blobs")
+
+
+def test_a_blob_is_named_by_its_hash(blobs: Blobs) -> None:
+    digest = blobs.put(DATA)
+    assert digest == sha256(DATA) == blobs.put(DATA)
+    assert blobs.get(digest) == DATA
+    blobs.delete(digest)
+    assert not blobs.has(digest)
+    with pytest.raises(BadInput, match="not here"):
+        blobs.get(digest)
+
+
+def test_a_damaged_blob_is_noticed(blobs: Blobs) -> None:
+    digest = blobs.put(DATA)
+    blobs.path(digest).write_bytes(DATA[:-1] + b"!")
+    with pytest.raises(VerificationFailed, match="damaged"):
+        blobs.get(digest)
+
+
+def test_an_upload_is_taken_up_again(tmp_path: Path) -> None:
+    first = Blobs(tmp_path / "blobs").partial("heart.1.1.0.node-a", 25, 10)
+    first.write(2, DATA[20:])
+    first.write(0, DATA[:10])
+    blobs = Blobs(tmp_path / "blobs")
+    again = blobs.partial("heart.1.1.0.node-a", 25, 10)
+    assert again.have() == {0, 2}
+    assert again.hash_of(2) == sha256(DATA[20:])
+    with pytest.raises(BadInput, match="1 of 3 chunks"):
+        again.complete()
+    again.write(1, DATA[10:20])
+    assert again.complete() == sha256(DATA)
+    assert blobs.get(sha256(DATA)) == DATA
+    assert list((tmp_path / "blobs" / "partial").iterdir()) == []
+
+
+def test_a_torn_entry_is_written_again(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    upload = blobs.partial("u", 25, 10)
+    upload.write(0, DATA[:10])
+    upload.write(1, DATA[10:20])
+    entries = tmp_path / "blobs" / "partial" / "u.have"
+    entries.write_bytes(entries.read_bytes()[:-1])
+    again = blobs.partial("u", 25, 10)
+    assert again.have() == {0}
+    again.write(2, DATA[20:])
+    again.write(1, DATA[10:20])
+    assert blobs.partial("u", 25, 10).have() == {0, 1, 2}
+    assert again.complete() == sha256(DATA)
+
+
+def test_the_first_of_two_different_chunks_stays(blobs: Blobs) -> None:
+    upload = blobs.partial("u", 10, 10)
+    upload.write(0, DATA[:10])
+    upload.write(0, DATA[:10])
+    with pytest.raises(ProtocolViolation) as caught:
+        upload.write(0, DATA[1:11])
+    assert caught.value.rule == "equivocation"
+    assert upload.complete() == sha256(DATA[:10])
+
+
+def test_a_chunk_of_another_size_or_place_is_refused(blobs: Blobs) -> None:
+    upload = blobs.partial("u", 25, 10)
+    for index, data in ((3, b""), (-1, DATA[:10]), (0, DATA[:9]), (2, DATA[:10])):
+        with pytest.raises(BadInput):
+            upload.write(index, data)
+    assert upload.have() == set()
+
+
+def test_discarded_chunks_are_gone(blobs: Blobs) -> None:
+    blobs.partial("u", 25, 10).write(0, DATA[:10])
+    blobs.partial("u", 25, 10).discard()
+    assert blobs.partial("u", 25, 10).have() == set()
+
+
+@pytest.mark.parametrize("name", ["../u", "", ".hidden", "a/b"])
+def test_an_upload_has_no_path(blobs: Blobs, name: str) -> None:
+    with pytest.raises(BadInput):
+        blobs.partial(name, 1, 1)

@@ -1,0 +1,137 @@
+"""One contract for both journals: what is kept is kept whole, also over a restart."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from secagg.daemon.journal import MIGRATIONS, Journal, MemoryJournal, Outgoing, SqliteJournal
+from secagg.errors import BadConfiguration
+
+Reopen = Callable[[Journal], Journal]
+FIRST = Outgoing(b"1" * 16, "node-a", "manifest", b"header", b"body")
+SECOND = Outgoing(b"2" * 16, "node-b", "manifest", b"", b"")
+
+
+class Fault(Exception):
+    """What a service raises."""
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Journal, Reopen]:
+    def reopen_sqlite(journal: Journal) -> Journal:
+        journal.close()
+        return SqliteJournal(tmp_path / "journal.sqlite")
+
+    def reopen_memory(journal: Journal) -> Journal:
+        assert isinstance(journal, MemoryJournal)
+        return journal.reopened()
+
+    if request.param == "memory":
+        return MemoryJournal(), reopen_memory
+    return SqliteJournal(tmp_path / "journal.sqlite"), reopen_sqlite
+
+
+def fill(journal: Journal) -> None:
+    with journal.transaction() as transaction:
+        transaction.put("round/2", b"two")
+        transaction.put("round/1", b"one")
+        transaction.put("rounds", b"other")
+        transaction.enqueue(FIRST)
+        transaction.enqueue(SECOND)
+        transaction.mark_handled("node-a", b"m" * 16, 1000)
+
+
+def change_and_fail(journal: Journal) -> None:
+    with journal.transaction() as transaction:
+        transaction.put("round/1", b"changed")
+        transaction.delete("round/2")
+        transaction.enqueue(Outgoing(b"3" * 16, "node-c", "manifest", b"", b""))
+        transaction.mark_handled("node-b", b"n" * 16, 1000)
+        transaction.withdraw("node-a")
+        assert transaction.get("round/1") == b"changed"
+        raise Fault
+
+
+def test_what_is_kept_is_there_after_a_restart(opened: tuple[Journal, Reopen]) -> None:
+    journal, reopen = opened
+    fill(journal)
+    again = reopen(journal)
+    assert again.pending() == [FIRST, SECOND]
+    assert again.outgoing(FIRST.id) == FIRST
+    with again.transaction() as transaction:
+        assert transaction.scan("round/") == [("round/1", b"one"), ("round/2", b"two")]
+        assert transaction.get("rounds") == b"other"
+        assert transaction.get("nothing") is None
+        assert transaction.handled("node-a", b"m" * 16)
+        assert not transaction.handled("node-b", b"m" * 16)
+
+
+def test_an_error_leaves_nothing(opened: tuple[Journal, Reopen]) -> None:
+    journal, reopen = opened
+    fill(journal)
+    with pytest.raises(Fault):
+        change_and_fail(journal)
+    for reopened in (False, True):
+        seen = reopen(journal) if reopened else journal
+        assert seen.pending() == [FIRST, SECOND]
+        with seen.transaction() as transaction:
+            assert transaction.scan("round/") == [("round/1", b"one"), ("round/2", b"two")]
+            assert not transaction.handled("node-b", b"n" * 16)
+
+
+def test_only_the_receiver_acknowledges(opened: tuple[Journal, Reopen]) -> None:
+    journal, reopen = opened
+    fill(journal)
+    assert not journal.acknowledge(FIRST.id, "node-b")
+    assert journal.pending() == [FIRST, SECOND]
+    assert journal.acknowledge(FIRST.id, "node-a")
+    assert not journal.acknowledge(FIRST.id, "node-a")
+    again = reopen(journal)
+    assert again.pending() == [SECOND]
+    assert again.outgoing(FIRST.id) is None
+
+
+def test_withdrawn_messages_are_gone(opened: tuple[Journal, Reopen]) -> None:
+    journal, reopen = opened
+    fill(journal)
+    with journal.transaction() as transaction:
+        assert transaction.withdraw("node-b") == [SECOND.id]
+    assert reopen(journal).pending() == [FIRST]
+
+
+def test_old_handled_messages_are_forgotten(opened: tuple[Journal, Reopen]) -> None:
+    journal, _ = opened
+    fill(journal)
+    with journal.transaction() as transaction:
+        transaction.mark_handled("node-a", b"n" * 16, 2000)
+    journal.forget(1500)
+    with journal.transaction() as transaction:
+        assert not transaction.handled("node-a", b"m" * 16)
+        assert transaction.handled("node-a", b"n" * 16)
+
+
+def test_a_second_daemon_is_kept_out(tmp_path: Path) -> None:
+    first = SqliteJournal(tmp_path / "journal.sqlite")
+    with pytest.raises(BadConfiguration, match="no other daemon") as caught:
+        SqliteJournal(tmp_path / "journal.sqlite")
+    assert caught.value.code == "E-JOURNAL"
+    first.close()
+    SqliteJournal(tmp_path / "journal.sqlite").close()
+
+
+def test_a_journal_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    SqliteJournal(tmp_path / "journal.sqlite").close()
+    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    with pytest.raises(BadConfiguration, match="newer version"):
+        SqliteJournal(tmp_path / "journal.sqlite")
+
+
+def test_every_commit_is_on_disk(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    read = [journal._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    journal.close()
+    assert read == ["wal", 2]
