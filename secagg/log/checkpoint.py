@@ -7,6 +7,7 @@ name; a witness signs `cosignature/v1`, its time and the body. Source: c2sp.org,
 import base64
 import binascii
 
+import msgspec
 from msgspec import Struct
 
 from secagg.crypto.sign import SigningKey, verify
@@ -41,14 +42,15 @@ def read_checkpoint(note: bytes) -> Checkpoint:
     text, _ = parse(note)
     try:
         origin, size, encoded, end = text.decode().split("\n")
-        if end or not origin or not size.isascii() or not size.isdigit() or str(int(size)) != size:
-            raise ValueError
-        root = base64.b64decode(encoded, validate=True)
-        if len(root) != 32:
-            raise ValueError
-    except (ValueError, binascii.Error):
+        found = msgspec.convert(
+            {"origin": origin, "size": int(size), "root": base64.b64decode(encoded, validate=True)}, Checkpoint
+        )
+    except (ValueError, binascii.Error, msgspec.ValidationError):
         raise VerificationFailed("A note is no checkpoint.", "Check the file.") from None
-    return Checkpoint(origin=origin, size=int(size), root=root)
+    # One state has one text: no sign, leading zero or spare bit of base64, and nothing behind it.
+    if end or not origin or not origin.isprintable() or found.body() != text:
+        raise VerificationFailed("A note is no checkpoint.", "Check the file.")
+    return found
 
 
 def open_checkpoint(note: bytes, origin: str, log_key: bytes) -> Checkpoint:
@@ -77,8 +79,10 @@ def cosign(note: bytes, name: str, key: SigningKey, time: int) -> bytes:
 def verify_cosignature(checkpoint: Checkpoint, signature_line: bytes, name: str, public: bytes) -> int:
     """Check a witness's line on exactly this checkpoint; return its time (unix seconds).
 
-    Raises: VerificationFailed.
+    Raises: VerificationFailed, also when it is more than one line: appended to the note, that would change its text.
     """
+    if signature_line.count(b"\n") != 1:
+        raise VerificationFailed(f"The co-signature of {name} is not one line.", "Ask the witness.")
     _, lines = parse(b"-\n\n" + signature_line)
     packed = signature_of(lines, name, COSIGNATURE, public)
     time = int.from_bytes(packed[:8], "big")

@@ -46,9 +46,13 @@ def _parse_line(entry: bytes) -> tuple[str, bytes]:
         raw = base64.b64decode(packed, validate=True)
     except (ValueError, binascii.Error):
         raise VerificationFailed("A signature line is malformed.", "Check the file.") from None
-    if dash != "\u2014" or not name or "+" in name or len(raw) < 5:
+    if dash != "\u2014" or not _is_name(name) or len(raw) < 5 or base64.b64encode(raw).decode() != packed:
         raise VerificationFailed("A signature line is malformed.", "Check the file.")
     return name, raw
+
+
+def _is_name(name: str) -> bool:
+    return name.isprintable() and name != "" and not any(letter == "+" or letter.isspace() for letter in name)
 
 
 def signature_of(lines: list[tuple[str, bytes]], name: str, kind: bytes, public: bytes) -> bytes:

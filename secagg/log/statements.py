@@ -17,11 +17,13 @@ from secagg.crypto.labels import fields
 from secagg.crypto.sign import SigningKey, verify
 from secagg.errors import BadSignature, VerificationFailed
 from secagg.ids import Count, Name
+from secagg.log.tiles import MAX_ENTRY
 
 LABEL = "secagg/v1/statement"
-MAX_LEAF = 65_535
+MAX_LEAF = MAX_ENTRY
 Hex = Annotated[str, Meta(pattern=r"\A([0-9a-f]{2})*\Z", max_length=128)]
 Text = Annotated[str, Meta(max_length=512)]
+_SignatureText = Annotated[str, Meta(pattern=r"\A[0-9a-f]{128}\Z")]
 
 
 class Statement(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
@@ -195,6 +197,15 @@ def sign_statement(statement: Statement, signer: str, key: SigningKey) -> bytes:
     return canonical({**document, "signature": signature.hex()})
 
 
+def _holds_float(value: object) -> bool:
+    """Return whether a number with a point is anywhere in `value`; msgspec would take 5.0 for 5."""
+    if isinstance(value, dict):
+        return any(map(_holds_float, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_float, value))
+    return isinstance(value, float)
+
+
 def parse_statement(leaf: bytes) -> tuple[AnyStatement, str, bytes, bytes]:
     """Return (statement, signer, signature, signed bytes) of a leaf without judging the signature.
 
@@ -206,13 +217,15 @@ def parse_statement(leaf: bytes) -> tuple[AnyStatement, str, bytes, bytes]:
         document = json.loads(leaf)
         if not isinstance(document, dict) or canonical(document) != leaf:
             raise ValueError("not canonical")
-        signature = bytes.fromhex(document.pop("signature"))
+        if _holds_float(document):
+            raise ValueError("a number is no integer")
+        signature = bytes.fromhex(msgspec.convert(document.pop("signature"), _SignatureText))
         signed = canonical(document)
-        signer = document.pop("signer")
+        signer = msgspec.convert(document.pop("signer"), Name)
         statement = msgspec.convert(document, AnyStatement)
     except (ValueError, KeyError, TypeError, RecursionError, msgspec.MsgspecError) as error:
         raise VerificationFailed(f"A log entry is no statement: {error}.", "Check the log.") from None
-    return statement, str(signer), signature, signed
+    return statement, signer, signature, signed
 
 
 def open_statement(leaf: bytes, key_of: Callable[[str], bytes]) -> tuple[AnyStatement, str]:

@@ -1,7 +1,7 @@
 """RFC 6962 Merkle tree: leaf and node hashes, roots, and the verification of inclusion and consistency.
 
 Rules: 0x00 before a leaf, 0x01 before a node, so that neither can pass as the other; an empty tree hashes to SHA-256 of
-nothing. Verification follows RFC 9162 §2.1.3.2 and §2.1.4.2. Leaves to others: making proofs (growing), storage (tiles),
+nothing. Verification follows RFC 9162 §2.1.3.2 and §2.1.4.2. Leaves to others: proofs (growing), storage (tiles),
 signatures (note).
 """
 
