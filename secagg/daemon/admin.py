@@ -43,6 +43,11 @@ class Admin:
         self._watchers: dict[asyncio.Queue[bytes], asyncio.Task[Any] | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
     async def open(self) -> None:
         """Bind the socket, 0600.
 

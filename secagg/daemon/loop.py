@@ -178,7 +178,9 @@ class Daemon:
         """
         if request.get("command") == "link":
             waiting, unreached = self._outbox.waiting(), dict(self._unreached)
-            return {"link": self._link.state, "unacknowledged": waiting, "unreached": unreached}
+            watchers = self._admin.watchers if self._admin else 0
+            state = self._link.state
+            return {"link": state, "unacknowledged": waiting, "unreached": unreached, "watchers": watchers}
         answers: list[object] = []
         self._carry_out(self._advance(lambda turn: answers.append(self._service.command(request, turn))))
         return answers[0]

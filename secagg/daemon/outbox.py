@@ -1,7 +1,7 @@
 """Which durable message is due: in order towards each peer, again every few seconds, until it is acknowledged.
 
 Control messages to one peer go one at a time, so that a message lost in a crash is never overtaken by the next one.
-Bulk kinds may have eight on the way (transport "Uploads"): each piece is complete in itself. Times are ticks of the loop.
+Bulk kinds may have eight on the way (transport "Uploads"): each piece is complete in itself. Time is ticks of the loop.
 
 Leaves to others: keeping the messages (secagg.daemon.journal) and sending them (secagg.daemon.loop).
 """

@@ -30,6 +30,9 @@ JOURNAL = "journal.sqlite"
 READY = "ready.json"
 """Written when the daemon is ready, removed when it stops; holds its process id, name and role."""
 
+_GRACE = 0.2
+"""Seconds for each worker to notice the end; those that compute do not."""
+
 LinkFactory = Callable[[], Link | Awaitable[Link]]
 
 
@@ -53,7 +56,6 @@ def run_daemon(
     logger = logs.configure(role, name, verbosity, color=color)
     executor = ThreadPoolExecutor(workers, thread_name_prefix=f"{role}-work")
     ready = state_dir / READY
-    ready.unlink(missing_ok=True)
 
     def announce() -> None:
         write_private(ready, json.dumps({"pid": os.getpid(), "name": name, "role": role}).encode())
@@ -65,18 +67,19 @@ def run_daemon(
     async def main() -> None:
         # Opened first: its lock keeps a second daemon away from this state and from this link's key.
         journal = SqliteJournal(state_dir / JOURNAL)
+        ready.unlink(missing_ok=True)
         made = link_factory()
         link = await made if isawaitable(made) else made
         daemon = Daemon(link, journal, service, executor, logger, state_dir / SOCKET, ready=announce)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.stop)
-        await daemon.serve()
+        try:
+            await daemon.serve()
+        finally:
+            ready.unlink(missing_ok=True)
 
-    try:
-        asyncio.run(main())
-    finally:
-        ready.unlink(missing_ok=True)
+    asyncio.run(main())
     notify("STOPPING=1")
     logger.info("stop")
     _leave()
@@ -96,7 +99,9 @@ def notify(message: str) -> None:
 def _leave() -> None:
     """End now if work is still running: it is asked for again at the next start, and training may take hours."""
     threads = [thread for thread in threading.enumerate() if thread.name.partition("_")[0].endswith("-work")]
-    if threads:
+    for thread in threads:
+        thread.join(_GRACE)
+    if any(thread.is_alive() for thread in threads):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

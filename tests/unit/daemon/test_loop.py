@@ -1,0 +1,367 @@
+"""The shell over the in-memory link: once, saved before sent, and going on whatever happens."""
+
+import asyncio
+import io
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secagg.crypto.rng import system_rng
+from secagg.daemon import admin, logs
+from secagg.daemon.journal import MemoryJournal
+from secagg.daemon.loop import AGAIN, Daemon, Turn
+from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, TryLater
+from secagg.transport.link import Received
+from secagg.transport.memory import MemoryLink, MemoryNetwork
+from support.timers import VirtualTimers
+
+
+class Inline(ThreadPoolExecutor):
+    """Does the work at once, so that a test needs no waiting."""
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(work(*args, **kwargs))
+        return future
+
+
+def explode() -> object:
+    raise ZeroDivisionError
+
+
+class Counting:
+    """Counts what reaches it and does what the message's kind says."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[object] = []
+
+    def start(self, turn: Turn) -> None:
+        turn.put("starts", bytes([len(turn.get("starts") or b"")]))
+
+    def receive(self, message: Received, turn: Turn) -> None:
+        turn.put(f"got/{len(turn.scan('got/')):03}", message.header)
+        turn.send("peer", "answer", message.header)
+        turn.emit("peer", "once", message.header)
+        match message.kind:
+            case "violate":
+                raise ProtocolViolation("The peer is wrong.")
+            case "later":
+                raise TryLater("Not now.")
+            case "fail":
+                raise ValueError("a bug")
+            case "timer":
+                turn.after("bell", 10)
+            case "quiet":
+                turn.cancel("bell")
+            case "work":
+                turn.run("double", lambda: 42)
+                turn.run("explode", explode)
+
+    def wake(self, name: str, turn: Turn) -> None:
+        turn.send("peer", "rang", name.encode())
+
+    def finished(self, name: str, outcome: object, turn: Turn) -> None:
+        self.outcomes.append(outcome)
+        turn.put(f"done/{name}", type(outcome).__name__.encode())
+
+    def command(self, request: dict[str, object], turn: Turn) -> object:
+        if request["command"] == "refuse":
+            turn.put("refused", b"")
+            raise BadInput("No.", "Ask otherwise.", code="E-NO")
+        turn.put("commanded", b"")
+        turn.event({"seen": request["command"]})
+        return {"rounds": len(turn.scan("got/"))}
+
+
+class Stage:
+    """A daemon named `role` and one peer, whose messages the tests write by hand."""
+
+    def __init__(self, journal: MemoryJournal | None = None, socket: Path | None = None) -> None:
+        self.lost: list[Received] = []
+        self.losing: Callable[[Received], bool] = lambda message: False
+        self.network = MemoryNetwork(self._fate)
+        self.peer = self.network.link("peer")
+        self.journal = journal or MemoryJournal()
+        self.timers = VirtualTimers()
+        self.service = Counting()
+        self.log = io.StringIO()
+        self.daemon = Daemon(
+            self.network.link("role"),
+            self.journal,
+            self.service,
+            Inline(1),
+            logs.configure("node", "role", file=self.log),
+            socket,
+            later=self.timers.later,
+            wall=lambda: 1_000_000,
+            rng=system_rng,
+        )
+
+    def _fate(self, to: str, message: Received) -> Sequence[Received]:
+        if self.losing(message):
+            self.lost.append(message)
+            return ()
+        return (message,)
+
+    def play(self, script: Callable[["Stage"], Awaitable[None]]) -> "Stage":
+        async def main() -> None:
+            serving = asyncio.create_task(self.daemon.serve())
+            await settle()
+            try:
+                await script(self)
+            finally:
+                self.daemon.stop()
+                await serving
+
+        asyncio.run(main())
+        return self
+
+    async def say(self, kind: str, header: bytes = b"", id: bytes = b"") -> None:
+        await self.peer.send("role", kind, header, id=id)
+        await settle()
+
+    async def heard(self) -> list[tuple[str, bytes]]:
+        """Everything that reached the peer by now: kind, and the header or, for an acknowledgement, the id."""
+        return [(got.kind, got.id if got.kind == "ack" else got.header) for got in await drain(self.peer)]
+
+    def kept(self) -> list[str]:
+        with self.journal.transaction() as transaction:
+            return [key for key, _ in transaction.scan("") if key != "starts"]
+
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+async def settle() -> None:
+    """Let every task of the loop run until nothing is left to do: no test here waits for time."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def drain(link: MemoryLink) -> list[Received]:
+    got: list[Received] = []
+    await settle()
+    while True:
+        receiving = asyncio.ensure_future(link.receive())
+        await asyncio.sleep(0)
+        if not receiving.done():
+            receiving.cancel()
+            return got
+        got.append(receiving.result())
+
+
+ID = b"i" * 16
+
+
+def test_a_message_is_kept_answered_and_acknowledged() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("plain", b"x", ID)
+        assert await stage.heard() == [("answer", b"x"), ("once", b"x"), ("ack", ID)]
+
+    assert Stage().play(script).kept() == ["got/000"]
+
+
+def test_a_repeated_message_is_acknowledged_again_and_handled_once() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("plain", b"x", ID)
+        await stage.heard()
+        await stage.say("plain", b"x", ID)
+        assert await stage.heard() == [("ack", ID)]
+
+    stage = Stage().play(script)
+    assert stage.kept() == ["got/000"]
+    again = Stage(stage.journal.reopened())
+    assert again.play(lambda stage: stage.say("plain", b"x", ID)).kept() == ["got/000"]
+
+
+def test_a_message_without_id_is_handled_each_time_and_not_acknowledged() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("plain", b"x")
+        await stage.say("plain", b"y")
+        assert await stage.heard() == [("answer", b"x"), ("once", b"x"), ("once", b"y")]
+
+    assert Stage().play(script).kept() == ["got/000", "got/001"]
+
+
+def test_nothing_leaves_before_it_is_saved() -> None:
+    async def script(stage: Stage) -> None:
+        stage.journal.writable = False
+        await stage.say("plain", b"x", ID)
+        await stage.say("plain", b"y")
+        assert await stage.heard() == []
+        stage.journal.writable = True
+        await stage.say("plain", b"x", ID)
+        assert await stage.heard() == [("answer", b"x"), ("once", b"x"), ("ack", ID)]
+
+    stage = Stage().play(script)
+    assert stage.kept() == ["got/000"]
+    assert {line["code"] for line in stage.logged() if line["event"] == "refuse"} == {"E-DISK"}
+
+
+@pytest.mark.parametrize(("kind", "event"), [("violate", "refuse"), ("fail", "fail")])
+def test_an_error_rolls_back_is_acknowledged_and_the_daemon_goes_on(kind: str, event: str) -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say(kind, b"x", ID)
+        assert await stage.heard() == [("ack", ID)]
+        assert stage.kept() == []
+        await stage.say("plain", b"y")
+        assert await stage.heard() == [("answer", b"y"), ("once", b"y")]
+
+    stage = Stage().play(script)
+    assert event in [line["event"] for line in stage.logged()]
+
+
+def test_what_is_too_early_comes_again() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("later", b"x", ID)
+        assert await stage.heard() == []
+        await stage.say("plain", b"x", ID)
+        assert (await stage.heard())[-1] == ("ack", ID)
+
+    Stage().play(script)
+
+
+def test_a_durable_message_is_sent_again_until_it_is_acknowledged() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("plain", b"x")
+        (first,) = [got for got in await drain(stage.peer) if got.kind == "answer"]
+        stage.timers.pass_time(2)
+        assert await drain(stage.peer) == [first]
+        await stage.say("ack", id=b"another id, same")
+        stage.timers.pass_time(2)
+        assert await drain(stage.peer) == [first]
+        await stage.say("ack", id=first.id)
+        stage.timers.pass_time(10)
+        assert await drain(stage.peer) == []
+        assert stage.journal.pending() == []
+
+    Stage().play(script)
+
+
+def test_messages_to_one_peer_keep_their_order_when_one_is_lost() -> None:
+    async def script(stage: Stage) -> None:
+        stage.losing = lambda message: message.kind == "answer" and not stage.lost
+        await stage.say("plain", b"1")
+        await stage.say("plain", b"2")
+        assert await stage.heard() == [("once", b"1"), ("once", b"2")]
+        stage.timers.pass_time(2)
+        (first,) = await drain(stage.peer)
+        await stage.say("ack", id=first.id)
+        (second,) = await drain(stage.peer)
+        assert (first.header, second.header) == (b"1", b"2")
+
+    Stage().play(script)
+
+
+def test_the_outbox_is_taken_up_after_a_restart() -> None:
+    stage = Stage().play(lambda stage: stage.say("plain", b"x"))
+    (kept,) = stage.journal.pending()
+
+    async def script(stage: Stage) -> None:
+        assert [(got.id, got.header) for got in await drain(stage.peer)] == [(kept.id, b"x")]
+
+    Stage(stage.journal.reopened()).play(script)
+
+
+def test_another_peer_cannot_acknowledge() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("plain", b"x")
+        (kept,) = stage.journal.pending()
+        await stage.network.link("thief").send("role", "ack", b"", id=kept.id)
+        await settle()
+        assert stage.journal.pending() == [kept]
+
+    Stage().play(script)
+
+
+def test_waiting_for_a_peer_is_said_once() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("plain", b"x")
+        stage.network.up = False
+        stage.timers.pass_time(10)
+        await settle()
+        stage.timers.pass_time(10)
+        await settle()
+        stage.network.up = True
+        stage.timers.pass_time(2)
+        await settle()
+
+    told = [(line["event"], line["peer"]) for line in Stage().play(script).logged() if "peer" in line]
+    assert told == [("wait_for_peer", "peer"), ("reach_peer", "peer")]
+
+
+def test_a_timer_rings_once_and_can_be_cancelled() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("timer")
+        stage.timers.pass_time(9)
+        assert len(stage.journal.pending()) == 1
+        stage.timers.pass_time(1)
+        assert [message.kind for message in stage.journal.pending()] == ["answer", "rang"]
+        await stage.say("timer")
+        await stage.say("quiet")
+        stage.timers.pass_time(60)
+        assert [message.kind for message in stage.journal.pending()].count("rang") == 1
+
+    Stage().play(script)
+
+
+def test_a_timer_that_meets_a_full_disk_rings_again() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("timer")
+        stage.journal.writable = False
+        stage.timers.pass_time(10)
+        stage.journal.writable = True
+        stage.timers.pass_time(AGAIN)
+        assert [message.kind for message in stage.journal.pending()] == ["answer", "rang"]
+
+    Stage().play(script)
+
+
+def test_outcomes_of_work_come_back_as_values_or_exceptions() -> None:
+    stage = Stage().play(lambda stage: stage.say("work"))
+    assert stage.service.outcomes[0] == 42
+    assert isinstance(stage.service.outcomes[1], ZeroDivisionError)
+    assert stage.kept() == ["done/double", "done/explode", "got/000"]
+
+
+def test_work_is_not_done_when_its_turn_is_not_saved() -> None:
+    async def script(stage: Stage) -> None:
+        stage.journal.writable = False
+        await stage.say("work")
+
+    assert Stage().play(script).service.outcomes == []
+
+
+def test_a_service_that_cannot_start_ends_the_daemon() -> None:
+    journal = MemoryJournal()
+    journal.writable = False
+    stage = Stage(journal)
+    with pytest.raises(TryLater):
+        asyncio.run(stage.daemon.serve())
+
+
+def test_a_person_asks_at_the_admin_socket(tmp_path: Path) -> None:
+    path = tmp_path / admin.SOCKET
+
+    async def script(stage: Stage) -> None:
+        assert path.stat().st_mode & 0o777 == 0o600
+        events = admin.stream(path, {"command": "watch"})
+        watching = asyncio.create_task(asyncio.to_thread(next, events))
+        while (await asyncio.to_thread(admin.call, path, {"command": "link"}))["watchers"] == 0:
+            pass
+        assert await asyncio.to_thread(admin.call, path, {"command": "status"}) == {"rounds": 0}
+        assert await watching == {"seen": "status"}
+        link = await asyncio.to_thread(admin.call, path, {"command": "link"})
+        assert link == {"link": "connected", "unacknowledged": {}, "unreached": {}, "watchers": 1}
+        with pytest.raises(Exception, match=r"No\. Ask otherwise\.") as caught:
+            await asyncio.to_thread(admin.call, path, {"command": "refuse"})
+        assert (getattr(caught.value, "code", ""), getattr(caught.value, "exit_code", 0)) == ("E-NO", 64)
+
+    assert Stage(socket=path).play(script).kept() == ["commanded"]
+    assert not path.exists()
+    with pytest.raises(PeerUnavailable, match="No daemon answers"):
+        admin.call(path, {"command": "status"})
