@@ -12,16 +12,30 @@ from msgspec import Meta, Struct
 
 from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId
 from secagg.log.witness import LogProof
-from secagg.wire.signed import Signed
+from secagg.protocol.manifest import JobSpec
+from secagg.wire.signed import Scope, Signed
 
 PIECE = 524_288
 """Bytes of a fetched piece."""
+
+LOST_STEP = "Unmask"
+"""An abort in this step may follow an opening: the round is lost, and the next one starts from the same model."""
+
+
+def job_scope(spec: JobSpec) -> Scope:
+    """Return the slot in which the aggregator signs a job (kind `JobSpec`, receiver `*`): its first round, no manifest.
+
+    `Announce.spec` is signed in it; `JobCreated.spec` is the SHA-256 of that encoded `Signed`, `Manifest.job_digest`
+    the SHA-256 of its body.
+    """
+    return Scope(round=RoundId(federation=spec.federation, job=spec.name, round=1), manifest=NO_DIGEST)
 
 
 class Present(Struct, frozen=True, forbid_unknown_fields=True):
     """Node → aggregator, kind `present`, every two seconds while it waits: I am here and hold this checkpoint.
 
-    `job` and `next_round` say what it needs to catch up with ("" and 1 when it knows no job).
+    Also sent at once when one of these fields changes, so that the next round need not wait. `job` and `next_round`
+    say what it needs to catch up with ("" and 1 when it knows no job).
     """
 
     log_size: Count
