@@ -90,6 +90,18 @@ class Daemon:
 
         Raises: what `start` of the service raised, or the failure of a task of the loop.
         """
+        tasks: list[asyncio.Task[Any]] = []
+        try:
+            await self._open()
+            tasks += [asyncio.create_task(work) for work in (self._receive(), self._send(), self._stopping.wait())]
+            self._ready()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await self._close(tasks)
+
+    async def _open(self) -> None:
         self._journal.forget(self._wall() - REMEMBER)
         for message in self._journal.pending():
             self._queue_ids(self._outbox.add(message.id, message.to, message.kind))
@@ -97,14 +109,6 @@ class Daemon:
         self._schedule_tick()
         if self._admin:
             await self._admin.open()
-        tasks = [asyncio.create_task(work) for work in (self._receive(), self._send(), self._stopping.wait())]
-        try:
-            self._ready()
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            await self._close(tasks)
 
     def stop(self) -> None:
         """End `serve`; may be called from a signal handler of the loop."""

@@ -342,6 +342,8 @@ def test_a_service_that_cannot_start_ends_the_daemon() -> None:
     stage = Stage(journal)
     with pytest.raises(TryLater):
         asyncio.run(stage.daemon.serve())
+    with pytest.raises(PeerUnavailable, match="Nothing can be sent"):
+        asyncio.run(stage.daemon._link.send("peer", "kind", b""))
 
 
 def test_a_person_asks_at_the_admin_socket(tmp_path: Path) -> None:
