@@ -2,30 +2,19 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from secagg.auditor.bundle import BundleWriter
 from secagg.crypto.sign import SigningKey
+from secagg.demo.archive import keep
+from secagg.demo.cheat import CheatingTable
 from secagg.log.durable import TileLog
 from secagg.log.log import Log
 from secagg.log.statements import Statement, sign_statement
-from secagg.protocol.lanes import Groups
 from secagg.protocol.masks.rounds import Closed
 from secagg.protocol.rehearsal import AGGREGATOR, Federation, found, party, propose
 from secagg.protocol.rehearsal import table as seat
-from secagg.protocol.run import Table, run_round
+from secagg.protocol.run import run_round
 from secagg.roster.chain import fingerprint
-from secagg.wire.codec import encode
 from support.federation import counted_rng, inputs_of, job, names_of
-
-
-class CheatingTable(Table):
-    """An aggregator that publishes a sum one higher in one word than its uploads give."""
-
-    def clear(self) -> Groups:
-        groups = super().clear()
-        groups["update"][1] += np.uint64(1)
-        return groups
 
 
 def write_bundle(path: Path, *, rounds: int = 2, cheat: bool = False, uploads: bool = True) -> Federation:
@@ -52,10 +41,9 @@ def write_bundle(path: Path, *, rounds: int = 2, cheat: bool = False, uploads: b
             seated = CheatingTable(**vars(seated))
         end = run_round(seated)
         assert isinstance(end, Closed)
-        kept = [*seated.files.values(), *(seated.uploads.values() if uploads else ())]
-        for data in kept:
-            writer.put_file(data)
-        writer.put_result(end.scope.round, encode(end.published), end.salt)
+        if not uploads:
+            seated.uploads.clear()
+        keep(writer, seated, end)
     log.close()
     federation.directory.close()  # type: ignore[attr-defined]
     return federation

@@ -1,0 +1,17 @@
+"""From a round in process to a bundle on disk, as the aggregator keeps it.
+
+Leaves to others: the format (secagg.auditor.bundle), the round (secagg.protocol.run).
+"""
+
+from secagg.auditor.bundle import BundleWriter
+from secagg.protocol.masks.rounds import Closed, Failed
+from secagg.protocol.run import Table
+from secagg.wire.codec import encode
+
+
+def keep(writer: BundleWriter, table: Table, end: Closed | Failed) -> None:
+    """Store a round's side files and uploads and, if it has one, its result and salt."""
+    for data in (*table.files.values(), *table.uploads.values()):
+        writer.put_file(data)
+    if isinstance(end, Closed):
+        writer.put_result(end.scope.round, encode(end.published), end.salt)
