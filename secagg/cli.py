@@ -88,3 +88,7 @@ def main() -> None:
     Exit codes: 0 done, 64 usage, 65 verification failed, 66 bundle incomplete, 69 peer unavailable, 75 try later,
     76 protocol violation, 77 not authorised, 78 bad configuration, 1 a bug.
     """
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
 """From a round in process to a bundle on disk, as the aggregator keeps it.
 
-Leaves to others: the format (secagg.auditor.bundle), the round (secagg.protocol.run).
+Leaves to others: the format (secagg.log.bundle), the round (secagg.protocol.run).
 """
 
-from secagg.auditor.bundle import BundleWriter
+from secagg.log.bundle import BundleWriter
 from secagg.protocol.masks.rounds import Closed, Failed
 from secagg.protocol.run import Table
 from secagg.wire.codec import encode

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from secagg.auditor.bundle import BundleWriter
 from secagg.crypto.sign import SigningKey
 from secagg.demo.archive import keep
 from secagg.demo.cheat import CheatingTable
+from secagg.log.bundle import BundleWriter
 from secagg.log.durable import TileLog
 from secagg.log.log import Log
 from secagg.log.statements import Statement, sign_statement

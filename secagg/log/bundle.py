@@ -1,0 +1,57 @@
+"""A bundle: the directory of files that an auditor gets, and how it is written.
+
+```
+BUNDLE/ root.txt            federation and the fingerprint of its root key
+        directory/          the key server's log (tiles, checkpoint)
+        rounds/             the aggregator's log
+        files/<sha256>      side files that statements name: rosters, manifests, lists, uploads, answers
+        results/<hmac hex>  published results by their salted digest
+        salts.json          salt of each round's result, hex by round label
+```
+Rules: a file is named by its digest and written whole under another name, then renamed; nothing is ever changed.
+Leaves to others: reading and judging (secagg.auditor), what is kept and for how long (aggregator).
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from secagg.crypto.derive import hmac_sha256, sha256
+from secagg.ids import RoundId
+
+
+class BundleWriter:
+    """Adds files to a bundle's directory; every file is written whole under another name, then renamed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        for part in ("files", "results"):
+            (directory / part).mkdir(parents=True, exist_ok=True)
+
+    def put_file(self, data: bytes) -> str:
+        """Store a side file and return its name."""
+        name = sha256(data).hex()
+        self._write(self._directory / "files" / name, data)
+        return name
+
+    def put_root(self, federation: str, fingerprint: str) -> None:
+        """Store what the auditor compares with the fingerprint it was told."""
+        self._write(self._directory / "root.txt", f"{federation}\n{fingerprint}\n".encode())
+
+    def put_result(self, round_id: RoundId, published: bytes, salt: bytes) -> None:
+        """Store a round's published result under its salted digest, and the salt."""
+        self._write(self._directory / "results" / hmac_sha256(salt, published).hex(), published)
+        path = self._directory / "salts.json"
+        salts = json.loads(path.read_bytes()) if path.exists() else {}
+        salts[round_id.label()] = salt.hex()
+        self._write(path, json.dumps(salts, sort_keys=True).encode())
+
+    def put_log(self, name: str, source: Path) -> None:
+        """Copy a log's tiles and checkpoint as `name` (`directory` or `rounds`)."""
+        shutil.copytree(source, self._directory / name, dirs_exist_ok=True)
+
+    @staticmethod
+    def _write(path: Path, data: bytes) -> None:
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_bytes(data)
+        fresh.replace(path)
