@@ -1,0 +1,139 @@
+"""What the broker does with one message: a decision without sockets.
+
+A message comes in at a door under an authenticated key, and goes on to at most one key at one door.
+ 1. A key that is ignored after three strikes, or that nobody has any more, is not heard.
+ 2. The quota of the key at this door holds.
+ 3. The frames are `[routing][header][body]` within the limits of the door; else a strike.
+ 4. A guest may write to the key server, kind `enrol`, nothing else.
+ 5. `broker` is this broker: `hello`, `ping`, and `roster` from the key server, the only thing it acknowledges.
+ 6. The sender is stamped by key; a name that nobody has is dropped and counted.
+
+Rules: header and body are passed on as they came, unread. Leaves to others: sockets (broker.py), durability, meaning.
+Source: transport "Sockets".
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from secagg.errors import SecaggError, WireError
+from secagg.transport.curve import SIZES
+from secagg.transport.directory import Directory
+from secagg.transport.link import BROKER, GUEST, KEYSERVER, guest_name
+from secagg.transport.quotas import Bounded, Quota, Strikes
+from secagg.transport.routing import Routing, Stamped, read_routing
+from secagg.wire.codec import encode
+
+Buffer = bytes | memoryview
+
+REMIND = 5.0
+"""Seconds between two answers `refused` to a key that was revoked."""
+
+
+class Post(NamedTuple):
+    """What goes out: to the connection of `key` at `door`."""
+
+    door: str
+    key: bytes
+    stamped: bytes
+    header: Buffer
+    body: Buffer
+
+
+class Relay:
+    """The decisions of one broker, and its counters; `now` is monotonic seconds."""
+
+    def __init__(self, directory: Directory, now: Callable[[], float], log: Any) -> None:
+        self.counts: Counter[str] = Counter()
+        self._directory = directory
+        self._now = now
+        self._log = log
+        self._strikes = Strikes()
+        self._guests: Bounded[bytes] = Bounded()
+        self._reminded = Quota(1 / REMIND, 1)
+        # Messages and bytes a second for each key, far above what a round of 1,000 nodes asks of the aggregator.
+        self._messages = {"control": Quota(5_000, 20_000), "bulk": Quota(5_000, 20_000), "enrol": Quota(1, 10)}
+        self._bytes = {"control": Quota(2**24, 2**26), "bulk": Quota(2**29, 2**30), "enrol": Quota(2**16, 2**18)}
+        self._all_guests = Quota(50, 200)
+
+    def handle(self, door: str, key: bytes, frames: Sequence[Buffer]) -> Post | None:
+        """Decide about `frames` that came in at `door` under `key`; None when it is dropped, which is counted."""
+        self.counts["received"] += 1
+        if self._strikes.ignored(key, self._now()):
+            return self._drop("ignored")
+        if door != "enrol" and self._directory.name_of(key) is None:
+            return self._refuse(door, key)
+        if not self._within_quota(door, key, sum(len(frame) for frame in frames)):
+            return self._drop("quota")
+        try:
+            routing = read_routing(frames)
+            if len(frames[1]) + len(frames[2]) > SIZES[door]:
+                raise WireError(f"A message on {door} is larger than {SIZES[door]} bytes.", rule="size")
+        except WireError as error:
+            return self._strike(key, error)
+        if door == "enrol":
+            return self._from_guest(key, routing, frames)
+        if routing.to == BROKER:
+            return self._for_broker(door, key, routing, frames)
+        stamped = Stamped(self._directory.name_of(key) or "", routing.kind, routing.id)
+        return self._forward(door, stamped, routing, frames)
+
+    def knows(self, key: bytes) -> bool:
+        """Say whether a key may enter control and bulk now."""
+        return self._directory.name_of(key) is not None
+
+    def _within_quota(self, door: str, key: bytes, size: int) -> bool:
+        now = self._now()
+        if door == "enrol" and not self._all_guests.take(b"", 1, now):
+            return False
+        return self._messages[door].take(key, 1, now) and self._bytes[door].take(key, size, now)
+
+    def _from_guest(self, key: bytes, routing: Routing, frames: Sequence[Buffer]) -> Post | None:
+        if (routing.to, routing.kind) != (KEYSERVER, "enrol"):
+            return self._strike(key, WireError("A guest writes to somebody but the key server.", rule="guest"))
+        name = guest_name(key)
+        self._guests[name.encode()] = key
+        return self._forward("control", Stamped(name, routing.kind, routing.id, key), routing, frames)
+
+    def _for_broker(self, door: str, key: bytes, routing: Routing, frames: Sequence[Buffer]) -> Post | None:
+        if routing.kind == "roster" and self._directory.name_of(key) == KEYSERVER:
+            return self._take_roster(door, key, routing, bytes(frames[2]))
+        answer = {"hello": "welcome", "ping": "pong"}.get(routing.kind)
+        return self._own(door, key, answer, routing.id) if answer else self._drop("kind")
+
+    def _take_roster(self, door: str, key: bytes, routing: Routing, data: bytes) -> Post | None:
+        try:
+            if self._directory.push(data):
+                self._log.info("adopt_roster", version=self._directory.version)
+        except (SecaggError, OSError) as error:
+            self._log.warning("refuse_roster", cause=str(error))
+            return self._drop("roster")
+        return self._own(door, key, "ack", routing.id)
+
+    def _forward(self, door: str, stamped: Stamped, routing: Routing, frames: Sequence[Buffer]) -> Post | None:
+        if routing.to.startswith(GUEST):
+            door, key = "enrol", self._guests.get(routing.to.encode())
+            if stamped.sender != KEYSERVER:
+                return self._drop("unknown")
+        else:
+            key = self._directory.key_of(routing.to)
+        if key is None:
+            return self._drop("unknown")
+        return Post(door, key, encode(stamped), frames[1], frames[2])
+
+    def _own(self, door: str, key: bytes, kind: str, id: bytes) -> Post:
+        return Post(door, key, encode(Stamped(BROKER, kind, id)), b"", b"")
+
+    def _refuse(self, door: str, key: bytes) -> Post | None:
+        self._drop("revoked")
+        return self._own(door, key, "refused", b"") if self._reminded.take(key, 1, self._now()) else None
+
+    def _strike(self, key: bytes, error: WireError) -> Post | None:
+        name = self._directory.name_of(key) or guest_name(key)
+        if self._strikes.add(key, self._now()):
+            self._log.warning("ignore_peer", peer=name, cause=error.cause)
+        return self._drop(error.rule or "frame")
+
+    def _drop(self, reason: str) -> Post | None:
+        self.counts[f"dropped.{reason}"] += 1
+        return None
