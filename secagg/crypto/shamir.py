@@ -57,7 +57,7 @@ def combine(shares: Mapping[int, bytes]) -> bytes:
     """
     xs = tuple(shares)
     values = [int.from_bytes(shares[x], "big") for x in xs]
-    if any(value >= PRIME for value in values):
+    if not xs or any(len(share) != SHARE_BYTES for share in shares.values()) or max(values) >= PRIME:
         raise ProtocolViolation("A share is not an element of the field.", "Exclude it.", rule="shamir.range")
     secret = sum(weight * value for weight, value in zip(weights(xs), values, strict=True)) % PRIME
     if secret >= 2**256:
