@@ -52,6 +52,14 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
     slot_bits: int
     count: int
 
+    def __post_init__(self) -> None:
+        """Refuse what no array can have; a packing may come from a peer.
+
+        Raises: ValueError, which decoding turns into its own error.
+        """
+        if not 1 <= self.slot_bits <= _WIDEST.get(self.layout, 0) or self.count < 1:
+            raise ValueError(f"{self.count} slots of {self.slot_bits} bits in {self.layout!r} are no packing")
+
     @property
     def words(self) -> int:
         """Return the number of words in memory."""

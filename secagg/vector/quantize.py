@@ -40,7 +40,7 @@ def encode(
     codes = np.empty(values.shape, dtype=np.uint64)
     stream, raw = Keystream(rng(16)), np.empty(_BLOCK, dtype=np.uint32)
     half, top = 2.0 ** (quantizer.bits - 1), 2.0**quantizer.bits - 1
-    saturated = 0
+    saturated, limit = 0, 2.0**quantizer.bits / quantizer.scale
     for start in range(0, len(values), _BLOCK):
         block = values[start : start + _BLOCK].astype(np.float64)
         if not np.isfinite(block).all():
@@ -49,7 +49,10 @@ def encode(
                 f"The update holds {values[bad]} at index {bad}.", "Check the learning rate and the data for NaN."
             )
         stream.fill(raw.view(np.uint8).data, 4 * len(block))
-        shifted = np.floor(block * quantizer.scale + raw[: len(block)] * 2.0**-32) + half
+        steps = np.clip(block, -limit, limit) * quantizer.scale
+        whole = np.floor(steps)
+        # floor(x·S + u) without the sum, which has more bits than a float64 when x·S is large.
+        shifted = whole + (steps - whole + raw[: len(block)] * 2.0**-32 >= 1) + half
         saturated += int(np.count_nonzero((shifted < 0) | (shifted > top)))
         codes[start : start + _BLOCK] = np.clip(shifted, 0, top).astype(np.uint64)
     return codes, saturated
