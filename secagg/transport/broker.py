@@ -196,7 +196,7 @@ class Broker:
             if event in _WATCHED:
                 self.counts[f"{door}.{_WATCHED[event]}"] += 1
             if event == zmq.EVENT_ACCEPT_FAILED:
-                self._log.error("accept_failed", door=door, remedy="Raise LimitNOFILE to 65536 or more.")
+                self._log.error("accept_failed", kind=door, remedy="Raise LimitNOFILE to 65536 or more.")
 
 
 def _user(frame: zmq.Frame) -> bytes:

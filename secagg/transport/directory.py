@@ -9,6 +9,7 @@ Source: transport "Sockets".
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -47,13 +48,10 @@ class Directory:
         return self._roster.version if self._roster else 0
 
     def load(self) -> None:
-        """Take up the roster that was in force before a restart; one that no longer verifies is no roster."""
-        if self._file is None or not self._file.exists():
-            return
-        try:
-            self._adopt(self._verified(self._file.read_bytes()))
-        except SecaggError:
-            self._file.unlink()
+        """Take up the roster that was in force before a restart, unless it has expired or is damaged since."""
+        if self._file and self._file.exists():
+            with suppress(SecaggError):
+                self._adopt(self._verified(self._file.read_bytes()))
 
     def push(self, data: bytes) -> bool:
         """Put a signed roster in force; False when it is not newer than the one that is.

@@ -77,7 +77,8 @@ class Journal:
 
 def make_broker(bind: Addresses | None = None, authority: Authority | None = None, **options: Any) -> Broker:
     """Return a broker on free ports of loopback; `options` replace its clocks, log and state directory."""
-    given: dict[str, Any] = {"wall": lambda: NOW, "monotonic": lambda: 0.0, "rng": counting_rng(), "log": Journal()} | options
+    clocks: dict[str, Any] = {"wall": lambda: NOW, "monotonic": lambda: 0.0}
+    given = clocks | {"rng": counting_rng(), "log": Journal()} | options
     pinned = (authority or Authority()).fingerprint
     place = bind or addresses("127.0.0.1", 0)
     return Broker(place, secret_of("broker"), key_of("keyserver"), pinned, FEDERATION, **given)

@@ -1,0 +1,157 @@
+"""The broker as a process: its configuration, its key, its limits, its signals.
+
+Rules: the key lies in the state directory (0600 in 0700); the process announces itself only after it has tried its own
+doors; memory is limited, because an enrolled peer that sends a message of endless frames would fill it, and a broker
+that ends is started again by its supervisor and has lost nothing that matters.
+Leaves to others: relaying (secagg.transport.broker), restarting (the service manager).
+Source: transport "Security traps of ZeroMQ", operations "Deployment".
+"""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from secagg.crypto.rng import Rng, system_rng
+from secagg.crypto.secret import Secret
+from secagg.daemon import clock, logs
+from secagg.daemon.config import load
+from secagg.daemon.process import notify
+from secagg.daemon.vault import check_private, private_directory, write_private
+from secagg.errors import BadConfiguration, BadInput
+from secagg.ids import Name
+from secagg.transport.broker import Broker
+from secagg.transport.curve import Addresses, addresses, key_text, new_secret, parse_key, public_key
+
+KEY = "curve.key"
+FILES = 65_536
+"""File descriptors wanted: one for each connection; a process without any left refuses everybody."""
+
+
+class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[broker]`: where it listens. Control, bulk and enrol are `port`, `port` + 1, `port` + 2; 0 lets it choose."""
+
+    state_dir: str
+    listen: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_533)] = 7700
+    key_file: str = ""
+    memory_limit_mib: Annotated[int, Meta(ge=0)] = 4096
+
+
+class FederationSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[federation]`: whom it serves; the root's fingerprint and the key server's CURVE key (Z85 or hexadecimal)."""
+
+    name: Name
+    root_fingerprint: str
+    keyserver_curve_key: str
+
+
+class BrokerConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """broker.toml."""
+
+    broker: BrokerSection
+    federation: FederationSection
+
+
+def init_broker(state_dir: Path, rng: Rng = system_rng) -> bytes:
+    """Make the broker's key unless there is one; return its public CURVE key (32 bytes).
+
+    Raises: BadConfiguration when the directory or the key is open to others.
+    """
+    path = private_directory(state_dir) / KEY
+    if not path.exists():
+        write_private(path, key_text(new_secret(rng).reveal()).encode() + b"\n")
+    return public_key(read_key(path))
+
+
+def read_key(path: Path) -> Secret:
+    """Return the secret CURVE key in a file. Raises: BadConfiguration."""
+    if not path.exists():
+        raise BadConfiguration(f"There is no key at {path}.", "Run `secagg broker init --state-dir DIR` first.")
+    check_private(path)
+    try:
+        return Secret(parse_key(path.read_text(encoding="ascii").strip()))
+    except (BadInput, UnicodeDecodeError):
+        raise BadConfiguration(f"{path} is no CURVE key.", "Restore it from the backup.") from None
+
+
+def run_broker(path: Path, ready: Path | None = None, *, verbosity: int = 0, color: bool = True) -> None:
+    """Serve as the configuration at `path` says until SIGTERM or SIGINT; addresses and key go to the file `ready`.
+
+    Raises: BadConfiguration for what cannot be served: a port that is taken, a key that is open to others.
+    """
+    config = load(path, BrokerConfig)
+    # Relative paths are relative to the file that names them, wherever the process was started.
+    state_dir = private_directory(path.parent / config.broker.state_dir)
+    secret = read_key(path.parent / config.broker.key_file if config.broker.key_file else state_dir / KEY)
+    log = logs.configure("broker", config.federation.name, verbosity, color=color)
+    _limit(config.broker.memory_limit_mib, log)
+    asyncio.run(_serve(config, state_dir, secret, ready, log))
+    notify("STOPPING=1")
+
+
+async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: Path | None, log: Any) -> None:
+    federation = config.federation
+    broker = Broker(
+        addresses(config.broker.listen, config.broker.port),
+        secret,
+        _keyserver_key(federation),
+        federation.root_fingerprint,
+        federation.name,
+        wall=clock.wall,
+        monotonic=clock.monotonic,
+        rng=system_rng,
+        log=log,
+        state_dir=state_dir,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, broker.stop)
+    bound = await broker.open()
+    try:
+        _announce(bound, public_key(secret), federation.name, ready)
+        log.info("serve", pid=os.getpid(), address=bound.control, version=broker.roster_version)
+        await broker.serve()
+    finally:
+        if ready:
+            ready.unlink(missing_ok=True)
+        for reason, count in sorted(broker.counts.items()):
+            log.info("count", reason=reason, count=count)
+
+
+def _keyserver_key(federation: FederationSection) -> bytes:
+    try:
+        return parse_key(federation.keyserver_curve_key)
+    except BadInput as error:
+        raise BadConfiguration(
+            f"[federation] keyserver_curve_key: {error.cause}", "Copy it from `secagg keyserver init`."
+        ) from None
+
+
+def _announce(bound: Addresses, key: bytes, federation: str, ready: Path | None) -> None:
+    if ready:
+        places = {"control": bound.control, "bulk": bound.bulk, "enrol": bound.enrol}
+        text = json.dumps({**places, "public_key": key.hex(), "pid": os.getpid()})
+        write_private(ready, text.encode() + b"\n")
+    sys.stdout.write(f"ready broker {federation} {bound.control} {bound.bulk} {bound.enrol}\n")
+    sys.stdout.flush()
+    notify("READY=1")
+
+
+def _limit(memory_mib: int, log: Any) -> None:
+    """Allow no core file, as many descriptors as we may have, and only so much memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        log.warning("few_descriptors", have=hard, need=FILES, remedy="Set LimitNOFILE=65536 in the unit.")
+    if memory_mib:
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        wanted = memory_mib * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))

@@ -1,0 +1,43 @@
+"""`secagg broker`: make the broker's key, and serve.
+
+Rule: it knows no protocol; whom it lets in is what the key server's roster says.
+"""
+
+from pathlib import Path
+
+import click
+
+from secagg.daemon.options import current, options
+
+
+@click.group(name="broker")
+@options
+def broker() -> None:
+    """Relay ciphertexts between the members of a federation."""
+
+
+@broker.command()
+@click.option("--state-dir", type=click.Path(path_type=Path, file_okay=False), required=True, help="Made if missing.")
+@options
+def init(state_dir: Path) -> None:
+    """Make the broker's CURVE key, once, and print its public half (hexadecimal)."""
+    import json
+
+    from secagg.daemon.broker import init_broker
+
+    key = init_broker(state_dir).hex()
+    click.echo(key if current().format == "table" else json.dumps({"public_key": key}))
+
+
+@broker.command()
+@click.option("--ready", type=click.Path(path_type=Path, dir_okay=False), help="Write addresses and key here (JSON).")
+@options
+def serve(ready: Path | None) -> None:
+    """Serve until SIGTERM; prints `ready broker …` once a stranger was refused at its own doors."""
+    from secagg.daemon.broker import run_broker
+    from secagg.errors import UsageError
+
+    given = current()
+    if given.config is None:
+        raise UsageError("There is no configuration.", "Name it with --config broker.toml.")
+    run_broker(given.config, ready, verbosity=given.verbosity, color=given.color)
