@@ -92,6 +92,11 @@ def open_roster(data: bytes, root_fingerprint: str, now: int, last: Roster | Non
         raise VerificationFailed(
             f"Roster version {roster.version} is older than {last.version}, seen before.", "Ask the operator why."
         )
+    if last is not None and roster.version == last.version and roster != last:
+        raise VerificationFailed(
+            f"There are two rosters of version {roster.version}.",
+            "Keep both: they are evidence against the key server.",
+        )
     return roster
 
 
