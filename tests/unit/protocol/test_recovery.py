@@ -48,10 +48,12 @@ def decode_open(data: bytes) -> object:
 
 def spoiled(answer: Answer) -> Answer:
     """Return the answer with every share replaced by another field element."""
-    moved = tuple(
-        OwnedShare(s.owner, ((3 * int.from_bytes(s.share, "big") + 7) % PRIME).to_bytes(33, "big")) for s in answer.seeds
-    )
+    moved = tuple(OwnedShare(held.owner, _other(held.share)) for held in answer.seeds)
     return replace(answer, seeds=moved)
+
+
+def _other(share: bytes) -> bytes:
+    return ((3 * int.from_bytes(share, "big") + 7) % PRIME).to_bytes(33, "big")
 
 
 def with_answers(evidence: Evidence, **changed: Answer) -> Evidence:
