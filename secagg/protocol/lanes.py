@@ -24,8 +24,16 @@ Groups = dict[str, Words]
 
 
 def packing(group: LaneGroup) -> Packing:
-    """Return the packing of a lane group."""
-    return Packing(layout=group.layout, slot_bits=group.slot_bits, count=group.count)
+    """Return the packing of a lane group.
+
+    Raises: ProtocolViolation when there is no such layout, or the slot does not fit it.
+    """
+    try:
+        return Packing(layout=group.layout, slot_bits=group.slot_bits, count=group.count)
+    except ValueError as error:
+        raise ProtocolViolation(
+            f"Lane group {group.name} cannot be packed: {error}.", "The manifest is malformed.", rule="manifest.groups"
+        ) from None
 
 
 def quantizer(manifest: Manifest) -> Quantizer:

@@ -71,3 +71,11 @@ def test_wrong_lengths_missing_metrics_and_ranges_are_refused() -> None:
         lanes.encode_training(manifest, np.zeros(7), 1, {}, federation.rng)
     with pytest.raises(BadInput, match="range"):
         lanes.encode_training(manifest, np.zeros(7), 1, {"loss": 1e9}, federation.rng)
+
+
+@pytest.mark.parametrize("change", [{"layout": "lane16"}, {"layout": "3x21", "slot_bits": 22}])
+def test_a_lane_group_of_no_layout_is_the_peers_fault(change: dict[str, object]) -> None:
+    update = propose(make(4)).groups[1]
+    with pytest.raises(ProtocolViolation) as caught:
+        lanes.packing(replace(update, **change))
+    assert caught.value.rule == "manifest.groups"
