@@ -1,0 +1,225 @@
+"""A job file to a signed job, and a round's published sum to the next model.
+
+Rules: strict TOML, every default stands here; a clip is a power of two; what could not work is refused when the job is
+submitted, not in its first round. The step to the next model is the one that every node repeats, so both get the same
+bytes. Leaves to others: when a job runs (aggregator.schedule), judging it (secagg.protocol.acceptance).
+Source: operations "Configuration", learning "Algorithms".
+"""
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta, Struct, field
+
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.config import duration
+from secagg.errors import BadConfiguration, BadInput
+from secagg.ids import NO_DIGEST, Name, Ordinal
+from secagg.learning.digest import architecture_digest, model_digest
+from secagg.learning.fedavg import FedAvg, mean
+from secagg.learning.layout import decode_model, encode_model, of_arrays
+from secagg.protocol.lanes import Sums, Words, decode_sums, packing
+from secagg.protocol.manifest import (
+    LOSSLESS_BITS,
+    LOSSLESS_FRACTION,
+    JobSpec,
+    Manifest,
+    Published,
+    Purpose,
+    Scalar,
+    lane_groups,
+    minimum_contributors,
+)
+from secagg.roster.members import Roster
+from secagg.wire.chunks import Size
+from secagg.wire.codec import decode
+from secagg.wire.limits import CHUNK
+
+WHOLE = 2**40
+
+
+class JobPart(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[job]`: `task` is a name that every node.toml maps to its own file; `length` is the vector's, for sums only."""
+
+    name: Name
+    task: Name
+    purpose: Purpose = "training"
+    rounds: Ordinal = 1
+    uses: tuple[Name, ...] = ()
+    length: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+
+
+class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[cohort]`: `members` are all nodes of the roster unless named; `max_examples` is W, the bound of a weight."""
+
+    min_nodes: Ordinal = 3
+    members: tuple[Name, ...] = ()
+    step_timeout: str = "10m"
+    round_timeout: str = "2h"
+    max_examples: Ordinal = 5000
+
+
+class EnginePart(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[engine]`: `bits` per value and `clip`, a power of two; sums are lossless and ignore both."""
+
+    name: Literal["masks"] = "masks"
+    bits: Annotated[int, Meta(ge=2, le=31)] = 16
+    clip: float = 4.0
+    chunk: Size = CHUNK
+    audit_retention: str = "30d"
+
+
+class MetricPart(Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[metrics]]`: a value of the task's metrics that is summed with the update; |value| is at most `max`."""
+
+    name: Name
+    max: float
+    fraction: Annotated[int, Meta(ge=0, le=48)] = 24
+
+
+class OptimizerPart(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[optimizer]`."""
+
+    name: Literal["fedavg"] = "fedavg"
+
+
+class JobFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """job.toml."""
+
+    job: JobPart
+    cohort: CohortPart = field(default_factory=CohortPart)
+    engine: EnginePart = field(default_factory=EnginePart)
+    optimizer: OptimizerPart = field(default_factory=OptimizerPart)
+    metrics: tuple[MetricPart, ...] = ()
+
+
+class Model(Struct, frozen=True):
+    """What a job pins of its first model."""
+
+    parameters: int
+    architecture: bytes
+    digest: bytes
+
+
+def describe_model(data: bytes) -> Model:
+    """Return what a safetensors file holds.
+
+    Raises: BadInput when it is not a model.
+    """
+    arrays = decode_model(data)
+    layout = of_arrays(arrays)
+    return Model(layout.size, architecture_digest(layout), model_digest(arrays))
+
+
+def make_spec(file: JobFile, roster: Roster, model: Model | None) -> JobSpec:
+    """Return the job that a file asks for, over the members of this roster.
+
+    Raises: BadInput or BadConfiguration when it could never run.
+    """
+    training = file.job.purpose == "training"
+    if training != (model is not None) or training == bool(file.job.length):
+        raise BadInput(
+            "A training job has a model and no length; a sum has a length and no model.",
+            "Give --model FILE for training, or [job] length for a sum.",
+        )
+    spec = JobSpec(
+        federation=roster.federation, name=file.job.name, purpose=file.job.purpose, task=file.job.task,
+        rounds=file.job.rounds, cohort=_cohort(file, roster), min_nodes=file.cohort.min_nodes,
+        parameters=model.parameters if model else file.job.length,
+        bits=file.engine.bits if training else LOSSLESS_BITS,
+        clip_log2=_exponent(file.engine.clip) if training else 0,
+        weight_bound=file.cohort.max_examples if training else 1,
+        step_ms=_milliseconds(file.cohort.step_timeout), round_ms=_milliseconds(file.cohort.round_timeout),
+        engine=file.engine.name, scalars=_scalars(file, model), uses=file.job.uses,
+        architecture=model.architecture if model else NO_DIGEST,
+        initial_model=model.digest if model else NO_DIGEST, chunk_bytes=file.engine.chunk,
+    )  # fmt: skip
+    _check(spec, roster)
+    return spec
+
+
+def _check(spec: JobSpec, roster: Roster) -> None:
+    nodes = len(spec.cohort)
+    needed = max(minimum_contributors(nodes, roster.limits.colluders), spec.min_nodes, roster.limits.min_nodes)
+    if nodes < needed:
+        raise BadInput(
+            f"The cohort has {nodes} members, {needed} are needed.", "Enrol more nodes, or lower min_nodes.",
+            code="E-COHORT",
+        )  # fmt: skip
+    lane_groups(spec, nodes)
+
+
+def _cohort(file: JobFile, roster: Roster) -> tuple[str, ...]:
+    known = tuple(member.name for member in roster.nodes())
+    chosen = tuple(sorted(set(file.cohort.members))) or known
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise BadInput(f"{unknown[0]} is no node of the roster.", f"Known nodes: {', '.join(known) or 'none'}.")
+    return chosen
+
+
+def _scalars(file: JobFile, model: Model | None) -> tuple[Scalar, ...]:
+    if model is None:
+        return ()
+    own = (Scalar("examples", file.cohort.max_examples), Scalar("saturated", model.parameters))
+    lanes = tuple(Scalar(part.name, _bound(part), part.fraction) for part in file.metrics)
+    names = [lane.name for lane in (*own, *lanes)]
+    if len(set(names)) != len(names):
+        raise BadConfiguration("Two metrics have one name, or a name that every job has.", "Rename one in [[metrics]].")
+    return (*own, *lanes)
+
+
+def _bound(part: MetricPart) -> int:
+    bound = part.max * 2.0**part.fraction
+    if not 1 <= bound < 2**53:
+        raise BadConfiguration(
+            f"The metric {part.name} with max {part.max} does not fit its lane.", "Lower max or fraction."
+        )
+    return math.ceil(bound)
+
+
+def _exponent(clip: float) -> int:
+    mantissa, exponent = math.frexp(clip)
+    if clip <= 0 or mantissa != 0.5 or not -64 <= exponent - 1 <= 64:
+        raise BadConfiguration(f"The clip {clip} is not a power of two.", "Write for example 0.5, 1.0, 2.0 or 4.0.")
+    return exponent - 1
+
+
+def _milliseconds(text: str) -> int:
+    return max(1, round(duration(text) * 1000))
+
+
+def sums_of(manifest: Manifest, published: Published) -> Sums:
+    """Return a published result in clear values.
+
+    Raises: ProtocolViolation when a canary is wrong.
+    """
+    words = {group.name: group.words for group in published.groups}
+    arrays: dict[str, Words] = {}
+    for group in manifest.groups:
+        arrays[group.name] = np.frombuffer(words[group.name], dtype=np.uint8).copy().view(packing(group).dtype)
+    return decode_sums(manifest, arrays, len(published.contributors))
+
+
+def next_model(blobs: Blobs, model: bytes, manifest: Manifest, published: bytes) -> tuple[bytes, bytes, Sums]:
+    """Return the blob and the digest of the model after a round, and the sums it came from; runs beside the loop.
+
+    `model` is the blob of the model before; for a sum there is none, and both digests are zero.
+    """
+    sums = sums_of(manifest, decode(Published, blobs.get(published), WHOLE))
+    if manifest.purpose == "sum":
+        return NO_DIGEST, NO_DIGEST, sums
+    arrays = decode_model(blobs.get(model))
+    layout = of_arrays(arrays)
+    average = mean(sums.update, sums.scalars["examples"], manifest.weight_bound)
+    following = FedAvg().server_step(arrays, average, layout)
+    return blobs.put(encode_model(following)), model_digest(following), sums
+
+
+def vector_of(published: bytes) -> npt.NDArray[np.float64]:
+    """Return the values of a published sum (float64, 1-D), its canary left away."""
+    groups = {group.name: group.words for group in decode(Published, published, WHOLE).groups}
+    fixed = np.frombuffer(groups["update"], dtype=np.int64)[1:]
+    return fixed / 2.0**LOSSLESS_FRACTION

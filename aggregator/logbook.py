@@ -1,0 +1,109 @@
+"""The round log behind the journal: statements are queued in the transaction that makes them, then written, once each.
+
+Rules: a leaf is signed when it is queued and has its index from then on; writing appends what the log does not hold
+yet and publishes, so that a crash between journal and log neither loses nor doubles an entry; whoever waits for an
+entry waits until a checkpoint covers it. Leaves to others: what to state (secagg.protocol.masks.notices), the log's
+files (secagg.log.durable). Source: transport "Crash rules".
+"""
+
+from threading import Lock
+
+from secagg.crypto.sign import SigningKey
+from secagg.daemon.turn import Turn
+from secagg.errors import BadConfiguration
+from secagg.log.checkpoint import read_checkpoint
+from secagg.log.log import Log
+from secagg.log.statements import Statement, sign_statement
+from secagg.log.witness import LogProof
+
+WORK = "log"
+"""Name of the work that writes, and of the timer that tries again."""
+
+AGAIN = 2.0
+"""Seconds until a log that could not be written is tried again."""
+
+_COUNT = "log/count"
+_LEAF = "log/leaf/"
+
+
+class LogBook:
+    """The aggregator's log: `add` in a turn, `finished` when it is written, `prove` from then on."""
+
+    def __init__(self, log: Log, name: str, key: SigningKey) -> None:
+        self._log, self._name, self._key = log, name, key
+        self._lock = Lock()
+
+    def start(self, turn: Turn) -> None:
+        """Take up what was queued and not written.
+
+        Raises: BadConfiguration when the log holds entries that this journal never made.
+        """
+        if turn.get(_COUNT) is None:
+            turn.put(_COUNT, str(self._log.size).encode())
+        if self._log.size > _count(turn):
+            raise BadConfiguration(
+                f"The round log has {self._log.size} entries, the journal knows of {_count(turn)}.",
+                "Restore journal and log from the same backup.",
+                code="E-JOURNAL",
+            )
+        self._request(turn)
+
+    def add(self, statement: Statement, turn: Turn) -> int:
+        """Queue a signed statement and return its index in the log."""
+        index = _count(turn)
+        turn.put(f"{_LEAF}{index:012d}", sign_statement(statement, self._name, self._key))
+        turn.put(_COUNT, str(index + 1).encode())
+        self._request(turn)
+        return index
+
+    def finished(self, outcome: object, turn: Turn) -> None:
+        """Let go of what is written; write again later when the disk refused."""
+        if isinstance(outcome, BaseException):
+            turn.after(WORK, AGAIN)
+            return
+        published = self.published
+        for key, _ in turn.scan(_LEAF):
+            if int(key.removeprefix(_LEAF)) < published:
+                turn.delete(key)
+
+    def wake(self, turn: Turn) -> None:
+        """Try again to write."""
+        self._request(turn)
+
+    @property
+    def published(self) -> int:
+        """Return how many entries the published checkpoint covers."""
+        with self._lock:
+            return self._published()
+
+    def leaf(self, index: int) -> bytes:
+        """Return a published entry."""
+        with self._lock:
+            return self._log.leaf(index)
+
+    def prove(self, index: int, old_size: int) -> LogProof:
+        """Prove a published entry and consistency from `old_size`.
+
+        Raises: BadInput when the log was never that large.
+        """
+        with self._lock:
+            return self._log.prove(index, old_size)
+
+    def _published(self) -> int:
+        return read_checkpoint(self._log.checkpoint).size if self._log.checkpoint else 0
+
+    def _request(self, turn: Turn) -> None:
+        queued = tuple((int(key.removeprefix(_LEAF)), leaf) for key, leaf in turn.scan(_LEAF))
+        if queued:
+            turn.run(WORK, lambda: self._write(queued))
+
+    def _write(self, queued: tuple[tuple[int, bytes], ...]) -> None:
+        with self._lock:
+            for index, leaf in queued:
+                if index == self._log.size:
+                    self._log.append(leaf)
+            self._log.publish()
+
+
+def _count(turn: Turn) -> int:
+    return int(turn.get(_COUNT) or b"0")

@@ -1,0 +1,130 @@
+"""What the aggregator keeps in its journal: jobs, outcomes of rounds, and the keys under which they lie.
+
+Rules: a struct per value, encoded completely; a job's name is used once. Leaves to others: what follows from them
+(aggregator.schedule), phases of a round (secagg.protocol.masks.rounds), secrets (secagg.daemon.vault).
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from secagg.daemon.turn import Turn
+from secagg.errors import BadInput
+from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId
+from secagg.protocol.manifest import JobSpec
+from secagg.wire.codec import decode, encode
+from secagg.wire.signed import Signed
+
+WHOLE = 2**40
+"""Limit for values that this daemon wrote itself."""
+
+JobState = Literal["queued", "waiting", "round", "step", "done", "failed"]
+
+
+class Job(Struct, frozen=True, forbid_unknown_fields=True):
+    """A job: `round` and `attempt` come next or are running.
+
+    `model` is the blob of the model they start from, `initial` that of the first one.
+
+    `state`: queued (others are before it, or members are missing), waiting (for members between rounds), round (one is
+    running), step (the next model is being computed), done, failed. `entry` is its place in the log; `gone` are the
+    members that dropped out of the last round.
+    """
+
+    number: Count
+    spec: JobSpec
+    signed: Signed
+    entry: Count
+    initial: Digest = NO_DIGEST
+    state: JobState = "queued"
+    round: Ordinal = 1
+    attempt: Ordinal = 1
+    model: Digest = NO_DIGEST
+    model_digest: Digest = NO_DIGEST
+    gone: tuple[Name, ...] = ()
+    reason: str = ""
+
+
+class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a round ended for good: published (blob, length, salt, place in the log), or lost with step and reason."""
+
+    round: RoundId
+    contributors: tuple[Name, ...] = ()
+    published: Digest = NO_DIGEST
+    length: Count = 0
+    salt: Digest = NO_DIGEST
+    entry: Count = 0
+    step: str = ""
+    reason: str = ""
+    missing: tuple[Name, ...] = ()
+
+    @property
+    def lost(self) -> bool:
+        """Say whether the round has no result."""
+        return self.published == NO_DIGEST
+
+
+def put_job(turn: Turn, job: Job, **changes: object) -> Job:
+    """Keep a job with these changes and return it."""
+    changed: Job = replace(job, **changes)
+    turn.put(f"job/{job.spec.name}", encode(changed))
+    return changed
+
+
+def find_job(turn: Turn, name: str) -> Job | None:
+    """Return the job of this name, if there is one."""
+    kept = turn.get(f"job/{name}")
+    return decode(Job, kept, WHOLE) if kept else None
+
+
+def get_job(turn: Turn, name: str) -> Job:
+    """Return the job of this name.
+
+    Raises: BadInput when there is none.
+    """
+    job = find_job(turn, name)
+    if job is None:
+        raise BadInput(f"There is no job {name}.", "See `secagg job list`.", code="E-JOB")
+    return job
+
+
+def all_jobs(turn: Turn) -> list[Job]:
+    """Return all jobs in the order of submission."""
+    return sorted((decode(Job, kept, WHOLE) for _, kept in turn.scan("job/")), key=lambda job: job.number)
+
+
+def put_outcome(turn: Turn, outcome: Outcome) -> None:
+    """Keep how a round ended."""
+    turn.put(f"outcome/{outcome.round.job}/{outcome.round.round:010d}", encode(outcome))
+
+
+def find_outcome(turn: Turn, job: str, number: int) -> Outcome | None:
+    """Return how a round ended, if it has."""
+    kept = turn.get(f"outcome/{job}/{number:010d}")
+    return decode(Outcome, kept, WHOLE) if kept else None
+
+
+def outcomes(turn: Turn, job: str) -> list[Outcome]:
+    """Return how the rounds of a job ended, in their order."""
+    return [decode(Outcome, kept, WHOLE) for _, kept in turn.scan(f"outcome/{job}/")]
+
+
+def publish_blob(turn: Turn, digest: bytes) -> None:
+    """Allow members to fetch the blob of this digest."""
+    turn.put(f"public/{digest.hex()}", b"")
+
+
+def is_public(turn: Turn, digest: bytes) -> bool:
+    """Say whether members may fetch the blob of this digest."""
+    return turn.get(f"public/{digest.hex()}") is not None
+
+
+def put_held(turn: Turn, member: str, size: int) -> None:
+    """Remember which checkpoint of the round log a member holds."""
+    turn.put(f"held/{member}", str(size).encode())
+
+
+def held(turn: Turn, member: str) -> int:
+    """Return the size of the last checkpoint that a member is known to hold."""
+    return int(turn.get(f"held/{member}") or b"0")

@@ -1,0 +1,350 @@
+"""Which job and which round is next, who is waited for, and what a member that was away still needs.
+
+How to read it: `consider` is the one decision, asked after every event that could change it; `ended` and `stepped`
+move a job on; `heard` brings a member up to date.
+Rules: one round at a time, jobs in the order of submission; the cohort of a job is fixed when it is submitted; an
+attempt that opened nothing is repeated, at most three times; a round that failed in its last step is lost, because it
+may have been opened, and the next one starts from the same model. Nobody who is here waits for who is not longer than
+one step. Leaves to others: the round itself (aggregator.rounds), job files (aggregator.jobs).
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from aggregator import jobs, records
+from aggregator.membership import Membership
+from aggregator.presence import Presence
+from aggregator.records import WHOLE, Job, Outcome
+from aggregator.rounds import Desk, Rounds, dropped
+from secagg.crypto.derive import sha256
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.turn import Turn
+from secagg.errors import BadInput, NotAuthorised, SecaggError
+from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
+from secagg.log.statements import JobCreated
+from secagg.protocol import manifest as rules
+from secagg.protocol.lanes import Sums
+from secagg.protocol.manifest import Manifest, Seat
+from secagg.protocol.masks.rounds import Closed, Failed, Standing
+from secagg.protocol.session import LOST_STEP, AbortNotice, Announce, Present, ResultNotice, job_scope
+from secagg.wire.codec import decode, encode
+from secagg.wire.signed import sign
+
+ATTEMPTS = 3
+OVERDUE = "overdue"
+MODEL = "model"
+_OPEN = ("queued", "waiting", "round", "step")
+
+
+class Schedule:
+    """The queue of jobs and the round that comes next."""
+
+    def __init__(self, desk: Desk, blobs: Blobs, membership: Membership, presence: Presence) -> None:
+        self._desk, self._blobs, self._membership, self._presence = desk, blobs, membership, presence
+        self._rounds = Rounds(desk, self.ended)
+        self._overdue = ""
+        self._missing: tuple[str, ...] | None = None
+
+    @property
+    def rounds(self) -> Rounds:
+        """Return the round that is running."""
+        return self._rounds
+
+    def start(self, turn: Turn) -> None:
+        """Take up everything after a restart."""
+        self._rounds.start(turn)
+        job = self.active(turn)
+        if job and job.state == "step":
+            self._step(job, turn)
+        if job and job.state == "waiting":
+            turn.after(OVERDUE, job.spec.step_ms / 1000)
+        self.consider(turn)
+
+    def active(self, turn: Turn) -> Job | None:
+        """Return the oldest job that is not over."""
+        return next((job for job in records.all_jobs(turn) if job.state in _OPEN), None)
+
+    def submit(self, file: jobs.JobFile, model: Path | None, turn: Turn) -> Job:
+        """Sign a job, log it and put it at the end of the queue.
+
+        Raises: BadInput when its name is used, or it could never run; TryLater while there is no roster.
+        """
+        roster = self._membership.roster(turn)
+        if records.find_job(turn, file.job.name):
+            cause = f"There was a job {file.job.name} before."
+            raise BadInput(cause, "Choose another name: a name is used once.", code="E-JOB")
+        for name in file.job.uses:
+            if records.get_job(turn, name).state != "done":
+                raise BadInput(f"The job {name}, which this one uses, has no result.", "Wait for it.", code="E-JOB")
+        data = _read(model) if model else b""
+        described = jobs.describe_model(data) if model else None
+        spec = jobs.make_spec(file, roster, described)
+        signed = sign(self._desk.key, "JobSpec", job_scope(spec), self._desk.name, EVERYBODY, encode(spec))
+        self._desk.bundle.put_file(encode(signed))
+        digest = sha256(encode(signed)).hex()
+        entry = self._desk.book.add(
+            JobCreated(federation=spec.federation, time=turn.now(), job=spec.name, spec=digest), turn
+        )
+        blob = self._blobs.put(data) if model else NO_DIGEST
+        if model:
+            records.publish_blob(turn, blob)
+        number = 1 + max((job.number for job in records.all_jobs(turn)), default=0)
+        job = Job(number, spec, signed, entry, blob, model=blob, model_digest=spec.initial_model)
+        return records.put_job(turn, job)
+
+    # The decision ----------------------------------------------------------------------------------------------------
+
+    def consider(self, turn: Turn) -> None:
+        """Announce the next job, or propose the next round, if the time for it has come."""
+        job = self.active(turn)
+        if job is None or job.state not in ("queued", "waiting") or self._desk.book.published <= job.entry:
+            return
+        if not self._membership.known(turn):
+            return
+        if job.state == "queued":
+            self._gather(job, turn)
+        else:
+            self._wait(job, turn)
+
+    def _gather(self, job: Job, turn: Turn) -> None:
+        """Announce a job once its whole cohort is here."""
+        missing = tuple(name for name in job.spec.cohort if self._presence.of(name) is None)
+        self._tell_missing(job, missing, turn)
+        if missing:
+            return
+        for member in job.spec.cohort:
+            said = self._presence.of(member)
+            if said is not None and said.job != job.spec.name:
+                self._announce(job, member, self._size(member, turn), turn)
+        self._await_members(records.put_job(turn, job, state="waiting"), turn)
+
+    def _wait(self, job: Job, turn: Turn) -> None:
+        """Propose once everybody who is expected stands before this round, or has kept the others waiting too long."""
+        name = job.spec.name
+        missing = tuple(m for m in job.spec.cohort if not self._presence.ready(m, name, job.round))
+        awaited = missing
+        if job.attempt == 1:
+            # Whoever dropped out of the last round and is not back is not waited for a second time.
+            awaited = tuple(m for m in missing if m not in job.gone or self._presence.of(m) is not None)
+        self._tell_missing(job, awaited, turn)
+        if not awaited or self._overdue == _mark(job):
+            self._propose(job, turn)
+
+    def _await_members(self, job: Job, turn: Turn) -> None:
+        self._overdue, self._missing = "", None
+        turn.after(OVERDUE, job.spec.step_ms / 1000)
+        self.consider(turn)
+
+    def overdue(self, turn: Turn) -> None:
+        """Stop waiting for members that stay away."""
+        job = self.active(turn)
+        if job and job.state == "waiting":
+            self._overdue = _mark(job)
+            self.consider(turn)
+
+    def _tell_missing(self, job: Job, missing: tuple[str, ...], turn: Turn) -> None:
+        if missing and missing != self._missing:
+            turn.event(
+                {
+                    "event": "waiting", "job": job.spec.name, "round": job.round, "attempt": job.attempt,
+                    "step": "presence", "for": list(missing), "need": len(job.spec.cohort), "since": turn.now(),
+                    "until": None if job.state == "queued" else turn.now() + round(job.spec.step_ms / 1000),
+                }
+            )  # fmt: skip
+        self._missing = missing
+
+    def _propose(self, job: Job, turn: Turn) -> None:
+        turn.cancel(OVERDUE)
+        try:
+            manifest = self._manifest(job, turn)
+        except NotAuthorised as error:
+            self._fail(job, error.cause, turn)
+            return
+        turn.put(f"manifest/{job.spec.name}", encode(manifest))
+        standings = tuple(Standing(member, self._size(member, turn)) for member in job.spec.cohort)
+        self._presence.clear()
+        self._missing = None
+        records.put_job(turn, job, state="round")
+        self._rounds.begin(manifest, standings, turn)
+
+    def _size(self, member: str, turn: Turn) -> int:
+        """Return the log size that a member holds, as far as is known; never more than is published."""
+        said = self._presence.of(member)
+        size = said.log_size if said else records.held(turn, member)
+        return size if size <= self._desk.book.published else 0
+
+    def _manifest(self, job: Job, turn: Turn) -> Manifest:
+        """Return the manifest that follows from the job and the roster in force.
+
+        Raises: NotAuthorised when a member of the cohort is no longer in the roster.
+        """
+        spec, roster = job.spec, self._membership.roster(turn)
+        signed, directory = self._membership.evidence(turn)
+        self._desk.bundle.put_file(signed)
+        members = [roster.member(name) for name in spec.cohort]
+        seats = tuple(Seat(member.name, member.organisation, member.sign_key) for member in members)
+        colluders = roster.limits.colluders
+        minimum = rules.minimum_contributors(len(seats), colluders)
+        return Manifest(
+            round=RoundId(spec.federation, spec.name, job.round, job.attempt), engine=spec.engine,
+            purpose=spec.purpose, task=spec.task, job_digest=sha256(job.signed.body), model=job.model_digest,
+            architecture=spec.architecture, roster_version=roster.version, roster=sha256(signed), members=seats,
+            colluders=colluders, threshold=rules.threshold(len(seats), colluders),
+            k_min=minimum, groups=rules.lane_groups(spec, len(seats)),
+            scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits, clip_log2=spec.clip_log2,
+            prg=rules.PRG, suite=rules.SUITE, graph="complete", step_ms=spec.step_ms, round_ms=spec.round_ms,
+            chunk_bytes=spec.chunk_bytes, directory=directory, aggregator=self._desk.name,
+            opening_key=self._desk.opening(spec.name, turn).public,
+        )  # fmt: skip
+
+    # How a round ends ------------------------------------------------------------------------------------------------
+
+    def ended(self, phase: Closed | Failed, began: int, turn: Turn) -> None:
+        """Publish a result, or say why there is none and go on."""
+        job = records.get_job(turn, phase.scope.round.job)
+        gone = tuple(entry.member for entry in phase.out)
+        for member in job.spec.cohort:
+            turn.withdraw(member)
+        if isinstance(phase, Closed):
+            self._close(records.put_job(turn, job, gone=gone), phase, began, turn)
+        else:
+            self._abort(records.put_job(turn, job, gone=gone), phase, turn)
+
+    def _close(self, job: Job, phase: Closed, began: int, turn: Turn) -> None:
+        data = encode(phase.published)
+        self._desk.bundle.put_result(phase.scope.round, data, phase.salt)
+        blob = self._blobs.put(data)
+        records.publish_blob(turn, blob)
+        outcome = Outcome(
+            phase.scope.round, phase.published.contributors, blob, len(data), phase.salt, phase.proof.index
+        )
+        records.put_outcome(turn, outcome)
+        for member in job.spec.cohort:
+            self._tell_outcome(outcome, member, self._size(member, turn), turn)
+        turn.event(
+            {
+                "event": "round_closed", **_where(outcome.round), "contributors": list(outcome.contributors),
+                "dropped": dropped(phase.out), "seconds": turn.now() - began,
+            }
+        )  # fmt: skip
+        self._step(records.put_job(turn, job, state="step"), turn)
+
+    def _abort(self, job: Job, phase: Failed, turn: Turn) -> None:
+        found, missing = phase.scope.round, tuple(entry.member for entry in phase.out)
+        outcome = Outcome(found, step=phase.step, reason=phase.reason, missing=missing)
+        for member in job.spec.cohort:
+            self._tell_outcome(outcome, member, 0, turn)
+        lost = phase.step == LOST_STEP
+        turn.event(
+            {
+                "event": "round_aborted", **_where(found), "step": phase.step, "reason": phase.reason,
+                "dropped": dropped(phase.out), "lost": lost,
+            }
+        )  # fmt: skip
+        if lost:
+            records.put_outcome(turn, outcome)
+            self._next(records.put_job(turn, job, reason=phase.reason), turn)
+        elif job.attempt >= ATTEMPTS:
+            reason = f"Round {job.round} failed {ATTEMPTS} times, the last in {phase.step}: {phase.reason}"
+            self._fail(job, reason, turn)
+        else:
+            self._await_members(records.put_job(turn, job, state="waiting", attempt=job.attempt + 1), turn)
+
+    def _step(self, job: Job, turn: Turn) -> None:
+        outcome = records.find_outcome(turn, job.spec.name, job.round)
+        kept = turn.get(f"manifest/{job.spec.name}")
+        if outcome is None or kept is None:
+            raise RuntimeError("the next model is computed only after a round closed")
+        manifest = decode(Manifest, kept, WHOLE)
+        turn.run(MODEL, partial(jobs.next_model, self._blobs, job.model, manifest, outcome.published))
+
+    def stepped(self, outcome: object, turn: Turn) -> None:
+        """Take the next model and go on to the next round."""
+        job = self.active(turn)
+        if job is None or job.state != "step":
+            return
+        if isinstance(outcome, BaseException):
+            self._fail(job, outcome.cause if isinstance(outcome, SecaggError) else repr(outcome), turn)
+            return
+        blob, digest, sums = cast(tuple[bytes, bytes, Sums], outcome)
+        if job.spec.purpose == "training":
+            records.publish_blob(turn, blob)
+        told = {"job": job.spec.name, "round": job.round, "digest": digest.hex(), "scalars": sums.scalars}
+        turn.event({"event": "model", **told})
+        self._next(records.put_job(turn, job, model=blob, model_digest=digest), turn)
+
+    def _next(self, job: Job, turn: Turn) -> None:
+        if job.round < job.spec.rounds:
+            self._await_members(records.put_job(turn, job, state="waiting", round=job.round + 1, attempt=1), turn)
+            return
+        if not any(not outcome.lost for outcome in records.outcomes(turn, job.spec.name)):
+            self._fail(job, f"No round has a result; the last one: {job.reason}", turn)
+            return
+        self._over(records.put_job(turn, job, state="done"), {"event": "job_done", "rounds": job.round}, turn)
+
+    def _fail(self, job: Job, reason: str, turn: Turn) -> None:
+        self._over(
+            records.put_job(turn, job, state="failed", reason=reason), {"event": "job_failed", "reason": reason}, turn
+        )
+
+    def _over(self, job: Job, event: dict[str, object], turn: Turn) -> None:
+        turn.cancel(OVERDUE)
+        turn.delete(f"manifest/{job.spec.name}")
+        self._membership.erase_opening(job.spec.name, turn)
+        turn.event({**event, "job": job.spec.name})
+        self.consider(turn)
+
+    # Members that were away ------------------------------------------------------------------------------------------
+
+    def heard(self, member: str, said: Present, turn: Turn) -> None:
+        """Take a member's presence; tell it what it lacks."""
+        if member not in {node.name for node in self._membership.roster(turn).nodes()}:
+            raise NotAuthorised(f"{member} is no node of this federation.", "Enrol it as a node.")
+        self._presence.hear(member, said)
+        size = said.log_size if said.log_size <= self._desk.book.published else 0
+        outcome = records.find_outcome(turn, said.job, said.next_round) if said.job else None
+        job = self.active(turn)
+        if outcome:
+            self._tell_outcome(outcome, member, size, turn)
+        elif job and job.state in ("waiting", "round") and member in job.spec.cohort:
+            if said.job != job.spec.name:
+                self._announce(job, member, size, turn)
+            elif (said.job, said.next_round) == (job.spec.name, job.round):
+                self._rounds.propose_again(member, size, turn)
+        self.consider(turn)
+
+    def _announce(self, job: Job, member: str, size: int, turn: Turn) -> None:
+        book = self._desk.book
+        announce = Announce(job.signed, book.leaf(job.entry), book.prove(job.entry, size), job.initial)
+        if self._presence.may_tell(member, f"announce {job.spec.name}"):
+            turn.send(member, "announce", b"", encode(announce))
+
+    def _tell_outcome(self, outcome: Outcome, member: str, size: int, turn: Turn) -> None:
+        found, book = outcome.round, self._desk.book
+        if not self._presence.may_tell(member, found.label()):
+            return
+        if outcome.lost:
+            notice = AbortNotice(found, outcome.step, outcome.reason, outcome.missing)
+            turn.send(member, "aborted", b"", encode(notice))
+            return
+        result = ResultNotice(
+            found, outcome.published, outcome.length, outcome.salt, book.leaf(outcome.entry),
+            book.prove(outcome.entry, size),
+        )  # fmt: skip
+        turn.send(member, "result", b"", encode(result))
+
+
+def _mark(job: Job) -> str:
+    return f"{job.spec.name}.{job.round}.{job.attempt}"
+
+
+def _where(found: RoundId) -> dict[str, object]:
+    return {"job": found.job, "round": found.round, "attempt": found.attempt}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"The model {path} cannot be read: {error.strerror}.", "Name a safetensors file.") from None

@@ -1,0 +1,222 @@
+"""The aggregator as a service of the daemon's loop: every message, timer, outcome and command to the part it is for.
+
+Rules: a decision only, on what the journal holds; the parts under it keep caches that they can make again.
+Leaves to others: one round (aggregator.rounds), which is next (aggregator.schedule), uploads, the log.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from aggregator import jobs, logbook, records, rounds
+from aggregator.logbook import LogBook
+from aggregator.membership import Membership, RosterPush
+from aggregator.presence import TICK, Presence
+from aggregator.rounds import COLLECTING, Desk
+from aggregator.schedule import MODEL, Schedule
+from aggregator.uploads import Uploads
+from secagg.crypto.rng import Rng
+from secagg.crypto.sign import SigningKey
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.turn import Turn
+from secagg.daemon.vault import RoundKeys
+from secagg.errors import BadInput, NotAuthorised, ProtocolViolation
+from secagg.log.log import Log
+from secagg.protocol.masks import aggregator as machine
+from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present
+from secagg.transport.link import KEYSERVER, Received
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+
+ASK = 5.0
+"""Seconds between two questions for a roster, until there is one."""
+
+_TICK, _ASK = "tick", "ask"
+
+
+class AggregatorService:
+    """The role `aggregator` of one federation."""
+
+    def __init__(
+        self, name: str, key: SigningKey, fingerprint: str, state_dir: Path, log: Log, keys: RoundKeys, rng: Rng
+    ) -> None:
+        self._blobs = Blobs(state_dir / "blobs")
+        self._membership = Membership(name, key.public, fingerprint, keys, rng)
+        self._fingerprint = fingerprint
+        self._book = LogBook(log, name, key)
+        self._desk = Desk(
+            name, key, rng, self._book, Uploads(Blobs(state_dir / "uploads")), state_dir / "audit",
+            self._membership.opening,
+        )  # fmt: skip
+        self._presence = Presence()
+        self._schedule = Schedule(self._desk, self._blobs, self._membership, self._presence)
+
+    def start(self, turn: Turn) -> None:
+        """Take up what was kept."""
+        self._book.start(turn)
+        self._schedule.start(turn)
+        turn.after(_TICK, TICK)
+        self._ask(turn)
+
+    def receive(self, message: Received, turn: Turn) -> None:
+        """Handle a message.
+
+        Raises: ProtocolViolation, WireError or NotAuthorised when it is not what it should be.
+        """
+        match message.kind:
+            case "roster":
+                self._take_roster(message, turn)
+            case "present":
+                self._schedule.heard(message.sender, decode(Present, message.body), turn)
+            case "round":
+                self._schedule.rounds.message(message, turn)
+            case "chunk":
+                self._schedule.rounds.chunk(message, turn)
+            case "fetch":
+                self._serve(message, turn)
+            case kind:
+                raise ProtocolViolation(f"{message.sender} sends a {kind}.", "It is discarded.", rule="message.kind")
+
+    def wake(self, name: str, turn: Turn) -> None:
+        """Handle a timer."""
+        match name:
+            case "tick":
+                self._presence.tick()
+                turn.after(_TICK, TICK)
+                self._schedule.consider(turn)
+            case "ask":
+                self._ask(turn)
+            case logbook.WORK:
+                self._book.wake(turn)
+            case "overdue":
+                self._schedule.overdue(turn)
+            case _:
+                self._schedule.rounds.wake(name, turn)
+
+    def finished(self, name: str, outcome: object, turn: Turn) -> None:
+        """Handle the outcome of work."""
+        if name == logbook.WORK:
+            self._book.finished(outcome, turn)
+            self._schedule.rounds.logged(turn)
+            self._schedule.consider(turn)
+        elif name == MODEL:
+            self._schedule.stepped(outcome, turn)
+        else:
+            self._schedule.rounds.finished(name, outcome, turn)
+
+    def command(self, request: dict[str, object], turn: Turn) -> object:
+        """Answer a person at the admin socket.
+
+        Raises: BadInput for a command there is not, or one that asks for what is not there.
+        """
+        match request:
+            case {"command": "status"}:
+                return self._status(turn)
+            case {"command": "job-submit", "file": file, **rest}:
+                model = rest.get("model")
+                job = self._schedule.submit(_job_file(file), Path(str(model)) if model else None, turn)
+                return _shown(job)
+            case {"command": "job-list"}:
+                return [_shown(job) for job in records.all_jobs(turn)]
+            case {"command": "job-show", "name": str(name)}:
+                return self._show(name, turn)
+            case {"command": "job-result", "name": str(name)}:
+                return self._result(name, turn)
+            case _:
+                raise BadInput(
+                    f"The aggregator knows no command {request.get('command')}.", "Use the command of this version."
+                )
+
+    # Messages --------------------------------------------------------------------------------------------------------
+
+    def _ask(self, turn: Turn) -> None:
+        if not self._membership.known(turn):
+            turn.emit(KEYSERVER, "roster", b"")
+            turn.after(_ASK, ASK)
+
+    def _take_roster(self, message: Received, turn: Turn) -> None:
+        if message.sender != KEYSERVER:
+            raise NotAuthorised(f"{message.sender} sends a roster, which only the key server may.")
+        push = decode(RosterPush, message.body, LIMIT_BULK)
+        roster = self._membership.take(push.roster, push.leaf, push.proof, turn)
+        self._desk.bundle.put_root(roster.federation, self._fingerprint)
+        turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
+        self._schedule.consider(turn)
+
+    def _serve(self, message: Received, turn: Turn) -> None:
+        """Send one piece of a model or a result to a member."""
+        asked = decode(Fetch, message.body)
+        if not records.is_public(turn, asked.digest):
+            raise BadInput(f"{message.sender} asks for a blob that is not published.", "It is not answered.")
+        data = memoryview(self._blobs.get(asked.digest))
+        start = asked.index * PIECE
+        if start >= len(data):
+            raise BadInput(f"{message.sender} asks for a piece outside a blob.", "It is not answered.")
+        header = encode(PieceHeader(asked.digest, asked.index, len(data)))
+        turn.emit(message.sender, "piece", header, bytes(data[start : start + PIECE]))
+
+    # Commands --------------------------------------------------------------------------------------------------------
+
+    def _status(self, turn: Turn) -> dict[str, object]:
+        job = self._schedule.active(turn)
+        known = self._membership.known(turn)
+        roster = self._membership.roster(turn) if known else None
+        nodes = [member.name for member in roster.nodes()] if roster else []
+        return {
+            "roster": roster.version if roster else None, "log": self._book.published,
+            "members": {name: self._presence.of(name) is not None for name in nodes},
+            "job": job.spec.name if job else None, "round": self._round(turn),
+        }  # fmt: skip
+
+    def _round(self, turn: Turn) -> dict[str, object] | None:
+        phase = self._schedule.rounds.running(turn)
+        if phase is None:
+            return None
+        found = phase.scope.round
+        shown: dict[str, object] = {"round": found.round, "attempt": found.attempt, "phase": type(phase).__name__}
+        if isinstance(phase, COLLECTING):
+            shown |= {"step": machine.step_of(phase), "waiting": list(machine.waiting_for(phase))}
+        return shown | {"dropped": rounds.dropped(phase.out)}
+
+    def _show(self, name: str, turn: Turn) -> dict[str, object]:
+        job = records.get_job(turn, name)
+        ended = [
+            {
+                "round": outcome.round.round, "attempt": outcome.round.attempt, "lost": outcome.lost,
+                "contributors": list(outcome.contributors), "step": outcome.step, "reason": outcome.reason,
+                "missing": list(outcome.missing),
+            }
+            for outcome in records.outcomes(turn, name)
+        ]  # fmt: skip
+        active = self._schedule.active(turn)
+        running = self._round(turn) if active and active.spec.name == name else None
+        return _shown(job) | {"ended": ended, "running": running}
+
+    def _result(self, name: str, turn: Turn) -> dict[str, object]:
+        """Return where the result of a job lies on this machine: the model, or the last published sum."""
+        job = records.get_job(turn, name)
+        published = [outcome for outcome in records.outcomes(turn, name) if not outcome.lost]
+        if not published:
+            raise BadInput(f"The job {name} has no result yet.", "Wait for a round to close.", code="E-JOB")
+        if job.spec.purpose == "training":
+            return {"purpose": "training", "path": str(self._blobs.path(job.model)), "digest": job.model_digest.hex()}
+        sums = jobs.vector_of(self._blobs.get(published[-1].published))
+        return {
+            "purpose": "sum", "contributors": list(published[-1].contributors), "values": [float(v) for v in sums],
+        }  # fmt: skip
+
+
+def _job_file(given: object) -> jobs.JobFile:
+    try:
+        return msgspec.convert(given, jobs.JobFile)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"The job is not as a job must be: {error}.", "Check the file with this version.") from None
+
+
+def _shown(job: records.Job) -> dict[str, object]:
+    spec = job.spec
+    return {
+        "name": spec.name, "number": job.number, "task": spec.task, "purpose": spec.purpose, "state": job.state,
+        "round": job.round, "attempt": job.attempt, "rounds": spec.rounds, "cohort": list(spec.cohort),
+        "parameters": spec.parameters, "bits": spec.bits, "model": job.model_digest.hex(), "reason": job.reason,
+    }  # fmt: skip
