@@ -85,20 +85,27 @@ def check_attempt(memory: Memory, round_id: RoundId, manifest: bytes) -> None:
     Raises: Refused with rule `attempt.opened`, `attempt.superseded` or `attempt.second-manifest`.
     """
     check_unopened(memory, round_id)
+    check_current(memory, round_id)
     for entry in memory.accepted():
-        if entry.round.opening != round_id.opening:
-            continue
-        if entry.round.attempt > round_id.attempt:
-            raise Refused(
-                f"Attempt {entry.round.attempt} has ended attempt {round_id.attempt} of round {round_id.round}.",
-                "Propose a higher attempt.",
-                rule="attempt.superseded",
-            )
         if entry.round == round_id and entry.manifest != manifest:
             raise Refused(
                 f"A second manifest was proposed for {round_id.label()}.",
                 "One manifest per attempt: propose the next attempt.",
                 rule="attempt.second-manifest",
+            )
+
+
+def check_current(memory: Memory, round_id: RoundId) -> None:
+    """Refuse an attempt that a later one has ended: it may neither agree nor open any more.
+
+    Raises: Refused with rule `attempt.superseded`.
+    """
+    for entry in memory.accepted():
+        if entry.round.opening == round_id.opening and entry.round.attempt > round_id.attempt:
+            raise Refused(
+                f"Attempt {entry.round.attempt} has ended attempt {round_id.attempt} of round {round_id.round}.",
+                "Propose a higher attempt.",
+                rule="attempt.superseded",
             )
 
 

@@ -116,6 +116,20 @@ def test_an_earlier_attempt_and_a_second_manifest_are_refused() -> None:
     assert second.value.rule == "attempt.second-manifest"
 
 
+@pytest.mark.parametrize("kind", ["MemberKeys", "DeliverShares", "Freeze", "Open"])
+def test_a_later_attempt_ends_the_earlier_one_in_every_phase(kind: str) -> None:
+    """Two attempts that both reach agreement over different sets would give two chances to pick one to open."""
+    scene = stop_before(kind)
+    again = proposal_of(scene.federation, propose(scene.federation, attempt=2), scene.table.log)  # type: ignore[arg-type]
+    last = scene.party.notebook.last(scene.party.ctx.expect.log_origin)
+    assert last is not None
+    proof = scene.table.log.prove(again.proof.index, last.size)
+    scene.party.notebook.records.extend(node.start(replace(again, proof=proof), scene.party.ctx).records)
+    with pytest.raises(Refused) as caught:
+        scene.deliver(scene.message.data)
+    assert caught.value.rule == "attempt.superseded"
+
+
 def test_the_answer_is_repeated_byte_for_byte_and_never_remade() -> None:
     scene = stop_before("Open")
     first = scene.deliver(scene.message.data)

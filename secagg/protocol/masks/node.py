@@ -52,7 +52,16 @@ from secagg.protocol.masks.phases import (
     Shared,
     Uploaded,
 )
-from secagg.protocol.memory import Accepted, Memory, Opened, Record, Witnessed, check_static, check_unopened
+from secagg.protocol.memory import (
+    Accepted,
+    Memory,
+    Opened,
+    Record,
+    Witnessed,
+    check_current,
+    check_static,
+    check_unopened,
+)
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, open_signed, sign
@@ -117,6 +126,7 @@ def advance(phase: Phase, signed: Signed | Protected, ctx: NodeContext) -> Step:
         raise _unexpected(phase, "Protected")
     if isinstance(phase, Over):
         raise _unexpected(phase, signed.kind)
+    check_current(ctx.memory, phase.scope.round)
     body = open_signed(signed, ctx.expect.aggregator_key, signed.kind, phase.scope, ctx.name)
     match phase, signed.kind:
         case Advertised(), "MemberKeys":
