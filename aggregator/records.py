@@ -122,7 +122,8 @@ def is_public(turn: Turn, digest: bytes) -> bool:
 
 def put_held(turn: Turn, member: str, size: int) -> None:
     """Remember which checkpoint of the round log a member holds."""
-    turn.put(f"held/{member}", str(size).encode())
+    if held(turn, member) != size:
+        turn.put(f"held/{member}", str(size).encode())
 
 
 def held(turn: Turn, member: str) -> int:

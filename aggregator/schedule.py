@@ -169,9 +169,8 @@ class Schedule:
         self._rounds.begin(manifest, standings, turn)
 
     def _size(self, member: str, turn: Turn) -> int:
-        """Return the log size that a member holds, as far as is known; never more than is published."""
-        said = self._presence.of(member)
-        size = said.log_size if said else records.held(turn, member)
+        """Return the log size that a member holds, by its last word; never more than is published."""
+        size = records.held(turn, member)
         return size if size <= self._desk.book.published else 0
 
     def _manifest(self, job: Job, turn: Turn) -> Manifest:
@@ -180,8 +179,8 @@ class Schedule:
         Raises: NotAuthorised when a member of the cohort is no longer in the roster.
         """
         spec, roster = job.spec, self._membership.roster(turn)
-        signed, directory = self._membership.evidence(turn)
-        self._desk.bundle.put_file(signed)
+        standing = self._membership.standing(turn)
+        self._desk.bundle.put_file(standing.signed)
         members = [roster.member(name) for name in spec.cohort]
         seats = tuple(Seat(member.name, member.organisation, member.sign_key) for member in members)
         colluders = roster.limits.colluders
@@ -189,12 +188,12 @@ class Schedule:
         return Manifest(
             round=RoundId(spec.federation, spec.name, job.round, job.attempt), engine=spec.engine,
             purpose=spec.purpose, task=spec.task, job_digest=sha256(job.signed.body), model=job.model_digest,
-            architecture=spec.architecture, roster_version=roster.version, roster=sha256(signed), members=seats,
+            architecture=spec.architecture, roster_version=roster.version, roster=standing.digest(), members=seats,
             colluders=colluders, threshold=rules.threshold(len(seats), colluders),
             k_min=minimum, groups=rules.lane_groups(spec, len(seats)),
             scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits, clip_log2=spec.clip_log2,
             prg=rules.PRG, suite=rules.SUITE, graph="complete", step_ms=spec.step_ms, round_ms=spec.round_ms,
-            chunk_bytes=spec.chunk_bytes, directory=directory, aggregator=self._desk.name,
+            chunk_bytes=spec.chunk_bytes, directory=standing.note, aggregator=self._desk.name,
             opening_key=self._desk.opening(spec.name, turn).public,
         )  # fmt: skip
 
@@ -302,7 +301,8 @@ class Schedule:
         if member not in {node.name for node in self._membership.roster(turn).nodes()}:
             raise NotAuthorised(f"{member} is no node of this federation.", "Enrol it as a node.")
         self._presence.hear(member, said)
-        size = said.log_size if said.log_size <= self._desk.book.published else 0
+        records.put_held(turn, member, said.log_size)
+        size = self._size(member, turn)
         outcome = records.find_outcome(turn, said.job, said.next_round) if said.job else None
         job = self.active(turn)
         if outcome:

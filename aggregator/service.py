@@ -10,7 +10,7 @@ import msgspec
 
 from aggregator import jobs, logbook, records, rounds
 from aggregator.logbook import LogBook
-from aggregator.membership import Membership, RosterPush
+from aggregator.membership import Membership
 from aggregator.presence import TICK, Presence
 from aggregator.rounds import COLLECTING, Desk
 from aggregator.schedule import MODEL, Schedule
@@ -18,15 +18,15 @@ from aggregator.uploads import Uploads
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.blobs import Blobs
+from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
-from secagg.errors import BadInput, NotAuthorised, ProtocolViolation
+from secagg.errors import BadInput, NotAuthorised, ProtocolViolation, VerificationFailed
 from secagg.log.log import Log
 from secagg.protocol.masks import aggregator as machine
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present
 from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import decode, encode
-from secagg.wire.limits import LIMIT_BULK
 
 ASK = 5.0
 """Seconds between two questions for a roster, until there is one."""
@@ -38,11 +38,11 @@ class AggregatorService:
     """The role `aggregator` of one federation."""
 
     def __init__(
-        self, name: str, key: SigningKey, fingerprint: str, state_dir: Path, log: Log, keys: RoundKeys, rng: Rng
+        self, name: str, key: SigningKey, pin: Pin, state_dir: Path, log: Log, keys: RoundKeys, rng: Rng
     ) -> None:
         self._blobs = Blobs(state_dir / "blobs")
-        self._membership = Membership(name, key.public, fingerprint, keys, rng)
-        self._fingerprint = fingerprint
+        self._membership = Membership(name, key.public, pin, keys, rng)
+        self._pin = pin
         self._book = LogBook(log, name, key)
         self._desk = Desk(
             name, key, rng, self._book, Uploads(Blobs(state_dir / "uploads")), state_dir / "audit",
@@ -131,15 +131,20 @@ class AggregatorService:
 
     def _ask(self, turn: Turn) -> None:
         if not self._membership.known(turn):
-            turn.emit(KEYSERVER, "roster", b"")
+            turn.emit(KEYSERVER, "roster", b"", self._membership.request(turn))
             turn.after(_ASK, ASK)
 
     def _take_roster(self, message: Received, turn: Turn) -> None:
         if message.sender != KEYSERVER:
             raise NotAuthorised(f"{message.sender} sends a roster, which only the key server may.")
-        push = decode(RosterPush, message.body, LIMIT_BULK)
-        roster = self._membership.take(push.roster, push.leaf, push.proof, turn)
-        self._desk.bundle.put_root(roster.federation, self._fingerprint)
+        try:
+            roster = self._membership.take(message.body, turn)
+        except VerificationFailed as error:
+            if error.code != "E-BEHIND":
+                raise
+            turn.emit(KEYSERVER, "roster", b"", self._membership.request(turn))
+            return
+        self._desk.bundle.put_root(roster.federation, self._pin.root_fingerprint)
         turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
         self._schedule.consider(turn)
 

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.membership import RosterPush
 from aggregator.service import AggregatorService
 from secagg.crypto.derive import sha256
 from secagg.crypto.secret import Secret
 from secagg.daemon import logs
 from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.loop import Daemon
+from secagg.daemon.membership import Pin
 from secagg.daemon.vault import RoundKeys
+from secagg.errors import VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST, STEPS
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import MemoryLog
@@ -46,6 +47,7 @@ from secagg.protocol.session import (
     job_scope,
 )
 from secagg.roster.chain import fingerprint
+from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
 from secagg.transport.memory import MemoryLink, MemoryNetwork
 from secagg.wire.chunks import ChunkHeader, count
@@ -86,7 +88,7 @@ class Member:
         self.results: list[ResultNotice] = []
         self.aborted: list[AbortNotice] = []
         self.values: dict[int, list[float]] = {}
-        self.refuse = ""
+        self.disbelieved: list[str] = []
 
     @property
     def index(self) -> int:
@@ -112,6 +114,12 @@ class Member:
             return
         if message.id:
             await self.link.send(message.sender, "ack", b"", id=message.id)
+        try:
+            await self._hear(message)
+        except VerificationFailed as error:
+            self.disbelieved.append(error.cause)
+
+    async def _hear(self, message: Received) -> None:
         match message.kind:
             case "announce":
                 await self._announced(decode(Announce, message.body, LIMIT_BULK))
@@ -225,8 +233,9 @@ class Hall:
         """Make the aggregator's daemon over what was kept, as a start or a restart does."""
         self.timers = VirtualTimers()
         keys = RoundKeys(self.state / "keys", Secret(bytes(32)), self.federation.rng)
+        pin = Pin(self.federation.spec.federation, fingerprint(self.federation.root_key))
         self.service = AggregatorService(
-            AGGREGATOR, self.federation.aggregator, fingerprint(self.federation.root_key), self.state,
+            AGGREGATOR, self.federation.aggregator, pin, self.state,
             self.rounds_log, keys, self.federation.rng,
         )  # fmt: skip
         self.daemon = Daemon(
@@ -263,7 +272,7 @@ class Hall:
     async def push(self) -> None:
         """Let the key server push the roster."""
         directory = self.federation.directory
-        body = RosterPush(self.federation.roster, directory.leaf(1), directory.prove(1))
+        body = RosterPush(self.federation.roster, directory.leaf(1), encode(directory.prove(1)))
         await self.keyserver.send(AGGREGATOR, "roster", b"", encode(body), id=bytes(16))
         await self.settle()
 
@@ -287,10 +296,10 @@ class Hall:
             quiet = 0 if heard else quiet + 1
 
     async def wait(self, seconds: float) -> None:
-        """Let virtual time pass."""
-        for _ in range(max(1, round(seconds / 0.5))):
-            self.timers.pass_time(min(seconds, 0.5))
-            await self.settle()
+        """Let virtual time pass; members say that they are here every two seconds."""
+        for step in range(1, round(seconds / 0.5) + 1):
+            self.timers.pass_time(0.5)
+            await (self.settle() if step % 4 else self.gather())
 
     def submit(self, **fields: object) -> object:
         """Submit a job: a sum of seven values unless told otherwise."""
@@ -302,6 +311,13 @@ class Hall:
     def named(self, event: str) -> list[dict[str, Any]]:
         """Return the events of this name."""
         return [values for values in self.events if values["event"] == event]
+
+    def result_step(self) -> str:
+        """Return the step that the running round collects."""
+        status = self.daemon.command({"command": "status"})
+        if not isinstance(status, dict):
+            raise AssertionError("a status is an object")
+        return str(status["round"]["step"])
 
     def result(self) -> dict[str, Any]:
         """Return what the admin socket says of the job's result."""
