@@ -24,7 +24,7 @@ from secagg.log.statements import (
 )
 from secagg.protocol.manifest import Manifest
 from secagg.roster.chain import SignedRoster
-from secagg.roster.members import Roster
+from secagg.roster.members import Member, Roster
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed
@@ -104,22 +104,30 @@ class Evidence:
     def rosters(self) -> dict[int, Roster]:
         """Return the logged rosters by version, without judging their signatures (check 5 does)."""
         found = {}
-        for _, statement in self.of(RosterChanged):
+        for entry, statement in self.of(RosterChanged):
+            if entry.log != DIRECTORY:
+                continue  # check 4 refuses it; here it must not replace what the key server stated
             signed = decode(SignedRoster, self.bundle.file(statement.roster), LIMIT_BULK)
             found[statement.version] = decode(Roster, signed.roster, LIMIT_BULK)
         return found
 
     def online_key(self) -> bytes:
         """Return the key server's online key as the directory's first entry states it."""
-        for _, statement in self.of(RosterRoot):
+        for entry, statement in self.of(RosterRoot):
+            if entry.log != DIRECTORY:
+                break
             return bytes.fromhex(statement.online_key)
         raise VerificationFailed("The directory log names no root.", "Ask the operator for the whole log.")
 
-    def aggregator_key(self) -> bytes:
-        """Return the signing key of the aggregator in the newest roster."""
+    def aggregator(self) -> Member:
+        """Return the aggregator of the newest roster."""
         if not self.rosters:
             raise VerificationFailed("The directory log holds no roster.", "Ask the operator for the whole log.")
-        return self.rosters[max(self.rosters)].aggregator().sign_key
+        return self.rosters[max(self.rosters)].aggregator()
+
+    def aggregator_key(self) -> bytes:
+        """Return the signing key of the aggregator in the newest roster."""
+        return self.aggregator().sign_key
 
     def key_of(self, entry: Entry) -> bytes:
         """Return the key that an entry's signer has under the roster in force.
@@ -155,10 +163,10 @@ def round_key(statement: OfRound) -> RoundKey:
 def proposal(evidence: Evidence, entry: Entry, manifest: str) -> Proposal:
     """Return the proposal that an entry relies on.
 
-    Raises: Violation when no such manifest was logged before it.
+    Raises: Violation when no such manifest was logged before it in the same log.
     """
     found = evidence.proposals.get(manifest)
-    if found is None or found.entry.index >= entry.index:
+    if found is None or found.entry.log != entry.log or found.entry.index >= entry.index:
         raise Violation(entry, "its manifest was not logged before it")
     return found
 

@@ -16,9 +16,14 @@ def tell(evidence: Evidence, number: int, job: str | None) -> Iterator[str]:
     for entry, statement in evidence.of(OfRound):
         if statement.round == number and job in (None, statement.job):
             found = True
-            yield f"{entry.index:>5}  {statement.job}  {_say(entry, statement)}"
+            yield plain(f"{entry.index:>5}  {statement.job}  {_say(entry, statement)}")
     if not found:
         raise BadInput(f"The log knows no round {number}.", "See `secagg audit log` for what it holds.")
+
+
+def plain(text: str) -> str:
+    """Return `text` with everything escaped that a terminal would obey; members wrote parts of it."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _say(entry: Entry, statement: OfRound) -> str:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from secagg.auditor.bundle import Bundle
 from secagg.auditor.checks import c01_tree, c02_signatures, c04_statements, c05_roster, c06_order, c07_sum
 from secagg.auditor.evidence import Evidence
+from secagg.auditor.story import plain
 from secagg.errors import BundleIncomplete, SecaggError, VerificationFailed
 
 CHECKS = (c01_tree, c02_signatures, c04_statements, c05_roster, c06_order, c07_sum)
@@ -55,7 +56,7 @@ def _run(check: object, evidence: Evidence) -> Line:
     try:
         finding = vars(check)["check"](evidence)
     except BundleIncomplete as missing:
-        return Line(number, title, "incomplete", missing.cause)
+        return Line(number, title, "incomplete", plain(missing.cause))
     except SecaggError as broken:
-        return Line(number, title, "fail", broken.cause)
+        return Line(number, title, "fail", plain(broken.cause))
     return Line(number, title, finding.status, finding.detail)

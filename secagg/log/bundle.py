@@ -18,6 +18,8 @@ from pathlib import Path
 
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.ids import RoundId
+from secagg.log import tiles
+from secagg.log.durable import CHECKPOINT
 
 
 class BundleWriter:
@@ -47,8 +49,14 @@ class BundleWriter:
         self._write(path, json.dumps(salts, sort_keys=True).encode())
 
     def put_log(self, name: str, source: Path) -> None:
-        """Copy a log's tiles and checkpoint as `name` (`directory` or `rounds`)."""
-        shutil.copytree(source, self._directory / name, dirs_exist_ok=True)
+        """Copy a log's tiles and checkpoint as `name` (`directory` or `rounds`), also while it grows.
+
+        The checkpoint is read first: entries that come later lie beyond it and do no harm.
+        """
+        note = tiles.read(source / CHECKPOINT)
+        target = self._directory / name
+        shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CHECKPOINT, "*.new"))
+        self._write(target / CHECKPOINT, note)
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:

@@ -20,7 +20,7 @@ from secagg.log.tiles import ENTRIES, HASH, WIDTH
 from secagg.log.tree import leaf_hash
 from secagg.log.witness import LogProof
 
-_CHECKPOINT = "checkpoint"
+CHECKPOINT = "checkpoint"
 _REMEDY = "Restore the log from a copy; never sign it again as it is."
 
 
@@ -71,7 +71,7 @@ class TileLog:
         self._store(self._published, self.size)
         found = Checkpoint(origin=self._origin, size=self.size, root=self._tree.root())
         note = sign_checkpoint(found, self._name, self._key)
-        tiles.write(self._directory / _CHECKPOINT, note)
+        tiles.write(self._directory / CHECKPOINT, note)
         self._drop_partials(self._published, self.size)
         self.checkpoint, self._published, self._pending = note, self.size, []
         return note
@@ -79,7 +79,7 @@ class TileLog:
     def add_cosignatures(self, lines: tuple[bytes, ...]) -> bytes:
         """Append witness lines to the published checkpoint and return it; the caller has verified them."""
         note = add_cosignatures(self.checkpoint, lines)
-        tiles.write(self._directory / _CHECKPOINT, note)
+        tiles.write(self._directory / CHECKPOINT, note)
         self.checkpoint = note
         return note
 
@@ -142,8 +142,8 @@ class TileLog:
 
     def _open(self) -> tuple[Tree, list[bytes], int, bytes]:
         note, signed = b"", Checkpoint(origin=self._origin, size=0, root=Tree().root())
-        if (self._directory / _CHECKPOINT).exists():
-            note = tiles.read(self._directory / _CHECKPOINT)
+        if (self._directory / CHECKPOINT).exists():
+            note = tiles.read(self._directory / CHECKPOINT)
             signed = open_checkpoint(note, self._origin, self._key.public)
         tree = Tree()
         pending: list[bytes] = []
@@ -173,7 +173,7 @@ def read_entries(directory: Path) -> tuple[list[bytes], bytes]:
 
     Raises: BundleIncomplete when a file is missing; VerificationFailed when a file is not of the log's form.
     """
-    note = tiles.read(directory / _CHECKPOINT)
+    note = tiles.read(directory / CHECKPOINT)
     leaves: list[bytes] = []
     for number, width in tiles.touched(0, read_checkpoint(note).size, ENTRIES):
         leaves += _entries(directory, number, width)

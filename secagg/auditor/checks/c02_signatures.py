@@ -7,9 +7,10 @@ directory checkpoint that the manifest names.
 from secagg.auditor.evidence import DIRECTORY, ROUNDS, Entry, Evidence, Finding, Violation, proposal
 from secagg.errors import VerificationFailed
 from secagg.log.checkpoint import Checkpoint, open_checkpoint, read_checkpoint, verify_cosignature
+from secagg.log.growing import Tree
 from secagg.log.statements import Contributors, Opening
-from secagg.log.tree import leaf_hash, root
-from secagg.protocol.manifest import Manifest
+from secagg.log.tree import leaf_hash
+from secagg.protocol.manifest import Manifest, threshold
 from secagg.protocol.masks.messages import Cosignature, Witnesses
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
@@ -25,24 +26,33 @@ def check(evidence: Evidence) -> Finding:
     federation, _ = evidence.bundle.root()
     for name, key in ((DIRECTORY, evidence.online_key()), (ROUNDS, evidence.aggregator_key())):
         open_checkpoint(evidence.log(name)[1], f"{federation}/{name}", key)
+    trees = {name: _tree(evidence.log(name)[0]) for name in (DIRECTORY, ROUNDS)}
+    frozen_at: dict[str, int] = {}
+    for entry, contributors in evidence.of(Contributors):
+        frozen_at.setdefault(contributors.manifest, entry.index)
     openings = list(evidence.of(Opening))
     for entry, opening in openings:
         manifest = proposal(evidence, entry, opening.manifest).manifest
         witnesses = decode(Witnesses, evidence.bundle.file(opening.witnesses), LIMIT_BULK)
-        frozen = _state_of(evidence, ROUNDS, witnesses.checkpoint, entry)
-        freeze = [e.index for e, c in evidence.of(Contributors) if c.manifest == opening.manifest]
-        if not freeze or freeze[0] >= frozen.size:
+        frozen = _state_of(trees, ROUNDS, witnesses.checkpoint, entry)
+        if frozen_at.get(opening.manifest, frozen.size) >= frozen.size:
             raise Violation(entry, "the witnessed checkpoint does not cover the freeze")
         _quorum(entry, manifest, frozen, witnesses.rounds)
-        _quorum(entry, manifest, _state_of(evidence, DIRECTORY, manifest.directory, entry), witnesses.directory)
+        _quorum(entry, manifest, _state_of(trees, DIRECTORY, manifest.directory, entry), witnesses.directory)
     return Finding("pass", f"2 logs, {len(openings)} openings witnessed")
 
 
-def _state_of(evidence: Evidence, log: str, note: bytes, entry: Entry) -> Checkpoint:
+def _tree(leaves: list[bytes]) -> Tree:
+    tree = Tree()
+    for leaf in leaves:
+        tree.append(leaf_hash(leaf))
+    return tree
+
+
+def _state_of(trees: dict[str, Tree], log: str, note: bytes, entry: Entry) -> Checkpoint:
     """Return a checkpoint once it is an earlier state of the log in the bundle."""
     found = read_checkpoint(note)
-    leaves = evidence.log(log)[0][: found.size]
-    if len(leaves) != found.size or root([leaf_hash(leaf) for leaf in leaves]) != found.root:
+    if found.size > trees[log].size or trees[log].root(found.size) != found.root:
         raise Violation(entry, f"the witnessed checkpoint is not a state of the {log} log: a fork")
     return found
 
@@ -56,5 +66,10 @@ def _quorum(entry: Entry, manifest: Manifest, state: Checkpoint, lines: tuple[Co
         except (VerificationFailed, KeyError):
             raise Violation(entry, f"the co-signature of {line.member} does not verify") from None
         signed.add(line.member)
-    if len(signed) < manifest.threshold:
-        raise Violation(entry, f"{len(signed)} witnesses are fewer than the quorum of {manifest.threshold}")
+    if len(signed) < quorum(manifest):
+        raise Violation(entry, f"{len(signed)} witnesses are fewer than the quorum of {quorum(manifest)}")
+
+
+def quorum(manifest: Manifest) -> int:
+    """Return how many witnesses a manifest needs: its own word or the formula's, the larger."""
+    return max(manifest.threshold, threshold(len(manifest.members), manifest.colluders))

@@ -1,8 +1,12 @@
 """Check 6: the order of events in every round, one opening and one result, nobody below K_min, static inputs once.
 
-Order: manifest → contributors → opening → result. A set of a static input (purpose `sum`) may come back only equal or
+Order: manifest → contributors → opening → result, each about exactly the round that its manifest states, or a second
+opening could hide behind another number. K_min is at least what the formula gives for the cohort, whatever the manifest
+says, with the federation's c. A set of a static input (purpose `sum`) may come back only equal or
 disjoint, because overlapping sets open individuals (protocol §6.5).
 """
+
+from msgspec.structs import astuple
 
 from secagg.auditor.evidence import (
     Entry,
@@ -14,7 +18,8 @@ from secagg.auditor.evidence import (
     proposal,
     round_key,
 )
-from secagg.log.statements import Contributors, ManifestLogged, Opening, Result
+from secagg.log.statements import Contributors, ManifestLogged, OfRound, Opening, Result
+from secagg.protocol.manifest import Manifest, minimum_contributors
 
 NUMBER, TITLE = 6, "order of events, one opening and one result, static inputs"
 
@@ -22,11 +27,17 @@ NUMBER, TITLE = 6, "order of events, one opening and one result, static inputs"
 class Rounds:
     """What has happened so far in every round while the log is walked."""
 
-    def __init__(self) -> None:
+    def __init__(self, colluders: dict[int, int]) -> None:
+        self.colluders = colluders
         self.frozen: dict[str, Contributors] = {}
         self.opened: dict[RoundKey, str] = {}
         self.closed: set[RoundKey] = set()
         self.static: dict[str, list[frozenset[str]]] = {}
+
+    def least(self, manifest: Manifest) -> int:
+        """Return how many contributors a manifest needs: its own word or the formula's, the larger."""
+        colluders = max(manifest.colluders, self.colluders.get(manifest.roster_version, 0))
+        return max(manifest.needed, minimum_contributors(len(manifest.members), colluders))
 
     def manifest(self, entry: Entry, statement: ManifestLogged) -> None:
         """Take a manifest: none may follow an opening of its round."""
@@ -38,8 +49,10 @@ class Rounds:
         names = [contributor.member for contributor in statement.members]
         if statement.manifest in self.frozen:
             raise Violation(entry, "a second contributor set for one manifest")
-        if len(set(names)) < relies.manifest.needed or len(set(names)) != len(names):
-            raise Violation(entry, f"{len(set(names))} contributors are fewer than {relies.manifest.needed}")
+        if len(set(names)) != len(names):
+            raise Violation(entry, "a contributor is named twice")
+        if len(names) < self.least(relies.manifest):
+            raise Violation(entry, f"{len(names)} contributors are fewer than {self.least(relies.manifest)}")
         if not set(names) <= set(relies.manifest.names()):
             raise Violation(entry, "a contributor is not in the cohort")
         self.frozen[statement.manifest] = statement
@@ -76,15 +89,30 @@ def check(evidence: Evidence) -> Finding:
 
     Raises: Violation naming the first entry out of order.
     """
-    rounds = Rounds()
+    rounds = Rounds({version: roster.limits.colluders for version, roster in evidence.rosters.items()})
     for entry in evidence.entries:
         match entry.statement:
             case ManifestLogged() as statement:
+                _about(entry, statement, evidence.proposals[statement.manifest])
                 rounds.manifest(entry, statement)
             case Contributors() as statement:
-                rounds.freeze(entry, statement, proposal(evidence, entry, statement.manifest))
+                rounds.freeze(entry, statement, _relied_on(evidence, entry, statement))
             case Opening() as statement:
-                rounds.opening(entry, statement, proposal(evidence, entry, statement.manifest))
+                rounds.opening(entry, statement, _relied_on(evidence, entry, statement))
             case Result() as statement:
+                _relied_on(evidence, entry, statement)
                 rounds.result(entry, statement)
     return Finding("pass", f"{len(rounds.closed)} results, {len(rounds.opened)} openings")
+
+
+def _relied_on(evidence: Evidence, entry: Entry, statement: Contributors | Opening | Result) -> Proposal:
+    found = proposal(evidence, entry, statement.manifest)
+    _about(entry, statement, found)
+    return found
+
+
+def _about(entry: Entry, statement: OfRound, relies: Proposal) -> None:
+    """Hold a statement's round against its manifest's."""
+    stated = (statement.federation, statement.job, statement.round, statement.attempt, statement.group)
+    if stated != astuple(relies.manifest.round):
+        raise Violation(entry, f"its manifest is about round {relies.manifest.round.label()}")

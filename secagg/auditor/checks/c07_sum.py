@@ -1,13 +1,16 @@
 """Check 7: every result is the sum of the kept uploads, recomputed from the signed answers (protocol §7)."""
 
 from secagg.auditor.evidence import Entry, Evidence, Finding, Violation, proposal, round_key
-from secagg.crypto.derive import hmac_sha256
-from secagg.errors import BundleIncomplete, SecaggError
+from secagg.crypto.derive import hmac_sha256, sha256
+from secagg.errors import BundleIncomplete, SecaggError, WireError
 from secagg.ids import RoundId
-from secagg.log.statements import Contributors, Opening, Result
+from secagg.log.statements import Contributor, Contributors, Opening, Result
 from secagg.protocol.manifest import Published
+from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.verify import recompute
-from secagg.wire.codec import decode
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Signed
 
 NUMBER, TITLE = 7, "sum recomputed from the uploads and the signed answers"
 
@@ -33,6 +36,8 @@ def _recompute(evidence: Evidence, entry: Entry, result: Result, frozen: Contrib
     file = evidence.bundle.file
     uploads = {member.member: member.upload for member in frozen.members}
     relies = proposal(evidence, entry, result.manifest)
+    if _listed(evidence, entry, frozen) != frozen.members:
+        raise Violation(entry, "the frozen contributor set is not the one that U3 lists")
     try:
         words = recompute(
             file(relies.statement.signed), file(frozen.u1), file(frozen.u2), file(frozen.u3),
@@ -49,6 +54,18 @@ def _recompute(evidence: Evidence, entry: Entry, result: Result, frozen: Contrib
         raise Violation(entry, "the published result is about another manifest or another set")
     if {group.name: group.words for group in published.groups} != sums:
         raise Violation(entry, "the published sum is not the sum of the uploads")
+
+
+def _listed(evidence: Evidence, entry: Entry, frozen: Contributors) -> tuple[Contributor, ...]:
+    """Return the contributor set as the signed headers of U3 give it; `recompute` checks their signatures."""
+    try:
+        headers = decode(tuple[Signed, ...], evidence.bundle.file(frozen.u3), LIMIT_BULK)
+        return tuple(
+            Contributor(header.sender, sha256(encode(header)).hex(), decode(MaskedInput, header.body).upload.hex())
+            for header in headers
+        )
+    except WireError as error:
+        raise Violation(entry, error.cause) from None
 
 
 def _published(evidence: Evidence, entry: Entry, result: Result) -> Published:
