@@ -20,7 +20,7 @@ from zmq.utils.monitor import parse_monitor_message
 from secagg.crypto.secret import Secret
 from secagg.errors import PeerUnavailable, WireError
 from secagg.transport.curve import PATIENCE, open_client
-from secagg.transport.link import BROKER, CONNECTED, CONNECTING, REFUSED, Received
+from secagg.transport.link import BROKER, CLOSED, CONNECTED, CONNECTING, REFUSED, Received
 from secagg.transport.routing import read_stamped, write_routing
 
 HELLO = [write_routing(BROKER, "hello", b""), b"", b""]
@@ -64,6 +64,10 @@ class Channel:
                     pause = PAUSES[0]
             await asyncio.sleep(pause)
             pause = min(2 * pause, PAUSES[1])
+
+    def close(self) -> None:
+        """Tell whoever waits to send that it is over; `run` is cancelled by its owner."""
+        self._settle(CLOSED)
 
     async def send(self, frames: list[bytes]) -> None:
         """Hand a message to libzmq. Raises: PeerUnavailable after at most twice `PATIENCE`."""
@@ -128,7 +132,7 @@ class Channel:
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._settle(REFUSED)
                 return connected
-            elif event == zmq.EVENT_DISCONNECTED:
+            elif event == zmq.EVENT_DISCONNECTED and self._shaken.is_set():
                 self._lose(f"{CONNECTING} to {self._address}")
             elif event in _UNEXPLAINED:
                 self._lose(f"{CONNECTING}: the broker at {self._address} does not hold the expected key")
@@ -168,7 +172,7 @@ class Channel:
         self.state = state
         self._settled.set()
         self._patient_until = None
-        if state == REFUSED:
+        if state != CONNECTED:
             self._shaken.clear()
 
     def _lose(self, state: str) -> None:

@@ -25,6 +25,7 @@ GUEST = "guest-"
 
 CONNECTED = "connected"
 CONNECTING = "connecting"
+CLOSED = "closed"
 REFUSED = "refused: the broker does not know this node's key: revoked, or not approved yet"
 
 LIMIT_BODY = LIMIT_BULK - LIMIT_HEADER

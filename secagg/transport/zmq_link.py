@@ -69,6 +69,8 @@ class ZmqLink:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for channel in self._channels.values():
+            channel.close()
         with suppress(asyncio.QueueEmpty):
             while True:
                 self._inbox.get_nowait()

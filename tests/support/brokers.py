@@ -42,24 +42,25 @@ def counting_rng(label: str = "rng") -> Rng:
 class Authority:
     """An offline root and its online key; signs rosters of the names it is given."""
 
-    def __init__(self, federation: str = FEDERATION, label: str = "root") -> None:
-        self.federation = federation
+    def __init__(self, federation: str = FEDERATION, label: str = "root", now: int = NOW) -> None:
+        self.federation, self.now = federation, now
         self._root = SigningKey.from_private_bytes(sha256(label.encode()))
         self._online = SigningKey.from_private_bytes(sha256(label.encode() + b"/online"))
-        self._delegation = delegate(self._root, Delegation(federation, self._online.public, NOW + 10**6))
+        self._delegation = delegate(self._root, Delegation(federation, self._online.public, now + 10**6))
 
     @property
     def fingerprint(self) -> str:
         """Return what everybody pins."""
         return fingerprint(self._root.public)
 
-    def roster(self, *names: str, version: int = 1, expires: int = NOW + 86_400) -> bytes:
+    def roster(self, *names: str, version: int = 1, expires: int = 0) -> bytes:
         """Return a signed roster with these members, all of them nodes but for the key server."""
         members = tuple(
             Member(name, name, "keyserver" if name == "keyserver" else "node", sha256(name.encode()), key_of(name))
             for name in names
         )
-        roster = Roster(self.federation, version, NOW, expires, bytes(32), Limits(0, 1), members)
+        until = expires or self.now + 86_400
+        roster = Roster(self.federation, version, self.now, until, bytes(32), Limits(0, 1), members)
         return sign_roster(roster, self._root.public, self._delegation, self._online)
 
 
@@ -97,9 +98,9 @@ async def running(broker: Broker) -> AsyncIterator[Addresses]:
 
 
 @asynccontextmanager
-async def dialled(bound: Addresses, *names: str) -> AsyncIterator[list[ZmqLink]]:
+async def dialled(bound: Addresses, *names: str, broker_key: bytes = b"") -> AsyncIterator[list[ZmqLink]]:
     """Return the links of these parties, closed after the block."""
-    links = [ZmqLink(bound, key_of("broker"), secret_of(name)) for name in names]
+    links = [ZmqLink(bound, broker_key or key_of("broker"), secret_of(name)) for name in names]
     try:
         yield links
     finally:

@@ -1,0 +1,105 @@
+"""A link that is refused, cut, left alone or misled says so and comes back (transport, Security traps 2, 3, 12)."""
+
+import asyncio
+
+import pytest
+
+from secagg.errors import PeerUnavailable
+from secagg.transport.curve import addresses
+from secagg.transport.link import REFUSED
+from secagg.transport.zmq_link import ZmqLink
+from support.brokers import Authority, dialled, key_of, make_broker, push_roster, run, running, secret_of, until
+from support.links import connected, refused
+
+
+def test_a_refused_link_says_why_and_connects_once_it_is_approved() -> None:
+    async def test() -> None:
+        authority = Authority()
+        async with running(make_broker()) as bound, dialled(bound, "keyserver", "hungary") as (keyserver, hungary):
+            with pytest.raises(PeerUnavailable) as error:
+                await hungary.send("cleveland", "note", b"")
+            assert REFUSED in error.value.cause
+            assert hungary.state == "refused: the broker does not know this node's key: revoked, or not approved yet"
+            await push_roster(keyserver, authority.roster("hungary"))
+            await until(lambda: hungary.state == "connected")
+            await connected(hungary)
+
+    run(test())
+
+
+def test_a_refused_link_fails_at_once() -> None:
+    async def test() -> None:
+        async with running(make_broker()) as bound, dialled(bound, "hungary") as (hungary,):
+            with pytest.raises(PeerUnavailable):
+                await hungary.send("cleveland", "note", b"")
+            await refused(hungary)
+            start = asyncio.get_running_loop().time()
+            for _ in range(20):
+                with pytest.raises(PeerUnavailable):
+                    await hungary.send("cleveland", "note", b"")
+            assert asyncio.get_running_loop().time() - start < 0.2
+
+    run(test())
+
+
+def test_a_link_finds_a_broker_that_restarts() -> None:
+    async def test() -> None:
+        authority = Authority()
+        first = make_broker()
+        serving = running(first)
+        bound = await serving.__aenter__()
+        async with dialled(bound, "keyserver", "cleveland") as (keyserver, cleveland):
+            await push_roster(keyserver, authority.roster("cleveland"))
+            await connected(cleveland, keyserver)
+            await serving.__aexit__(None, None, None)
+            await until(lambda: cleveland.state != "connected" and keyserver.state != "connected")
+            async with running(make_broker(bound)):
+                await until(lambda: keyserver.state == "connected")
+                await push_roster(keyserver, authority.roster("cleveland"))
+                await until(lambda: cleveland.state == "connected")
+                await keyserver.send("cleveland", "note", b"", b"again")
+                assert (await cleveland.receive()).body == b"again"
+
+    run(test())
+
+
+def test_without_a_broker_send_ends_in_time_and_then_at_once() -> None:
+    async def test() -> None:
+        link = ZmqLink(addresses("127.0.0.1", 9), key_of("broker"), secret_of("hungary"))
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        with pytest.raises(PeerUnavailable, match=r"connecting to tcp://127\.0\.0\.1:9"):
+            await link.send("cleveland", "note", b"")
+        assert 1.5 < loop.time() - start < 4.0
+        start = loop.time()
+        with pytest.raises(PeerUnavailable):
+            await link.send("cleveland", "note", b"")
+        assert loop.time() - start < 0.2
+        await link.close()
+
+    run(test())
+
+
+def test_a_broker_with_another_key_is_named() -> None:
+    async def test() -> None:
+        async with running(make_broker()) as bound:
+            link = ZmqLink(bound, key_of("somebody else"), secret_of("keyserver"))
+            receiving = asyncio.create_task(link.receive())
+            await until(lambda: "does not hold the expected key" in link.state)
+            await link.close()
+            with pytest.raises(PeerUnavailable):
+                await receiving
+
+    run(test())
+
+
+def test_a_link_that_is_closed_while_it_sends_does_not_cancel_its_caller() -> None:
+    async def test() -> None:
+        link = ZmqLink(addresses("127.0.0.1", 9), key_of("broker"), secret_of("hungary"))
+        sending = asyncio.create_task(link.send("cleveland", "note", b""))
+        await asyncio.sleep(0)
+        await link.close()
+        with pytest.raises(PeerUnavailable, match="closed"):
+            await sending
+
+    run(test())
