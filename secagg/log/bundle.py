@@ -13,12 +13,13 @@ Leaves to others: reading and judging (secagg.auditor), what is kept and for how
 """
 
 import json
-import shutil
 from pathlib import Path
 
 from secagg.crypto.derive import hmac_sha256, sha256
+from secagg.errors import BundleIncomplete
 from secagg.ids import RoundId
 from secagg.log import tiles
+from secagg.log.checkpoint import read_checkpoint
 from secagg.log.durable import CHECKPOINT
 
 
@@ -51,15 +52,28 @@ class BundleWriter:
     def put_log(self, name: str, source: Path) -> None:
         """Copy a log's tiles and checkpoint as `name` (`directory` or `rounds`), also while it grows.
 
-        The checkpoint is read first: entries that come later lie beyond it and do no harm.
+        The checkpoint is read first, then what it covers. Raises: BundleIncomplete, VerificationFailed.
         """
         note = tiles.read(source / CHECKPOINT)
-        target = self._directory / name
-        shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CHECKPOINT, "*.new"))
-        self._write(target / CHECKPOINT, note)
+        size = read_checkpoint(note).size
+        for level in (tiles.ENTRIES, *tiles.levels_of(size)):
+            for number, width in tiles.touched(0, size, level):
+                part, data = _part(source, level, number, width)
+                tiles.write(self._directory / name / part, data)
+        tiles.write(self._directory / name / CHECKPOINT, note)
 
     @staticmethod
     def _write(path: Path, data: bytes) -> None:
         fresh = path.with_name(path.name + ".new")
         fresh.write_bytes(data)
         fresh.replace(path)
+
+
+def _part(source: Path, level: int | str, number: int, width: int) -> tuple[str, bytes]:
+    """Return (relative path, bytes) of a tile; a partial one may have become full, and gone, since the checkpoint."""
+    part = tiles.path_of(level, number, width)
+    try:
+        return part, tiles.read(source / part)
+    except BundleIncomplete:
+        full = tiles.path_of(level, number)
+        return full, tiles.read(source / full)

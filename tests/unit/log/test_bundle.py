@@ -54,3 +54,17 @@ def test_what_lies_beyond_the_checkpoint_does_no_harm(tmp_path: Path) -> None:
 def test_a_directory_without_a_checkpoint_is_no_log(tmp_path: Path) -> None:
     with pytest.raises(BundleIncomplete, match="checkpoint"):
         BundleWriter(tmp_path / "bundle").put_log("rounds", tmp_path)
+
+
+def test_a_partial_tile_that_became_full_since_the_checkpoint_is_taken_from_the_full_one(tmp_path: Path) -> None:
+    log = TileLog(tmp_path / "log", "fed/rounds", "fed/rounds", KEY)
+    log.append(b"entry 0")
+    early = log.publish()
+    while log.size < 300:
+        log.append(b"entry %d" % log.size)
+    log.publish()
+    assert not list((tmp_path / "log" / "tile" / "entries").glob("000.p/*"))
+    (tmp_path / "log" / "checkpoint").write_bytes(early)
+    BundleWriter(tmp_path / "bundle").put_log("rounds", tmp_path / "log")
+    assert read_log(tmp_path / "bundle" / "rounds") == ([b"entry 0"], early)
+    log.close()
