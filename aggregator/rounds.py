@@ -17,7 +17,8 @@ from msgspec import Struct
 from aggregator import records
 from aggregator.logbook import LogBook
 from aggregator.records import WHOLE
-from aggregator.uploads import Equivocated, Uploads
+from aggregator.telling import step_of, where
+from aggregator.uploads import Equivocated, Uploads, clear
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
@@ -27,12 +28,11 @@ from secagg.ids import Digest
 from secagg.log.bundle import BundleWriter
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import Equivocation, Refusal
-from secagg.protocol.lanes import Groups, decode_sums
+from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator as machine
 from secagg.protocol.masks import intake, notices
 from secagg.protocol.masks.messages import AdvertiseKeys, Propose
-from secagg.protocol.masks.recovery import recover, unmask
 from secagg.protocol.masks.rounds import (
     Advertising,
     Agreeing,
@@ -49,7 +49,6 @@ from secagg.protocol.masks.rounds import (
     Log,
     Logged,
     Opening,
-    Out,
     Phase,
     Proposing,
     Send,
@@ -115,7 +114,7 @@ class Rounds:
         """Sign, log and propose a manifest."""
         for standing in standings:
             turn.put(f"told/{standing.member}", str(standing.size).encode())
-        turn.event({"event": "round_started", **_where(manifest), "members": list(manifest.names())})
+        turn.event({"event": "round_started", **where(manifest.round), "members": list(manifest.names())})
         turned = machine.start(manifest, standings, self._context(manifest, turn))
         self._apply(turned, Saved(b"", turn.now()), None, turn)
 
@@ -277,7 +276,7 @@ class Rounds:
         turn.after(_timer(phase), seconds)
         turn.event(
             {
-                "event": "waiting", **_where(phase.manifest), "step": machine.step_of(phase),
+                "event": "waiting", **where(phase.manifest.round), "step": machine.step_of(phase),
                 "for": list(machine.waiting_for(phase)), "need": phase.manifest.needed, "since": turn.now(),
                 "until": turn.now() + round(seconds),
             }
@@ -317,7 +316,7 @@ class Rounds:
         if not isinstance(phase, Uploading) or kept is None or member in intake.received(phase):
             return
         if isinstance(outcome, BaseException):
-            turn.event(_step(phase.manifest, "MaskedInput", member, "refused", str(outcome)))
+            turn.event(step_of(phase.manifest.round, "MaskedInput", member, "refused", str(outcome)))
             turn.delete(f"header/{member}")
             return
         self._advance(FromNode(member, "MaskedInput", kept), turn)
@@ -354,7 +353,7 @@ class Rounds:
         if isinstance(before, Agreeing) and event.kind == "ConsistencyCheck":
             records.put_held(turn, event.sender, read_checkpoint(before.checkpoint).size)
         if event.kind != "Refuse":
-            turn.event(_step(manifest, event.kind, event.sender, "sent"))
+            turn.event(step_of(manifest.round, event.kind, event.sender, "sent"))
 
     def _state_refusal(self, phase: Phase, event: FromNode, turn: Turn) -> None:
         leave = decode(intake.Refuse, decode(Signed, event.data).body)
@@ -362,7 +361,7 @@ class Rounds:
         reason = leave.reason[:500]
         self._desk.book.add(Refusal(**where, member=event.sender, rule=leave.rule[:500], reason=reason), turn)
         step = machine.step_of(phase) if isinstance(phase, COLLECTING) else ""
-        told = _step(_manifest(phase), step, event.sender, "refused", leave.reason)
+        told = step_of(_manifest(phase).round, step, event.sender, "refused", leave.reason)
         turn.event({**told, "rule": leave.rule})
 
     def _state_equivocation(self, phase: Uploading, member: str, both: tuple[Digest, Digest], turn: Turn) -> None:
@@ -374,31 +373,14 @@ class Rounds:
         digests = tuple(digest.hex() for digest in both)
         self._desk.book.add(Equivocation(**where, member=member, digests=digests), turn)
         reason = "sent two different bodies for one chunk; the first stays"
-        turn.event(_step(phase.manifest, "MaskedInput", member, "refused", reason))
+        turn.event(step_of(phase.manifest.round, "MaskedInput", member, "refused", reason))
 
     def _tell(self, before: Phase | None, after: Phase, turn: Turn) -> None:
         known = before.out if before is not None else ()
         manifest = _manifest(before) if before is not None else _manifest(after)
         for entry in after.out:
             if entry not in known and not entry.reason.startswith("refused"):
-                turn.event(_step(manifest, entry.step, entry.member, "dropped", entry.reason))
-
-
-def clear(phase: Unmasking, uploads: Uploads) -> Groups:
-    """Return the clear summed words of a round; its canaries are checked before anybody sees a result.
-
-    Raises: ProtocolViolation when a canary is wrong.
-    """
-    proof = intake.evidence(phase)
-    sums = uploads.sum(phase.manifest, phase.u3)
-    unmask(sums, proof, recover(proof))
-    decode_sums(phase.manifest, sums, len(proof.u3))
-    return sums
-
-
-def dropped(out: tuple[Out, ...]) -> list[dict[str, str]]:
-    """Return who dropped, as events show it."""
-    return [{"member": entry.member, "step": entry.step, "reason": entry.reason} for entry in out]
+                turn.event(step_of(manifest.round, entry.step, entry.member, "dropped", entry.reason))
 
 
 def _phase(saved: Saved) -> Phase:
@@ -413,14 +395,3 @@ def _manifest(phase: Phase | None) -> Manifest:
 
 def _timer(phase: intake.Collecting) -> str:
     return f"{STEP}/{phase.scope.round.label()}/{machine.step_of(phase)}"
-
-
-def _where(manifest: Manifest) -> dict[str, object]:
-    found = manifest.round
-    return {"job": found.job, "round": found.round, "attempt": found.attempt}
-
-
-def _step(manifest: Manifest, step: str, member: str, state: str, reason: str = "") -> dict[str, object]:
-    return {
-        "event": "step", **_where(manifest), "step": step, "institution": member, "state": state, "reason": reason,
-    }  # fmt: skip

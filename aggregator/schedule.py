@@ -16,7 +16,8 @@ from aggregator import jobs, records
 from aggregator.membership import Membership
 from aggregator.presence import Presence
 from aggregator.records import WHOLE, Job, Outcome
-from aggregator.rounds import Desk, Rounds, dropped
+from aggregator.rounds import Desk, Rounds
+from aggregator.telling import dropped, where
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.turn import Turn
@@ -223,7 +224,7 @@ class Schedule:
             self._tell_outcome(outcome, member, self._size(member, turn), turn)
         turn.event(
             {
-                "event": "round_closed", **_where(outcome.round), "contributors": list(outcome.contributors),
+                "event": "round_closed", **where(outcome.round), "contributors": list(outcome.contributors),
                 "dropped": dropped(phase.out), "seconds": turn.now() - began,
             }
         )  # fmt: skip
@@ -237,7 +238,7 @@ class Schedule:
         lost = phase.step == LOST_STEP
         turn.event(
             {
-                "event": "round_aborted", **_where(found), "step": phase.step, "reason": phase.reason,
+                "event": "round_aborted", **where(found), "step": phase.step, "reason": phase.reason,
                 "dropped": dropped(phase.out), "lost": lost,
             }
         )  # fmt: skip
@@ -338,9 +339,6 @@ class Schedule:
 def _mark(job: Job) -> str:
     return f"{job.spec.name}.{job.round}.{job.attempt}"
 
-
-def _where(found: RoundId) -> dict[str, object]:
-    return {"job": found.job, "round": found.round, "attempt": found.attempt}
 
 
 def _read(path: Path) -> bytes:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from aggregator import jobs, logbook, records, rounds
+from aggregator import jobs, logbook, records
 from aggregator.logbook import LogBook
 from aggregator.membership import Membership
 from aggregator.presence import TICK, Presence
 from aggregator.rounds import COLLECTING, Desk
 from aggregator.schedule import MODEL, Schedule
+from aggregator.telling import dropped
 from aggregator.uploads import Uploads
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
@@ -181,7 +182,7 @@ class AggregatorService:
         shown: dict[str, object] = {"round": found.round, "attempt": found.attempt, "phase": type(phase).__name__}
         if isinstance(phase, COLLECTING):
             shown |= {"step": machine.step_of(phase), "waiting": list(machine.waiting_for(phase))}
-        return shown | {"dropped": rounds.dropped(phase.out)}
+        return shown | {"dropped": dropped(phase.out)}
 
     def _show(self, name: str, turn: Turn) -> dict[str, object]:
         job = records.get_job(turn, name)

@@ -15,10 +15,12 @@ from threading import Lock
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs, Partial
 from secagg.errors import ProtocolViolation
-from secagg.protocol.lanes import Groups, from_upload, upload_bytes, upload_root
+from secagg.protocol.lanes import Groups, decode_sums, from_upload, upload_bytes, upload_root
 from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks import intake
 from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.rounds import Uploading
+from secagg.protocol.masks.recovery import recover, unmask
+from secagg.protocol.masks.rounds import Unmasking, Uploading
 from secagg.vector.ring import add_into
 from secagg.wire.chunks import ChunkHeader, span
 from secagg.wire.codec import decode
@@ -164,3 +166,15 @@ def _accumulate(sums: Groups, words: Groups) -> None:
 
 def _list(data: bytes) -> tuple[Signed, ...]:
     return decode(tuple[Signed, ...], data, LIMIT_BULK)
+
+
+def clear(phase: Unmasking, uploads: Uploads) -> Groups:
+    """Return the clear summed words of a round; its canaries are checked before anybody sees a result.
+
+    Raises: ProtocolViolation when a canary is wrong.
+    """
+    proof = intake.evidence(phase)
+    sums = uploads.sum(phase.manifest, phase.u3)
+    unmask(sums, proof, recover(proof))
+    decode_sums(phase.manifest, sums, len(proof.u3))
+    return sums

@@ -1,0 +1,23 @@
+"""What those who watch are told about a round: who did what in which step, who is waited for, who dropped.
+
+Rules: plain JSON values; participation is for members and auditors, never with anything that depends on data.
+Leaves to others: when something is told (aggregator.rounds, aggregator.schedule).
+"""
+
+from secagg.ids import RoundId
+from secagg.protocol.masks.rounds import Out
+
+
+def where(found: RoundId) -> dict[str, object]:
+    """Return the fields that name a round in every event."""
+    return {"job": found.job, "round": found.round, "attempt": found.attempt}
+
+
+def step_of(found: RoundId, step: str, member: str, state: str, reason: str = "") -> dict[str, object]:
+    """Return the event of a member in a step; `state` is sent, dropped or refused."""
+    return {"event": "step", **where(found), "step": step, "institution": member, "state": state, "reason": reason}
+
+
+def dropped(out: tuple[Out, ...]) -> list[dict[str, str]]:
+    """Return who dropped, in which step and why."""
+    return [{"member": entry.member, "step": entry.step, "reason": entry.reason} for entry in out]
