@@ -1,0 +1,78 @@
+"""`secagg keyserver`: found a federation, serve it, ask how it is."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from secagg.daemon.options import current, options
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(name="keyserver")
+@options
+def keyserver() -> None:
+    """Enrol institutions and publish who they are."""
+
+
+@keyserver.command()
+@click.option(
+    "--state-dir", required=True, type=click.Path(path_type=Path, file_okay=False), help="Made with mode 0700."
+)
+@click.option("--federation", required=True, help="Its name: lower case, digits, hyphens.")
+@click.option("--passphrase-file", required=True, type=FILE, help="One line; mode 0600.")
+@click.option("--colluders", type=click.IntRange(0), help="c; floor((R - 1) / 3) of the nodes unless given.")
+@click.option("--min-nodes", default=3, show_default=True, type=click.IntRange(1), help="The smallest cohort of a job.")
+@click.option("--broker", "address", default="tcp://127.0.0.1:7700", show_default=True, help="As members dial it.")
+@click.option("--broker-key", default="", help="The broker's CURVE key; can be written into the file later.")
+@click.option("--delegation", default="730d", show_default=True, help="Until when the root's word holds.")
+@click.option("--config-out", default=Path("keyserver.toml"), show_default=True, type=FILE)
+@options
+def init(state_dir: Path, federation: str, passphrase_file: Path, config_out: Path, **rest: Any) -> None:
+    """Make the offline root key, the online keys and keyserver.toml, and print what everybody pins."""
+    from keyserver.founding import begin
+
+    told = begin(state_dir, federation, passphrase_file, config_out, **rest)
+    _show(told)
+    click.echo(
+        f"Move {told['root_key']} to another medium: it is not needed to serve.\n"
+        "Write root_fingerprint, federation and keyserver_key into broker.toml, "
+        f"and the broker's address and CURVE key into {config_out}.",
+        err=True,
+    )
+
+
+@keyserver.command()
+@options
+def serve() -> None:
+    """Serve the federation of keyserver.toml until stopped."""
+    from keyserver.config import read
+    from keyserver.founding import serve as run
+
+    given = current()
+    run(read(given.config), _prompt, given.verbosity, color=given.color)
+
+
+@keyserver.command()
+@click.option("--state-dir", type=click.Path(path_type=Path), help="Instead of --config.")
+@options
+def status(state_dir: Path | None) -> None:
+    """Show the roster in force, who waits, and the link to the broker."""
+    from keyserver.asking import ask
+
+    _show({**ask(state_dir, {"command": "status"}), **ask(state_dir, {"command": "link"})})
+
+
+def _prompt() -> str:
+    return str(click.prompt("Passphrase of the key server's keys", hide_input=True, err=True))
+
+
+def _show(values: dict[str, Any]) -> None:
+    import json
+
+    if current().format == "table":
+        width = max(map(len, values))
+        click.echo("\n".join(f"{name:<{width}}  {value}" for name, value in values.items()))
+    else:
+        click.echo(json.dumps(values))

@@ -1,0 +1,76 @@
+"""`secagg member`: look at requests, approve them, take members out."""
+
+from pathlib import Path
+
+import click
+
+from secagg.daemon.options import current, options
+
+STATE_DIR = click.option("--state-dir", type=click.Path(path_type=Path), help="Of the key server, instead of --config.")
+
+
+@click.group(name="member")
+@options
+def member() -> None:
+    """Show, approve and revoke members."""
+
+
+@member.command(name="list")
+@STATE_DIR
+@options
+def list_(state_dir: Path | None) -> None:
+    """List members and those who wait."""
+    from keyserver.asking import ask
+    from keyserver.printing import show
+
+    columns = ("name", "organisation", "role", "state", "since", "fingerprint")
+    show(ask(state_dir, {"command": "member.list"}), columns, current().format)
+
+
+@member.command(name="show")
+@click.argument("name")
+@STATE_DIR
+@options
+def show_(name: str, state_dir: Path | None) -> None:
+    """Show one member or request with its fingerprint and words."""
+    from keyserver.asking import ask
+    from keyserver.printing import show_one
+
+    show_one(ask(state_dir, {"command": "member.show", "name": name}), current().format)
+
+
+@member.command()
+@click.argument("name")
+@click.option("--words", help="Two or more of the eight words, in order, as the institution read them out: w1,w2.")
+@click.option("--yes", is_flag=True, help="Approve without words: the fingerprint was compared in another way.")
+@STATE_DIR
+@options
+def approve(name: str, words: str | None, yes: bool, state_dir: Path | None) -> None:
+    """Approve the request that waits under NAME, once its words were read out."""
+    from keyserver.asking import ask, decide
+
+    seen = ask(state_dir, {"command": "member.show", "name": name})
+    heard: list[str] = []
+    if not yes:
+        click.echo(f"{name}, {seen['organisation']}, {seen['role']}\n{seen['groups']}", err=True)
+        heard = (words or click.prompt("Two of the words that the institution reads out", err=True)).split(",")
+        heard = [word for part in heard for word in part.split()]
+    request = {"command": "member.approve", "name": name, "fingerprint": seen["fingerprint"], "words": heard}
+    done = decide(state_dir, {**request, "unread": yes})
+    click.echo(f"approved {name}: {' '.join(seen['words'])} · roster version {done['version']}")
+
+
+@member.command()
+@click.argument("name")
+@click.option("--reason", required=True, help="One sentence; it is logged and the member is told.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@STATE_DIR
+@options
+def revoke(name: str, reason: str, yes: bool, state_dir: Path | None) -> None:
+    """Take NAME out of the federation, or turn its request away."""
+    from keyserver.asking import decide
+
+    if not yes:
+        click.confirm(f"Revoke {name}? Its running rounds go on without it.", abort=True, err=True)
+    done = decide(state_dir, {"command": "member.revoke", "name": name, "reason": reason})
+    click.echo(f"revoked {name}" + (f" · roster version {done['version']}" if done["version"] else ""))

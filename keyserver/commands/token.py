@@ -1,0 +1,63 @@
+"""`secagg token`: make, list and revoke one-time enrolment tokens."""
+
+from pathlib import Path
+
+import click
+
+from secagg.daemon.options import current, options
+
+STATE_DIR = click.option("--state-dir", type=click.Path(path_type=Path), help="Of the key server, instead of --config.")
+
+
+@click.group(name="token")
+@options
+def token() -> None:
+    """Create and list one-time enrolment tokens."""
+
+
+@token.command()
+@click.option(
+    "--institution", required=True, help="Whom it is for; also the member's name unless --name says otherwise."
+)
+@click.option("--name", default="", help="The member's name.")
+@click.option("--role", type=click.Choice(["node", "aggregator"]), default="node", show_default=True)
+@click.option("--ttl", default="24h", show_default=True, help="How long it can be used.")
+@STATE_DIR
+@options
+def create(institution: str, name: str, role: str, ttl: str, state_dir: Path | None) -> None:
+    """Print a token, a secret that the institution gives to `secagg node join -`."""
+    import json
+
+    from keyserver.asking import decide
+    from secagg.daemon.config import duration
+
+    request = {"command": "token.create", "institution": institution, "name": name, "role": role}
+    made = decide(state_dir, {**request, "ttl": int(duration(ttl))})
+    if current().format == "table":
+        click.echo(f"Send this line to {institution}, who gives it to `secagg {role} join -`:", err=True)
+        click.echo(made["token"])
+    else:
+        click.echo(json.dumps(made))
+
+
+@token.command(name="list")
+@STATE_DIR
+@options
+def list_(state_dir: Path | None) -> None:
+    """List tokens: for whom, until when, and what became of them."""
+    from keyserver.asking import ask
+    from keyserver.printing import show
+
+    columns = ("id", "institution", "name", "role", "state", "expires", "tries")
+    show(ask(state_dir, {"command": "token.list"}), columns, current().format)
+
+
+@token.command()
+@click.argument("id")
+@STATE_DIR
+@options
+def revoke(id: str, state_dir: Path | None) -> None:
+    """Revoke the token whose ID begins so; a request that used it is turned away."""
+    from keyserver.asking import decide
+
+    click.echo(f"revoked {decide(state_dir, {'command': 'token.revoke', 'id': id})['id'][:16]}")

@@ -1,0 +1,64 @@
+"""keyserver.toml: where the key server keeps its state, which broker it dials, and the federation's limits."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from keyserver.desk import Settings
+from secagg.daemon.config import load
+from secagg.daemon.federation import BrokerSection, FederationSection
+from secagg.ids import Count, Ordinal
+
+PLACES = (Path("keyserver.toml"), Path("/etc/secagg/keyserver.toml"))
+"""Where the file is looked for when `--config` does not name one."""
+
+
+class KeyserverSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[keyserver]`: the state directory, and the file with the passphrase of its keys."""
+
+    state_dir: str
+    passphrase_file: str = ""
+
+
+class LimitsSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[limits]`: c, when it is not to follow the number of nodes, and the smallest cohort."""
+
+    colluders: Count | None = None
+    min_nodes: Ordinal = 3
+
+
+class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    keyserver: KeyserverSection
+    federation: FederationSection
+    broker: BrokerSection
+    limits: LimitsSection = LimitsSection()
+
+    @property
+    def state_dir(self) -> Path:
+        """Return the state directory."""
+        return Path(self.keyserver.state_dir)
+
+    @property
+    def passphrase_file(self) -> Path | None:
+        """Return the passphrase's file, None when it comes from the service manager or a prompt."""
+        return Path(self.keyserver.passphrase_file) if self.keyserver.passphrase_file else None
+
+    def settings(self) -> Settings:
+        """Return what the service works with.
+
+        Raises: BadConfiguration when the broker's address or key is none.
+        """
+        return Settings(
+            self.broker.addresses(), self.broker.key(), self.limits.colluders, self.limits.min_nodes
+        )  # fmt: skip
+
+
+def read(path: Path | None) -> Configuration:
+    """Read the file that `--config` names, or the first that exists.
+
+    Raises: BadConfiguration.
+    """
+    found = path or next((place for place in PLACES if place.exists()), PLACES[0])
+    return load(found, Configuration)

@@ -1,0 +1,91 @@
+"""What the operator's commands ask over the admin socket; one struct each, tagged by `command`."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from secagg.errors import BadInput
+from secagg.ids import Name
+
+Seconds = Annotated[int, Meta(ge=1, le=30 * 86_400)]
+Reason = Annotated[str, Meta(min_length=1, max_length=512)]
+TokenRole = Literal["node", "aggregator"]
+
+
+class CreateToken(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="token.create"):
+    """Make a token; `name` is the member's name, the institution's when empty; `ttl` in seconds."""
+
+    institution: Name
+    name: str = ""
+    role: TokenRole = "node"
+    ttl: Seconds = 86_400
+
+
+class ListTokens(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="token.list"):
+    """List tokens."""
+
+
+class RevokeToken(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="token.revoke"):
+    """Revoke the token whose id begins so."""
+
+    id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{8,64}\Z")]
+
+
+class ListMembers(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="member.list"):
+    """List members and candidates."""
+
+
+class ShowMember(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="member.show"):
+    """Show one."""
+
+    name: Name
+
+
+class ApproveMember(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="member.approve"):
+    """Approve the candidate with this fingerprint (hex); `words` were read out, or `unread` says that none were."""
+
+    name: Name
+    fingerprint: str
+    words: tuple[str, ...] = ()
+    unread: bool = False
+
+
+class RevokeMember(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="member.revoke"):
+    """Revoke a member, or turn a candidate away."""
+
+    name: Name
+    reason: Reason
+
+
+class ShowRoster(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="roster.show"):
+    """Return the roster in force with all proofs."""
+
+
+class Status(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="status"):
+    """Return counts and keys."""
+
+
+Request = (
+    CreateToken
+    | ListTokens
+    | RevokeToken
+    | ListMembers
+    | ShowMember
+    | ApproveMember
+    | RevokeMember
+    | ShowRoster
+    | Status
+)
+
+
+def parse(request: dict[str, object]) -> Request:
+    """Return what is asked.
+
+    Raises: BadInput.
+    """
+    try:
+        asked: Request = msgspec.convert(request, Request)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"The key server does not understand this: {error}.", "Check the command's --help.") from None
+    return asked
