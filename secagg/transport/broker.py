@@ -11,6 +11,7 @@ Source: transport "Sockets" and "Security traps of ZeroMQ".
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Broker:
         self._sockets: dict[str, zmq.asyncio.Socket] = {}
         self._monitors: dict[str, zmq.asyncio.Socket] = {}
         self._routes: dict[str, Bounded[bytes]] = {door: Bounded() for door in DOORS}
-        self._rooms = WaitingRooms(self._push, self.counts)
+        self._rooms = WaitingRooms(self._pass_on, self.counts)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -79,6 +80,11 @@ class Broker:
     def counts(self) -> Counter[str]:
         """Return what was received, relayed, dropped (by reason) and refused since the start."""
         return self._relay.counts
+
+    @property
+    def waiting(self) -> int:
+        """Return the bytes that wait for peers that do not read."""
+        return self._rooms.size
 
     @property
     def sockets(self) -> dict[str, zmq.asyncio.Socket]:
@@ -161,7 +167,7 @@ class Broker:
     async def _take(self, door: str, route: bytes, frames: list[zmq.Frame]) -> None:
         key = _user(frames[0])
         post = self._relay.handle(door, key, [frame.buffer for frame in frames])
-        if door == "enrol" or self._relay.knows(key):
+        if self._enters(door, key):
             self._routes[door][key] = route
         else:
             # Revoked: what goes to this key now is at most the broker's own word that it is.
@@ -171,8 +177,21 @@ class Broker:
         answered = route if (post.door, post.key) == (door, key) else self._routes[post.door].get(post.key)
         if answered is None:
             self.counts["dropped.unreachable"] += 1
+        elif post.key == key and not self._enters(door, key):
+            with suppress(zmq.Again):
+                await self._push(post, answered)
         else:
             await self._rooms.send(post, answered)
+
+    def _enters(self, door: str, key: bytes) -> bool:
+        return door == "enrol" or self._relay.knows(key)
+
+    async def _pass_on(self, post: Post, route: bytes) -> None:
+        """Push, unless the receiver was revoked while the message waited. Raises: zmq.Again."""
+        if self._enters(post.door, post.key):
+            await self._push(post, route)
+        else:
+            self.counts["dropped.revoked"] += 1
 
     async def _push(self, post: Post, route: bytes) -> None:
         """Give one message to libzmq now. Raises: zmq.Again when the peer's queue is full."""

@@ -36,6 +36,11 @@ class WaitingRooms:
         self._sizes: Counter[bytes] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def size(self) -> int:
+        """Return the bytes that wait now."""
+        return self._sizes.total()
+
     async def send(self, post: Post, route: bytes) -> None:
         """Pass a message on, or let it wait behind those that already do, or drop it."""
         place = post.door.encode() + route

@@ -110,14 +110,21 @@ def test_a_sender_is_whom_its_key_says_whatever_it_claims() -> None:
 def test_a_stolen_routing_id_does_not_steal_messages() -> None:
     async def test() -> None:
         async with scene() as s:
-            victim = s.raw("hungary")
+            names = ("hungary", "cleveland")
+            victim, thief = (open_client(s.context, "control", secret_of(name), key_of("broker")) for name in names)
+            for socket in (victim, thief):
+                socket.setsockopt(zmq.ROUTING_ID, b"same")
+            victim.connect(s.bound.control)
             await victim.send_multipart(frames("broker", kind="hello"))
             assert decode(Stamped, (await victim.recv_multipart())[0]).kind == "welcome"
-            thief = open_client(s.context, "control", secret_of("cleveland"), key_of("broker"))
-            thief.setsockopt(zmq.ROUTING_ID, b"\x00\x01\x02\x03\x04")
+            monitor = thief.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
             thief.connect(s.bound.control)
+            await monitor.recv_multipart()
+            await thief.send_multipart(frames("broker", kind="hello"))
+            await connected(s.keyserver)
             await s.keyserver.send("hungary", "note", b"", b"for hungary")
             assert (await victim.recv_multipart())[2] == b"for hungary"
+            thief.disable_monitor()
 
     run(test())
 
@@ -219,6 +226,36 @@ def test_a_peer_that_does_not_read_holds_up_nobody_else() -> None:
             assert (await s.cleveland.receive()).body == b"mine"
 
     run(test())
+
+
+def test_what_waited_for_a_member_is_not_sent_after_its_revocation() -> None:
+    async def test() -> None:
+        async with scene() as s:
+            slow = s.raw("hungary", "bulk")
+            await slow.send_multipart(frames("broker", kind="hello"))
+            assert decode(Stamped, (await slow.recv_multipart())[0]).kind == "welcome"
+            before = s.broker.counts["received"]
+            for _ in range(60):
+                await s.cleveland.send("hungary", "chunk", b"", bytes(2**20))
+            await until(lambda: s.broker.counts["received"] == before + 60)
+            assert s.broker.waiting > 0
+            await push_roster(s.keyserver, Authority().roster("cleveland", version=2))
+            await until(lambda: s.broker.counts["dropped.revoked"] > 0)
+            reading = asyncio.create_task(drained(slow))
+            await s.cleveland.send("hungary", "chunk", b"", b"late")
+            await until(lambda: s.broker.counts["dropped.unknown"] == 1)
+            await until(lambda: not s.broker.waiting)
+            reading.cancel()
+            relayed = s.broker.counts["relayed"]
+            await connected(s.cleveland)
+            assert s.broker.counts["relayed"] == relayed + 1
+
+    run(test())
+
+
+async def drained(socket: zmq.asyncio.Socket) -> None:
+    while True:
+        await socket.recv_multipart()
 
 
 def test_after_a_restart_members_are_let_in_by_the_kept_roster(tmp_path: Path) -> None:

@@ -27,6 +27,21 @@ def test_a_refused_link_says_why_and_connects_once_it_is_approved() -> None:
     run(test())
 
 
+def test_a_member_revoked_while_connected_comes_back_once_it_is_enrolled_again() -> None:
+    async def test() -> None:
+        authority = Authority()
+        async with running(make_broker()) as bound, dialled(bound, "keyserver", "hungary") as (keyserver, hungary):
+            await push_roster(keyserver, authority.roster("hungary"))
+            await connected(hungary)
+            await push_roster(keyserver, authority.roster("cleveland", version=2))
+            await hungary.send("cleveland", "note", b"")
+            await refused(hungary)
+            await push_roster(keyserver, authority.roster("hungary", version=3))
+            await until(lambda: hungary.state == "connected")
+
+    run(test())
+
+
 def test_a_refused_link_fails_at_once() -> None:
     async def test() -> None:
         async with running(make_broker()) as bound, dialled(bound, "hungary") as (hungary,):
