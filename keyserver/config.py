@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from keyserver.desk import Settings
 from secagg.daemon.config import load
@@ -56,9 +57,12 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(path: Path | None) -> Configuration:
-    """Read the file that `--config` names, or the first that exists.
+    """Read the file that `--config` names, or the first that exists; relative paths are relative to it.
 
     Raises: BadConfiguration.
     """
     found = path or next((place for place in PLACES if place.exists()), PLACES[0])
-    return load(found, Configuration)
+    told = load(found, Configuration)
+    own = told.keyserver
+    file = str(found.parent / own.passphrase_file) if own.passphrase_file else ""
+    return replace(told, keyserver=KeyserverSection(str(found.parent / own.state_dir), file))

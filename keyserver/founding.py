@@ -57,7 +57,7 @@ def begin(
     return {
         "federation": federation,
         "root_fingerprint": authority.root_fingerprint,
-        "keyserver_key": key_text(authority.curve_key),
+        "keyserver_curve_key": key_text(authority.curve_key),
         "root_key": str(state_dir / ROOT),
         "config": str(config_out),
     }

@@ -37,8 +37,8 @@ def init(state_dir: Path, federation: str, passphrase_file: Path, config_out: Pa
     _show(told)
     click.echo(
         f"Move {told['root_key']} to another medium: it is not needed to serve.\n"
-        "Write root_fingerprint, federation and keyserver_key into broker.toml, "
-        f"and the broker's address and CURVE key into {config_out}.",
+        "Write root_fingerprint and keyserver_curve_key into [federation] of broker.toml, "
+        f"and the broker's address and CURVE key into [broker] of {config_out}.",
         err=True,
     )
 
