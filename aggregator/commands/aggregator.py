@@ -1,0 +1,34 @@
+"""`secagg aggregator`: join a federation, serve, show what is going on.
+
+Rule: no command opens a database; what a daemon knows, it says over its admin socket.
+"""
+
+import click
+
+from secagg.daemon.options import current, options
+
+
+@click.group(name="aggregator")
+@options
+def aggregator() -> None:
+    """Add up protected updates and publish the sum."""
+
+
+@aggregator.command()
+@options
+def serve() -> None:
+    """Serve until SIGTERM; prints `ready aggregator NAME` once everything is open."""
+    from aggregator.console import configuration
+    from aggregator.process import serve as run
+
+    given = current()
+    run(configuration(), verbosity=given.verbosity, color=given.color)
+
+
+@aggregator.command()
+@options
+def status() -> None:
+    """Show roster, log, who is here, and the round that is running."""
+    from aggregator.console import ask, show
+
+    show(ask({"command": "status"}) | ask({"command": "link"}))

@@ -1,0 +1,121 @@
+"""`secagg job`: submit a job to the aggregator of this machine, and follow it.
+
+Rule: a job file is read strictly before it is sent, so that a misspelt key is named with its place in the file.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from secagg.daemon.options import current, options
+
+_ENDS = ("job_done", "job_failed")
+
+
+@click.group(name="job")
+@options
+def job() -> None:
+    """Submit and follow jobs."""
+
+
+@job.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--model", type=click.Path(path_type=Path, dir_okay=False), help="First model (safetensors).")
+@options
+def submit(file: Path, model: Path | None) -> None:
+    """Submit the job in FILE (job.toml); a training job needs its first model."""
+    import msgspec
+
+    from aggregator.console import ask, show
+    from aggregator.jobs import JobFile
+    from secagg.daemon.config import load
+
+    request: dict[str, object] = {"command": "job-submit", "file": msgspec.to_builtins(load(file, JobFile))}
+    if model:
+        request["model"] = str(model.absolute())
+    show(ask(request))
+
+
+@job.command()
+@click.argument("name")
+@options
+def show(name: str) -> None:
+    """Show one job: its rounds, who contributed, who is waited for."""
+    from aggregator import console
+
+    console.show(console.ask({"command": "job-show", "name": name}))
+
+
+@job.command(name="list")
+@options
+def list_jobs() -> None:
+    """List all jobs in the order of submission."""
+    import json
+
+    from aggregator.console import ask
+
+    for found in ask({"command": "job-list"}):
+        if current().format != "table":
+            click.echo(json.dumps(found))
+        else:
+            click.echo(f"{found['name']:<24} {found['state']:<8} round {found['round']} of {found['rounds']}")
+
+
+@job.command()
+@click.argument("name", required=False)
+@options
+def watch(name: str | None) -> None:
+    """Follow the rounds, of one job until it is over or of all; exit code 75 when the job failed."""
+    import json
+
+    from aggregator.console import ask
+    from aggregator.console import watch as follow
+    from secagg.errors import TryLater
+
+    stream = follow()
+    if name and (found := ask({"command": "job-show", "name": name}))["state"] in ("done", "failed"):
+        stream = iter([_ended(found)])
+    for event in stream:
+        if name and event.get("job") not in (None, name):
+            continue
+        click.echo(_line(event) if current().format == "table" else json.dumps(event))
+        if name and event["event"] in _ENDS:
+            if event["event"] == "job_failed":
+                raise TryLater(f"The job {name} failed: {event['reason']}.", "See who was missing, and submit again.")
+            return
+
+
+@job.command()
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True)
+@options
+def pull(name: str, output: Path) -> None:
+    """Write the result of a job into a directory: model.safetensors, or sum.json."""
+    import json
+
+    from aggregator.console import ask
+
+    found = ask({"command": "job-result", "name": name})
+    output.mkdir(parents=True, exist_ok=True)
+    if found["purpose"] == "training":
+        target = output / "model.safetensors"
+        target.write_bytes(Path(found["path"]).read_bytes())
+    else:
+        target = output / "sum.json"
+        target.write_text(json.dumps(found), encoding="utf-8")
+    click.echo(str(target))
+
+
+def _ended(found: dict[str, Any]) -> dict[str, Any]:
+    if found["state"] == "failed":
+        return {"event": "job_failed", "job": found["name"], "reason": found["reason"]}
+    return {"event": "job_done", "job": found["name"], "rounds": found["rounds"]}
+
+
+def _line(event: dict[str, Any]) -> str:
+    """Return one line for a person: who, for what, since when."""
+    place = f"round {event['round']}" if "round" in event else event.get("job", "")
+    rest = {key: value for key, value in event.items() if key not in ("event", "job", "round", "attempt")}
+    said = "  ".join(f"{key}={value}" for key, value in rest.items() if value not in ("", None, []))
+    return f"{place:<10} {event['event']:<14} {said}"
