@@ -14,6 +14,7 @@ from secagg.crypto.rng import system_rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.admin import SOCKET
 from secagg.daemon.config import load
+from secagg.daemon.enrolment import KEYS
 from secagg.daemon.federation import BrokerSection, FederationSection
 from secagg.daemon.process import run_daemon
 from secagg.daemon.vault import RoundKeys, load_keys, passphrase, private_directory
@@ -21,9 +22,6 @@ from secagg.errors import BadConfiguration
 from secagg.ids import Name
 from secagg.log.durable import TileLog
 from secagg.transport.zmq_link import ZmqLink
-
-KEYS = "keys.bin"
-"""The key file in the state directory."""
 
 
 class AggregatorSection(Struct, frozen=True, forbid_unknown_fields=True):

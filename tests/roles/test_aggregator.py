@@ -1,10 +1,17 @@
 """Whole rounds through the aggregator's real service, shell, journal and log, against members in process."""
 
+import hashlib
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from secagg.errors import BadInput
 from secagg.ids import STEPS
+from secagg.learning.layout import encode_model
+from secagg.protocol.session import Fetch
+from secagg.wire.codec import encode
 from support.aggregating import Hall
 from support.federation import make
 
@@ -13,9 +20,9 @@ def hall(tmp_path: Path, members: int = 4) -> Hall:
     return Hall(make(members, chunk_bytes=4096), tmp_path / "state")
 
 
-async def begin(stage: Hall, **fields: object) -> None:
+async def begin(stage: Hall, model: Path | None = None, **fields: object) -> None:
     await stage.push()
-    stage.submit(**fields)
+    stage.submit(model, **fields)
     await stage.settle()
     await stage.gather()
 
@@ -119,3 +126,105 @@ def test_three_failed_attempts_fail_the_job(tmp_path: Path) -> None:
     (failed,) = stage.named("job_failed")
     assert "failed 3 times" in failed["reason"]
     assert not list((stage.state / "keys").glob("*.key"))
+
+
+def test_every_member_makes_the_model_that_the_aggregator_makes(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+    arrays = {"bias": np.zeros(2, np.float32), "weight": np.ones((2, 3), np.float32)}
+    first = tmp_path / "model.safetensors"
+    first.write_bytes(encode_model(arrays))
+    for member in stage.members.values():
+        member.arrays = arrays
+
+    async def script(stage: Hall) -> None:
+        await begin(stage, first, purpose="training", length=0, rounds=3)
+        await stage.wait(4)
+
+    stage.play(script)
+    assert stage.named("job_done")
+    digests = [event["digest"] for event in stage.named("model")]
+    assert len(set(digests)) == 3
+    assert {member.model.hex() for member in stage.members.values()} == {digests[-1], stage.result()["digest"]}
+
+
+def test_a_member_that_was_away_for_a_round_is_given_the_result_and_takes_part_again(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+    late = stage.members["node-03"]
+
+    async def script(stage: Hall) -> None:
+        await begin(stage, rounds=1)
+        late.away = True
+        stage.submit(name="second")
+        await stage.settle()
+        late.away = False
+        await stage.wait(6)
+
+    stage.play(script)
+    assert [event["job"] for event in stage.named("job_done")] == ["job", "second"]
+    assert [len(member.published) for member in stage.members.values()] == [2, 2, 2, 2]
+
+
+def test_a_member_that_lost_its_results_is_told_them_from_the_checkpoint_it_holds(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+    late = stage.members["node-02"]
+
+    async def script(stage: Hall) -> None:
+        late.silent = "ConsistencyCheck"
+        await begin(stage)
+        late.away = True
+        await stage.wait(4)
+        assert stage.named("job_done")
+        assert late.published == []
+        late.away = False
+        await stage.wait(4)
+
+    stage.play(script)
+    assert len(late.published) == 1
+
+
+def test_what_is_kept_for_the_audit_is_named_by_its_digest(tmp_path: Path) -> None:
+    stage = hall(tmp_path).play(begin)
+    files = [path for path in (stage.state / "audit" / "files").iterdir() if path.is_file()]
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in files)
+    frozen = next(
+        json.loads(stage.rounds_log.leaf(at)) for at in range(stage.rounds_log.size)
+        if json.loads(stage.rounds_log.leaf(at))["type"] == "Contributors"
+    )  # fmt: skip
+    wanted = {frozen["u1"], frozen["u2"], frozen["u3"]}
+    wanted |= {entry[part] for entry in frozen["members"] for part in ("header", "upload")}
+    assert wanted <= {path.name for path in files}
+    assert not list((stage.state / "keys").glob("*.key"))
+
+
+def test_a_blob_that_is_not_published_is_not_served(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+    secret = stage.service._blobs.put(b"not for members")
+
+    async def script(stage: Hall) -> None:
+        await begin(stage)
+        await stage.members["node-00"].link.send("aggregator", "fetch", b"", encode(Fetch(secret, 0)))
+        await stage.settle()
+
+    stage.play(script)
+    assert "is not published" in stage.log.getvalue()
+    assert len(stage.members["node-00"].published) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"length": 0}, "a sum has a length"),
+        ({"rounds": 0}, "not as a job must be"),
+        ({"uses": ["other"]}, "no job other"),
+        ({"colour": "red"}, "not as a job must be"),
+    ],
+)
+def test_a_job_that_could_never_run_is_refused_at_once(tmp_path: Path, fields: dict[str, object], said: str) -> None:
+    stage = hall(tmp_path)
+
+    async def script(stage: Hall) -> None:
+        await stage.push()
+        with pytest.raises(BadInput, match=said):
+            stage.submit(None, **fields)
+
+    stage.play(script)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from aggregator.jobs import sums_of
 from aggregator.service import AggregatorService
 from secagg.crypto.derive import sha256
 from secagg.crypto.secret import Secret
@@ -23,12 +24,15 @@ from secagg.daemon.membership import Pin
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST, STEPS
+from secagg.learning.digest import model_digest
+from secagg.learning.fedavg import FedAvg, mean
+from secagg.learning.layout import Arrays, of_arrays
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import MemoryLog
 from secagg.log.witness import check as check_proof
 from secagg.protocol.acceptance import Expectation, Policy
 from secagg.protocol.lanes import encode_sum, encode_training, to_upload, upload_root
-from secagg.protocol.manifest import JobSpec
+from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.node import NodeContext
@@ -41,6 +45,8 @@ from secagg.protocol.session import (
     LOST_STEP,
     AbortNotice,
     Announce,
+    Fetch,
+    PieceHeader,
     Present,
     ResultNotice,
     RoundHeader,
@@ -87,8 +93,10 @@ class Member:
         self.model = NO_DIGEST
         self.results: list[ResultNotice] = []
         self.aborted: list[AbortNotice] = []
-        self.values: dict[int, list[float]] = {}
         self.disbelieved: list[str] = []
+        self.published: list[Published] = []
+        self.manifest: Manifest | None = None
+        self.arrays: Arrays = {}
 
     @property
     def index(self) -> int:
@@ -127,6 +135,8 @@ class Member:
                 await self._round(decode(RoundHeader, message.header), message.body)
             case "result":
                 await self._result(decode(ResultNotice, message.body, LIMIT_BULK))
+            case "piece":
+                await self._piece(decode(PieceHeader, message.header), message.body)
             case "aborted":
                 notice = decode(AbortNotice, message.body)
                 self.aborted.append(notice)
@@ -152,7 +162,20 @@ class Member:
             return
         self._believe(notice.leaf, notice.proof)
         self.results.append(notice)
-        self.next_round, self.phase = notice.round.round + 1, None
+        self.phase = None
+        await self.link.send(AGGREGATOR, "fetch", b"", encode(Fetch(notice.published, 0)))
+
+    async def _piece(self, header: PieceHeader, body: bytes) -> None:
+        """Take the published result and, in training, make the next model from it as a node does."""
+        if sha256(body) != header.digest or not self.results:
+            raise AssertionError("a result of these tests fits one piece")
+        self.published.append(decode(Published, body, LIMIT_BULK))
+        if self.spec and self.spec.purpose == "training" and self.manifest:
+            sums = sums_of(self.manifest, self.published[-1])
+            average = mean(sums.update, sums.scalars["examples"], self.spec.weight_bound)
+            self.arrays = FedAvg().server_step(self.arrays, average, of_arrays(self.arrays))
+            self.model = model_digest(self.arrays)
+        self.next_round = self.results[-1].round.round + 1
         await self.present()
 
     def _context(self) -> NodeContext:
@@ -194,7 +217,7 @@ class Member:
         await self.link.send(AGGREGATOR, "round", encode(header), data, id=self.rng(16))
 
     async def _mask(self, phase: Masking, header: RoundHeader, ctx: NodeContext) -> node.Step:
-        manifest = phase.manifest
+        manifest = self.manifest = phase.manifest
         if manifest.purpose == "sum":
             groups = encode_sum(manifest, self.value())
         else:
@@ -301,11 +324,11 @@ class Hall:
             self.timers.pass_time(0.5)
             await (self.settle() if step % 4 else self.gather())
 
-    def submit(self, **fields: object) -> object:
+    def submit(self, model: Path | None = None, **fields: object) -> object:
         """Submit a job: a sum of seven values unless told otherwise."""
         job = {"name": "job", "task": "task", "purpose": "sum", "length": 7, **fields}
         file = {"job": job, "cohort": {"step_timeout": "3s"}, "engine": {"chunk": CHUNK}}
-        request: dict[str, object] = {"command": "job-submit", "file": file}
+        request: dict[str, object] = {"command": "job-submit", "file": file, "model": str(model or "")}
         return self.daemon.command(request)
 
     def named(self, event: str) -> list[dict[str, Any]]:
