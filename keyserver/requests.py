@@ -17,7 +17,7 @@ class CreateToken(Struct, frozen=True, forbid_unknown_fields=True, tag_field="co
     """Make a token; `name` is the member's name, the institution's when empty; `ttl` in seconds."""
 
     institution: Name
-    name: str = ""
+    name: Annotated[str, Meta(pattern=r"\A[a-z0-9-]{0,64}\Z")] = ""
     role: TokenRole = "node"
     ttl: Seconds = 86_400
 

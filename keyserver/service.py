@@ -142,9 +142,11 @@ class KeyserverService:
 
         Raises: BadInput and what desk.py raises.
         """
-        asked = parse(request)
+        asked, register = parse(request), self._register(turn)
+        before = register.size
         answer = self._acts[type(asked)](asked, turn)
-        self._publish(turn)
+        if register.size > before:
+            self._publish(turn)
         return answer
 
     # What the operator asks ----------------------------------------------------------------------------------------
