@@ -126,7 +126,7 @@ Answer = Callable[[int], EnrolReply | bytes | None]
 def enquire(
     answer: Answer, *, wait: float = 60.0, newcomer: Newcomer | None = None
 ) -> tuple[SecaggError, list[str], int]:
-    """Ask a key server that answers the n-th request so; return the error, what was told, and how often it was asked."""
+    """Ask a key server that answers the n-th request so; return the error, what was told, and how often it was."""
     own = newcomer or newcomer_of(TOKEN)
     told: list[str] = []
     asked = 0
