@@ -1,0 +1,78 @@
+"""What a node has taken part in, opened and witnessed, kept in its journal for as long as the node exists.
+
+Rules (protocol §3, §6.5): records are only ever appended, and numbered, so that their order survives a restart; they
+are written in the turn that keeps the phase depending on them; they hold no secret and so are not sealed. Of a log only
+the last checkpoint matters, so it has one place per origin and never goes back.
+Leaves to others: what a record forbids (secagg.protocol.memory), the transaction (secagg.daemon.turn).
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from secagg.daemon.turn import Turn
+from secagg.errors import VerificationFailed
+from secagg.log.checkpoint import Checkpoint
+from secagg.protocol.memory import Accepted, Opened, Record, Witnessed
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+
+ACCEPTED, OPENED, WITNESSED = "ledger/accepted/", "ledger/opened/", "ledger/witnessed/"
+_NEXT = "ledger/next"
+_DIGITS = 16
+"""Numbers are written with this many digits, so that the order of keys is their order."""
+
+_T = TypeVar("_T")
+
+
+class Ledger:
+    """The `Memory` of a node during one turn."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def accepted(self) -> tuple[Accepted, ...]:
+        """Return every manifest this node took part in, oldest first."""
+        return self._all(Accepted, ACCEPTED)
+
+    def opened(self) -> tuple[Opened, ...]:
+        """Return every opening this node released for, oldest first."""
+        return self._all(Opened, OPENED)
+
+    def last(self, origin: str) -> Checkpoint | None:
+        """Return the last checkpoint of a log that this node accepted."""
+        kept = self._turn.get(WITNESSED + origin)
+        if kept is None:
+            return None
+        seen = decode(Witnessed, kept)
+        return Checkpoint(origin=seen.origin, size=seen.size, root=seen.root)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Keep `records` in the transaction of this turn.
+
+        Raises: VerificationFailed when a checkpoint is older than, or another one of the same size as, the last.
+        """
+        for record in records:
+            match record:
+                case Accepted():
+                    self._append(ACCEPTED, record)
+                case Opened():
+                    self._append(OPENED, record)
+                case Witnessed():
+                    self._witness(record)
+
+    def _all(self, kind: type[_T], prefix: str) -> tuple[_T, ...]:
+        return tuple(decode(kind, value, LIMIT_BULK) for _, value in self._turn.scan(prefix))
+
+    def _append(self, prefix: str, record: Accepted | Opened) -> None:
+        number = int(self._turn.get(_NEXT) or b"0")
+        self._turn.put(_NEXT, str(number + 1).encode())
+        self._turn.put(f"{prefix}{number:0{_DIGITS}}", encode(record))
+
+    def _witness(self, record: Witnessed) -> None:
+        last = self.last(record.origin)
+        if last and (record.size < last.size or (record.size == last.size and record.root != last.root)):
+            raise VerificationFailed(
+                f"A checkpoint of {record.size} entries does not follow the one of {last.size} of {record.origin}.",
+                "Keep both: they are evidence that the log was forked.",
+            )
+        self._turn.put(WITNESSED + record.origin, encode(record))

@@ -1,0 +1,61 @@
+"""`[policy]` of node.toml: what this institution's node takes part in.
+
+Rules: what is not written has the strict default of secagg.protocol.acceptance.Policy; an unknown key, an unknown
+engine or a value that would allow more than the protocol does is an error and never ignored.
+Leaves to others: holding a manifest against it (secagg.protocol.acceptance). Source: operations "Configuration".
+"""
+
+import re
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from secagg.errors import BadConfiguration
+from secagg.ids import Count, Ordinal
+from secagg.protocol.acceptance import Policy
+
+_STRICT = Policy()
+_PEER = re.compile(r"\A(?P<name>[a-z0-9-]{1,64})=(?P<key>[0-9a-f]{64})\Z")
+
+
+class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The section as written; `pinned_peers` are `name=key`, the key in 64 lowercase hex digits."""
+
+    min_nodes: Annotated[int, Meta(ge=3, lt=2**31)] = _STRICT.min_nodes
+    max_colluders: Count | None = _STRICT.max_colluders
+    engines: Annotated[tuple[Literal["masks", "plain"], ...], Meta(min_length=1)] = ("masks",)
+    allow_plain: bool = _STRICT.allow_plain
+    exact_counts: bool = _STRICT.exact_counts
+    max_rounds_per_source: Ordinal = _STRICT.max_rounds_per_source
+    pinned_peers: tuple[str, ...] = ()
+
+    def policy(self) -> Policy:
+        """Return what manifests are held against.
+
+        Raises: BadConfiguration when a pinned peer is no `name=key` or pinned twice, or `plain` is listed but not
+        allowed.
+        """
+        if "plain" in self.engines and not self.allow_plain:
+            raise BadConfiguration(
+                "policy.engines lists plain, and policy.allow_plain is false.",
+                "Remove plain: its sums are unprotected.",
+            )
+        return Policy(
+            min_nodes=self.min_nodes, max_colluders=self.max_colluders, engines=self.engines,
+            allow_plain=self.allow_plain, exact_counts=self.exact_counts,
+            max_rounds_per_source=self.max_rounds_per_source, pinned_peers=_pins(self.pinned_peers),
+        )  # fmt: skip
+
+
+def _pins(written: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pins: dict[str, str] = {}
+    for entry in written:
+        found = _PEER.match(entry)
+        if found is None:
+            raise BadConfiguration(
+                f"policy.pinned_peers: {entry!r} is not name=key.", "Write the signing key as 64 lowercase hex digits."
+            )
+        if found["name"] in pins:
+            raise BadConfiguration(f"policy.pinned_peers: {found['name']} is pinned twice.", "Keep one of the two.")
+        pins[found["name"]] = found["key"]
+    return tuple(pins.items())
