@@ -18,14 +18,13 @@ from secagg.daemon.config import duration
 from secagg.errors import BadConfiguration, BadInput
 from secagg.ids import NO_DIGEST, Name, Ordinal
 from secagg.learning.digest import architecture_digest, model_digest
-from secagg.learning.fedavg import FedAvg, mean
 from secagg.learning.layout import decode_model, encode_model, of_arrays
-from secagg.protocol.lanes import Sums, Words, decode_sums, packing
+from secagg.protocol import server_step
+from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import (
     LOSSLESS_BITS,
     LOSSLESS_FRACTION,
     JobSpec,
-    Manifest,
     Published,
     Purpose,
     Scalar,
@@ -191,30 +190,15 @@ def _milliseconds(text: str) -> int:
     return max(1, round(duration(text) * 1000))
 
 
-def sums_of(manifest: Manifest, published: Published) -> Sums:
-    """Return a published result in clear values.
-
-    Raises: ProtocolViolation when a canary is wrong.
-    """
-    words = {group.name: group.words for group in published.groups}
-    arrays: dict[str, Words] = {}
-    for group in manifest.groups:
-        arrays[group.name] = np.frombuffer(words[group.name], dtype=np.uint8).copy().view(packing(group).dtype)
-    return decode_sums(manifest, arrays, len(published.contributors))
-
-
-def next_model(blobs: Blobs, model: bytes, manifest: Manifest, published: bytes) -> tuple[bytes, bytes, Sums]:
+def next_model(blobs: Blobs, model: bytes, spec: JobSpec, published: bytes) -> tuple[bytes, bytes, Sums]:
     """Return the blob and the digest of the model after a round, and the sums it came from; runs beside the loop.
 
     `model` is the blob of the model before; for a sum there is none, and both digests are zero.
     """
-    sums = sums_of(manifest, decode(Published, blobs.get(published), WHOLE))
-    if manifest.purpose == "sum":
+    sums = server_step.sums_of(server_step.lanes_of(spec), decode(Published, blobs.get(published), WHOLE))
+    if spec.purpose == "sum":
         return NO_DIGEST, NO_DIGEST, sums
-    arrays = decode_model(blobs.get(model))
-    layout = of_arrays(arrays)
-    average = mean(sums.update, sums.scalars["examples"], manifest.weight_bound)
-    following = FedAvg().server_step(arrays, average, layout)
+    following = server_step.next_model(spec, decode_model(blobs.get(model)), sums)
     return blobs.put(encode_model(following)), model_digest(following), sums
 
 

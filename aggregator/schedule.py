@@ -15,7 +15,7 @@ from typing import cast
 from aggregator import jobs, records
 from aggregator.membership import Membership
 from aggregator.presence import Presence
-from aggregator.records import WHOLE, Job, Outcome
+from aggregator.records import Job, Outcome
 from aggregator.rounds import Desk, Rounds
 from aggregator.telling import dropped, where
 from secagg.crypto.derive import sha256
@@ -29,8 +29,8 @@ from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks.rounds import Closed, Failed, Standing
 from secagg.protocol.session import LOST_STEP, AbortNotice, Announce, Present, ResultNotice, job_scope
-from secagg.wire.codec import decode, encode
-from secagg.wire.signed import sign
+from secagg.wire.codec import encode
+from secagg.wire.signed import Scope, sign
 
 ATTEMPTS = 3
 OVERDUE = "overdue"
@@ -162,7 +162,6 @@ class Schedule:
         except NotAuthorised as error:
             self._fail(job, error.cause, turn)
             return
-        turn.put(f"manifest/{job.spec.name}", encode(manifest))
         standings = tuple(Standing(member, self._size(member, turn)) for member in job.spec.cohort)
         self._presence.clear()
         self._missing = None
@@ -253,11 +252,9 @@ class Schedule:
 
     def _step(self, job: Job, turn: Turn) -> None:
         outcome = records.find_outcome(turn, job.spec.name, job.round)
-        kept = turn.get(f"manifest/{job.spec.name}")
-        if outcome is None or kept is None:
+        if outcome is None:
             raise RuntimeError("the next model is computed only after a round closed")
-        manifest = decode(Manifest, kept, WHOLE)
-        turn.run(MODEL, partial(jobs.next_model, self._blobs, job.model, manifest, outcome.published))
+        turn.run(MODEL, partial(jobs.next_model, self._blobs, job.model, job.spec, outcome.published))
 
     def stepped(self, outcome: object, turn: Turn) -> None:
         """Take the next model and go on to the next round."""
@@ -290,7 +287,6 @@ class Schedule:
 
     def _over(self, job: Job, event: dict[str, object], turn: Turn) -> None:
         turn.cancel(OVERDUE)
-        turn.delete(f"manifest/{job.spec.name}")
         self._membership.erase_opening(job.spec.name, turn)
         turn.event({**event, "job": job.spec.name})
         self.consider(turn)
@@ -327,7 +323,10 @@ class Schedule:
             return
         if outcome.lost:
             notice = AbortNotice(found, outcome.step, outcome.reason, outcome.missing)
-            turn.send(member, "aborted", b"", encode(notice))
+            # No manifest: a member that was away when the round was proposed has to believe it too.
+            scope = Scope(round=found, manifest=NO_DIGEST)
+            signed = sign(self._desk.key, "AbortNotice", scope, self._desk.name, EVERYBODY, encode(notice))
+            turn.send(member, "aborted", b"", encode(signed))
             return
         result = ResultNotice(
             found, outcome.published, outcome.length, outcome.salt, book.leaf(outcome.entry),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from secagg.crypto.rng import Rng
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.tree import leaf_hash, root
-from secagg.protocol.manifest import LOSSLESS_BITS, LOSSLESS_FRACTION, LaneGroup, Manifest, Scalar
+from secagg.protocol.manifest import LOSSLESS_BITS, LOSSLESS_FRACTION, LaneGroup, Lanes, Manifest, Scalar
 from secagg.vector.packing import Packing
 from secagg.vector.quantize import Quantizer, decode_sum, encode
 
@@ -36,7 +36,7 @@ def packing(group: LaneGroup) -> Packing:
         ) from None
 
 
-def quantizer(manifest: Manifest) -> Quantizer:
+def quantizer(manifest: Manifest | Lanes) -> Quantizer:
     """Return the quantiser that the manifest fixes."""
     return Quantizer(bits=manifest.bits, clip=2.0**manifest.clip_log2)
 
@@ -86,7 +86,7 @@ class Sums:
         self.update = update
 
 
-def decode_sums(manifest: Manifest, words: Mapping[str, Words], contributors: int) -> Sums:
+def decode_sums(manifest: Manifest | Lanes, words: Mapping[str, Words], contributors: int) -> Sums:
     """Unpack summed words into values.
 
     Raises: ProtocolViolation when a canary differs from the number of contributors.

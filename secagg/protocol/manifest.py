@@ -76,6 +76,15 @@ class LaneGroup(Struct, frozen=True, forbid_unknown_fields=True):
     count: Ordinal
 
 
+class Lanes(Struct, frozen=True, forbid_unknown_fields=True):
+    """How values become words, the same in every round of a job; a manifest has these fields too."""
+
+    groups: tuple[LaneGroup, ...]
+    scalars: tuple[Scalar, ...]
+    bits: Annotated[int, Meta(ge=2, le=64)]
+    clip_log2: Annotated[int, Meta(ge=-64, le=64)]
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """One attempt at one round, complete."""
 

@@ -74,7 +74,11 @@ class ResultNotice(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AbortNotice(Struct, frozen=True, forbid_unknown_fields=True):
-    """Aggregator → node, kind `aborted`: the round ended without a result; who was missing where."""
+    """Aggregator → node, kind `aborted`: the round ended without a result; who was missing where.
+
+    Travels signed (kind `AbortNotice`, receiver `*`, scope of the round, no manifest): whoever relays messages could
+    otherwise make a member skip a round that the others close.
+    """
 
     round: RoundId
     step: str

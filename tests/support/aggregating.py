@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.jobs import sums_of
 from aggregator.service import AggregatorService
 from secagg.crypto.derive import sha256
 from secagg.crypto.secret import Secret
@@ -25,11 +24,11 @@ from secagg.daemon.vault import RoundKeys
 from secagg.errors import VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST, STEPS
 from secagg.learning.digest import model_digest
-from secagg.learning.fedavg import FedAvg, mean
-from secagg.learning.layout import Arrays, of_arrays
+from secagg.learning.layout import Arrays
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import MemoryLog
 from secagg.log.witness import check as check_proof
+from secagg.protocol import server_step
 from secagg.protocol.acceptance import Expectation, Policy
 from secagg.protocol.lanes import encode_sum, encode_training, to_upload, upload_root
 from secagg.protocol.manifest import JobSpec, Manifest, Published
@@ -59,7 +58,7 @@ from secagg.transport.memory import MemoryLink, MemoryNetwork
 from secagg.wire.chunks import ChunkHeader, count
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
-from secagg.wire.signed import Signed, open_signed, sign
+from secagg.wire.signed import Scope, Signed, open_signed, sign
 from support.federation import counted_rng
 from support.timers import VirtualTimers
 
@@ -138,7 +137,10 @@ class Member:
             case "piece":
                 await self._piece(decode(PieceHeader, message.header), message.body)
             case "aborted":
-                notice = decode(AbortNotice, message.body)
+                signed = decode(Signed, message.body)
+                notice = decode(AbortNotice, signed.body)
+                scope = Scope(round=notice.round, manifest=NO_DIGEST)
+                open_signed(signed, self.federation.aggregator.public, "AbortNotice", scope, EVERYBODY)
                 self.aborted.append(notice)
                 self.phase = None
                 if notice.step == LOST_STEP:
@@ -170,10 +172,9 @@ class Member:
         if sha256(body) != header.digest or not self.results:
             raise AssertionError("a result of these tests fits one piece")
         self.published.append(decode(Published, body, LIMIT_BULK))
-        if self.spec and self.spec.purpose == "training" and self.manifest:
-            sums = sums_of(self.manifest, self.published[-1])
-            average = mean(sums.update, sums.scalars["examples"], self.spec.weight_bound)
-            self.arrays = FedAvg().server_step(self.arrays, average, of_arrays(self.arrays))
+        if self.spec and self.spec.purpose == "training":
+            sums = server_step.sums_of(server_step.lanes_of(self.spec), self.published[-1])
+            self.arrays = server_step.next_model(self.spec, self.arrays, sums)
             self.model = model_digest(self.arrays)
         self.next_round = self.results[-1].round.round + 1
         await self.present()
