@@ -18,21 +18,19 @@ from aggregator.telling import dropped
 from aggregator.uploads import Uploads
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
+from secagg.daemon import following
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
-from secagg.errors import BadInput, NotAuthorised, ProtocolViolation, VerificationFailed
+from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.log import Log
 from secagg.protocol.masks import aggregator as machine
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present
-from secagg.transport.link import KEYSERVER, Received
+from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 
-ASK = 5.0
-"""Seconds between two questions for a roster, until there is one."""
-
-_TICK, _ASK = "tick", "ask"
+_TICK = "tick"
 
 
 class AggregatorService:
@@ -57,7 +55,8 @@ class AggregatorService:
         self._book.start(turn)
         self._schedule.start(turn)
         turn.after(_TICK, TICK)
-        self._ask(turn)
+        if not self._membership.known(turn):
+            self._membership.ask(turn)
 
     def receive(self, message: Received, turn: Turn) -> None:
         """Handle a message.
@@ -85,8 +84,8 @@ class AggregatorService:
                 self._presence.tick()
                 turn.after(_TICK, TICK)
                 self._schedule.consider(turn)
-            case "ask":
-                self._ask(turn)
+            case following.TIMER:
+                self._membership.ask(turn)
             case logbook.WORK:
                 self._book.wake(turn)
             case "overdue":
@@ -130,24 +129,12 @@ class AggregatorService:
 
     # Messages --------------------------------------------------------------------------------------------------------
 
-    def _ask(self, turn: Turn) -> None:
-        if not self._membership.known(turn):
-            turn.emit(KEYSERVER, "roster", b"", self._membership.request(turn))
-            turn.after(_ASK, ASK)
-
     def _take_roster(self, message: Received, turn: Turn) -> None:
-        if message.sender != KEYSERVER:
-            raise NotAuthorised(f"{message.sender} sends a roster, which only the key server may.")
-        try:
-            roster = self._membership.take(message.body, turn)
-        except VerificationFailed as error:
-            if error.code != "E-BEHIND":
-                raise
-            turn.emit(KEYSERVER, "roster", b"", self._membership.request(turn))
-            return
-        self._desk.bundle.put_root(roster.federation, self._pin.root_fingerprint)
-        turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
-        self._schedule.consider(turn)
+        roster = self._membership.take(message, turn)
+        if roster is not None:
+            self._desk.bundle.put_root(roster.federation, self._pin.root_fingerprint)
+            turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
+            self._schedule.consider(turn)
 
     def _serve(self, message: Received, turn: Turn) -> None:
         """Send one piece of a model or a result to a member."""
