@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from node.summing import run_vector
 from node.task import RoundContext, SumTask, Task, load_task, require_data
-from node.training import initial_model, run_evaluation, run_training, run_vector
+from node.training import initial_model, run_evaluation, run_training
 from secagg.errors import BadInput
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.fedavg import FedAvg

@@ -12,7 +12,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from secagg.errors import BadInput
+from secagg.errors import BadInput, SecaggError
 
 if TYPE_CHECKING:  # torch takes a second to import, and a node that only sums vectors needs none
     import torch
@@ -127,6 +128,20 @@ def require_data(data: Path) -> Path:
             code="E-DATA",
         ) from error
     return data
+
+
+@contextmanager
+def own_code(method: str) -> Iterator[None]:
+    """Turn a failure of the institution's own code into one of ours, so that the round ends and the node lives."""
+    try:
+        yield
+    except SecaggError:
+        raise
+    except Exception as error:
+        raise BadInput(
+            f"The task's {method}() failed with {_brief(error)}.", "Mend the task or its data; nothing was sent.",
+            code="E-TASK",
+        ) from error  # fmt: skip
 
 
 def _from_file(path: Path) -> ModuleType:

@@ -1,15 +1,15 @@
-"""One round of local work of a task: model in, update out; or data in, vector out.
+"""One round of local training of a task: model in, update out.
 
 Rules: one thread per node, because nodes share machines and small models lose by more; trainable parameters travel and
 nothing else (buffers such as BatchNorm statistics, and frozen parameters, stay local as `Task.model` made them); what
 leaves here is finite and has the job's shapes, or nothing leaves.
-Leaves to others: which executor runs it (node.service), weights and quantising (secagg.protocol.lanes).
+Leaves to others: sums (node.summing), which executor runs it (node.work), weights and quantising
+(secagg.protocol.lanes).
 Source: learning "A task, as an institution writes it".
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from node.task import Prepares, RoundContext, SumTask, Task, Trained, require_data
-from secagg.errors import BadInput, SecaggError
+from node.task import Prepares, RoundContext, Task, Trained, own_code, require_data
+from secagg.errors import BadInput
 from secagg.learning.layout import Arrays, Floats, Layout, flatten, of_arrays, require_finite, require_same
 
 
@@ -36,7 +36,7 @@ def initial_model(task: Task) -> Arrays:
 
     Raises: BadInput when a tensor cannot travel or the task fails.
     """
-    with _own_code("model"):
+    with own_code("model"):
         model = task.model()
     return trainable(model)
 
@@ -69,7 +69,7 @@ def run_training(task: Task, arrays: Mapping[str, Floats], data: Path, context: 
     layout = of_arrays(arrays)
     model = _loaded(task, arrays, layout, context)
     require_data(data)
-    with _own_code("train"):
+    with own_code("train"):
         trained = task.train(model, data, context)
     _check(trained)
     after, before = flatten(trainable(model), layout), flatten(arrays, layout)
@@ -86,32 +86,24 @@ def run_evaluation(task: Task, arrays: Mapping[str, Floats], data: Path, context
     """
     model = _loaded(task, arrays, of_arrays(arrays), context)
     require_data(data)
-    with _own_code("evaluate"):
+    with own_code("evaluate"):
         return dict(task.evaluate(model, data))
 
 
-def run_vector(task: SumTask, data: Path, context: RoundContext) -> npt.NDArray[np.float64]:
-    """Return the vector that the task contributes (float64, 1-D).
+def check_shapes(task: Task, arrays: Mapping[str, Floats]) -> None:
+    """Check that the task's model has the job's tensors.
 
-    Raises: BadInput when the data is missing, the task fails, or the vector is not 1-D and finite.
+    Raises: BadInput naming the first tensor that differs, or when the task fails.
     """
-    require_data(data)
-    with _own_code("vector"):
-        vector = np.asarray(task.vector(data, context), dtype=np.float64)
-    if vector.ndim != 1:
-        raise BadInput(f"The task's vector has shape {vector.shape}.", "Return a vector with one dimension.")
-    bad = np.flatnonzero(~np.isfinite(vector))
-    if bad.size:
-        raise BadInput(
-            f"The task's vector is not finite at index {int(bad[0])}.", "Look for missing values in the data."
-        )
-    return vector
+    with own_code("model"):
+        model = task.model()
+    require_same(of_arrays(trainable(model)), of_arrays(arrays))
 
 
 def _loaded(task: Task, arrays: Mapping[str, Floats], layout: Layout, context: RoundContext) -> torch.nn.Module:
     """Return a new module of the task that holds the job's tensors."""
     torch.set_num_threads(1)
-    with _own_code("model"):
+    with own_code("model"):
         model = task.model()
     require_same(of_arrays(trainable(model)), layout)
     parameters = dict(model.named_parameters())
@@ -119,7 +111,7 @@ def _loaded(task: Task, arrays: Mapping[str, Floats], layout: Layout, context: R
         for name, array in arrays.items():
             parameters[name].copy_(torch.from_numpy(np.array(array)))
     if isinstance(task, Prepares):
-        with _own_code("prepare"):
+        with own_code("prepare"):
             task.prepare(model, context)
     return model
 
@@ -133,17 +125,3 @@ def _check(trained: Trained) -> None:
     for name, value in trained.metrics.items():
         if not math.isfinite(value):
             raise BadInput(f"The metric {name} is not finite.", "Leave it out or mend the task's train().")
-
-
-@contextmanager
-def _own_code(method: str) -> Iterator[None]:
-    """Turn a failure of the institution's own code into one of ours, so that the round ends and the node lives."""
-    try:
-        yield
-    except SecaggError:
-        raise
-    except Exception as error:
-        first = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
-        raise BadInput(
-            f"The task's {method}() failed with {first}.", "Mend the task or its data; nothing was sent.", code="E-TASK"
-        ) from error

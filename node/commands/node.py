@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from secagg.daemon.options import options
+from secagg.daemon.options import current, options
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+FILE_OR_DIRECTORY = click.Path(path_type=Path)
 
 
 @click.group(name="node")
@@ -53,3 +54,101 @@ def join(
         line, "node", state_dir, config_out, passphrase_file, name=name, prompt=prompt, tell=tell, wait=patience
     )
     click.echo(str(written))
+
+
+@node.command()
+@click.option("--drill-kill", "drill", default="", metavar="STEP@ROUND[@JOB]", help="Drill: die by SIGKILL there.")
+@options
+def run(drill: str) -> None:
+    """Run beside the data until SIGTERM; prints `ready node NAME` once everything is open."""
+    from node.drill import parse
+    from node.process import run as serve
+
+    given = current()
+    serve(_configuration(), parse(drill) if drill else None, verbosity=given.verbosity, color=given.color)
+
+
+@node.command()
+@options
+def status() -> None:
+    """Show the roster, the job and the round this node stands in, what it refused, and how its models did here."""
+    import json
+
+    from node.process import admin_socket
+    from secagg.daemon.admin import call
+
+    path = admin_socket(_configuration())
+    found = call(path, {"command": "status"}) | call(path, {"command": "link"})
+    if current().format != "table":
+        click.echo(json.dumps(found))
+        return
+    for name, value in found.items():
+        click.echo(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
+
+
+@node.command()
+@click.argument("task", metavar="FILE:CLASS")
+@click.option("-o", "--output", required=True, type=FILE, help="Where the model goes (safetensors).")
+@click.option("--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Keyword argument of the class, in JSON.")
+@options
+def model(task: str, output: Path, pairs: tuple[str, ...]) -> None:
+    """Write the first model of a task, and print what a job pins of it."""
+    import json
+
+    from node.local import write_model
+
+    click.echo(json.dumps(write_model(task, output, _keywords(pairs))))
+
+
+@node.command()
+@click.option("--alone", is_flag=True, help="Train on this institution's own data, as node.toml names it.")
+@click.option("--task", required=True, metavar="TASK", help="FILE:CLASS; with --alone a task's name in node.toml.")
+@click.option("--data", "first", type=FILE_OR_DIRECTORY, help="Files to pool: --data A.csv B.csv …")
+@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1), help="As many as the federation's.")
+@click.option("--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Keyword argument of the class, in JSON.")
+@click.argument("more", nargs=-1, type=FILE_OR_DIRECTORY, metavar="[FILE]...")
+@options
+def train(
+    alone: bool, task: str, first: Path | None, rounds: int, pairs: tuple[str, ...], more: tuple[Path, ...]
+) -> None:  # fmt: skip
+    """Train without a federation, alone or on pooled files; print each file's metrics as one JSON object."""
+    import json
+
+    from node.config import own_task
+    from node.local import train as work
+    from secagg.errors import UsageError
+
+    if alone == bool(first):
+        raise UsageError("Data comes from one place.", "Give either --alone or --data FILE….")
+    if alone:
+        own = own_task(current().config, task)
+        click.echo(json.dumps(work(own.spec, [own.data], rounds, own.options | _keywords(pairs))))
+    else:
+        click.echo(json.dumps(work(task, [*([first] if first else []), *more], rounds, _keywords(pairs))))
+
+
+def _configuration() -> Path:
+    from secagg.errors import UsageError
+
+    given = current().config
+    if given is None:
+        raise UsageError("There is no configuration.", "Name it with --config node.toml.")
+    return given
+
+
+def _keywords(pairs: tuple[str, ...]) -> dict[str, object]:
+    """Return NAME=VALUE pairs as keyword arguments; a value that is no JSON is text."""
+    import json
+
+    from secagg.errors import UsageError
+
+    found: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"{pair} is not NAME=VALUE.", "Write for example --option hidden=16.")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found

@@ -18,6 +18,7 @@ FIELDS = frozenset(
     {
         *("event", "level", "timestamp", "role", "name", "exception", "dropped"),
         *("federation", "job", "round", "attempt", "group", "step", "engine", "institution", "member", "peer"),
+        *("for", "members", "missing", "contributors", "task"),
         *("kind", "code", "cause", "remedy", "rule", "reason", "state", "version", "digest", "fingerprint"),
         *("have", "need", "total", "count", "size", "bytes", "seconds", "since", "until", "strikes"),
         *("path", "address", "port", "pid", "result", "command", "entry", "index"),

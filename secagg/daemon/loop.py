@@ -22,6 +22,7 @@ from secagg.crypto.rng import Rng, system_rng
 from secagg.daemon import clock
 from secagg.daemon.admin import Admin
 from secagg.daemon.journal import Journal, Outgoing
+from secagg.daemon.logs import FIELDS
 from secagg.daemon.outbox import Outbox
 from secagg.daemon.turn import After, Effect, Emit, Event, Run, Service, Turn, Withdrawn
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, SecaggError, TryLater
@@ -217,6 +218,9 @@ class Daemon:
                 self._publish(values)
 
     def _publish(self, values: dict[str, object]) -> None:
+        known = {key: value for key, value in values.items() if key in FIELDS and key != "event"}
+        log = self._log.warning if "rule" in values or "cause" in values else self._log.info
+        log(str(values.get("event", "event")), **known)
         if self._admin:
             self._admin.publish(values)
 

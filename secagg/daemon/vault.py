@@ -224,6 +224,10 @@ class RoundKeys:
         path.unlink()
         sync_directory(self._directory)
 
+    def labels(self) -> list[str]:
+        """Return the rounds whose data key is not erased."""
+        return sorted(path.stem for path in self._directory.glob("*.key"))
+
     def _key(self, label: str) -> bytes:
         path = self._path(label)
         try:

@@ -25,7 +25,7 @@ class LogProof(Struct, frozen=True, forbid_unknown_fields=True):
 def check(leaf: bytes, proof: LogProof, origin: str, log_key: bytes, last: Checkpoint | None) -> Checkpoint:
     """Return the checkpoint that holds `leaf`, consistent with `last`.
 
-    Raises: VerificationFailed naming what does not hold.
+    Raises: VerificationFailed naming what does not hold (`E-BEHIND` when the proof starts elsewhere than `last`).
     """
     checkpoint = open_checkpoint(proof.checkpoint, origin, log_key)
     verify_inclusion(leaf_hash(leaf), proof.index, checkpoint.size, proof.inclusion, checkpoint.root)
@@ -34,6 +34,7 @@ def check(leaf: bytes, proof: LogProof, origin: str, log_key: bytes, last: Check
             raise VerificationFailed(
                 f"The proof starts at {proof.old_size} entries, this witness stands at {last.size}.",
                 "Ask for a proof from there.",
+                code="E-BEHIND",
             )
         verify_consistency(last.size, last.root, checkpoint.size, checkpoint.root, proof.consistency)
     return checkpoint

@@ -21,7 +21,7 @@ from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, masking, node
 from secagg.protocol.masks.aggregator import AggregatorContext
 from secagg.protocol.masks.intake import STEP, evidence
-from secagg.protocol.masks.messages import Propose
+from secagg.protocol.masks.messages import ANSWERED_BY, Propose
 from secagg.protocol.masks.node import NodeContext
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.phases import Phase as NodePhase
@@ -180,13 +180,3 @@ def _answer(table: Table, party: Party, message: Send) -> node.Step:
     if table.keep_uploads:
         table.uploads[message.to] = upload
     return node.advance(done.phase, protected, party.ctx)
-
-
-ANSWERED_BY = {
-    "Propose": "AdvertiseKeys",
-    "MemberKeys": "ShareKeys",
-    "DeliverShares": "MaskedInput",
-    "Freeze": "ConsistencyCheck",
-    "Open": "Unmask",
-}
-"""The step in which a member answers each of the aggregator's messages."""

@@ -33,13 +33,12 @@ from secagg.protocol.acceptance import Expectation, Policy
 from secagg.protocol.lanes import encode_sum, encode_training, to_upload, upload_root
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.masks import masking, node
-from secagg.protocol.masks.messages import Propose
+from secagg.protocol.masks.messages import ANSWERED_BY, Propose
 from secagg.protocol.masks.node import NodeContext
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.phases import Phase as NodePhase
 from secagg.protocol.memory import Notebook, Witnessed
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
-from secagg.protocol.run import ANSWERED_BY
 from secagg.protocol.session import (
     LOST_STEP,
     AbortNotice,

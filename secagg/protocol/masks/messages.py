@@ -154,3 +154,13 @@ class Unmask(Struct, frozen=True, forbid_unknown_fields=True):
     """Node → aggregator: the signed `Answer`, sealed to the job's opening key."""
 
     sealed: bytes
+
+
+ANSWERED_BY = {
+    "Propose": "AdvertiseKeys",
+    "MemberKeys": "ShareKeys",
+    "DeliverShares": "MaskedInput",
+    "Freeze": "ConsistencyCheck",
+    "Open": "Unmask",
+}
+"""The step in which a member answers each of the aggregator's messages."""

@@ -13,7 +13,8 @@ import pytest
 
 from node.local import train
 from node.task import RoundContext, SumTask, Task, load_task
-from node.training import initial_model, run_evaluation, run_training, run_vector
+from node.summing import run_vector
+from node.training import initial_model, run_evaluation, run_training
 from secagg.demo.sites.heart import task as heart
 from secagg.errors import BadInput
 from secagg.learning.fedavg import FedAvg, mean, weighted

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from node.task import RoundContext, Trained
-from node.training import initial_model, run_evaluation, run_training, run_vector, trainable
+from node.summing import run_vector
+from node.training import initial_model, run_evaluation, run_training, trainable
 from secagg.errors import BadInput
 from secagg.learning.layout import of_arrays
 from support import torch_tasks

@@ -1,0 +1,50 @@
+"""A drill: this node kills itself where it is told to, so that an operator sees how a federation bears it.
+
+Rules: it dies by SIGKILL at the moment the message arrives that it would answer with the named step, before anything of
+it is saved; it cannot make a node send anything it would not. Leaves to others: starting it again (the operator).
+"""
+
+import os
+import re
+import signal
+
+from msgspec import Struct
+
+from secagg.errors import UsageError
+from secagg.ids import STEPS
+from secagg.protocol.masks.messages import ANSWERED_BY
+from secagg.protocol.session import RoundHeader
+
+_WRITTEN = re.compile(r"\A(?P<step>[A-Za-z]+)@(?P<round>[0-9]{1,9})(?:@(?P<job>[a-z0-9-]{1,64}))?\Z")
+
+
+class Drill(Struct, frozen=True):
+    """STEP@ROUND[@JOB]: any job when it is left out."""
+
+    step: str
+    round: int
+    job: str = ""
+
+    def due(self, header: RoundHeader) -> bool:
+        """Say whether this message would be answered with the drill's step, in its round."""
+        place = header.round
+        return (
+            ANSWERED_BY.get(header.kind) == self.step
+            and place.round == self.round
+            and self.job in ("", place.job)
+        )  # fmt: skip
+
+    def die(self) -> None:
+        """End this process as a power cut would."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def parse(text: str) -> Drill:
+    """Return the drill that `STEP@ROUND[@JOB]` describes.
+
+    Raises: UsageError.
+    """
+    found = _WRITTEN.match(text)
+    if found is None or found["step"] not in STEPS or int(found["round"]) < 1:
+        raise UsageError(f"{text} is not STEP@ROUND[@JOB].", f"Steps: {', '.join(STEPS)}; rounds begin at 1.")
+    return Drill(found["step"], int(found["round"]), found["job"] or "")

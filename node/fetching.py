@@ -1,0 +1,79 @@
+"""A blob of the aggregator, piece by piece, by its digest: the first model of a job, and the result of a round.
+
+Rules: what is fetched is known by its SHA-256 and by the largest length it may have before the first byte arrives;
+pieces are on disk one by one, so that a restart goes on where it stopped; a piece that does not come is asked for
+again. Leaves to others: what is wanted (node.jobs), serving it (aggregator). Source: transport "Uploads".
+"""
+
+from secagg.daemon.blobs import Blobs, Partial
+from secagg.daemon.turn import Turn
+from secagg.errors import ProtocolViolation, VerificationFailed
+from secagg.protocol.session import PIECE, Fetch, PieceHeader
+from secagg.transport.link import Received
+from secagg.wire.codec import decode, encode
+
+TIMER = "fetch"
+AGAIN = 2.0
+"""Seconds until a piece that did not come is asked for again."""
+
+
+class Fetching:
+    """One blob at a time."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._wanted = b""
+        self._limit = 0
+        self._partial: Partial | None = None
+
+    def want(self, to: str, digest: bytes, limit: int, turn: Turn) -> bool:
+        """Ask for the next piece of a blob of at most `limit` bytes; return whether it is here already."""
+        if self._blobs.has(digest):
+            self.stop(turn)
+            return True
+        if digest != self._wanted:
+            self._wanted, self._limit, self._partial = digest, limit, None
+        self._ask(to, turn)
+        return False
+
+    def stop(self, turn: Turn) -> None:
+        """Want nothing any more."""
+        self._wanted, self._partial = b"", None
+        turn.cancel(TIMER)
+
+    def piece(self, message: Received, turn: Turn) -> bool:
+        """Store a piece and ask for the next one; return whether the blob is whole.
+
+        Raises: ProtocolViolation for a piece that was not asked for or is too long; VerificationFailed when the whole
+        is not what was asked for.
+        """
+        header = decode(PieceHeader, message.header)
+        if header.digest != self._wanted:
+            return False
+        if not 0 < header.total <= self._limit:
+            raise ProtocolViolation(
+                f"A blob of {header.total} bytes is announced, {self._limit} are the most it can have.",
+                "It is not fetched.", rule="piece.length",
+            )  # fmt: skip
+        if self._partial is None:
+            self._partial = self._blobs.partial(f"fetch-{self._wanted.hex()}", header.total, PIECE)
+        self._partial.write(header.index, message.body)
+        if len(self._partial.have()) < self._partial.chunks:
+            self._ask(message.sender, turn)
+            return False
+        return self._complete(self._partial, turn)
+
+    def _complete(self, partial: Partial, turn: Turn) -> bool:
+        stored = partial.complete()
+        if stored != self._wanted:
+            self._blobs.delete(stored)
+            self._partial = None
+            raise VerificationFailed("What was fetched is not what was asked for.", "It is fetched again.")
+        self.stop(turn)
+        return True
+
+    def _ask(self, to: str, turn: Turn) -> None:
+        have = self._partial.have() if self._partial else set()
+        index = next(number for number in range(len(have) + 1) if number not in have)
+        turn.emit(to, "fetch", b"", encode(Fetch(self._wanted, index)))
+        turn.after(TIMER, AGAIN)

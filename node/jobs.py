@@ -1,0 +1,289 @@
+"""The jobs this node was told of: their first models, the results of their rounds, and the model that follows.
+
+How to read it: `announced` brings a job, `result` and `aborted` the end of a round, `_pursue` fetches what is still
+missing, `finished` takes what was computed; `present` says what this node stands before.
+Rules: a job is believed with the aggregator's signature and its log entry, a result with its log entry, its salted
+digest and the set this node opened for; the next model is computed here and never taken from anybody. A job's name
+means one job for ever. Leaves to others: rounds (node.rounds), pieces (node.fetching), models themselves (node.work).
+Source: protocol §6.4, architecture "The path of an update".
+"""
+
+from typing import cast
+
+import msgspec
+import numpy as np
+
+from node import believing, records
+from node.fetching import Fetching
+from node.ledger import Ledger
+from node.records import Job
+from node.work import Stepped, Sums, Work
+from secagg.crypto.derive import sha256
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.following import Follower
+from secagg.daemon.turn import Turn
+from secagg.errors import NotAuthorised, ProtocolViolation, Refused, SecaggError, TryLater, VerificationFailed
+from secagg.ids import RoundId
+from secagg.learning.layout import HEADER_LIMIT
+from secagg.log.statements import JobCreated, Result
+from secagg.log.witness import LogProof
+from secagg.protocol import server_step
+from secagg.protocol.lanes import packing
+from secagg.protocol.manifest import JobSpec, Published
+from secagg.protocol.session import LOST_STEP, AbortNotice, Announce, Present, ResultNotice
+from secagg.roster.members import Member
+from secagg.transport.link import Received
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+
+WHOLE = 2**40
+LOAD, MODEL, RESULT, EVALUATE = "load", "model", "result", "evaluate"
+
+_ENVELOPE = 65_536
+"""What a published result may have beside its words, in bytes, and 128 for every member."""
+
+
+class Jobs:
+    """Every job of this node; at most one is active."""
+
+    def __init__(self, name: str, follower: Follower, blobs: Blobs, work: Work) -> None:
+        self._name, self._follower, self._blobs, self._work = name, follower, blobs, work
+        self._fetching = Fetching(blobs)
+        self._faults: dict[str, SecaggError] = {}
+
+    def start(self, turn: Turn) -> None:
+        """Take up after a restart what was being fetched or computed."""
+        job = records.active(turn)
+        if job and job.over and job.spec.purpose == "training" and not job.evaluated:
+            self._evaluate(job, turn)
+        self._pursue(turn)
+
+    # What rounds ask -------------------------------------------------------------------------------------------------
+
+    def aggregator(self, turn: Turn) -> Member:
+        """Return the aggregator of this federation.
+
+        Raises: TryLater while no roster names one.
+        """
+        found = next((m for m in self._follower.roster(turn).members if m.role == "aggregator"), None)
+        if found is None:
+            raise TryLater("The roster names no aggregator yet.", "Wait until the operator has enrolled one.")
+        return found
+
+    def job(self, name: str, turn: Turn) -> Job:
+        """Return a job. Raises: ProtocolViolation when it was never announced to this node."""
+        job = records.find_job(turn, name)
+        if job is None:
+            raise ProtocolViolation(f"A round of job {name}, which was not announced.", rule="job.unknown")
+        return job
+
+    def require_ready(self, job: Job) -> None:
+        """Raises: TryLater while the job's first model is not here and checked."""
+        if not job.ready:
+            raise TryLater(f"The first model of {job.spec.name} is not here yet.", "The proposal comes again.")
+
+    def fault(self, job: Job) -> SecaggError | None:
+        """Return what is wrong with this institution's task for a job, if something is."""
+        return self._faults.get(job.spec.name)
+
+    def uses(self, job: Job, turn: Turn) -> Sums:
+        """Return what the sum jobs that a job builds on have published, by name.
+
+        Raises: Refused when one is not known here.
+        """
+        found = {}
+        for name in job.spec.uses:
+            other = records.find_job(turn, name)
+            if other is None or not any(other.published):
+                raise Refused(
+                    f"The job uses the sums of {name}, which this node does not have.",
+                    f"Run {name} over the same cohort first.", rule="job.uses",
+                )  # fmt: skip
+            found[name] = self._work.sums(other.spec, other.published)
+        return found
+
+    # Messages --------------------------------------------------------------------------------------------------------
+
+    def announced(self, message: Received, turn: Turn) -> None:
+        """Take a job.
+
+        Raises: NotAuthorised, BadSignature, VerificationFailed or ProtocolViolation when it is not to be believed.
+        """
+        aggregator = self._sender(message, turn)
+        announce = decode(Announce, message.body, LIMIT_BULK)
+        spec, body = believing.opened_job(announce.spec, aggregator, self._follower.roster(turn), self._name)
+        known = records.find_job(turn, spec.name)
+        if known and known.body != body:
+            raise ProtocolViolation(f"Another job is announced as {spec.name}.", rule="job.changed")
+        if known is None:
+            statement = self._believe(announce.leaf, announce.proof, aggregator, JobCreated, turn)
+            if (statement.job, statement.spec) != (spec.name, sha256(encode(announce.spec)).hex()):
+                raise VerificationFailed("The log entry is of another job.", "Ask the operator for the log.")
+            job = Job(spec, body, model=announce.model, model_digest=spec.initial_model)
+            records.put_job(turn, job)
+            turn.event({"event": "announce", "job": spec.name, "task": spec.task, "total": spec.rounds})
+        turn.put(records.ACTIVE, spec.name.encode())
+        self._pursue(turn)
+        self.present(turn)
+
+    def result(self, message: Received, turn: Turn) -> None:
+        """Take word of a round's result; what it says is fetched. Raises: as `announced`."""
+        aggregator = self._sender(message, turn)
+        notice = decode(ResultNotice, message.body, LIMIT_BULK)
+        job = records.find_job(turn, notice.round.job)
+        if job is None or job.over or notice.round.round != job.next_round or job.awaited == notice:
+            return
+        statement = self._believe(notice.leaf, notice.proof, aggregator, Result, turn)
+        believing.require_round(statement, notice.round)
+        records.put_job(turn, job, awaited=notice)
+        self._pursue(turn)
+
+    def aborted(self, message: Received, turn: Turn) -> RoundId:
+        """Take word that a round ended without a result; return which. Raises: as `announced`."""
+        notice: AbortNotice = believing.opened_abort(message.body, self._sender(message, turn))
+        job = records.find_job(turn, notice.round.job)
+        if job and notice.step == LOST_STEP and notice.round.round == job.next_round:
+            # It may have been opened: it never comes again, and the next round starts from the same model.
+            self._go_on(records.put_job(turn, job, next_round=job.next_round + 1, awaited=None), turn)
+        told = {"step": notice.step, "reason": notice.reason, "missing": list(notice.missing)}
+        place = {"job": notice.round.job, "round": notice.round.round, "attempt": notice.round.attempt}
+        turn.event({"event": "abort", **place, **told})
+        self.present(turn)
+        return notice.round
+
+    def piece(self, message: Received, turn: Turn) -> None:
+        """Take a piece of what is being fetched. Raises: NotAuthorised, ProtocolViolation, VerificationFailed."""
+        self._sender(message, turn)
+        if self._fetching.piece(message, turn):
+            self._pursue(turn)
+
+    def wake(self, turn: Turn) -> None:
+        """Ask again for what did not come."""
+        self._pursue(turn)
+
+    def present(self, turn: Turn) -> None:
+        """Say that this node is here, which round it stands before, and which checkpoint it holds."""
+        if not self._follower.known(turn):
+            return
+        roster, job = self._follower.roster(turn), self._standing(turn)
+        last = Ledger(turn).last(f"{roster.federation}/rounds")
+        size = last.size if last else 0
+        said = Present(size, job.spec.name, job.next_round) if job and job.ready else Present(size)
+        turn.emit(self.aggregator(turn).name, "present", b"", encode(said))
+
+    # Work ------------------------------------------------------------------------------------------------------------
+
+    def finished(self, name: str, outcome: object, turn: Turn) -> RoundId | None:
+        """Take what was computed; return the round that is thereby closed, if one is.
+
+        Raises: what the work raised, except for a task's fault, which is told when a round is proposed.
+        """
+        kind, _, rest = name.partition("/")
+        if kind == MODEL:
+            self._checked(self.job(rest, turn), outcome, turn)
+            return None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if kind == RESULT:
+            return self._stepped(rest, cast(Stepped, outcome), turn)
+        if kind == EVALUATE:
+            metrics = cast(dict[str, float], outcome)
+            turn.put(f"metrics/{rest}", msgspec.json.encode(metrics))
+            records.put_job(turn, self.job(rest, turn), evaluated=True)
+            turn.event({"event": "evaluate", "job": rest, "metrics": metrics})
+        return None
+
+    def _checked(self, job: Job, outcome: object, turn: Turn) -> None:
+        if isinstance(outcome, SecaggError):
+            self._faults[job.spec.name] = outcome
+            told = {"code": outcome.code, "cause": outcome.cause, "remedy": outcome.remedy}
+            turn.event({"event": "fault", "job": job.spec.name, **told})
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        records.put_job(turn, job, ready=True)
+        self.present(turn)
+
+    def _stepped(self, name: str, stepped: Stepped, turn: Turn) -> RoundId | None:
+        job = self.job(name, turn)
+        if job.awaited is None:
+            return None
+        ended, published = job.awaited.round, job.awaited.published
+        if job.spec.purpose == "sum":
+            job = records.put_job(turn, job, published=published)
+        elif job.next_round > 1:
+            old = job.model
+            turn.run(f"forget/{old.hex()}", lambda: self._blobs.delete(old))
+        after = {"next_round": job.next_round + 1, "awaited": None}
+        model = {"model": stepped.model, "model_digest": stepped.digest}
+        job = records.put_job(turn, job, **after, **model)
+        turn.event({"event": "result", "job": name, "round": ended.round, "attempt": ended.attempt})
+        self._go_on(job, turn)
+        self.present(turn)
+        return ended
+
+    def _go_on(self, job: Job, turn: Turn) -> None:
+        if job.over and job.spec.purpose == "training":
+            self._evaluate(job, turn)
+
+    def _evaluate(self, job: Job, turn: Turn) -> None:
+        sums = self.uses(job, turn)
+        turn.run(f"{EVALUATE}/{job.spec.name}", lambda: self._work.evaluate(job.spec, job.model, sums))
+
+    # Fetching --------------------------------------------------------------------------------------------------------
+
+    def _standing(self, turn: Turn) -> Job | None:
+        """Return the job this node stands in: the active one, or one that it builds on and whose sums are missing."""
+        job = records.active(turn)
+        for name in job.spec.uses if job else ():
+            other = records.find_job(turn, name)
+            if other and not other.over and not any(other.published):
+                return other
+        return job
+
+    def _pursue(self, turn: Turn) -> None:
+        """Fetch the first thing that is missing: the first model, or the result of the round that closed."""
+        job = self._standing(turn)
+        if job is None or not self._follower.known(turn):
+            return
+        if not job.ready:
+            self._make_ready(job, turn)
+        elif job.awaited:
+            self._take_result(job, job.awaited, turn)
+
+    def _make_ready(self, job: Job, turn: Turn) -> None:
+        spec = job.spec
+        if spec.purpose == "training":
+            limit = 8 * spec.parameters + HEADER_LIMIT + 8
+            if not self._fetching.want(self.aggregator(turn).name, job.model, limit, turn):
+                return
+        turn.run(f"{MODEL}/{spec.name}", lambda: self._work.check(spec, job.model))
+
+    def _take_result(self, job: Job, notice: ResultNotice, turn: Turn) -> None:
+        if notice.length > _longest(job.spec):
+            raise ProtocolViolation(f"A result of {notice.length} bytes does not fit the job.", rule="result.length")
+        if not self._fetching.want(self.aggregator(turn).name, notice.published, notice.length, turn):
+            return
+        data = self._blobs.get(notice.published)
+        published = decode(Published, data, WHOLE)
+        believing.require_result(notice, data, published, Ledger(turn).opened())
+        name, spec = job.spec.name, job.spec
+        turn.run(f"{RESULT}/{name}", lambda: self._work.step(spec, job.model, notice.published))
+
+    def _believe(
+        self, leaf: bytes, proof: LogProof, aggregator: Member, kind: type[believing.S], turn: Turn
+    ) -> believing.S:
+        federation = self._follower.roster(turn).federation
+        statement, seen = believing.logged(leaf, proof, aggregator, federation, kind, Ledger(turn))
+        Ledger(turn).add((seen,))
+        return statement
+
+    def _sender(self, message: Received, turn: Turn) -> Member:
+        aggregator = self.aggregator(turn)
+        if message.sender != aggregator.name:
+            raise NotAuthorised(f"{message.sender} sends a {message.kind}, which only the aggregator may.")
+        return aggregator
+
+
+def _longest(spec: JobSpec) -> int:
+    words = sum(packing(g).words * np.dtype(packing(g).dtype).itemsize for g in server_step.lanes_of(spec).groups)
+    return words + _ENVELOPE + 128 * len(spec.cohort)

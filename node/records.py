@@ -1,0 +1,122 @@
+"""What a node keeps in its journal besides its ledger: jobs, the round it is in, and the upload on its way.
+
+Rules: a struct per value, encoded completely; what holds secrets (the phase) lies sealed under the round's data key;
+a job's name means one signed job for ever. Leaves to others: what follows from them (node.jobs, node.rounds).
+"""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from secagg.daemon.turn import Turn
+from secagg.ids import NO_DIGEST, Count, Digest, Ordinal, RoundId
+from secagg.protocol.manifest import JobSpec
+from secagg.protocol.session import ResultNotice
+from secagg.wire.codec import decode, encode
+from secagg.wire.signed import Scope
+
+WHOLE = 2**40
+"""Limit for values that this daemon wrote itself."""
+
+ACTIVE = "active"
+
+
+class Job(Struct, frozen=True, forbid_unknown_fields=True):
+    """A job this node was told of: `next_round` comes next, `model` is the blob of the model it starts from.
+
+    `body` is the SHA-256 of the signed job's bytes; `model_digest` of the model's values; `ready` once the first model
+    is here; `published` are the values that a sum job gave last (the blob of its `Published`).
+    """
+
+    spec: JobSpec
+    body: Digest
+    next_round: Ordinal = 1
+    model: Digest = NO_DIGEST
+    model_digest: Digest = NO_DIGEST
+    ready: bool = False
+    published: Digest = NO_DIGEST
+    awaited: ResultNotice | None = None
+    evaluated: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Say whether every round is behind this node."""
+        return self.next_round > self.spec.rounds
+
+
+class Round(Struct, frozen=True, forbid_unknown_fields=True):
+    """The round this node is in: its scope, its phase sealed, and the first answer for a proposal that is repeated."""
+
+    scope: Scope
+    sealed: bytes
+    answer: bytes = b""
+
+
+class Upload(Struct, frozen=True, forbid_unknown_fields=True):
+    """An upload on its way: its blob, its length and chunk size in bytes, and which chunks the aggregator holds."""
+
+    scope: Scope
+    blob: Digest
+    total: Count
+    size: Count
+    stored: tuple[Count, ...] = ()
+
+
+class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
+    """A round this node left, or never entered, and by which of its rules."""
+
+    round: RoundId
+    rule: str
+    cause: str
+    remedy: str
+
+
+def put_job(turn: Turn, job: Job, **changes: object) -> Job:
+    """Keep a job with these changes and return it."""
+    changed: Job = replace(job, **changes)
+    turn.put(f"job/{job.spec.name}", encode(changed))
+    return changed
+
+
+def find_job(turn: Turn, name: str) -> Job | None:
+    """Return the job of this name, if this node was told of it."""
+    kept = turn.get(f"job/{name}")
+    return decode(Job, kept, WHOLE) if kept else None
+
+
+def active(turn: Turn) -> Job | None:
+    """Return the job that was announced last."""
+    kept = turn.get(ACTIVE)
+    return find_job(turn, kept.decode()) if kept else None
+
+
+def put_round(turn: Turn, round: Round) -> None:
+    """Keep the round this node is in."""
+    turn.put("round", encode(round))
+
+
+def find_round(turn: Turn) -> Round | None:
+    """Return the round this node is in."""
+    kept = turn.get("round")
+    return decode(Round, kept, WHOLE) if kept else None
+
+
+def put_upload(turn: Turn, upload: Upload) -> None:
+    """Keep the upload on its way."""
+    turn.put("upload", encode(upload))
+
+
+def find_upload(turn: Turn) -> Upload | None:
+    """Return the upload on its way."""
+    kept = turn.get("upload")
+    return decode(Upload, kept, WHOLE) if kept else None
+
+
+def put_refusal(turn: Turn, refusal: Refusal) -> None:
+    """Keep the last refusal, for whoever asks this node."""
+    turn.put("refusal", encode(refusal))
+
+
+def find_refusal(turn: Turn) -> Refusal | None:
+    """Return the last refusal."""
+    kept = turn.get("refusal")
+    return decode(Refusal, kept, WHOLE) if kept else None

@@ -1,0 +1,289 @@
+"""The round this node is in: the aggregator's messages into the state machine, its phase sealed, its answers out.
+
+How to read it: `message` and `finished` bring events; `_keep` saves what the machine says and sends it; `_leave` says
+by which rule this node takes no part; `close` ends the round and destroys its keys.
+Rules: a proposal is judged by what this node knows itself (roster, job, model, policy, ledger); one that it has left
+is not entered again; training begins with the proposal and masks are laid on only once U2 is known; a fault of the
+institution's own task is told to others as a rule, never with its text, which may speak of the data.
+Leaves to others: what is legal (secagg.protocol.masks.node), which round comes (node.jobs), chunks (node.uploading).
+"""
+
+from typing import cast
+
+from node import records
+from node.drill import Drill
+from node.jobs import Jobs
+from node.ledger import Ledger
+from node.records import Job, Refusal, Round, Upload
+from node.uploading import Uploading
+from node.work import Work
+from secagg.crypto.rng import Rng
+from secagg.crypto.sign import SigningKey
+from secagg.daemon.following import Follower
+from secagg.daemon.turn import Turn
+from secagg.daemon.vault import RoundKeys
+from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLater
+from secagg.ids import EVERYBODY, RoundId
+from secagg.protocol import manifest as rules
+from secagg.protocol.acceptance import Expectation, Policy
+from secagg.protocol.lanes import Groups
+from secagg.protocol.manifest import Manifest, Seat
+from secagg.protocol.masks import node as machine
+from secagg.protocol.masks.intake import Refuse
+from secagg.protocol.masks.messages import Propose
+from secagg.protocol.masks.node import NodeContext
+from secagg.protocol.masks.phases import Advertised, Masking, Phase, Protected, Shared
+from secagg.protocol.session import RoundHeader
+from secagg.transport.link import Received
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope, Signed, sign
+
+WHOLE = 2**40
+UPDATE, MASK = "update", "mask"
+
+
+class Rounds:
+    """One round at a time."""
+
+    def __init__(
+        self, name: str, key: SigningKey, rng: Rng, keys: RoundKeys, follower: Follower, policy: Policy, jobs: Jobs,
+        work: Work, uploading: Uploading, drill: Drill | None,
+    ) -> None:  # fmt: skip
+        self._name, self._key, self._rng, self._keys = name, key, rng, keys
+        self._follower, self._policy, self._jobs, self._work = follower, policy, jobs, work
+        self._uploading, self._drill = uploading, drill
+        self._clear: dict[str, Groups] = {}
+
+    def start(self, turn: Turn) -> None:
+        """Take up the round after a restart: what was being computed, and chunks without a receipt."""
+        kept = records.find_round(turn)
+        for label in self._keys.labels():
+            if kept is None or label != kept.scope.round.label():
+                self._erase(label, turn)
+        if kept is None:
+            return
+        try:
+            phase = self._open(kept)
+        except SealBroken:
+            self.close(kept.scope.round, turn)
+            return
+        if isinstance(phase, Advertised | Shared | Masking):
+            # Clear words are never written, so they are computed again; nothing made from them has left.
+            self._begin_update(phase.manifest, turn)
+        self.upload_again(turn)
+
+    # Events ----------------------------------------------------------------------------------------------------------
+
+    def message(self, message: Received, turn: Turn) -> None:
+        """Take a message of kind `round`; one of another round is old and means nothing.
+
+        Raises: NotAuthorised for another sender than the aggregator; ProtocolViolation when it fails a check;
+        VerificationFailed when a log proof does not hold.
+        """
+        if message.sender != self._jobs.aggregator(turn).name:
+            raise NotAuthorised(f"{message.sender} sends a message of a round, which only the aggregator may.")
+        header = decode(RoundHeader, message.header)
+        if self._drill and self._drill.due(header):
+            self._drill.die()
+        if header.kind == "Propose":
+            self._proposed(decode(Propose, message.body, LIMIT_BULK), turn)
+            return
+        kept = records.find_round(turn)
+        if kept is None or kept.scope.round != header.round:
+            return
+        self._advance(kept, decode(Signed, message.body, LIMIT_BULK), turn)
+
+    def receipt(self, message: Received, turn: Turn) -> None:
+        """Take a receipt for a chunk. Raises: BadSignature."""
+        aggregator = self._jobs.aggregator(turn)
+        if message.sender == aggregator.name and self._uploading.stored(
+            message.body, aggregator.name, aggregator.sign_key, turn
+        ):
+            kept = records.find_round(turn)
+            if kept:
+                turn.event({"event": "upload", **_where(kept.scope.round), "state": "stored"})
+
+    def upload_again(self, turn: Turn) -> None:
+        """Send chunks without a receipt once more."""
+        if self._follower.known(turn):
+            self._uploading.again(self._jobs.aggregator(turn).name, turn)
+
+    def finished(self, name: str, outcome: object, turn: Turn) -> None:
+        """Take what was computed for the round; for a round that is over it means nothing."""
+        kind, _, label = name.partition("/")
+        kept = records.find_round(turn)
+        if kept is None or kept.scope.round.label() != label:
+            return
+        if isinstance(outcome, BaseException):
+            self._failed(kept.scope, outcome, turn)
+        elif kind == UPDATE:
+            self._clear = {label: cast(Groups, outcome)}
+            self._mask(kept, turn)
+        else:
+            self._clear = {}
+            self._protected(kept, cast(Protected, outcome), turn)
+
+    def close(self, round_id: RoundId, turn: Turn) -> None:
+        """End a round, and its earlier attempts, of which nothing more is wanted; their keys are destroyed."""
+        kept = records.find_round(turn)
+        if kept and kept.scope.round.opening == round_id.opening and kept.scope.round.attempt <= round_id.attempt:
+            turn.delete("round")
+            self._clear = {}
+            self._uploading.end(turn)
+            self._erase(kept.scope.round.label(), turn)
+
+    def phase(self, turn: Turn) -> Phase | None:
+        """Return the phase this node is in."""
+        kept = records.find_round(turn)
+        return self._open(kept) if kept else None
+
+    # A proposal ------------------------------------------------------------------------------------------------------
+
+    def _proposed(self, propose: Propose, turn: Turn) -> None:
+        proposed = decode(Manifest, propose.manifest.body, LIMIT_BULK)
+        scope = Scope(round=proposed.round, manifest=rules.digest(propose.manifest.body))
+        kept = records.find_round(turn)
+        if kept and kept.scope == scope:
+            if isinstance(self._open(kept), Advertised):
+                self._send(scope.round, "AdvertiseKeys", kept.answer, turn)
+            return
+        if self._left(scope, turn):
+            return
+        job = self._jobs.job(proposed.round.job, turn)
+        if proposed.round.round > job.next_round:
+            # This node was away: it says where it stands, is given the results, and is asked again while there is time.
+            self._jobs.present(turn)
+            return
+        self._check_roster(proposed, turn)
+        self._jobs.require_ready(job)
+        fault = self._jobs.fault(job)
+        if fault:
+            self._failed(scope, fault, turn)
+            return
+        try:
+            own = self._work.require(job.spec)
+            self._jobs.uses(job, turn)
+            done = machine.start(propose, self._context(job, turn))
+        except Refused as refusal:
+            self._leave(scope, refusal, turn)
+            return
+        if kept:
+            self.close(kept.scope.round, turn)
+        self._keep(scope, done, turn, done.send[0][1])
+        turn.event({"event": "accept", **_where(scope.round), "members": list(proposed.names()), "task": own.name})
+        self._begin_update(proposed, turn)
+
+    def _left(self, scope: Scope, turn: Turn) -> bool:
+        """Say whether this node entered exactly this attempt before and left it: its keys are gone, and stay so."""
+        accepted = Ledger(turn).accepted()
+        return any((entry.round, entry.manifest) == (scope.round, scope.manifest) for entry in accepted)
+
+    def _check_roster(self, proposed: Manifest, turn: Turn) -> None:
+        """Wait for a roster that the aggregator has already and this node has not. Raises: TryLater."""
+        if proposed.roster_version > self._follower.roster(turn).version:
+            raise TryLater(
+                f"The round relies on roster version {proposed.roster_version}, which is not here yet.",
+                "It is asked for; the proposal comes again.",
+            )
+
+    def _context(self, job: Job, turn: Turn) -> NodeContext:
+        standing, roster = self._follower.standing(turn), self._follower.roster(turn)
+        aggregator = self._jobs.aggregator(turn)
+        seats = tuple(Seat(member.name, member.organisation, member.sign_key) for member in roster.nodes())
+        expect = Expectation(
+            me=self._name, aggregator=aggregator.name, aggregator_key=aggregator.sign_key,
+            log_origin=f"{roster.federation}/rounds", directory_origin=f"{roster.federation}/directory",
+            directory_key=standing.log_key(), spec=job.spec, spec_digest=job.body, roster_version=roster.version,
+            roster=standing.digest(), seats=seats, colluders=roster.limits.colluders, policy=self._policy,
+            model=job.model_digest, round=job.next_round, directory=standing.checkpoint(),
+        )  # fmt: skip
+        return NodeContext(self._name, self._key, self._rng, Ledger(turn), expect, turn.now())
+
+    # The machine -----------------------------------------------------------------------------------------------------
+
+    def _advance(self, kept: Round, message: Signed | Protected, turn: Turn) -> None:
+        job = self._jobs.job(kept.scope.round.job, turn)
+        try:
+            done = machine.advance(self._open(kept), message, self._context(job, turn))
+        except Refused as refusal:
+            self._leave(kept.scope, refusal, turn)
+            return
+        self._keep(kept.scope, done, turn, kept.answer)
+        if isinstance(done.phase, Masking):
+            fresh = records.find_round(turn)
+            if fresh:
+                self._mask(fresh, turn)
+
+    def _keep(self, scope: Scope, done: machine.Step, turn: Turn, answer: bytes) -> None:
+        """Save the phase and what must be remembered, then send: both in this turn, in this order."""
+        Ledger(turn).add(done.records)
+        label = scope.round.label()
+        records.put_round(turn, Round(scope, self._keys.seal(label, encode(done.phase)), answer))
+        for kind, data in done.send:
+            self._send(scope.round, kind, data, turn)
+            turn.event({"event": "step", **_where(scope.round), "step": kind, "state": "sent"})
+
+    def _send(self, round_id: RoundId, kind: str, data: bytes, turn: Turn) -> None:
+        turn.send(self._jobs.aggregator(turn).name, "round", encode(RoundHeader(round_id, kind)), data)
+
+    def _begin_update(self, manifest: Manifest, turn: Turn) -> None:
+        """Train (or sum) beside the loop while keys and shares go round."""
+        job = self._jobs.job(manifest.round.job, turn)
+        sums = self._jobs.uses(job, turn)
+        turn.run(f"{UPDATE}/{manifest.round.label()}", lambda: self._work.update(manifest, job.spec, job.model, sums))
+
+    def _mask(self, kept: Round, turn: Turn) -> None:
+        """Mask once both are there: the clear words and U2."""
+        label, phase = kept.scope.round.label(), self._open(kept)
+        groups = self._clear.get(label)
+        if isinstance(phase, Masking) and groups is not None:
+            turn.run(f"{MASK}/{label}", lambda: self._work.protect(groups, phase, self._name))
+
+    def _protected(self, kept: Round, done: Protected, turn: Turn) -> None:
+        phase = self._open(kept)
+        if not isinstance(phase, Masking):
+            return
+        self._advance(kept, done, turn)
+        upload = Upload(kept.scope, done.upload, done.length, phase.manifest.chunk_bytes)
+        self._uploading.begin(upload, self._jobs.aggregator(turn).name, turn)
+
+    def _open(self, kept: Round) -> Phase:
+        sealed = self._keys.open(kept.scope.round.label(), kept.sealed)
+        return decode(cast(type[Phase], Phase), sealed, WHOLE)
+
+    # Leaving ---------------------------------------------------------------------------------------------------------
+
+    def _failed(self, scope: Scope, error: BaseException, turn: Turn) -> None:
+        """Leave because the institution's own work failed: others learn that, and nothing of the text."""
+        known = error if isinstance(error, SecaggError) else SecaggError(f"{type(error).__name__}: {error}", "A bug.")
+        rule = known.rule if isinstance(known, Refused) else f"task.{known.code.removeprefix('E-').lower()}"
+        self._tell(scope, Refusal(scope.round, rule, known.cause, known.remedy), turn)
+        self._say(scope, Refuse(rule, "The institution's own task or data failed; its log says how."), turn)
+        self.close(scope.round, turn)
+
+    def _leave(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
+        """Take no part, and say by which rule, here and to the aggregator."""
+        self._tell(scope, Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy), turn)
+        self._say(scope, Refuse(refusal.rule, refusal.cause), turn)
+        kept = records.find_round(turn)
+        if kept and kept.scope == scope:
+            self.close(scope.round, turn)
+
+    def _say(self, scope: Scope, refuse: Refuse, turn: Turn) -> None:
+        signed = sign(self._key, "Refuse", scope, self._name, EVERYBODY, encode(refuse))
+        self._send(scope.round, "Refuse", encode(signed), turn)
+
+    def _tell(self, scope: Scope, refusal: Refusal, turn: Turn) -> None:
+        records.put_refusal(turn, refusal)
+        told = {"rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
+        turn.event({"event": "refuse", **_where(scope.round), **told})
+
+    def _erase(self, label: str, turn: Turn) -> None:
+        # After the commit, and again at the next start if this process ends before: an erased key is never needed.
+        turn.run(f"erase/{label}", lambda: self._keys.erase(label))
+
+
+def _where(round_id: RoundId) -> dict[str, object]:
+    return {"job": round_id.job, "round": round_id.round, "attempt": round_id.attempt}
+

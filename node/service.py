@@ -1,0 +1,154 @@
+"""The node as a service of the daemon's loop: every message, timer, outcome and command to the part it is for.
+
+Rules: a decision only, on what the journal holds; a proof that starts from another checkpoint than this node's last is
+no offence: the node says where it stands and is told again. Leaves to others: jobs and results (node.jobs), rounds
+(node.rounds), the roster (secagg.daemon.following), what a task does (node.work).
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from node import fetching, jobs, records, uploading
+from node.config import OwnTask
+from node.drill import Drill
+from node.jobs import Jobs
+from node.rounds import MASK, UPDATE, Rounds
+from node.uploading import Uploading
+from node.work import Work
+from secagg.crypto.rng import Rng
+from secagg.crypto.sign import SigningKey
+from secagg.daemon import following
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.following import Follower, Own
+from secagg.daemon.membership import Pin
+from secagg.daemon.turn import Turn
+from secagg.daemon.vault import RoundKeys
+from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
+from secagg.protocol.acceptance import Policy
+from secagg.transport.link import Received
+
+PRESENT = "present"
+EVERY = 2.0
+"""Seconds between two words that this node is here."""
+
+
+class NodeService:
+    """The role `node` of one institution."""
+
+    def __init__(
+        self, name: str, key: SigningKey, pin: Pin, policy: Policy, tasks: Mapping[str, OwnTask], state_dir: Path,
+        keys: RoundKeys, rng: Rng, drill: Drill | None = None,
+    ) -> None:  # fmt: skip
+        blobs = Blobs(state_dir / "blobs")
+        self._tasks = tasks
+        self._work = Work(tasks, blobs, rng)
+        self._follower = Follower(Own(name, "node", key.public), pin)
+        self._jobs = Jobs(name, self._follower, blobs, self._work)
+        upload = Uploading(name, key, blobs)
+        self._rounds = Rounds(name, key, rng, keys, self._follower, policy, self._jobs, self._work, upload, drill)
+        self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
+            "roster": self._roster,
+            "announce": self._jobs.announced,
+            "round": self._rounds.message,
+            "ack-chunk": self._rounds.receipt,
+            "result": self._jobs.result,
+            "aborted": self._aborted,
+            "piece": self._jobs.piece,
+        }
+
+    def start(self, turn: Turn) -> None:
+        """Take up what was kept; import the tasks, so that their faults show now."""
+        for name in self._tasks:
+            turn.run(f"{jobs.LOAD}/{name}", lambda name=name: self._work.load(name))  # type: ignore[misc]
+        if self._follower.known(turn):
+            self._rounds.start(turn)
+            self._jobs.start(turn)
+        # Also after a restart: a roster may have changed while nobody listened.
+        self._follower.ask(turn)
+        self._present(turn)
+
+    def receive(self, message: Received, turn: Turn) -> None:
+        """Handle a message.
+
+        Raises: TryLater when it needs a roster or a model that is still on its way; ProtocolViolation, BadSignature,
+        WireError, VerificationFailed or NotAuthorised when it is not to be believed.
+        """
+        try:
+            self._receive(message, turn)
+        except VerificationFailed as error:
+            if error.code != "E-BEHIND":
+                raise
+            self._jobs.present(turn)
+
+    def wake(self, name: str, turn: Turn) -> None:
+        """Handle a timer."""
+        match name:
+            case "present":
+                self._present(turn)
+            case following.TIMER:
+                self._follower.ask(turn)
+            case fetching.TIMER:
+                self._jobs.wake(turn)
+            case uploading.TIMER:
+                self._rounds.upload_again(turn)
+
+    def finished(self, name: str, outcome: object, turn: Turn) -> None:
+        """Handle the outcome of work."""
+        if name.partition("/")[0] in (UPDATE, MASK):
+            self._rounds.finished(name, outcome, turn)
+            return
+        closed = self._jobs.finished(name, outcome, turn)
+        if closed:
+            self._rounds.close(closed, turn)
+
+    def command(self, request: dict[str, object], turn: Turn) -> object:
+        """Answer a person at the admin socket. Raises: BadInput for a command there is not."""
+        if request.get("command") != "status":
+            raise BadInput(f"The node knows no command {request.get('command')}.", "Use the command of this version.")
+        known = self._follower.known(turn)
+        job, phase, upload = records.active(turn), self._rounds.phase(turn), records.find_upload(turn)
+        refusal = records.find_refusal(turn)
+        return {
+            "roster": self._follower.roster(turn).version if known else None,
+            "tasks": sorted(self._tasks),
+            "job": job.spec.name if job else None,
+            "next_round": job.next_round if job else None,
+            "rounds": job.spec.rounds if job else None,
+            "ready": job.ready if job else None,
+            "phase": type(phase).__name__ if phase else None,
+            "chunks_stored": len(upload.stored) if upload else None,
+            "metrics": {
+                key.partition("/")[2]: msgspec.json.decode(value) for key, value in turn.scan("metrics/")
+            },
+            "refused": {"round": refusal.round.label(), "rule": refusal.rule, "cause": refusal.cause,
+                        "remedy": refusal.remedy} if refusal else None,
+        }  # fmt: skip
+
+    def _receive(self, message: Received, turn: Turn) -> None:
+        handle = self._handlers.get(message.kind)
+        if handle is None:
+            raise ProtocolViolation(
+                f"{message.sender} sends a {message.kind}.", "It is discarded.", rule="message.kind"
+            )
+        handle(message, turn)
+
+    def _roster(self, message: Received, turn: Turn) -> None:
+        roster = self._follower.take(message, turn)
+        if roster is not None:
+            turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
+            self._say_present(turn)
+
+    def _aborted(self, message: Received, turn: Turn) -> None:
+        self._rounds.close(self._jobs.aborted(message, turn), turn)
+
+    def _present(self, turn: Turn) -> None:
+        turn.after(PRESENT, EVERY)
+        self._say_present(turn)
+
+    def _say_present(self, turn: Turn) -> None:
+        # There may be a roster and no aggregator in it yet.
+        with suppress(TryLater):
+            self._jobs.present(turn)

@@ -1,0 +1,106 @@
+"""An upload on its way: signed chunks, at most eight unacknowledged, each sent again until its receipt arrives.
+
+Rules: the same bytes are sent however often a chunk goes out, also after a restart; a chunk counts as stored only by
+the aggregator's signed receipt for exactly this chunk. What is on its way is a cache; what is stored is in the journal.
+Leaves to others: masking (node.work), when an upload ends (node.rounds). Source: transport "Uploads".
+"""
+
+from node import records
+from node.records import Upload
+from secagg.crypto.derive import sha256
+from secagg.crypto.sign import SigningKey
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.outbox import WINDOW
+from secagg.daemon.turn import Turn
+from secagg.errors import BadSignature
+from secagg.wire.chunks import ChunkAck, ChunkHeader, count
+from secagg.wire.codec import decode, encode
+from secagg.wire.signed import Signed, open_signed, sign
+
+TIMER = "chunks"
+AGAIN = 2.0
+"""Seconds until chunks without a receipt are sent again."""
+
+RECEIVER = "aggregator"
+"""Receiver of signed chunk headers: the role, since its bytes are for whoever aggregates."""
+
+
+class Uploading:
+    """The upload of the round this node is in."""
+
+    def __init__(self, name: str, key: SigningKey, blobs: Blobs) -> None:
+        self._name, self._key, self._blobs = name, key, blobs
+        self._flying: set[int] = set()
+
+    def begin(self, upload: Upload, to: str, turn: Turn) -> None:
+        """Send the first chunks of an upload that lies in the blobs."""
+        self._flying = set()
+        records.put_upload(turn, upload)
+        self._send(upload, to, turn)
+
+    def again(self, to: str, turn: Turn) -> None:
+        """Send what has no receipt once more: after a while without any, or after a restart."""
+        self._flying = set()
+        upload = records.find_upload(turn)
+        if upload:
+            self._send(upload, to, turn)
+
+    def stored(self, body: bytes, aggregator: str, aggregator_key: bytes, turn: Turn) -> bool:
+        """Take a receipt; return whether it was the last one.
+
+        Raises: BadSignature when it is not the aggregator's, or is for other bytes.
+        """
+        upload = records.find_upload(turn)
+        if upload is None:
+            return False
+        receipt = self._opened(decode(Signed, body), upload, aggregator_key)
+        if receipt is None or receipt.index in upload.stored:
+            return False
+        self._flying.discard(receipt.index)
+        upload = Upload(upload.scope, upload.blob, upload.total, upload.size, (*upload.stored, receipt.index))
+        records.put_upload(turn, upload)
+        if len(upload.stored) == count(upload.total, upload.size):
+            turn.cancel(TIMER)
+            return True
+        self._send(upload, aggregator, turn)
+        return False
+
+    def end(self, turn: Turn) -> None:
+        """Let go of the upload: its round is over."""
+        upload = records.find_upload(turn)
+        self._flying = set()
+        turn.cancel(TIMER)
+        if upload:
+            turn.delete("upload")
+            # Kept by the aggregator for the audit; here it has no further use.
+            turn.run(f"forget/{upload.blob.hex()}", lambda: self._blobs.delete(upload.blob))
+
+    def _opened(self, signed: Signed, upload: Upload, key: bytes) -> ChunkAck | None:
+        """Return the receipt, or None when it is of an earlier round. Raises: BadSignature."""
+        receipt = decode(ChunkAck, signed.body)
+        if receipt.round != upload.scope.round:
+            return None
+        open_signed(signed, key, "ChunkAck", upload.scope, self._name)
+        if (receipt.node, receipt.hash) != (self._name, sha256(self._part(upload, receipt.index))):
+            raise BadSignature("A receipt is for another chunk than was sent.", "The chunk is sent again.")
+        return receipt
+
+    def _send(self, upload: Upload, to: str, turn: Turn) -> None:
+        for index in range(count(upload.total, upload.size)):
+            if len(self._flying) >= WINDOW:
+                break
+            if index not in self._flying and index not in upload.stored:
+                self._flying.add(index)
+                self._send_chunk(upload, index, to, turn)
+        turn.after(TIMER, AGAIN)
+
+    def _send_chunk(self, upload: Upload, index: int, to: str, turn: Turn) -> None:
+        body = self._part(upload, index)
+        header = ChunkHeader(upload.scope.round, self._name, index, upload.size, upload.total, sha256(body))
+        signed = sign(self._key, "ChunkHeader", upload.scope, self._name, RECEIVER, encode(header))
+        turn.emit(to, "chunk", encode(signed), body)
+
+    def _part(self, upload: Upload, index: int) -> bytes:
+        with self._blobs.path(upload.blob).open("rb") as file:
+            file.seek(index * upload.size)
+            return file.read(upload.size)

@@ -1,0 +1,155 @@
+"""What a node does beside its loop: load the institution's task, train or sum, mask, evaluate. No turn, no journal.
+
+Rules: a task is made once per job and sees its own data only; what leaves a function is finite and fits the job, or an
+error names what does not. Clear words are values on their way to the mask: they are never written.
+Leaves to others: when each happens (node.rounds, node.jobs), training itself (node.training).
+Source: architecture "The path of an update".
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from node.config import OwnTask
+from node.summing import run_vector
+from node.task import RoundContext, SumTask, Task, load_task
+from secagg.crypto.rng import Rng
+from secagg.daemon.blobs import Blobs
+from secagg.errors import BadInput, Refused
+from secagg.learning.digest import architecture_digest, model_digest
+from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
+from secagg.protocol import server_step
+from secagg.protocol.lanes import Groups, encode_sum, encode_training, to_upload, upload_root
+from secagg.protocol.manifest import JobSpec, Manifest, Published
+from secagg.protocol.masks import masking
+from secagg.protocol.masks.phases import Masking, Protected
+from secagg.wire.codec import decode
+
+WHOLE = 2**40
+
+Sums = Mapping[str, npt.NDArray[np.float64]]
+"""What earlier sum jobs of the federation published, by job."""
+
+
+class Stepped(Struct, frozen=True):
+    """A result taken in: the next model (blob and digest of its values), or zeros for a sum."""
+
+    model: bytes
+    digest: bytes
+
+
+class Work:
+    """The institution's tasks, and everything that takes longer than a turn may."""
+
+    def __init__(self, tasks: Mapping[str, OwnTask], blobs: Blobs, rng: Rng) -> None:
+        self._tasks, self._blobs, self._rng = tasks, blobs, rng
+        self._made: dict[str, Any] = {}
+
+    def require(self, spec: JobSpec) -> OwnTask:
+        """Return the configured task of a job.
+
+        Raises: Refused when there is none.
+        """
+        if spec.task not in self._tasks:
+            raise Refused(
+                f"This institution has no task {spec.task}.", f"Add [tasks.{spec.task}] to node.toml.",
+                rule="task.unknown",
+            )  # fmt: skip
+        return self._tasks[spec.task]
+
+    def load(self, name: str) -> None:
+        """Import a configured task, so that its faults show when the node starts and not in a round.
+
+        Raises: BadInput.
+        """
+        own = self._tasks[name]
+        load_task(own.spec, own.options)
+
+    def check(self, spec: JobSpec, model: bytes) -> None:
+        """Hold the task against a job: the kind of task, and for training the shape of every tensor.
+
+        Raises: BadInput naming the first tensor that differs; Refused when there is no such task.
+        """
+        task = self._task(spec)
+        if spec.purpose == "training":
+            from node.training import check_shapes
+
+            check_shapes(task, self._arrays(model))
+
+    def first_model(self, spec: JobSpec, blob: bytes) -> None:
+        """Check that the first model of a job is the one that the job pins.
+
+        Raises: Refused.
+        """
+        arrays = self._arrays(blob)
+        layout = of_arrays(arrays)
+        found = (layout.size, architecture_digest(layout), model_digest(arrays))
+        if found != (spec.parameters, spec.architecture, spec.initial_model):
+            raise Refused(
+                f"The first model of {spec.name} is not the one that the signed job pins.",
+                "Ask the operator: somebody changed it on the way.", rule="job.model",
+            )  # fmt: skip
+
+    def update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Groups:
+        """Train or sum, and return clear words per lane group.
+
+        Raises: BadInput naming what is wrong with data, task or values.
+        """
+        task, data = self._task(spec), self.require(spec).data
+        context = RoundContext(spec.name, manifest.round.round, dict(sums))
+        if spec.purpose == "sum":
+            return encode_sum(manifest, run_vector(task, data, context))
+        from node.training import run_training
+
+        trained = run_training(task, self._arrays(model), data, context)
+        return encode_training(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
+
+    def protect(self, groups: Groups, phase: Masking, name: str) -> Protected:
+        """Mask the words and keep the upload as a blob; return what its header says."""
+        upload = to_upload(phase.manifest, masking.protect(groups, phase, name))
+        return Protected(upload_root(phase.manifest, upload), len(upload), self._blobs.put(upload))
+
+    def step(self, spec: JobSpec, model: bytes, published: bytes) -> Stepped:
+        """Take a published result in: the next model of a training job.
+
+        Raises: ProtocolViolation when the result does not hold together.
+        """
+        sums = server_step.sums_of(server_step.lanes_of(spec), decode(Published, self._blobs.get(published), WHOLE))
+        if spec.purpose == "sum":
+            return Stepped(model, bytes(32))
+        following = server_step.next_model(spec, self._arrays(model), sums)
+        return Stepped(self._blobs.put(encode_model(following)), model_digest(following))
+
+    def evaluate(self, spec: JobSpec, model: bytes, sums: Sums) -> dict[str, float]:
+        """Evaluate the job's model on the institution's own held-out data; the result stays here.
+
+        Raises: BadInput.
+        """
+        from node.training import run_evaluation
+
+        context = RoundContext(spec.name, spec.rounds, dict(sums))
+        return run_evaluation(self._task(spec), self._arrays(model), self.require(spec).data, context)
+
+    def sums(self, spec: JobSpec, published: bytes) -> npt.NDArray[np.float64]:
+        """Return the vector (float64, 1-D) that a sum job published last."""
+        found = decode(Published, self._blobs.get(published), WHOLE)
+        return server_step.sums_of(server_step.lanes_of(spec), found).update
+
+    def _task(self, spec: JobSpec) -> Any:
+        own = self.require(spec)
+        if spec.name not in self._made:
+            self._made = {spec.name: load_task(own.spec, own.options)}
+        task = self._made[spec.name]
+        wanted = Task if spec.purpose == "training" else SumTask
+        if not isinstance(task, wanted):
+            raise BadInput(
+                f"Task {spec.task} is of the wrong kind for job {spec.name}, which is a {spec.purpose}.",
+                "Name a class with model, train and evaluate for training, or with vector for a sum.", code="E-TASK",
+            )  # fmt: skip
+        return task
+
+    def _arrays(self, blob: bytes) -> Arrays:
+        return decode_model(self._blobs.get(blob))
