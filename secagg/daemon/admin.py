@@ -166,14 +166,16 @@ def call(path: Path, request: dict[str, object], timeout: float = 30.0) -> Any:
 
 
 def stream(path: Path, request: dict[str, object]) -> Iterator[Any]:
-    """Ask the daemon to watch; yield one event after the other until the daemon stops.
+    """Ask the daemon to watch; return its events from now on, one after the other, until the daemon stops.
 
     Raises: as `call`.
     """
-    with _connect(path, request, None) as connection:
-        answers = _answers(connection)
-        next(answers, None)
-        yield from answers
+    connection = _connect(path, request, None)
+    answers = _answers(connection)
+    next(answers, None)
+    # The file that `_answers` reads keeps the connection open, and closes it when nobody reads any more.
+    connection.close()
+    return answers
 
 
 def _connect(path: Path, request: dict[str, object], timeout: float | None) -> socket.socket:

@@ -1,0 +1,209 @@
+"""A whole federation on this machine: key server, broker, aggregator and nodes, enrolled as real ones are.
+
+How to read it: `open` founds the federation and starts the operator's roles, `enrol` lets members join with tokens and
+approves them, `start_node` runs one, `submit`, `watch` and `export` are what an operator does afterwards.
+Rules: every role has its own directory (0700), keys and passphrase; an institution's directory holds its own data and
+its own copy of the task, and nothing of another one's. Ports are free ones of loopback. Nothing outlives the block.
+Leaves to others: what the federation is for (heart.py), showing it (live.py).
+"""
+
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from secagg.daemon.admin import SOCKET, call, stream
+from secagg.demo.processes import Processes, run
+from secagg.errors import TryLater
+
+OPERATOR, AGGREGATOR = "operator", "aggregator"
+DECIDED = 15.0
+"""Seconds until a decision must be published."""
+
+_PAUSE = 0.02
+
+
+class Federation:
+    """A federation in a temporary directory; a context manager that ends its processes and removes the directory."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # Short, because the path of an admin socket must fit 107 bytes.
+        self._temporary = tempfile.TemporaryDirectory(prefix="secagg-", ignore_cleanup_errors=True)
+        self.place = Path(self._temporary.name)
+        self.processes = Processes(self.place / "logs")
+        self.fingerprint = ""
+
+    def __enter__(self) -> "Federation":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process, remove every file."""
+        self.processes.end()
+        self._temporary.cleanup()
+
+    # Founding --------------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Found the federation: key server and broker run when this returns."""
+        key = run("broker", "init", "--state-dir", str(self._directory("broker"))).strip()
+        told = json.loads(
+            run(
+                "keyserver", "init", "--state-dir", str(self.place / "keyserver" / "state"), "--federation", self.name,
+                "--passphrase-file", str(self._passphrase("keyserver")), "--broker-key", key,
+                "--config-out", str(self.place / "keyserver" / "keyserver.toml"), "--format", "json",
+            )
+        )  # fmt: skip
+        self.fingerprint = told["root_fingerprint"]
+        config = self.place / "broker" / "broker.toml"
+        config.write_text(
+            f'[broker]\nport = 0\nstate_dir = "."\n[federation]\nname = "{self.name}"\n'
+            f'root_fingerprint = "{self.fingerprint}"\nkeyserver_curve_key = "{told["keyserver_curve_key"]}"\n'
+        )
+        ready = self.place / "broker" / "places.json"
+        self.processes.serve("broker", "broker", "serve", "--config", str(config), "--ready", str(ready))
+        self._point_at(json.loads(ready.read_text()))
+        self.processes.serve("keyserver", "keyserver", "serve", "--config", str(self._keyserver_toml()))
+
+    def enrol(self, roles: Mapping[str, str]) -> None:
+        """Enrol members (name to role): a token for each, joins side by side, words read out, approvals."""
+        for name, role in roles.items():
+            self.join(name, role, self.token(name, role))
+        for name in roles:
+            self.approve(name)
+        for name in roles:
+            self.processes.finish(f"{name}-join")
+
+    def token(self, name: str, role: str = "node") -> str:
+        """Return a one-time token for a member, whose institution has its name (the operator, for the aggregator)."""
+        institution = OPERATOR if role == AGGREGATOR else name
+        request: dict[str, object] = {
+            "command": "token.create", "institution": institution, "name": name, "role": role,
+        }  # fmt: skip
+        return str(self._decide(request)["token"])
+
+    def join(self, name: str, role: str, token: str) -> None:
+        """Start a member's `join`; it waits for the approval."""
+        home = self._directory(name)
+        self.processes.start(
+            f"{name}-join", role, "join", "-", "--state-dir", str(home / "state"), "--passphrase-file",
+            str(self._passphrase(name)), "--config-out", str(home / f"{role}.toml"), given=token,
+        )  # fmt: skip
+
+    def approve(self, name: str) -> None:
+        """Approve a member once its institution has read out two of its words."""
+        self.processes.await_line(f"{name}-join", b"The request is there")
+        words = self._said(name, "words").split()
+        shown = self.ask({"command": "member.show", "name": name})
+        self._decide(
+            {
+                "command": "member.approve", "name": name, "fingerprint": shown["fingerprint"],
+                "words": [words[1], words[4]],
+            }
+        )  # fmt: skip
+
+    # Members ---------------------------------------------------------------------------------------------------------
+
+    def home(self, name: str) -> Path:
+        """Return a member's own directory."""
+        return self.place / name
+
+    def config(self, name: str) -> Path:
+        """Return a member's configuration file."""
+        return self.home(name) / ("aggregator.toml" if name == AGGREGATOR else "node.toml")
+
+    def configure(self, name: str, text: str) -> None:
+        """Add sections to a member's configuration: its policy, its tasks."""
+        with self.config(name).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def start_aggregator(self, cheat: bool = False) -> None:
+        """Start the aggregator, or the program that cheats in its place."""
+        config = ("--config", str(self.config(AGGREGATOR)))
+        if cheat:
+            self.processes.serve(AGGREGATOR, *config, command=(sys.executable, "-m", "secagg.demo.cheat"))
+        else:
+            self.processes.serve(AGGREGATOR, "aggregator", "serve", *config)
+
+    def start_node(self, name: str, *options: str) -> None:
+        """Start a node; it says that it is ready by itself (`await_node`)."""
+        self.processes.start(name, "node", "run", "--config", str(self.config(name)), *options)
+
+    def await_node(self, name: str) -> None:
+        """Wait until a node is ready. Raises: SecaggError when it ended instead."""
+        self.processes.await_line(name, b"ready ")
+
+    # What an operator does -------------------------------------------------------------------------------------------
+
+    def ask(self, request: dict[str, object]) -> Any:
+        """Ask the key server over its admin socket."""
+        return call(self.place / "keyserver" / "state" / SOCKET, request)
+
+    def ask_aggregator(self, request: dict[str, object]) -> Any:
+        """Ask the aggregator over its admin socket."""
+        return call(self.home(AGGREGATOR) / "state" / SOCKET, request)
+
+    def submit(self, job: str, model: Path | None = None) -> None:
+        """Submit a job, as job.toml has it."""
+        file = self.home(AGGREGATOR) / "job.toml"
+        file.write_text(job, encoding="utf-8")
+        extra = ("--model", str(model)) if model else ()
+        run("job", "submit", str(file), *extra, "--config", str(self.config(AGGREGATOR)))
+
+    def watch(self) -> Iterator[dict[str, Any]]:
+        """Return what the aggregator tells from now on, as it happens."""
+        return stream(self.home(AGGREGATOR) / "state" / SOCKET, {"command": "watch"})
+
+    def export(self, bundle: Path) -> None:
+        """Write the bundle of everything so far."""
+        keyserver, aggregator = self.place / "keyserver" / "state", self.home(AGGREGATOR) / "state"
+        run("audit", "export", "--keyserver", str(keyserver), "--aggregator", str(aggregator), "-o", str(bundle))
+
+    # Inside ----------------------------------------------------------------------------------------------------------
+
+    def _directory(self, name: str) -> Path:
+        path = self.place / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def _passphrase(self, name: str) -> Path:
+        path = self._directory(name) / "passphrase"
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(16) + "\n")
+        return path
+
+    def _keyserver_toml(self) -> Path:
+        return self.place / "keyserver" / "keyserver.toml"
+
+    def _point_at(self, places: dict[str, str]) -> None:
+        """Write the addresses that the broker got into the key server's configuration."""
+        file = self._keyserver_toml()
+        where = f'"{places["control"]}"\nbulk = "{places["bulk"]}"\nenrol = "{places["enrol"]}"'
+        file.write_text(file.read_text().replace('"tcp://127.0.0.1:7700"', where))
+
+    def _decide(self, request: dict[str, object]) -> Any:
+        """Ask for a decision and wait until it is published and in force."""
+        answer, end = self.ask(request), time.monotonic() + DECIDED
+        while (status := self.ask({"command": "status"}))["published"] < status["decided"]:
+            if time.monotonic() > end:
+                raise TryLater("The key server has not published its decision.", "See its log.")
+            time.sleep(_PAUSE)
+        return answer
+
+    def _said(self, name: str, label: str) -> str:
+        """Return what a member's `join` printed under a label."""
+        lines = self.processes.log(f"{name}-join").read_text().splitlines()
+        return next(line.removeprefix(label).strip() for line in lines if line.startswith(label))

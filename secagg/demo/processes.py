@@ -1,0 +1,130 @@
+"""Children of a demonstration: every role as a process of its own, and none of them left behind.
+
+Rules: a child is started in a session of its own, so that Ctrl-C reaches this program alone, which then ends its
+children in order; whatever happens, leaving the block ends them all. What a child says goes to a file of its own.
+Leaves to others: which processes there are (founding.py). The roles are started by command, never imported.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from secagg.errors import PeerUnavailable, SecaggError
+
+SECAGG = (sys.executable, "-m", "secagg.cli")
+READY = 30.0
+"""Seconds that a child has to say that it is ready."""
+
+PATIENCE = 5.0
+"""Seconds that a child has to end by itself."""
+
+_PAUSE = 0.02
+
+Child = subprocess.Popen[bytes]
+
+
+class Processes:
+    """Children by name; a context manager that ends them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self._children: dict[str, Child] = {}
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def log(self, name: str) -> Path:
+        """Return the file that holds what a child said."""
+        return self._directory / f"{name}.log"
+
+    def start(self, name: str, *arguments: str, given: str = "", command: tuple[str, ...] = SECAGG) -> Child:
+        """Start a child; `given` is its standard input."""
+        with self.log(name).open("ab") as said:
+            child = subprocess.Popen(  # noqa: S603 - our own command and paths
+                [*command, *arguments], stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT,
+                start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+        self._children[name] = child
+        if child.stdin:
+            child.stdin.write(given.encode())
+            child.stdin.close()
+        return child
+
+    def serve(self, name: str, *arguments: str, command: tuple[str, ...] = SECAGG) -> Child:
+        """Start a daemon and wait until it says that it is ready.
+
+        Raises: SecaggError with what it said last when it ends instead.
+        """
+        known = self.log(name).stat().st_size if self.log(name).exists() else 0
+        child = self.start(name, *arguments, command=command)
+        self.await_line(name, b"ready ", known)
+        return child
+
+    def await_line(self, name: str, beginning: bytes, known: int = 0) -> None:
+        """Wait until a child has written a line that begins so, after its first `known` bytes."""
+        end = time.monotonic() + READY
+        while not any(line.startswith(beginning) for line in self.log(name).read_bytes()[known:].splitlines()):
+            if self._children[name].poll() is not None:
+                raise self.failure(name)
+            if time.monotonic() > end:
+                raise PeerUnavailable(f"{name} is not ready after {READY:.0f} s.", "This machine may be overloaded.")
+            time.sleep(_PAUSE)
+
+    def finish(self, name: str) -> None:
+        """Wait until a child that is no daemon ends. Raises: SecaggError when it failed."""
+        if self._children[name].wait(READY):
+            raise self.failure(name)
+
+    def kill(self, name: str) -> None:
+        """Kill a child as a power cut would."""
+        self._children[name].kill()
+        self._children[name].wait()
+
+    def killed(self, name: str) -> bool:
+        """Say whether a child died by SIGKILL."""
+        return self._children[name].poll() == -signal.SIGKILL
+
+    def alive(self, name: str) -> bool:
+        """Say whether a child runs."""
+        return name in self._children and self._children[name].poll() is None
+
+    def code(self, name: str) -> int | None:
+        """Return the exit code of a child, None while it runs."""
+        return self._children[name].poll()
+
+    def failure(self, name: str) -> SecaggError:
+        """Return what a child that failed said last, as an error of this program."""
+        said = self.log(name).read_text(errors="replace").strip().splitlines()
+        return SecaggError(f"{name} ended with code {self.code(name)}: {' '.join(said[-2:])}", "See its log.")
+
+    def end(self) -> None:
+        """End all children: the last one started goes first."""
+        running = [child for child in reversed(self._children.values()) if child.poll() is None]
+        for child in running:
+            child.terminate()
+        end = time.monotonic() + PATIENCE
+        for child in running:
+            try:
+                child.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def run(*arguments: str) -> str:
+    """Run one command to its end and return what it printed. Raises: SecaggError with what it said when it failed."""
+    done = subprocess.run([*SECAGG, *arguments], capture_output=True, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        told = done.stderr.decode(errors="replace").strip()
+        raise SecaggError(f"`secagg {' '.join(arguments[:2])}` ended with {done.returncode}: {told}", "See above.")
+    return done.stdout.decode()
