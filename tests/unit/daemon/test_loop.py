@@ -351,10 +351,8 @@ def test_a_person_asks_at_the_admin_socket(tmp_path: Path) -> None:
 
     async def script(stage: Stage) -> None:
         assert path.stat().st_mode & 0o777 == 0o600
-        events = admin.stream(path, {"command": "watch"})
+        events = await asyncio.to_thread(admin.stream, path, {"command": "watch"})
         watching = asyncio.create_task(asyncio.to_thread(next, events))
-        while (await asyncio.to_thread(admin.call, path, {"command": "link"}))["watchers"] == 0:
-            pass
         assert await asyncio.to_thread(admin.call, path, {"command": "status"}) == {"rounds": 0}
         assert await watching == {"seen": "status"}
         link = await asyncio.to_thread(admin.call, path, {"command": "link"})
