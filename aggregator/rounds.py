@@ -51,6 +51,7 @@ from secagg.protocol.masks.rounds import (
     Opening,
     Phase,
     Proposing,
+    Publishing,
     Send,
     Sharing,
     Standing,
@@ -238,7 +239,9 @@ class Rounds:
         for effect in turned.effects:
             self._do(effect, phase, turn)
         if isinstance(phase, Freezing):
-            self._desk.uploads.keep(phase.u3, self._desk.audit / "files")
+            self._desk.uploads.keep(phase.u3, self._desk.bundle)
+        if isinstance(phase, Publishing):
+            self._desk.bundle.put_result(phase.scope.round, encode(phase.published), phase.salt)
         if isinstance(phase, COLLECTING) and type(phase) is not type(before):
             self._set_timer(phase, turn)
         if isinstance(phase, Closed | Failed):

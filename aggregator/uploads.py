@@ -8,13 +8,12 @@ Leaves to others: which message is legal when (aggregator.rounds), the masks (se
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from pathlib import Path
 from threading import Lock
 
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs, Partial
 from secagg.errors import ProtocolViolation
+from secagg.log.bundle import BundleWriter
 from secagg.protocol.lanes import Groups, decode_sums, from_upload, upload_bytes, upload_root
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import intake
@@ -96,12 +95,11 @@ class Uploads:
             sums, self._sums, self._added = self._sums, {}, {}
             return sums
 
-    def keep(self, u3: bytes, files: Path) -> None:
+    def keep(self, u3: bytes, bundle: BundleWriter) -> None:
         """Link U3's uploads into the audit files, where they outlive the round."""
         for signed in _list(u3):
             digest = decode(MaskedInput, signed.body).upload
-            with suppress(FileExistsError):
-                (files / digest.hex()).hardlink_to(self._blobs.path(digest))
+            bundle.link_file(digest.hex(), self._blobs.path(digest))
 
     def forget(self, manifest: Manifest, headers: Iterable[Signed]) -> None:
         """Drop everything of a round that ended; what `keep` linked stays."""

@@ -1,4 +1,4 @@
-"""`secagg audit`: read and verify a bundle, offline.
+"""`secagg audit`: make, read and verify a bundle, offline.
 
 Exit codes: 0 all checks hold, 65 a violation, 66 the bundle is incomplete, 64 bad input.
 """
@@ -41,6 +41,30 @@ def verify(bundle: Path, root: str | None, strict: bool) -> None:
         raise BundleIncomplete(f"Check {first.number}: {first.detail}", "Ask for a complete export.")
     if first is not None:
         raise VerificationFailed(f"Check {first.number}: {first.detail}", "Keep the bundle: it is the evidence.")
+
+
+@audit.command()
+@click.option("--keyserver", type=click.Path(path_type=Path), help="State directory of the key server.")
+@click.option("--aggregator", type=click.Path(path_type=Path), help="State directory of the aggregator.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to make, or to fill.")
+@options
+def export(keyserver: Path | None, aggregator: Path | None, output: Path) -> None:
+    """Copy what auditors need into a bundle, also while both daemons run.
+
+    Where the two run on different machines, export the aggregator's half first and then, into the same bundle, the
+    key server's.
+    """
+    import msgspec
+
+    from secagg.auditor.export import export as run
+
+    done = run(output, keyserver, aggregator)
+    for name in done.missing:
+        click.echo(f"not kept any more: {name}", err=True)
+    if current().format == "table":
+        click.echo(f"{output}: {done.directory} entries of the directory, {done.rounds} of the rounds")
+    else:
+        click.echo(msgspec.json.encode(done).decode())
 
 
 @audit.command()

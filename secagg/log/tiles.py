@@ -100,17 +100,18 @@ def write(path: Path, data: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     fresh.replace(path)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def _make(directory: Path) -> None:
     if not directory.is_dir():
         _make(directory.parent)
         directory.mkdir(exist_ok=True)
-        _flush(directory.parent)
+        flush(directory.parent)
 
 
-def _flush(directory: Path) -> None:
+def flush(directory: Path) -> None:
+    """Put the names in a directory on disk."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -26,7 +26,7 @@ from secagg.ids import EVERYBODY, NO_DIGEST, STEPS
 from secagg.learning.digest import model_digest
 from secagg.learning.layout import Arrays
 from secagg.log.checkpoint import read_checkpoint
-from secagg.log.log import MemoryLog
+from secagg.log.log import Log, MemoryLog
 from secagg.log.witness import check as check_proof
 from secagg.protocol import server_step
 from secagg.protocol.acceptance import Expectation, Policy
@@ -240,14 +240,17 @@ class Member:
 class Hall:
     """One aggregator, its members and the key server's push, over one network and one virtual clock."""
 
-    def __init__(self, federation: Federation, state: Path) -> None:
-        self.federation, self.state = federation, state
+    def __init__(
+        self, federation: Federation, state: Path, *, log: Log | None = None,
+        service: type[AggregatorService] = AggregatorService,
+    ) -> None:  # fmt: skip
+        self.federation, self.state, self.kind = federation, state, service
         self.network = MemoryNetwork()
         self.keyserver = self.network.link(KEYSERVER)
         self.members = {name: Member(name, federation, self.network) for name in federation.members}
         self.journal = MemoryJournal()
         origin = f"{federation.spec.federation}/rounds"
-        self.rounds_log = MemoryLog(origin, origin, federation.aggregator)
+        self.rounds_log: Log = log or MemoryLog(origin, origin, federation.aggregator)
         self.events: list[dict[str, Any]] = []
         self.log = io.StringIO()
         self.open()
@@ -257,7 +260,7 @@ class Hall:
         self.timers = VirtualTimers()
         keys = RoundKeys(self.state / "keys", Secret(bytes(32)), self.federation.rng)
         pin = Pin(self.federation.spec.federation, fingerprint(self.federation.root_key))
-        self.service = AggregatorService(
+        self.service = self.kind(
             AGGREGATOR, self.federation.aggregator, pin, self.state,
             self.rounds_log, keys, self.federation.rng,
         )  # fmt: skip

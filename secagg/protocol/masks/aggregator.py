@@ -85,7 +85,7 @@ def start(manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorCo
     scope = Scope(round=manifest.round, manifest=digest(body))
     statement = notices.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
     phase = Proposing(scope=scope, manifest=manifest, signed=signed, out=(), standings=standings)
-    return Turned(phase, (Log(statement, _sizes(standings)),))
+    return Turned(phase, (Keep(encode(signed)), Log(statement, _sizes(standings))))
 
 
 def _sizes(standings: tuple[Standing, ...]) -> tuple[int, ...]:
@@ -190,7 +190,7 @@ def _propose(phase: Proposing, event: Logged) -> Turned:
         for entry in phase.standings
     )
     after = Advertising(phase.scope, phase.manifest, phase.signed, phase.out)
-    return Turned(after, (Keep(encode(phase.signed)), *sent))
+    return Turned(after, sent)
 
 
 def _deal(phase: Advertising, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
