@@ -53,8 +53,10 @@ def admin_socket(path: Path) -> Path:
     return state_directory(path) / SOCKET
 
 
-def serve(path: Path, *, verbosity: int = 0, color: bool = True) -> None:
-    """Serve as the configuration at `path` says until SIGTERM or SIGINT.
+def serve(
+    path: Path, *, verbosity: int = 0, color: bool = True, service: type[AggregatorService] = AggregatorService
+) -> None:
+    """Serve as the configuration at `path` says until SIGTERM or SIGINT, deciding as `service` does.
 
     Raises: BadConfiguration for what cannot be used.
     """
@@ -70,9 +72,9 @@ def serve(path: Path, *, verbosity: int = 0, color: bool = True) -> None:
     audit = private_directory(state / "audit")
     log = TileLog(audit / "rounds", origin, origin, key)
     keys = RoundKeys(state / "opening", ring.storage, system_rng)
-    service = AggregatorService(own.name, key, config.federation.pin(), state, log, keys, system_rng)
+    decides = service(own.name, key, config.federation.pin(), state, log, keys, system_rng)
     addresses, broker_key = config.broker.addresses(), config.broker.key()
     run_daemon(
-        service, lambda: ZmqLink(addresses, broker_key, ring.curve), state, own.name, "aggregator",
+        decides, lambda: ZmqLink(addresses, broker_key, ring.curve), state, own.name, "aggregator",
         verbosity=verbosity, color=color,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from aggregator import records
 from aggregator.logbook import LogBook
 from aggregator.records import WHOLE
 from aggregator.telling import step_of, where
-from aggregator.uploads import Equivocated, Uploads, clear
+from aggregator.uploads import Equivocated, Uploads
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
@@ -325,7 +325,7 @@ class Rounds:
         self._advance(FromNode(member, "MaskedInput", kept), turn)
 
     def _unmask(self, phase: Unmasking, turn: Turn) -> None:
-        turn.run(f"{UNMASK}/{phase.scope.round.label()}", lambda: clear(phase, self._desk.uploads))
+        turn.run(f"{UNMASK}/{phase.scope.round.label()}", lambda: self._desk.uploads.clear(phase))
 
     def _unmasked(self, phase: Unmasking, outcome: object, turn: Turn) -> None:
         if not isinstance(outcome, BaseException):

@@ -34,7 +34,9 @@ _TICK = "tick"
 
 
 class AggregatorService:
-    """The role `aggregator` of one federation."""
+    """The role `aggregator` of one federation; `uploads` is what stores and sums its members' uploads."""
+
+    uploads: type[Uploads] = Uploads
 
     def __init__(
         self, name: str, key: SigningKey, pin: Pin, state_dir: Path, log: Log, keys: RoundKeys, rng: Rng
@@ -44,7 +46,7 @@ class AggregatorService:
         self._pin = pin
         self._book = LogBook(log, name, key)
         self._desk = Desk(
-            name, key, rng, self._book, Uploads(Blobs(state_dir / "uploads")), state_dir / "audit",
+            name, key, rng, self._book, self.uploads(Blobs(state_dir / "uploads")), state_dir / "audit",
             self._membership.opening,
         )  # fmt: skip
         self._presence = Presence()

@@ -86,6 +86,17 @@ class Uploads:
             raise ProtocolViolation(f"The upload of {member} has another root than its header.", rule="upload.root")
         self._add(phase.scope.round.label(), member, body.upload, from_upload(phase.manifest, data))
 
+    def clear(self, phase: Unmasking) -> Groups:
+        """Return the clear summed words of a round; its canaries are checked before anybody sees a result.
+
+        Runs beside the loop. Raises: ProtocolViolation when a canary is wrong.
+        """
+        proof = intake.evidence(phase)
+        sums = self.sum(phase.manifest, phase.u3)
+        unmask(sums, proof, recover(proof))
+        decode_sums(phase.manifest, sums, len(proof.u3))
+        return sums
+
     def sum(self, manifest: Manifest, u3: bytes) -> Groups:
         """Return the sum of exactly U3's uploads, and let go of it. Runs beside the loop."""
         wanted = {signed.sender: decode(MaskedInput, signed.body).upload for signed in _list(u3)}
@@ -164,15 +175,3 @@ def _accumulate(sums: Groups, words: Groups) -> None:
 
 def _list(data: bytes) -> tuple[Signed, ...]:
     return decode(tuple[Signed, ...], data, LIMIT_BULK)
-
-
-def clear(phase: Unmasking, uploads: Uploads) -> Groups:
-    """Return the clear summed words of a round; its canaries are checked before anybody sees a result.
-
-    Raises: ProtocolViolation when a canary is wrong.
-    """
-    proof = intake.evidence(phase)
-    sums = uploads.sum(phase.manifest, phase.u3)
-    unmask(sums, proof, recover(proof))
-    decode_sums(phase.manifest, sums, len(proof.u3))
-    return sums

@@ -1,18 +1,51 @@
-"""An aggregator that cheats: it publishes a sum other than the one its uploads give, with a matching logged digest.
+"""An aggregator that cheats, as a program of its own: `python -m secagg.demo.cheat --config aggregator.toml`.
 
-It exists for demonstrations and tests; no role carries a switch that makes it cheat. The auditor finds it because it
-recomputes the sum from the kept uploads and the members' signed answers (protocol §7).
+It is the honest aggregator's process but for the sum, which is off in one word before the result is logged and
+published, so that log, result and models agree with each other and only the uploads tell otherwise. No role carries a
+switch that makes it cheat: this program is the one place of the product that builds a role from the outside.
+Leaves to others: the lie itself (lying.py), finding it (secagg.auditor).
 """
 
+import sys
+
+import click
+
+from aggregator.console import configuration
+from aggregator.process import serve
+from aggregator.service import AggregatorService
+from aggregator.uploads import Uploads
+from secagg.daemon.options import current, explain, options
+from secagg.demo.lying import one_more
+from secagg.errors import SecaggError
 from secagg.protocol.lanes import Groups
-from secagg.protocol.run import Table
+from secagg.protocol.masks.rounds import Unmasking
 
 
-class CheatingTable(Table):
-    """A round whose aggregator adds one to one word of the sum."""
+class CheatingUploads(Uploads):
+    """Uploads whose clear sum is not theirs."""
 
-    def clear(self) -> Groups:
-        """Return the clear sum with one word changed."""
-        groups = super().clear()
-        groups["update"][1] += groups["update"].dtype.type(1)
-        return groups
+    def clear(self, phase: Unmasking) -> Groups:
+        """Return the clear sum with one word changed, after its canaries were checked."""
+        return one_more(super().clear(phase))
+
+
+class CheatingService(AggregatorService):
+    """An aggregator that lies about every sum."""
+
+    uploads = CheatingUploads
+
+
+@click.command()
+@options
+def main() -> None:
+    """Serve as an aggregator that publishes sums its uploads do not give. For demonstrations."""
+    given = current()
+    try:
+        serve(configuration(), verbosity=given.verbosity, color=given.color, service=CheatingService)
+    except SecaggError as error:
+        click.echo(explain(error), err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

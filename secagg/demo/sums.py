@@ -20,7 +20,7 @@ from msgspec import Struct, json
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.demo.archive import keep
-from secagg.demo.cheat import CheatingTable
+from secagg.demo.lying import CheatingTable
 from secagg.errors import ProtocolViolation
 from secagg.ids import STEPS
 from secagg.log.bundle import BundleWriter

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from secagg.crypto.sign import SigningKey
 from secagg.demo.archive import keep
-from secagg.demo.cheat import CheatingTable
+from secagg.demo.lying import CheatingTable
 from secagg.log.bundle import BundleWriter
 from secagg.log.durable import TileLog
 from secagg.log.log import Log

@@ -1,0 +1,26 @@
+"""The lie that the demonstrations tell: a sum that is one off in one word.
+
+It exists for demonstrations and tests. Canaries stay as they are, so that no member notices; the auditor does, because
+it recomputes the sum from the kept uploads and the members' signed answers (protocol §7).
+Leaves to others: the aggregator that tells it over a real network (cheat.py).
+"""
+
+from secagg.protocol.lanes import Groups
+from secagg.protocol.run import Table
+
+WORD = 1
+"""The word that is changed; the first one holds the canary."""
+
+
+def one_more(groups: Groups) -> Groups:
+    """Return the clear sum after adding one to one word of the update."""
+    groups["update"][WORD] += groups["update"].dtype.type(1)
+    return groups
+
+
+class CheatingTable(Table):
+    """A round in process whose aggregator lies."""
+
+    def clear(self) -> Groups:
+        """Return a clear sum that is not the one of the uploads."""
+        return one_more(super().clear())
