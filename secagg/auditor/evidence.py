@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from secagg.auditor.bundle import Bundle
 from secagg.crypto.derive import sha256
-from secagg.errors import NotAuthorised, VerificationFailed
+from secagg.errors import VerificationFailed
 from secagg.log.durable import read_entries
 from secagg.log.statements import (
     AnyStatement,
@@ -119,29 +119,42 @@ class Evidence:
             return bytes.fromhex(statement.online_key)
         raise VerificationFailed("The directory log names no root.", "Ask the operator for the whole log.")
 
-    def aggregator(self) -> Member:
-        """Return the aggregator of the newest roster."""
-        if not self.rosters:
-            raise VerificationFailed("The directory log holds no roster.", "Ask the operator for the whole log.")
-        return self.rosters[max(self.rosters)].aggregator()
+    @cached_property
+    def spans(self) -> list[range]:
+        """Return the roster versions that each entry of the round log can have been made under.
 
-    def aggregator_key(self) -> bytes:
-        """Return the signing key of the aggregator in the newest roster."""
-        return self.aggregator().sign_key
-
-    def key_of(self, entry: Entry) -> bytes:
-        """Return the key that an entry's signer has under the roster in force.
-
-        Raises: Violation when the signer is nobody who may write into this log.
+        What is about a manifest is made under the roster that the manifest names, whatever the key server issued since;
+        anything else under one from the manifest before it to the one behind it, or to the newest.
         """
-        if entry.log == DIRECTORY:
-            if entry.signer != "keyserver":
-                raise Violation(entry, "only the key server writes into the directory")
-            return self.online_key()
-        try:
-            return self.rosters[max(self.rosters)].member(entry.signer).sign_key
-        except (NotAuthorised, ValueError):
-            raise Violation(entry, "the signer is no member") from None
+        statements = [entry.statement for entry in self.entries if entry.log == ROUNDS]
+        first, after = min(self.rosters, default=1), max(self.rosters, default=1)
+        until: list[int] = []
+        for statement in reversed(statements):
+            after = statement.roster_version if isinstance(statement, ManifestLogged) else after
+            until.append(after)
+        known: dict[object, int] = {}
+        spans = []
+        for statement, last in zip(statements, reversed(until), strict=True):
+            if isinstance(statement, ManifestLogged):
+                first = known[statement.manifest] = known[_attempt(statement)] = statement.roster_version
+            version = _named(statement, known)
+            spans.append(range(first, last + 1) if version is None else range(version, version + 1))
+        return spans
+
+    def signers(self, entry: Entry) -> list[Member]:
+        """Return the signer of an entry of the round log as the rosters know it that this can have been made under."""
+        return [member for roster in self._rosters(entry) for member in roster.members if member.name == entry.signer]
+
+    def aggregators(self, entry: Entry | None = None) -> list[Member]:
+        """Return the aggregator of every roster that an entry of the round log, or its last checkpoint, can be of."""
+        return [member for roster in self._rosters(entry) for member in roster.members if member.role == "aggregator"]
+
+    def _rosters(self, entry: Entry | None) -> list[Roster]:
+        versions = self.spans[entry.index] if entry else range(self._last_version(), max(self.rosters, default=0) + 1)
+        return [self.rosters[version] for version in versions if version in self.rosters]
+
+    def _last_version(self) -> int:
+        return max((statement.roster_version for _, statement in self.of(ManifestLogged)), default=1)
 
     @cached_property
     def proposals(self) -> dict[str, "Proposal"]:
@@ -153,6 +166,17 @@ class Evidence:
                 raise Violation(entry, "the kept manifest is another one")
             found[statement.manifest] = Proposal(entry, statement, decode(Manifest, signed.body, LIMIT_BULK))
         return found
+
+
+def _attempt(statement: OfRound) -> tuple[str, int, int, int]:
+    return (statement.job, statement.round, statement.attempt, statement.group)
+
+
+def _named(statement: Statement, known: dict[object, int]) -> int | None:
+    """Return the roster version of the manifest that a statement is about, if it is about one that was logged."""
+    if not isinstance(statement, OfRound):
+        return None
+    return known.get(getattr(statement, "manifest", None), known.get(_attempt(statement)))
 
 
 def round_key(statement: OfRound) -> RoundKey:

@@ -1,36 +1,58 @@
 """Bundles for tests: rounds in process with logs on disk, written as the aggregator writes them, honest or not."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.demo.archive import keep
 from secagg.demo.lying import CheatingTable
 from secagg.log.bundle import BundleWriter
-from secagg.log.durable import TileLog
+from secagg.log.durable import TileLog, read_entries
 from secagg.log.log import Log
-from secagg.log.statements import Statement, sign_statement
+from secagg.log.statements import AnyStatement, RosterChanged, Statement, parse_statement, sign_statement
 from secagg.protocol.masks.rounds import Closed
-from secagg.protocol.rehearsal import AGGREGATOR, Federation, found, party, propose
+from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, found, party, propose
 from secagg.protocol.rehearsal import table as seat
 from secagg.protocol.run import run_round
-from secagg.roster.chain import fingerprint
+from secagg.roster.chain import SignedRoster, fingerprint, sign_roster
+from secagg.roster.members import Member, Roster
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
 from support.federation import counted_rng, inputs_of, job, names_of
 
+Before = Callable[[int, Federation, Log], Federation]
 
-def write_bundle(path: Path, *, rounds: int = 2, cheat: bool = False, uploads: bool = True) -> Federation:
-    """Run `rounds` rounds of four members, node-02 dropping out of the second, and write their bundle."""
+
+def nothing(number: int, federation: Federation, log: Log) -> Federation:
+    """Do nothing before a round."""
+    return federation
+
+
+def write_bundle(
+    path: Path, *, rounds: int = 2, cheat: bool = False, uploads: bool = True, before: Before = nothing
+) -> Federation:
+    """Run `rounds` rounds of four members, node-02 dropping out of the second, and write their bundle.
+
+    `before(number, federation, log)` may do something before a round, and says which federation its manifest is of.
+    """
     names = names_of(4)
 
     def open_directory(origin: str, name: str, key: SigningKey) -> Log:
         return TileLog(path / "directory", origin, name, key)
 
     federation = found(names, job(names), counted_rng(b"bundle"), open_log=open_directory)
+    directory = federation.directory
     writer = BundleWriter(path)
     writer.put_root("fed", fingerprint(federation.root_key))
     writer.put_file(federation.roster)
     log = TileLog(path / "rounds", "fed/rounds", "fed/rounds", federation.aggregator)
     parties = {name: party(federation, name) for name in names}
     for number in range(1, rounds + 1):
+        federation = before(number, federation, log)
         manifest = propose(federation, number)
         drops = {"node-02": "MaskedInput"} if number == 2 else {}
         fresh = {name: party(federation, name, number) for name in names}
@@ -45,7 +67,7 @@ def write_bundle(path: Path, *, rounds: int = 2, cheat: bool = False, uploads: b
             seated.uploads.clear()
         keep(writer, seated, end)
     log.close()
-    federation.directory.close()  # type: ignore[attr-defined]
+    directory.close()  # type: ignore[attr-defined]
     return federation
 
 
@@ -57,4 +79,34 @@ def append(path: Path, log: str, statement: Statement, signer: str, key: Signing
     owner.close()
 
 
-__all__ = ["AGGREGATOR", "append", "write_bundle"]
+def rewrite(path: Path, federation: Federation, change: Callable[[AnyStatement], AnyStatement]) -> None:
+    """Let the aggregator write its log again with changed statements; what comes before a change stays as it was."""
+    leaves, _ = read_entries(path / "rounds")
+    shutil.rmtree(path / "rounds")
+    log = TileLog(path / "rounds", "fed/rounds", "fed/rounds", federation.aggregator)
+    for leaf in leaves:
+        log.append(sign_statement(change(parse_statement(leaf)[0]), AGGREGATOR, federation.aggregator))
+    log.publish()
+    log.close()
+
+
+def next_roster(federation: Federation, change: Callable[[Member], Member | None]) -> tuple[bytes, RosterChanged]:
+    """Return a signed second version of the roster, each member changed or out (None), and the statement of it."""
+    first = decode(SignedRoster, federation.roster, LIMIT_BULK)
+    old = decode(Roster, first.roster, LIMIT_BULK)
+    members = tuple(left for member in old.members if (left := change(member)) is not None)
+    new = replace(old, version=2, previous=sha256(federation.roster), members=members)
+    delegation = (first.delegation, first.delegation_signature)
+    signed = sign_roster(new, federation.root_key, delegation, federation.online)
+    statement = RosterChanged(federation="fed", time=START_OF_TIME, version=2, roster=sha256(signed).hex())
+    return signed, statement
+
+
+def put_roster(path: Path, federation: Federation, change: Callable[[Member], Member | None]) -> None:
+    """Let the key server issue a second version of the roster after everything in the bundle."""
+    signed, statement = next_roster(federation, change)
+    BundleWriter(path).put_file(signed)
+    append(path, "directory", statement, "keyserver", federation.online, federation.online)
+
+
+__all__ = ["AGGREGATOR", "append", "next_roster", "put_roster", "rewrite", "write_bundle"]

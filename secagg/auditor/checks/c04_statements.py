@@ -1,7 +1,8 @@
 """Check 4: every statement is about this federation, in the log and by the role it belongs to, and signed by it.
 
 The directory holds the key server's statements, the round log those about jobs and rounds. What the aggregator decides
-only the aggregator states; a refusal or a piece of evidence may come from any member.
+only the aggregator states; a refusal or a piece of evidence may come from any member. A member's key is the one of the
+roster that the statement's manifest names, not of today's: who is revoked later did nothing wrong.
 """
 
 from secagg.auditor.evidence import DIRECTORY, ROUNDS, Entry, Evidence, Finding, Violation
@@ -33,23 +34,36 @@ def check(evidence: Evidence) -> Finding:
     for entry in evidence.entries:
         if entry.statement.federation != federation:
             raise Violation(entry, f"it is about federation {entry.statement.federation}, not {federation}")
-        _belongs(evidence, entry)
-        key = evidence.key_of(entry)
-        try:
-            open_statement(entry.leaf, lambda _, key=key: key)  # type: ignore[misc]
-        except VerificationFailed:
-            raise Violation(entry, f"the signature of {entry.signer} does not verify") from None
+        if not any(_holds(entry.leaf, key) for key in _keys(evidence, entry)):
+            raise Violation(entry, f"the signature of {entry.signer} does not verify")
     return Finding("pass", f"{len(evidence.entries)} statements")
 
 
-def _belongs(evidence: Evidence, entry: Entry) -> None:
-    """Refuse a statement in the wrong log, or by a member that may not make it.
+def _keys(evidence: Evidence, entry: Entry) -> list[bytes]:
+    """Return the keys under which an entry may be signed: those of its signer, if that is who makes this statement.
 
     Without this the aggregator could restate the roster, and a colluding node could be blamed for its acts.
     """
     if entry.log != (DIRECTORY if isinstance(entry.statement, OF_THE_DIRECTORY) else ROUNDS):
         raise Violation(entry, "this statement does not belong in this log")
-    if entry.log == DIRECTORY or isinstance(entry.statement, OF_ANY_MEMBER):
-        return
-    if entry.signer != evidence.aggregator().name:
-        raise Violation(entry, "only the aggregator makes this statement")
+    if entry.log == DIRECTORY:
+        if entry.signer != "keyserver":
+            raise Violation(entry, "only the key server writes into the directory")
+        return [evidence.online_key()]
+    signers = evidence.signers(entry)
+    if not signers:
+        raise Violation(entry, "the signer is no member")
+    if not isinstance(entry.statement, OF_ANY_MEMBER):
+        aggregators = evidence.aggregators(entry)
+        signers = [member for member in signers if member in aggregators]
+        if not signers:
+            raise Violation(entry, "only the aggregator makes this statement")
+    return [member.sign_key for member in signers]
+
+
+def _holds(leaf: bytes, key: bytes) -> bool:
+    try:
+        open_statement(leaf, lambda _: key)
+    except VerificationFailed:
+        return False
+    return True

@@ -1,8 +1,13 @@
-"""Check 5: the roster chain from the pinned root: versions, predecessors, expiry; and that manifests rely on it."""
+"""Check 5: the roster chain from the pinned root: versions, predecessors, expiry; and that manifests rely on it.
+
+A manifest relies on the newest roster of the directory checkpoint that it names, and never goes back to an older one:
+every other check judges what belongs to a manifest under that roster.
+"""
 
 from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation
 from secagg.crypto.derive import sha256
-from secagg.errors import SecaggError
+from secagg.errors import SecaggError, VerificationFailed
+from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import RosterChanged, RosterRoot
 from secagg.protocol.manifest import Seat
 from secagg.roster.chain import fingerprint, follows, online_key, open_roster
@@ -29,10 +34,12 @@ def check(evidence: Evidence) -> Finding:
             raise Violation(entry, "the version does not follow the one before")
         accepted[roster.version] = (sha256(data), roster)
         before = data
+    seen = 0
     for proposal in evidence.proposals.values():
         found = accepted.get(proposal.manifest.roster_version)
         if found is None or not _in_force(found, proposal):
             raise Violation(proposal.entry, "its members do not follow from the roster in force")
+        seen = _newest(evidence, proposal, seen)
     return Finding("pass", f"{len(accepted)} versions, {len(evidence.proposals)} manifests")
 
 
@@ -42,6 +49,25 @@ def _in_force(accepted: tuple[bytes, Roster], proposal: Proposal) -> bool:
     known = {Seat(member.name, member.organisation, member.sign_key) for member in roster.nodes()}
     current = proposal.statement.time < roster.expires
     return digest == proposal.manifest.roster and current and set(proposal.manifest.members) <= known
+
+
+def _newest(evidence: Evidence, proposal: Proposal, seen: int) -> int:
+    """Hold a manifest against the directory that it names; return its size, `seen` that of the manifest before."""
+    manifest, entry, stated = proposal.manifest, proposal.entry, proposal.statement.roster_version
+    if stated != manifest.roster_version:
+        raise Violation(entry, f"it is logged with roster {stated} and names roster {manifest.roster_version}")
+    try:
+        size = read_checkpoint(manifest.directory).size
+    except VerificationFailed as error:
+        raise Violation(entry, error.cause) from None
+    known = [change.version for at, change in evidence.of(RosterChanged) if at.index < size]
+    if size < seen:
+        raise Violation(entry, "it relies on an older directory than a manifest before it")
+    if max(known, default=0) < manifest.roster_version:
+        raise Violation(entry, "its directory does not hold the roster that it names")
+    if max(known, default=0) > manifest.roster_version:
+        raise Violation(entry, "its directory holds a newer roster than the one it names")
+    return size
 
 
 def _open(

@@ -1,13 +1,15 @@
-"""Check 6: the order of events in every round, one opening and one result, nobody below K_min, static inputs once.
+"""Check 6: the order of events, one opening and one result, agreed by t, nobody below K_min, static inputs once.
 
 Order: manifest → contributors → opening → result, each about exactly the round that its manifest states, or a second
 opening could hide behind another number. K_min is at least what the formula gives for the cohort, whatever the manifest
 says, with the federation's c. A set of a static input (purpose `sum`) may come back only equal or
-disjoint, because overlapping sets open individuals (protocol §6.5).
+disjoint, because overlapping sets open individuals (protocol §6.5). An opening stands on the signatures of at least t
+members of U3 on exactly the U2 and U3 of the freeze (protocol §3 step 4): without them no honest member answers.
 """
 
 from msgspec.structs import astuple
 
+from secagg.auditor.checks.c02_signatures import quorum
 from secagg.auditor.evidence import (
     Entry,
     Evidence,
@@ -18,8 +20,14 @@ from secagg.auditor.evidence import (
     proposal,
     round_key,
 )
+from secagg.errors import SecaggError
 from secagg.log.statements import Contributors, ManifestLogged, OfRound, Opening, Result
 from secagg.protocol.manifest import Manifest, minimum_contributors
+from secagg.protocol.masks.checks import agreed
+from secagg.protocol.masks.messages import Agreement
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope, Signed
 
 NUMBER, TITLE = 6, "order of events, one opening and one result, static inputs"
 
@@ -98,11 +106,25 @@ def check(evidence: Evidence) -> Finding:
             case Contributors() as statement:
                 rounds.freeze(entry, statement, _relied_on(evidence, entry, statement))
             case Opening() as statement:
-                rounds.opening(entry, statement, _relied_on(evidence, entry, statement))
+                relies = _relied_on(evidence, entry, statement)
+                rounds.opening(entry, statement, relies)
+                _agreed(evidence, entry, statement, relies.manifest, rounds.frozen[statement.manifest])
             case Result() as statement:
                 _relied_on(evidence, entry, statement)
                 rounds.result(entry, statement)
     return Finding("pass", f"{len(rounds.closed)} results, {len(rounds.opened)} openings")
+
+
+def _agreed(evidence: Evidence, entry: Entry, opening: Opening, manifest: Manifest, frozen: Contributors) -> None:
+    """Hold the agreements that an opening names against the frozen sets."""
+    data = evidence.bundle.file(opening.signatures)
+    scope = Scope(round=manifest.round, manifest=bytes.fromhex(opening.manifest))
+    u3 = tuple(contributor.member for contributor in frozen.members)
+    try:
+        sets = Agreement(bytes.fromhex(frozen.u2), bytes.fromhex(frozen.u3))
+        agreed(decode(tuple[Signed, ...], data, LIMIT_BULK), manifest, scope, sets, u3, quorum(manifest))
+    except SecaggError as error:
+        raise Violation(entry, error.cause.rstrip(".")) from None
 
 
 def _relied_on(evidence: Evidence, entry: Entry, statement: Contributors | Opening | Result) -> Proposal:

@@ -1,6 +1,6 @@
 """Check 7: every result is the sum of the kept uploads, recomputed from the signed answers (protocol §7)."""
 
-from secagg.auditor.evidence import Entry, Evidence, Finding, Violation, proposal, round_key
+from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, proposal, round_key
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.errors import BundleIncomplete, SecaggError, WireError
 from secagg.ids import RoundId
@@ -42,7 +42,7 @@ def _recompute(evidence: Evidence, entry: Entry, result: Result, frozen: Contrib
         words = recompute(
             file(relies.statement.signed), file(frozen.u1), file(frozen.u2), file(frozen.u3),
             [file(answer.digest) for answer in opened.answers], lambda member: file(uploads[member]),
-            evidence.aggregator_key(),
+            _proposer(evidence, relies),
         )  # fmt: skip
     except BundleIncomplete:
         raise
@@ -54,6 +54,13 @@ def _recompute(evidence: Evidence, entry: Entry, result: Result, frozen: Contrib
         raise Violation(entry, "the published result is about another manifest or another set")
     if {group.name: group.words for group in published.groups} != sums:
         raise Violation(entry, "the published sum is not the sum of the uploads")
+
+
+def _proposer(evidence: Evidence, relies: Proposal) -> bytes:
+    """Return the signing key of the aggregator under the roster that its manifest names."""
+    for member in evidence.aggregators(relies.entry):
+        return member.sign_key
+    raise Violation(relies.entry, "the roster that it names has no aggregator")
 
 
 def _listed(evidence: Evidence, entry: Entry, frozen: Contributors) -> tuple[Contributor, ...]:

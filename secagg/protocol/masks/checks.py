@@ -115,18 +115,28 @@ def logged_freeze(message: Freeze, phase: Uploaded, names: tuple[str, ...], expe
 
 def agreements(message: Open, phase: Agreed) -> None:
     """Check at least t distinct valid signatures by members of U3 on the (H(U2), H(U3)) I signed (§3 step 4)."""
-    manifest, signers = phase.manifest, set()
-    for signed in message.agreements:
-        if signed.sender not in phase.u3_names:
+    sets, needed = Agreement(phase.u2, phase.u3), phase.manifest.threshold
+    agreed(message.agreements, phase.manifest, phase.scope, sets, phase.u3_names, needed)
+
+
+def agreed(
+    given: tuple[Signed, ...], manifest: Manifest, scope: Scope, sets: Agreement, u3: tuple[str, ...], needed: int
+) -> None:
+    """Check at least `needed` distinct valid signatures by members of `u3` on exactly these sets.
+
+    Raises: Refused naming the member, or how many there are; ProtocolViolation when a signature does not verify.
+    """
+    signers = set()
+    for signed in given:
+        if signed.sender not in u3:
             raise Refused(f"{signed.sender} signs but is not in U3.", "Leave the round.", rule="open.signer")
-        body = open_signed(signed, manifest.key(signed.sender), "ConsistencyCheck", phase.scope, EVERYBODY)
-        agreed = decode(Agreement, body)
-        if (agreed.u2, agreed.u3) != (phase.u2, phase.u3):
+        body = open_signed(signed, manifest.key(signed.sender), "ConsistencyCheck", scope, EVERYBODY)
+        if decode(Agreement, body) != sets:
             raise Refused(f"{signed.sender} signed other sets.", "Leave the round.", rule="open.same-sets")
         signers.add(signed.sender)
-    if len(signers) < manifest.threshold:
+    if len(signers) < needed:
         raise Refused(
-            f"{len(signers)} agreements are fewer than the threshold {manifest.threshold}.",
+            f"{len(signers)} agreements are fewer than the threshold {needed}.",
             "Wait for more members.",
             rule="open.threshold",
         )
