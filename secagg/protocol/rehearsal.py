@@ -34,7 +34,7 @@ OpenLog = Callable[[str, str, SigningKey], Log]
 
 @dataclass(frozen=True)
 class Federation:
-    """Everybody's keys, the job, the signed roster and the directory log that holds it."""
+    """Everybody's keys, the job, the signed roster, the directory log that holds it and the roster's version."""
 
     spec: JobSpec
     colluders: int
@@ -46,6 +46,7 @@ class Federation:
     roster: bytes
     directory: Log
     rng: Rng
+    version: int = 1
 
     @property
     def seats(self) -> tuple[Seat, ...]:
@@ -91,7 +92,7 @@ def propose(federation: Federation, round_number: int = 1, attempt: int = 1) -> 
     return Manifest(
         round=RoundId(spec.federation, spec.name, round_number, attempt),
         engine=spec.engine, purpose=spec.purpose, task=spec.task, job_digest=sha256(encode(spec)),
-        model=spec.initial_model, architecture=spec.architecture, roster_version=1,
+        model=spec.initial_model, architecture=spec.architecture, roster_version=federation.version,
         roster=sha256(federation.roster), members=federation.seats, colluders=federation.colluders,
         threshold=rules.threshold(nodes, federation.colluders),
         k_min=rules.minimum_contributors(nodes, federation.colluders),
@@ -108,8 +109,8 @@ def party(federation: Federation, name: str, round_number: int = 1, policy: Poli
     expect = Expectation(
         me=name, aggregator=AGGREGATOR, aggregator_key=federation.aggregator.public,
         log_origin=f"{spec.federation}/rounds", directory_origin=f"{spec.federation}/directory",
-        directory_key=federation.online.public, spec=spec, spec_digest=sha256(encode(spec)), roster_version=1,
-        roster=sha256(federation.roster), seats=federation.seats, colluders=federation.colluders,
+        directory_key=federation.online.public, spec=spec, spec_digest=sha256(encode(spec)),
+        roster_version=federation.version, roster=sha256(federation.roster), seats=federation.seats, colluders=federation.colluders,
         policy=policy or Policy(exact_counts=True), model=spec.initial_model, round=round_number,
         directory=read_checkpoint(federation.directory_note),
     )  # fmt: skip

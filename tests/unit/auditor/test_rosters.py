@@ -64,6 +64,21 @@ def test_who_is_revoked_or_has_another_key_later_did_nothing_wrong(
     assert outcome(tmp_path) == []
 
 
+def test_a_job_goes_on_under_the_next_roster(tmp_path: Path) -> None:
+    def rekey(number: int, federation: Federation, log: Log) -> Federation:
+        if number == 1:
+            return federation
+        signed, statement = next_roster(federation, rekeyed("node-01"))
+        BundleWriter(tmp_path).put_file(signed)
+        federation.directory.append(sign_statement(statement, "keyserver", federation.online))
+        federation.directory.publish()
+        return swap(federation, roster=signed, version=2, members={**federation.members, "node-01": NEW})
+
+    write_bundle(tmp_path, before=rekey)
+    assert outcome(tmp_path) == []
+    assert verify(tmp_path).checks[3].detail == "2 versions, 2 manifests"
+
+
 def test_a_key_of_later_signs_nothing_about_an_earlier_round(tmp_path: Path, federation: Federation) -> None:
     put_roster(tmp_path, federation, rekeyed("node-01"))
     append(tmp_path, "rounds", REFUSAL, "node-01", NEW, federation.aggregator)
