@@ -111,8 +111,8 @@ def party(federation: Federation, name: str, round_number: int = 1, policy: Poli
         log_origin=f"{spec.federation}/rounds", directory_origin=f"{spec.federation}/directory",
         directory_key=federation.online.public, spec=spec, spec_digest=sha256(encode(spec)),
         roster_version=federation.version, roster=sha256(federation.roster), seats=federation.seats,
-        colluders=federation.colluders, policy=policy or Policy(exact_counts=True), model=spec.initial_model, round=round_number,
-        directory=read_checkpoint(federation.directory_note),
+        colluders=federation.colluders, policy=policy or Policy(exact_counts=True), model=spec.initial_model,
+        round=round_number, directory=read_checkpoint(federation.directory_note),
     )  # fmt: skip
     key = federation.members[name]
     return Party(NodeContext(name, key, federation.rng, notebook, expect, START_OF_TIME), notebook)
