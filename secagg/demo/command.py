@@ -31,7 +31,6 @@ def sums(drops: tuple[str, ...], no_drop: bool, cheat: bool, bundle: Path) -> No
     from secagg.crypto.rng import system_rng
     from secagg.demo import show
     from secagg.demo.sums import run
-    from secagg.errors import VerificationFailed
 
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="secagg-demo-") as scratch:
@@ -42,7 +41,42 @@ def sums(drops: tuple[str, ...], no_drop: bool, cheat: bool, bundle: Path) -> No
         show.tables(story, bundle, seconds, current().color)
     else:
         click.echo(show.document(story, bundle, seconds))
-    if story.report is None or story.report.verdict != "PASS":
-        first = next(line for line in story.report.checks if line.status != "pass") if story.report else None
-        detail = f"check {first.number}: {first.detail}" if first else "no report"
-        raise VerificationFailed(f"The audit found {detail}", f"Keep {bundle}: it is the evidence.")
+    show.judge(story.report, bundle)
+
+
+@demo.command()
+@click.option("--kill", default="hungary@MaskedInput", show_default=True, metavar="NODE@STEP", help="Who dies, where.")
+@click.option("--no-kill", is_flag=True, help="Nobody dies.")
+@click.option("--cheat", is_flag=True, help="Put an aggregator that lies in the place of the honest one; exit 65.")
+@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1, 50))
+@click.option("--bundle", type=click.Path(path_type=Path), default=Path("secagg-demo-bundle"), show_default=True)
+@options
+def heart(kill: str, no_kill: bool, cheat: bool, rounds: int, bundle: Path) -> None:
+    """Train one model at four hospitals, every role a process; kill one hospital on the way; audit everything."""
+    import shutil
+    import signal
+    import tempfile
+    import time
+
+    from secagg.demo import ending, show
+    from secagg.demo.heart import HOSPITALS, play
+    from secagg.demo.live import Screen
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    given = current()
+    died = None if no_kill else next(iter(show.parse_drops((kill,)).items()))
+    show.require_replaceable(bundle)
+    signal.signal(signal.SIGTERM, leave)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="secagg-demo-") as scratch:
+        with Screen(HOSPITALS, rounds, given.color, quiet=given.verbosity < 0) as screen:
+            story = play(died, cheat, rounds, Path(scratch) / "bundle", screen)
+        show.keep_bundle(Path(scratch) / "bundle", bundle, shutil.copytree, shutil.rmtree)
+    seconds = time.perf_counter() - began
+    if given.format == "table":
+        ending.tables(story, bundle, seconds, given.color)
+    else:
+        click.echo(ending.document(story, bundle, seconds))
+    show.judge(story.report, bundle)

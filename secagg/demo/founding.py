@@ -39,6 +39,7 @@ class Federation:
         self.place = Path(self._temporary.name)
         self.processes = Processes(self.place / "logs")
         self.fingerprint = ""
+        self.drills: dict[str, str] = {}
 
     def __enter__(self) -> "Federation":
         return self
@@ -136,8 +137,11 @@ class Federation:
         else:
             self.processes.serve(AGGREGATOR, "aggregator", "serve", *config)
 
-    def start_node(self, name: str, *options: str) -> None:
-        """Start a node; it says that it is ready by itself (`await_node`)."""
+    def start_node(self, name: str, drill: str = "") -> None:
+        """Start a node, with a drill if it is to die in one; `await_node` waits until it is ready."""
+        if drill:
+            self.drills[name] = drill
+        options = ("--drill-kill", drill) if drill else ()
         self.processes.start(name, "node", "run", "--config", str(self.config(name)), *options)
 
     def await_node(self, name: str) -> None:

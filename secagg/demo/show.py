@@ -12,8 +12,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Grid
 
+from secagg.demo.seen import Report
 from secagg.demo.sums import HOSPITALS, Story, means
-from secagg.errors import BadInput, UsageError
+from secagg.errors import BadInput, UsageError, VerificationFailed
 from secagg.ids import STEPS
 from secagg.protocol.masks.rounds import Closed
 
@@ -37,16 +38,30 @@ def parse_drops(given: tuple[str, ...]) -> dict[str, str]:
     return drops
 
 
-def keep_bundle(made: Path, wanted: Path, copy: Callable[..., Any], remove: Callable[..., Any]) -> None:
-    """Put the bundle where it was asked for; replace an earlier bundle, nothing else.
+def require_replaceable(wanted: Path) -> None:
+    """Check that a bundle may be put here: nothing is there, or an earlier bundle.
 
     Raises: BadInput when something that is no bundle is in the way.
     """
+    if wanted.exists() and not (wanted / MARKER).is_file():
+        raise BadInput(f"{wanted} exists and is no bundle.", "Name another directory with --bundle.")
+
+
+def keep_bundle(made: Path, wanted: Path, copy: Callable[..., Any], remove: Callable[..., Any]) -> None:
+    """Put the bundle where it was asked for; replace an earlier bundle, nothing else. Raises: BadInput."""
+    require_replaceable(wanted)
     if wanted.exists():
-        if not (wanted / MARKER).is_file():
-            raise BadInput(f"{wanted} exists and is no bundle.", "Name another directory with --bundle.")
         remove(wanted)
     copy(made, wanted)
+
+
+def judge(report: Report | None, bundle: Path) -> None:
+    """End as the audit did. Raises: VerificationFailed naming the first check that does not hold."""
+    if report is not None and report.verdict == "PASS":
+        return
+    first = next(line for line in report.checks if line.status != "pass") if report else None
+    detail = f"check {first.number}: {first.detail}" if first else "no report"
+    raise VerificationFailed(f"The audit found {detail}", f"Keep {bundle}: it is the evidence.")
 
 
 def chi_square(data: bytes) -> float:

@@ -7,20 +7,18 @@ Leaves to others: real processes over a real network (the roles), models (learni
 """
 
 import csv
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct, json
 
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.demo.archive import keep
 from secagg.demo.lying import CheatingTable
+from secagg.demo.seen import Report, audit
 from secagg.errors import ProtocolViolation
 from secagg.ids import STEPS
 from secagg.log.bundle import BundleWriter
@@ -36,31 +34,6 @@ from secagg.roster.chain import fingerprint
 HOSPITALS = ("cleveland", "hungary", "long-beach", "switzerland")
 MEASUREMENTS = ("age", "trestbps", "chol", "thalch", "oldpeak")
 FEDERATION = "heart"
-
-
-class Line(Struct, frozen=True):
-    """One check of the audit."""
-
-    number: int
-    title: str
-    status: str
-    detail: str
-
-
-class Report(Struct, frozen=True):
-    """What `secagg audit verify --format json` prints."""
-
-    verdict: str
-    passed: int
-    total: int
-    checks: tuple[Line, ...]
-
-
-def audit(bundle: Path) -> Report:
-    """Let the auditor judge a bundle, in a process of its own that gets nothing but the files."""
-    command = [sys.executable, "-m", "secagg.cli", "audit", "verify", str(bundle), "--format", "json"]
-    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own command and a path
-    return json.decode(done.stdout, type=Report)
 
 
 @dataclass

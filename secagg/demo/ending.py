@@ -1,0 +1,124 @@
+"""What the federation was worth, and what everybody saw: tables for people, one JSON object for programs.
+
+Rules: gains and losses are shown as they are, with their spread. Leaves to others: playing (heart.py).
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from secagg.demo.heart import HOSPITALS, KILL_ROUND, RISK, Scores, Story
+from secagg.demo.seen import Seen
+
+
+def document(story: Story, bundle: Path, seconds: float) -> str:
+    """Return the JSON object of the demonstration."""
+    scores = {"alone": story.alone, "federated": story.federated, "centralised": story.centralised}
+    return json.dumps(
+        {
+            "rounds": len(story.closed),
+            "nodes": len(HOSPITALS),
+            "killed": story.killed,
+            "recovered": story.recovered,
+            "dropped": story.dropped,
+            "auc": {kind: {name: round(found[0], 4) for name, found in of.items()} for kind, of in scores.items()},
+            "spread": {kind: {name: round(found[1], 4) for name, found in of.items()} for kind, of in scores.items()},
+            "upload_bytes": story.upload_bytes,
+            "sent_bytes": story.sent,
+            "chi_square": {"clear": chi_square(story.seen.clear), "masked": chi_square(story.seen.masked)}
+            if story.seen
+            else {},
+            "audit": story.report.verdict if story.report else "NONE",
+            "bundle": str(bundle),
+            "seconds": round(seconds, 1),
+        }
+    )
+
+
+def tables(story: Story, bundle: Path, seconds: float, color: bool) -> None:
+    """Print what came out, what the aggregator saw, what it cost, and the audit."""
+    console = Console(no_color=not color, highlight=False)
+    _scores(console, story)
+    if story.seen:
+        _seen(console, story.seen)
+    _costs(console, story)
+    _counts(console, story)
+    if story.report:
+        for line in story.report.checks:
+            console.print(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}", soft_wrap=True)
+        console.print(f"[bold]{story.report.verdict} {story.report.passed}/{story.report.total}[/]")
+    console.print(f"\nSeven daemons, {seconds:.0f} s. Audit it yourself:", soft_wrap=True)
+    console.print(f"  secagg audit verify {bundle} --root {story.fingerprint}", soft_wrap=True)
+
+
+def chi_square(data: bytes) -> float:
+    """Return the chi-square statistic of the bytes of `data` in 16 classes against uniform (15 degrees of freedom)."""
+    counts = np.bincount(np.frombuffer(data, dtype=np.uint8) >> 4, minlength=16)
+    expected = len(data) / 16
+    return round(float(((counts - expected) ** 2 / expected).sum()), 1)
+
+
+def _scores(console: Console, story: Story) -> None:
+    if not story.federated:
+        console.print(f"[bold red]There is no model:[/] {story.failed}")
+        return
+    grid = Table(title="AUC on each hospital's own held-out patients, mean ± spread over ten splits")
+    for column in ("hospital", "alone", "together", "centralised", "together − alone"):
+        grid.add_column(column, justify="left" if column == "hospital" else "right")
+    for name in HOSPITALS:
+        gain = story.federated[name][0] - story.alone[name][0]
+        noise = max(story.federated[name][1], story.alone[name][1])
+        # More than its own spread counts as a gain or a loss; less is what another split would undo.
+        style = "green" if gain > noise else "red" if gain < -noise else "dim"
+        cells = [f"{of[name][0]:.3f} ± {of[name][1]:.3f}" for of in (story.alone, story.federated, story.centralised)]
+        grid.add_row(name, *cells, f"[{style}]{gain:+.3f}[/]")
+    means = [f"{_mean(of):.4f}" for of in (story.alone, story.federated, story.centralised)]
+    grid.add_section()
+    grid.add_row("mean", *means, f"{_mean(story.federated) - _mean(story.alone):+.3f}")
+    console.print(grid)
+    console.print(
+        "Each hospital wrote its numbers into its own report file; this program plays all four and may read them.\n"
+        "Centralised is what no hospital may do: the same training on all four files together.\n"
+    )
+
+
+def _mean(scores: Scores) -> float:
+    return float(np.mean([found[0] for found in scores.values()]))
+
+
+def _seen(console: Console, seen: Seen) -> None:
+    grid = Table(title=f"One update of {seen.hospital}: the sums it contributed for the standardisation")
+    for column in ("", "first four words", "chi-square"):
+        grid.add_column(column)
+    for label, data in (("as the hospital knows it", seen.clear), ("in the aggregator's files", seen.masked)):
+        words = "\n".join(data[at : at + 8].hex() for at in range(0, 32, 8))
+        grid.add_row(label, words, f"{chi_square(data):.0f}")
+    console.print(grid)
+    console.print(f"Chi-square of {len(seen.masked)} bytes in 16 classes: uniform noise gives 15, give or take 11.\n")
+
+
+def _costs(console: Console, story: Story) -> None:
+    sent = ", ".join(f"{name} {count / 1024:.0f} KiB" for name, count in story.sent.items())
+    console.print(f"One upload of {RISK}: {story.upload_bytes} bytes for 140 parameters and 3 lanes.")
+    again = f" ({', '.join(story.recovered)}: since it was started again)" if story.recovered else ""
+    console.print(f"Everything a node sent, keys, shares, uploads and signatures of all rounds: {sent}{again}.\n")
+
+
+def _counts(console: Console, story: Story) -> None:
+    """Say what `exact_counts = true` shows, with the numbers of this very run."""
+    console.print(
+        "[bold]What these hospitals allow by exact_counts = true:[/] every round publishes how many patients its\n"
+        "contributors trained on, exactly. One drop-out then tells the number of the hospital that dropped:"
+    )
+    without = next((n for n, names in story.closed.items() if len(names) < len(HOSPITALS)), None)
+    whole = next((n for n, names in story.closed.items() if len(names) == len(HOSPITALS)), None)
+    if without is None or whole is None:
+        console.print(f"nobody dropped out here; after one in round {KILL_ROUND} a subtraction would have done.\n")
+        return
+    gone = ", ".join(name for name in HOSPITALS if name not in story.closed[without])
+    all_of, rest = story.examples[whole], story.examples[without]
+    told = f"round {whole}: {all_of:.0f}, round {without}: {rest:.0f}, so {gone} trains on {all_of - rest:.0f} patients"
+    console.print(f"{told}.\nA policy without that line refuses such a job.\n")

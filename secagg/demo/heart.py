@@ -1,0 +1,281 @@
+"""Four hospitals train one model together, each of them a process of its own, and one of them is killed on the way.
+
+How to read it: `play` is the whole story in order. Two jobs run: the sums for standardisation, then the training, which
+uses them. What people see on the way is told to a `Screen`; what is left at the end is a `Story`.
+Rules: every number shown was read where its owner keeps it: reports in the hospitals' directories, uploads in the
+aggregator's, traffic from the daemons; the demonstration plays all of them, which is why it may read everything.
+Leaves to others: processes and enrolment (founding.py), the pictures (live.py, ending.py), what hospitals compute
+(sites/heart/task.py, copied into each hospital's directory and loaded there).
+"""
+
+import json
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from secagg.daemon.admin import SOCKET, call
+from secagg.demo.founding import AGGREGATOR, Federation
+from secagg.demo.live import Screen
+from secagg.demo.processes import run
+from secagg.demo.seen import Report, Seen, audit, look, upload_bytes
+from secagg.errors import PeerUnavailable, SecaggError
+
+HOSPITALS = ("cleveland", "hungary", "long-beach", "switzerland")
+MOMENTS, RISK = "heart-moments", "heart-risk"
+KILL_ROUND = 5
+EXAMPLES = 212
+"""W, the bound of a hospital's weight: the most patients that one of them trains on."""
+
+_REPORTS = 20.0
+"""Seconds that the hospitals have to write their reports after the last round."""
+
+Scores = dict[str, tuple[float, float]]
+"""AUC by hospital: mean and spread over the ten splits."""
+
+_POLICY = """
+[policy]
+exact_counts = true
+
+[tasks.heart-moments]
+task = "task.py:MomentsTask"
+data = "{data}"
+
+[tasks.heart-risk]
+task = "task.py:HeartRisk"
+data = "{data}"
+"""
+
+_SUM = f"""
+[job]
+name = "{MOMENTS}"
+task = "{MOMENTS}"
+purpose = "sum"
+length = 150
+[cohort]
+step_timeout = "3s"
+"""
+
+_TRAINING = f"""
+[job]
+name = "{RISK}"
+task = "{RISK}"
+rounds = {{rounds}}
+uses = ["{MOMENTS}"]
+[cohort]
+step_timeout = "3s"
+rejoin_timeout = "10s"
+max_examples = {EXAMPLES}
+[engine]
+bits = 16
+clip = 1.0
+[[metrics]]
+name = "loss"
+max = 16.0
+"""
+
+
+@dataclass
+class Story:
+    """What is left at the end."""
+
+    rounds: int
+    killed: list[str] = field(default_factory=list)
+    recovered: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    closed: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    examples: dict[int, float] = field(default_factory=dict)
+    failed: str = ""
+    alone: Scores = field(default_factory=dict)
+    federated: Scores = field(default_factory=dict)
+    centralised: Scores = field(default_factory=dict)
+    seen: Seen | None = None
+    sent: dict[str, int] = field(default_factory=dict)
+    upload_bytes: int = 0
+    report: Report | None = None
+    fingerprint: str = ""
+
+
+def play(kill: tuple[str, str] | None, cheat: bool, rounds: int, bundle: Path, screen: Screen) -> Story:
+    """Play the demonstration; write its bundle into `bundle`, which does not exist yet.
+
+    `kill` is (hospital, step): it dies there in the fifth training round, or the last one if there are fewer.
+    Raises: SecaggError when a process fails.
+    """
+    story = Story(rounds)
+    with Federation("heart") as federation, ThreadPoolExecutor(1) as beside:
+        screen.say("founding the federation: key server, broker, aggregator, four hospitals")
+        model = federation.place / "first.safetensors"
+        making = beside.submit(run, "node", "model", _task(federation.place), "-o", str(model))
+        federation.open()
+        federation.enrol({AGGREGATOR: "aggregator"} | dict.fromkeys(HOSPITALS, "node"))
+        screen.say(f"enrolled {len(HOSPITALS)} hospitals, root {federation.fingerprint[:23]}…")
+        federation.start_aggregator(cheat)
+        for name in HOSPITALS:
+            _settle_in(federation, name)
+            federation.start_node(name, _drill(kill, name, rounds))
+        for name in HOSPITALS:
+            federation.await_node(name)
+        baselines = [beside.submit(_baselines, federation, rounds)]
+        _follow(federation, story, screen, _SUM, None)
+        making.result()
+        if not story.failed:
+            _follow(federation, story, screen, _TRAINING.format(rounds=rounds), model)
+        _gather(federation, story, screen, baselines[0], bundle)
+    return story
+
+
+def _task(place: Path) -> str:
+    """Copy the task to where the operator makes the first model, and name it."""
+    path = place / "operator"
+    path.mkdir(mode=0o700)
+    shutil.copy(str(_site("task.py")), path / "task.py")
+    return f"{path / 'task.py'}:HeartRisk"
+
+
+def _site(name: str) -> Path:
+    return Path(str(resources.files("secagg.demo").joinpath(f"sites/heart/{name}")))
+
+
+def _settle_in(federation: Federation, name: str) -> None:
+    """Give a hospital its own data, its own copy of the code, its policy."""
+    home = federation.home(name)
+    for file in (f"{name}.csv", "task.py", "clear.py"):
+        shutil.copy(str(_site(file)), home / file)
+    federation.configure(name, _POLICY.format(data=f"{name}.csv"))
+
+
+def _drill(kill: tuple[str, str] | None, name: str, rounds: int) -> str:
+    if kill is None or kill[0] != name:
+        return ""
+    return f"{kill[1]}@{min(KILL_ROUND, rounds)}@{RISK}"
+
+
+# The rounds ----------------------------------------------------------------------------------------------------------
+
+
+def _follow(federation: Federation, story: Story, screen: Screen, job: str, model: Path | None) -> None:
+    """Submit a job and follow it to its end; a hospital that was killed is started again once its round is over."""
+    told: queue.Queue[dict[str, Any]] = queue.Queue()
+    events = federation.watch()
+    threading.Thread(target=_forward, args=(events, told), daemon=True).start()
+    federation.submit(job, model)
+    while True:
+        try:
+            event = told.get(timeout=0.1)
+        except queue.Empty:
+            event = {"event": "tick"}
+        _note(event, story)
+        screen.show(event)
+        _mourn(federation, story, screen, event)
+        if event["event"] == "job_failed":
+            story.failed = str(event["reason"])
+        if event["event"] in ("job_done", "job_failed"):
+            return
+        if event["event"] == "silence":
+            raise PeerUnavailable("The aggregator stopped in the middle of a job.", "Its log was shown above.")
+
+
+def _forward(events: Iterator[dict[str, Any]], told: "queue.Queue[dict[str, Any]]") -> None:
+    for event in events:
+        told.put(event)
+    told.put({"event": "silence"})
+
+
+def _note(event: dict[str, Any], story: Story) -> None:
+    if event.get("job") != RISK:
+        return
+    if event["event"] == "round_closed":
+        story.closed[event["round"]] = tuple(event["contributors"])
+        story.dropped += [f"{out['member']}@{out['step']}" for out in event["dropped"]]
+        gone = [entry.partition("@")[0] for entry in story.killed]
+        story.recovered += [n for n in gone if n in event["contributors"] and n not in story.recovered]
+    if event["event"] == "model":
+        story.examples[event["round"]] = float(event["scalars"]["examples"])
+
+
+def _mourn(federation: Federation, story: Story, screen: Screen, event: dict[str, Any]) -> None:
+    """Show whose process is gone, and start it again after the round that it missed."""
+    for name in HOSPITALS:
+        if federation.processes.killed(name) and name not in screen.dead:
+            step = federation.drills[name].partition("@")[0]
+            story.killed.append(f"{name}@{step}")
+            screen.died(name, step)
+    over = event["event"] in ("round_closed", "round_aborted") and event.get("job") == RISK
+    for name in list(screen.dead) if over else ():
+        federation.start_node(name)
+        screen.revived(name)
+
+
+# What is left --------------------------------------------------------------------------------------------------------
+
+
+def _gather(
+    federation: Federation, story: Story, screen: Screen, baselines: "Future[tuple[Scores, Scores]]", bundle: Path
+) -> None:  # fmt: skip
+    """Read every party's own files, export the bundle, let the auditor judge it."""
+    story.fingerprint = federation.fingerprint
+    if not story.failed:
+        screen.say("every hospital evaluates the model on its own held-out patients")
+        story.federated = {name: _report(federation, name, story.rounds) for name in HOSPITALS}
+    for name in HOSPITALS:
+        link = call(federation.home(name) / "state" / SOCKET, {"command": "link"})
+        story.sent[name] = int(link["sent_bytes"])
+    screen.say("the same training without the federation: alone, and on pooled files")
+    story.alone, story.centralised = baselines.result()
+    federation.export(bundle)
+    uploads = federation.home(AGGREGATOR) / "state" / "audit" / "files"
+    if not story.failed:
+        story.seen = look(bundle, uploads, MOMENTS, HOSPITALS[0], _clear(federation, HOSPITALS[0]))
+        story.upload_bytes = upload_bytes(bundle, uploads, RISK)
+    screen.say("the auditor judges the bundle, with nothing but its files and the root's fingerprint")
+    story.report = audit(bundle, federation.fingerprint)
+
+
+def _report(federation: Federation, name: str, rounds: int) -> tuple[float, float]:
+    """Return mean and spread of the AUC from a hospital's own report file, once it is that of the last round."""
+    path, end = federation.home(name) / f"{name}.report.json", time.monotonic() + _REPORTS
+    while time.monotonic() < end:
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+        if (found.get("job"), found.get("round")) == (RISK, rounds):
+            return float(found["auc"]["mean"]), float(found["auc"]["spread"])
+        time.sleep(0.05)
+    raise SecaggError(f"{name} wrote no report after the last round.", f"See {federation.processes.log(name)}.")
+
+
+def _baselines(federation: Federation, rounds: int) -> tuple[Scores, Scores]:
+    """Train alone at every hospital, and once on all files together, with as many rounds and local steps."""
+    alone: Scores = {}
+    for name in HOSPITALS:
+        own = run(
+            "node", "train", "--alone", "--task", RISK, "--rounds", str(rounds),
+            "--config", str(federation.config(name)),
+        )  # fmt: skip
+        alone |= _scores(own)
+    files = [str(federation.home(name) / f"{name}.csv") for name in HOSPITALS]
+    task = f"{federation.home(HOSPITALS[0]) / 'task.py'}:HeartRisk"
+    pooled = run("node", "train", "--task", task, "--rounds", str(rounds), "--data", *files)
+    return alone, _scores(pooled)
+
+
+def _scores(printed: str) -> Scores:
+    found = json.loads(printed)["metrics"]
+    return {name: (values["auc"], values["auc-spread"]) for name, values in found.items()}
+
+
+def _clear(federation: Federation, name: str) -> list[float]:
+    """Let a hospital look at its own vector."""
+    home = federation.home(name)
+    done = subprocess.run(  # noqa: S603 - our own program and paths
+        [sys.executable, "clear.py", f"{name}.csv"], cwd=home, capture_output=True, check=True
+    )
+    values: list[float] = json.loads(done.stdout)
+    return values

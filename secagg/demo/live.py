@@ -1,0 +1,109 @@
+"""The federation while it works: hospitals by steps, who is waited for and until when, who died and who is back.
+
+Rules: progress goes to standard error, a live table on a terminal and plain lines elsewhere; it shows what the
+aggregator tells everybody who watches, and never anything that depends on data.
+Leaves to others: what happens (heart.py), the tables at the end (ending.py).
+"""
+
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from secagg.daemon import clock
+from secagg.ids import STEPS
+
+_STYLE = {"sent": "green", "dropped": "bold red", "refused": "bold yellow", "killed": "bold red"}
+
+
+class Screen:
+    """What people see; a context manager."""
+
+    def __init__(self, hospitals: tuple[str, ...], rounds: int, color: bool, quiet: bool = False) -> None:
+        self._hospitals, self._rounds = hospitals, rounds
+        self._console = Console(stderr=True, no_color=not color, highlight=False, quiet=quiet)
+        self._cells: dict[str, dict[str, str]] = {name: {} for name in hospitals}
+        self._title, self._waiting, self._until = "founding", "", 0
+        self._history: dict[str, str] = dict.fromkeys(hospitals, "")
+        self.dead: list[str] = []
+        self._live = Live(console=self._console, refresh_per_second=8, transient=False)
+        self._shown = False
+
+    def __enter__(self) -> "Screen":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print one line of progress."""
+        self._console.print(f"[dim]·[/] {text}")
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Take one event of the aggregator, or a tick of the clock."""
+        take = getattr(self, f"_on_{event['event']}", None)
+        if take:
+            take(event)
+        if self._console.is_terminal:
+            if not self._shown:
+                self._live.start()
+                self._shown = True
+            self._live.update(self._page())
+
+    def died(self, name: str, step: str) -> None:
+        """Show that a hospital's process was killed."""
+        self.dead.append(name)
+        self._cells[name][step] = "killed"
+        self.say(f"[bold red]{name} is dead[/]: SIGKILL in the middle of step {step}")
+
+    def revived(self, name: str) -> None:
+        """Show that a hospital's process runs again."""
+        self.dead.remove(name)
+        self.say(f"[bold green]{name} is started again[/]: it takes up what it had saved")
+
+    def _on_round_started(self, event: dict[str, Any]) -> None:
+        self._cells = {name: {} for name in self._hospitals}
+        attempt = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
+        self._title = f"{event['job']}, round {event['round']}{attempt}"
+
+    def _on_step(self, event: dict[str, Any]) -> None:
+        if event["institution"] in self._cells and event["step"]:
+            self._cells[event["institution"]][event["step"]] = event["state"]
+        if event["state"] != "sent":
+            self.say(f"{event['institution']} {event['state']} in {event['step']}: {event['reason']}")
+
+    def _on_waiting(self, event: dict[str, Any]) -> None:
+        whom = ", ".join(event["for"])
+        self._waiting = f"{event['step']}: {len(event['for'])} to come ({whom}), need {event['need']}"
+        self._until = event["until"] or 0
+
+    def _on_round_closed(self, event: dict[str, Any]) -> None:
+        out = {entry["member"]: entry["step"] for entry in event["dropped"]}
+        for name in self._hospitals:
+            self._history[name] += "●" if name in event["contributors"] and name not in out else "○"
+        told = "".join(f", without {m} since {s}" for m, s in out.items())
+        if not self._console.is_terminal or out:
+            self.say(f"{event['job']} round {event['round']}: {len(event['contributors'])} contributors{told}")
+        self._waiting, self._until = "", 0
+
+    def _on_round_aborted(self, event: dict[str, Any]) -> None:
+        self.say(f"[bold red]{event['job']} round {event['round']} aborted[/] in {event['step']}: {event['reason']}")
+
+    def _on_job_failed(self, event: dict[str, Any]) -> None:
+        self.say(f"[bold red]{event['job']} failed[/]: {event['reason']}")
+
+    def _page(self) -> Group:
+        grid = Table(title=self._title, title_justify="left")
+        grid.add_column("hospital")
+        for step in STEPS:
+            grid.add_column(step, justify="center")
+        grid.add_column("rounds so far")
+        for name, cells in self._cells.items():
+            row = [f"[{_STYLE.get(cells[s], '')}]{cells[s]}[/]" if cells.get(s) else "" for s in STEPS]
+            grid.add_row(f"[strike]{name}[/]" if name in self.dead else name, *row, self._history[name])
+        left = max(0, self._until - clock.wall()) if self._until else 0
+        wait = f"waiting: {self._waiting}" + (f", {left // 60:02d}:{left % 60:02d} left" if self._until else "")
+        return Group(grid, Text(wait if self._waiting else ""))
