@@ -51,12 +51,16 @@ class JobPart(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[cohort]`: `members` are all nodes of the roster unless named; `max_examples` is W, the bound of a weight."""
+    """`[cohort]`: `members` are all nodes of the roster unless named; `max_examples` is W, the bound of a weight.
+
+    A round waits `rejoin_timeout` for members that dropped out of the last one; unless written, it does not.
+    """
 
     min_nodes: Ordinal = 3
     members: tuple[Name, ...] = ()
     step_timeout: str = "10m"
     round_timeout: str = "2h"
+    rejoin_timeout: str = "0s"
     max_examples: Ordinal = 5000
 
 
@@ -184,6 +188,14 @@ def _exponent(clip: float) -> int:
     if clip <= 0 or mantissa != 0.5 or not -64 <= exponent - 1 <= 64:
         raise BadConfiguration(f"The clip {clip} is not a power of two.", "Write for example 0.5, 1.0, 2.0 or 4.0.")
     return exponent - 1
+
+
+def rejoin_ms(file: JobFile) -> int:
+    """Return how long a round waits for members that dropped out of the last one, in milliseconds.
+
+    Raises: BadConfiguration.
+    """
+    return round(duration(file.cohort.rejoin_timeout) * 1000)
 
 
 def _milliseconds(text: str) -> int:

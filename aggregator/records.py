@@ -29,7 +29,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
 
     `state`: queued (others are before it, or members are missing), waiting (for members between rounds), round (one is
     running), step (the next model is being computed), done, failed. `entry` is its place in the log; `gone` are the
-    members that dropped out of the last round.
+    members that dropped out of the last round, for which the next one waits `rejoin_ms`.
     """
 
     number: Count
@@ -43,6 +43,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     model: Digest = NO_DIGEST
     model_digest: Digest = NO_DIGEST
     gone: tuple[Name, ...] = ()
+    rejoin_ms: Count = 0
     reason: str = ""
 
 

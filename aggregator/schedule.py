@@ -59,7 +59,7 @@ class Schedule:
         if job and job.state == "step":
             self._step(job, turn)
         if job and job.state == "waiting":
-            turn.after(OVERDUE, job.spec.step_ms / 1000)
+            turn.after(OVERDUE, _patience(job))
         self.consider(turn)
 
     def active(self, turn: Turn) -> Job | None:
@@ -91,7 +91,8 @@ class Schedule:
         if model:
             records.publish_blob(turn, blob)
         number = 1 + max((job.number for job in records.all_jobs(turn)), default=0)
-        job = Job(number, spec, signed, entry, blob, model=blob, model_digest=spec.initial_model)
+        again = jobs.rejoin_ms(file)
+        job = Job(number, spec, signed, entry, blob, model=blob, model_digest=spec.initial_model, rejoin_ms=again)
         return records.put_job(turn, job)
 
     # The decision ----------------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ class Schedule:
         name = job.spec.name
         missing = tuple(m for m in job.spec.cohort if not self._presence.ready(m, name, job.round))
         awaited = missing
-        if job.attempt == 1:
+        if job.attempt == 1 and not job.rejoin_ms:
             # Whoever dropped out of the last round and is not back is not waited for a second time.
             awaited = tuple(m for m in missing if m not in job.gone or self._presence.of(m) is not None)
         self._tell_missing(job, awaited, turn)
@@ -134,7 +135,7 @@ class Schedule:
 
     def _await_members(self, job: Job, turn: Turn) -> None:
         self._overdue, self._missing = "", None
-        turn.after(OVERDUE, job.spec.step_ms / 1000)
+        turn.after(OVERDUE, _patience(job))
         self.consider(turn)
 
     def overdue(self, turn: Turn) -> None:
@@ -150,7 +151,7 @@ class Schedule:
                 {
                     "event": "waiting", "job": job.spec.name, "round": job.round, "attempt": job.attempt,
                     "step": "presence", "for": list(missing), "need": len(job.spec.cohort), "since": turn.now(),
-                    "until": None if job.state == "queued" else turn.now() + round(job.spec.step_ms / 1000),
+                    "until": None if job.state == "queued" else turn.now() + round(_patience(job)),
                 }
             )  # fmt: skip
         self._missing = missing
@@ -212,7 +213,6 @@ class Schedule:
 
     def _close(self, job: Job, phase: Closed, began: int, turn: Turn) -> None:
         data = encode(phase.published)
-        self._desk.bundle.put_result(phase.scope.round, data, phase.salt)
         blob = self._blobs.put(data)
         records.publish_blob(turn, blob)
         outcome = Outcome(
@@ -335,9 +335,13 @@ class Schedule:
         turn.send(member, "result", b"", encode(result))
 
 
+def _patience(job: Job) -> float:
+    """Return how many seconds a round waits for its members to be there."""
+    return max(job.spec.step_ms, job.rejoin_ms if job.gone else 0) / 1000
+
+
 def _mark(job: Job) -> str:
     return f"{job.spec.name}.{job.round}.{job.attempt}"
-
 
 
 def _read(path: Path) -> bytes:

@@ -85,6 +85,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._unreached: dict[str, int] = {}
         self._link_state = ""
+        self._bytes = {"sent_bytes": 0, "received_bytes": 0}
 
     async def serve(self) -> None:
         """Run until `stop`; then close the admin socket, the link and the journal. Work under way is abandoned.
@@ -185,7 +186,8 @@ class Daemon:
             waiting, unreached = self._outbox.waiting(), dict(self._unreached)
             watchers = self._admin.watchers if self._admin else 0
             state = self._link.state
-            return {"link": state, "unacknowledged": waiting, "unreached": unreached, "watchers": watchers}
+            shown: dict[str, object] = {"link": state, "unacknowledged": waiting, "unreached": unreached}
+            return shown | {"watchers": watchers, **self._bytes}
         answers: list[object] = []
         self._carry_out(self._advance(lambda turn: answers.append(self._service.command(request, turn))))
         return answers[0]
@@ -275,6 +277,7 @@ class Daemon:
                 self._failed(error)
                 await asyncio.sleep(TICK)
                 continue
+            self._bytes["received_bytes"] += len(message.header) + len(message.body)
             self._take(message)
             # A link with a full queue never waits: let timers and sending have their turn.
             await asyncio.sleep(0)
@@ -307,6 +310,7 @@ class Daemon:
         except SecaggError as error:
             self._failed(error, peer=to, kind=kind)
         else:
+            self._bytes["sent_bytes"] += len(message.header) + len(message.body)
             if to in self._unreached:
                 self._log.info("reach_peer", peer=to, since=self._unreached.pop(to))
 

@@ -356,7 +356,8 @@ def test_a_person_asks_at_the_admin_socket(tmp_path: Path) -> None:
         assert await asyncio.to_thread(admin.call, path, {"command": "status"}) == {"rounds": 0}
         assert await watching == {"seen": "status"}
         link = await asyncio.to_thread(admin.call, path, {"command": "link"})
-        assert link == {"link": "connected", "unacknowledged": {}, "unreached": {}, "watchers": 1}
+        traffic = {"sent_bytes": 0, "received_bytes": 0}
+        assert link == {"link": "connected", "unacknowledged": {}, "unreached": {}, "watchers": 1, **traffic}
         with pytest.raises(Exception, match=r"No\. Ask otherwise\.") as caught:
             await asyncio.to_thread(admin.call, path, {"command": "refuse"})
         assert (getattr(caught.value, "code", ""), getattr(caught.value, "exit_code", 0)) == ("E-NO", 64)
