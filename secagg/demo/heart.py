@@ -156,7 +156,7 @@ def _settle_in(federation: Federation, name: str) -> None:
 def _drill(kill: tuple[str, str] | None, name: str, rounds: int) -> str:
     if kill is None or kill[0] != name:
         return ""
-    return f"{kill[1]}@{min(KILL_ROUND, rounds)}@{RISK}"
+    return f"{kill[1]}@{min(KILL_ROUND, -(-rounds // 2))}@{RISK}"
 
 
 # The rounds ----------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from node.local import train
-from node.task import RoundContext, SumTask, Task, load_task
 from node.summing import run_vector
+from node.task import RoundContext, SumTask, Task, load_task
 from node.training import initial_model, run_evaluation, run_training
 from secagg.demo.sites.heart import task as heart
 from secagg.errors import BadInput

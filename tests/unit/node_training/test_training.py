@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from node.task import RoundContext, Trained
 from node.summing import run_vector
+from node.task import RoundContext, Trained
 from node.training import initial_model, run_evaluation, run_training, trainable
 from secagg.errors import BadInput
 from secagg.learning.layout import of_arrays
