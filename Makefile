@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 .venv: $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/secagg demo sums $(ARGS)
+	$(BIN)/secagg demo heart $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)

@@ -216,7 +216,8 @@ class Jobs:
         after = {"next_round": job.next_round + 1, "awaited": None}
         model = {"model": stepped.model, "model_digest": stepped.digest}
         job = records.put_job(turn, job, **after, **model)
-        turn.event({"event": "result", "job": name, "round": ended.round, "attempt": ended.attempt})
+        told = {"job": name, "round": ended.round, "attempt": ended.attempt, "digest": stepped.digest.hex()}
+        turn.event({"event": "result", **told})
         self._go_on(job, turn)
         self.present(turn)
         return ended

@@ -90,6 +90,16 @@ class Processes:
         self._children[name].kill()
         self._children[name].wait()
 
+    def stop(self, name: str) -> None:
+        """End a child, if it still runs, as a service manager does."""
+        child = self._children[name]
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.kill(name)
+
     def killed(self, name: str) -> bool:
         """Say whether a child died by SIGKILL."""
         return self._children[name].poll() == -signal.SIGKILL

@@ -55,6 +55,7 @@ class Institution:
         (place / "task.py").write_text(SUM_TASK)
         self.tasks = {"task": OwnTask("task", f"{place / 'task.py'}:Ones", self.data, {})}
         self.policy = Policy(exact_counts=True)
+        self.pin = Pin(federation.spec.federation, fingerprint(federation.root_key))
         self.journal = MemoryJournal()
         self.events: list[dict[str, Any]] = []
         self.log = io.StringIO()
@@ -65,9 +66,8 @@ class Institution:
         """Start the daemon over what was kept."""
         self.timers = VirtualTimers()
         keys = RoundKeys(self.place / "rounds", Secret(bytes(32)), self.rng)
-        pin = Pin(self.federation.spec.federation, fingerprint(self.federation.root_key))
         key = self.federation.members[self.name]
-        self.service = NodeService(self.name, key, pin, self.policy, self.tasks, self.place, keys, self.rng)
+        self.service = NodeService(self.name, key, self.pin, self.policy, self.tasks, self.place, keys, self.rng)
         self.daemon = Daemon(
             link, self.journal, self.service, Inline(1), logs.configure("node", self.name, file=self.log),
             later=self.timers.later, wall=lambda: START_OF_TIME, rng=self.rng,

@@ -1,0 +1,70 @@
+"""The demonstrations as programs: the aggregator that cheats is found out, and Ctrl-C leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from secagg.cli import main
+from support import federations
+
+pytestmark = pytest.mark.processes
+DEADLINE = 30.0
+
+
+def test_an_aggregator_that_cheats_is_found_by_the_auditor_alone(tmp_path: Path) -> None:
+    with federations.founded("sum") as federation:
+        federation.start_aggregator(cheat=True)
+        federations.start(federation)
+        federations.run_job(federation, "sum")
+        published = federations.result(federation, "sum")
+        federation.export(tmp_path / "bundle")
+        fingerprint = federation.fingerprint
+        # The nodes cannot know: canaries, log and digest agree with the lie.
+        assert all("refuse" not in federation.processes.log(name).read_text() for name in federations.NODES)
+    assert published != federations.without()
+    line = ["audit", "verify", str(tmp_path / "bundle"), "--root", fingerprint]
+    judged = CliRunner().invoke(main, [*line, "--format", "json"])
+    report = json.loads(judged.stdout)
+    assert (judged.exit_code, report["verdict"]) == (65, "FAIL")
+    assert [check["number"] for check in report["checks"] if check["status"] != "pass"] == [7]
+    assert "(Result, signed by aggregator)" in judged.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_the_demonstration_leaves_no_process_and_no_file(tmp_path: Path, number: int) -> None:
+    place = tmp_path / "t"
+    place.mkdir()
+    line = [sys.executable, "-m", "secagg.cli", "demo", "heart", "--bundle", str(tmp_path / "bundle")]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, env=os.environ | {"TMPDIR": str(place)}, text=True) as demo:
+        assert demo.stderr is not None
+        for said in demo.stderr:
+            if "enrolled" in said:
+                break
+        assert running(place)
+        demo.send_signal(number)
+        assert demo.wait(DEADLINE) != 0
+    end = time.monotonic() + DEADLINE
+    while running(place):
+        assert time.monotonic() < end
+    assert list(place.iterdir()) == []
+    assert not (tmp_path / "bundle").exists()
+
+
+def running(place: Path) -> list[str]:
+    """Return the command lines of processes that name a path in `place`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = entry.read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(place) in command:
+            found.append(command.replace(b"\0", b" ").decode())
+    return found
