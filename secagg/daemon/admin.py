@@ -11,7 +11,7 @@ Source: operations "Commands".
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -165,15 +165,15 @@ def call(path: Path, request: dict[str, object], timeout: float = 30.0) -> Any:
     raise _silent(path)
 
 
-def stream(path: Path, request: dict[str, object]) -> Iterator[Any]:
+def stream(path: Path, request: dict[str, object]) -> Generator[Any, None, None]:
     """Ask the daemon to watch; return its events from now on, one after the other, until the daemon stops.
 
-    Raises: as `call`.
+    Who stops reading earlier closes the generator. Raises: as `call`.
     """
     connection = _connect(path, request, None)
     answers = _answers(connection)
     next(answers, None)
-    # The file that `_answers` reads keeps the connection open, and closes it when nobody reads any more.
+    # The file that `_answers` reads keeps the connection open until the generator ends or is closed.
     connection.close()
     return answers
 
@@ -190,7 +190,7 @@ def _connect(path: Path, request: dict[str, object], timeout: float | None) -> s
     return connection
 
 
-def _answers(connection: socket.socket) -> Iterator[Any]:
+def _answers(connection: socket.socket) -> Generator[Any, None, None]:
     with connection.makefile("rb") as lines:
         try:
             for line in lines:

@@ -358,6 +358,7 @@ def test_a_person_asks_at_the_admin_socket(tmp_path: Path) -> None:
         link = await asyncio.to_thread(admin.call, path, {"command": "link"})
         traffic = {"sent_bytes": 0, "received_bytes": 0}
         assert link == {"link": "connected", "unacknowledged": {}, "unreached": {}, "watchers": 1, **traffic}
+        events.close()
         with pytest.raises(Exception, match=r"No\. Ask otherwise\.") as caught:
             await asyncio.to_thread(admin.call, path, {"command": "refuse"})
         assert (getattr(caught.value, "code", ""), getattr(caught.value, "exit_code", 0)) == ("E-NO", 64)
