@@ -7,7 +7,7 @@ from typing import Any
 from keyserver.config import read
 from secagg.daemon.admin import SOCKET, call
 from secagg.daemon.options import current
-from secagg.errors import TryLater
+from secagg.errors import BadInput, SecaggError, TryLater
 
 PATIENCE = 15.0
 """Seconds until a decision must be published; it takes milliseconds unless the disk is slow."""
@@ -39,4 +39,19 @@ def decide(state_dir: Path | None, request: dict[str, object]) -> Any:
             raise TryLater(
                 "The decision is kept but not published yet.", "Look at the key server's log; it goes on trying."
             )
+        time.sleep(_PAUSE)
+
+
+def await_request(state_dir: Path | None, name: str, seconds: float) -> Any:
+    """Return a member's request, as `member.show` gives it, once it is there.
+
+    Raises: as `ask`; BadInput (`E-CANDIDATE` or `E-MEMBER`) when it has not come in time.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return ask(state_dir, {"command": "member.show", "name": name})
+        except SecaggError as error:
+            if error.exit_code != BadInput.exit_code or time.monotonic() >= end:
+                raise
         time.sleep(_PAUSE)

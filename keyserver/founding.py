@@ -1,6 +1,6 @@
 """The work of `secagg keyserver init` and `serve`: from a directory and a file to a federation that answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ from keyserver.directory import LOG, ROSTERS, Directory
 from keyserver.service import KeyserverService
 from secagg.crypto.rng import system_rng
 from secagg.daemon import clock, config, logs, vault
-from secagg.daemon.federation import write_configuration
+from secagg.daemon.federation import BrokerSection, write_configuration
 from secagg.daemon.process import run_daemon
 from secagg.errors import BadConfiguration, BadInput
 from secagg.ids import Name
@@ -61,6 +61,21 @@ def begin(
         "root_key": str(state_dir / ROOT),
         "config": str(config_out),
     }
+
+
+def write_broker(path: Path, address: str, told: Mapping[str, str]) -> None:
+    """Write broker.toml for the federation that `begin` founded; `address` is how members dial the broker.
+
+    Raises: BadConfiguration when the file exists or the address is none.
+    """
+    host, _, port = BrokerSection(address, "").addresses().control.removeprefix("tcp://").rpartition(":")
+    # An address that is not this machine's alone was given so that others may dial it.
+    listen = "127.0.0.1" if host in ("127.0.0.1", "localhost") else "0.0.0.0"  # noqa: S104
+    named: dict[str, object] = {"name": told["federation"]}
+    named |= {key: told[key] for key in ("root_fingerprint", "keyserver_curve_key")}
+    own: dict[str, object] = {"state_dir": "broker", "listen": listen, "port": int(port)}
+    sections = {"broker": own, "federation": named}
+    write_configuration(path, sections)
 
 
 def serve(configuration: Configuration, prompt: Callable[[], str], verbosity: int, *, color: bool) -> None:

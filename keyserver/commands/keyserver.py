@@ -28,19 +28,23 @@ def keyserver() -> None:
 @click.option("--broker-key", default="", help="The broker's CURVE key; can be written into the file later.")
 @click.option("--delegation", default="730d", show_default=True, help="Until when the root's word holds.")
 @click.option("--config-out", default=Path("keyserver.toml"), show_default=True, type=FILE)
+@click.option("--broker-out", type=FILE, help="Write the broker's configuration too; its state_dir is `broker`.")
 @options
-def init(state_dir: Path, federation: str, passphrase_file: Path, config_out: Path, **rest: Any) -> None:
+def init(
+    state_dir: Path, federation: str, passphrase_file: Path, config_out: Path, broker_out: Path | None, **rest: Any
+) -> None:  # fmt: skip
     """Make the offline root key, the online keys and keyserver.toml, and print what everybody pins."""
-    from keyserver.founding import begin
+    from keyserver.founding import begin, write_broker
 
     told = begin(state_dir, federation, passphrase_file, config_out, **rest)
+    if broker_out:
+        write_broker(broker_out, rest["address"], told)
     _show(told)
-    click.echo(
-        f"Move {told['root_key']} to another medium: it is not needed to serve.\n"
-        "Write root_fingerprint and keyserver_curve_key into [federation] of broker.toml, "
-        f"and the broker's address and CURVE key into [broker] of {config_out}.",
-        err=True,
-    )
+    click.echo(f"Move {told['root_key']} to another medium: it is not needed to serve.", err=True)
+    if not broker_out:
+        click.echo("Write root_fingerprint and keyserver_curve_key into [federation] of broker.toml.", err=True)
+    if not rest["broker_key"]:
+        click.echo(f"Write the broker's CURVE key into [broker] of {config_out}.", err=True)
 
 
 @keyserver.command()

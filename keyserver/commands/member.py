@@ -43,13 +43,15 @@ def show_(name: str, state_dir: Path | None) -> None:
 @click.argument("name")
 @click.option("--words", help="Two or more of the eight words, in order, as the institution read them out: w1,w2.")
 @click.option("--yes", is_flag=True, help="Approve without words: the fingerprint was compared in another way.")
+@click.option("--wait", default="0s", show_default=True, help="How long to wait for the request to arrive.")
 @STATE_DIR
 @options
-def approve(name: str, words: str | None, yes: bool, state_dir: Path | None) -> None:
+def approve(name: str, words: str | None, yes: bool, wait: str, state_dir: Path | None) -> None:
     """Approve the request that waits under NAME, once its words were read out."""
-    from keyserver.asking import ask, decide
+    from keyserver.asking import await_request, decide
+    from secagg.daemon.config import duration
 
-    seen = ask(state_dir, {"command": "member.show", "name": name})
+    seen = await_request(state_dir, name, duration(wait))
     heard: list[str] = []
     if not yes:
         click.echo(f"{name}, {seen['organisation']}, {seen['role']}\n{seen['groups']}", err=True)
