@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from secagg.cli import main
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -31,3 +34,14 @@ def test_make_targets_exist(page: Path) -> None:
 def test_the_readme_shows_the_two_commands() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     assert [line.split("#")[0].strip() for line in lines if line.startswith("make ")] == ["make demo", "make test"]
+
+
+def test_the_readmes_commands_do_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, in an empty directory that only has the repository's files beside it."""
+    shown = re.findall(r"^(secagg .*?)\s+#|^(secagg .*)$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    lines = [(first or second).split() for first, second in shown]
+    assert len(lines) >= 6
+    (tmp_path / "secagg").symlink_to(ROOT / "secagg")
+    monkeypatch.chdir(tmp_path)
+    codes = [CliRunner().invoke(main, line[1:]).exit_code for line in lines]
+    assert codes == [65 if "--cheat" in line else 0 for line in lines]
