@@ -15,11 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from node.task import Prepares, RoundContext, Task, Trained, own_code, require_data
 from secagg.errors import BadInput
 from secagg.learning.layout import Arrays, Floats, Layout, flatten, of_arrays, require_finite, require_same
+
+try:
+    import torch
+except ModuleNotFoundError as missing:
+    raise BadInput(
+        "This installation has no torch, which training needs.",
+        "pip install 'secagg[torch]' into this environment; sums need none.", code="E-TORCH",
+    ) from missing  # fmt: skip
 
 
 @dataclass(frozen=True)

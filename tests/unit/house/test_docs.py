@@ -45,3 +45,11 @@ def test_the_readmes_commands_do_what_it_says(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     codes = [CliRunner().invoke(main, line[1:]).exit_code for line in lines]
     assert codes == [65 if "--cheat" in line else 0 for line in lines]
+
+
+def test_every_error_code_is_documented() -> None:
+    sources = [file for room in ("secagg", "keyserver", "node", "aggregator") for file in (ROOT / room).rglob("*.py")]
+    used = {code for file in sources for code in re.findall(r'"(E-[A-Z-]+)"', file.read_text())}
+    documented = set(re.findall(r"E-[A-Z-]+", (ROOT / "docs" / "reference" / "errors.md").read_text()))
+    assert used - documented == set()
+    assert documented - used == set()
