@@ -68,7 +68,8 @@ def heart(kill: str, no_kill: bool, cheat: bool, rounds: int, bundle: Path) -> N
     given = current()
     died = None if no_kill else next(iter(show.parse_drops((kill,)).items()))
     show.require_replaceable(bundle)
-    signal.signal(signal.SIGTERM, leave)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="secagg-demo-") as scratch:
         with Screen(HOSPITALS, rounds, given.color, quiet=given.verbosity < 0) as screen:
@@ -79,4 +80,4 @@ def heart(kill: str, no_kill: bool, cheat: bool, rounds: int, bundle: Path) -> N
         ending.tables(story, bundle, seconds, given.color)
     else:
         click.echo(ending.document(story, bundle, seconds))
-    show.judge(story.report, bundle)
+    ending.judge(story, bundle)

@@ -10,8 +10,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from secagg.demo.heart import HOSPITALS, KILL_ROUND, RISK, Scores, Story
-from secagg.demo.seen import Seen
+from secagg.demo import show
+from secagg.demo.heart import HOSPITALS, PARAMETERS, RISK, Scores, Story
+from secagg.demo.seen import Seen, chi_square
+from secagg.errors import TryLater
 
 
 def document(story: Story, bundle: Path, seconds: float) -> str:
@@ -28,9 +30,7 @@ def document(story: Story, bundle: Path, seconds: float) -> str:
             "spread": {kind: {name: round(found[1], 4) for name, found in of.items()} for kind, of in scores.items()},
             "upload_bytes": story.upload_bytes,
             "sent_bytes": story.sent,
-            "chi_square": {"clear": chi_square(story.seen.clear), "masked": chi_square(story.seen.masked)}
-            if story.seen
-            else {},
+            "chi_square": _noise(story.seen) if story.seen else {},
             "audit": story.report.verdict if story.report else "NONE",
             "bundle": str(bundle),
             "seconds": round(seconds, 1),
@@ -40,7 +40,7 @@ def document(story: Story, bundle: Path, seconds: float) -> str:
 
 def tables(story: Story, bundle: Path, seconds: float, color: bool) -> None:
     """Print what came out, what the aggregator saw, what it cost, and the audit."""
-    console = Console(no_color=not color, highlight=False)
+    console = Console(no_color=not color, highlight=False, soft_wrap=True)
     _scores(console, story)
     if story.seen:
         _seen(console, story.seen)
@@ -48,17 +48,20 @@ def tables(story: Story, bundle: Path, seconds: float, color: bool) -> None:
     _counts(console, story)
     if story.report:
         for line in story.report.checks:
-            console.print(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}", soft_wrap=True)
+            console.print(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}")
         console.print(f"[bold]{story.report.verdict} {story.report.passed}/{story.report.total}[/]")
-    console.print(f"\nSeven daemons, {seconds:.0f} s. Audit it yourself:", soft_wrap=True)
-    console.print(f"  secagg audit verify {bundle} --root {story.fingerprint}", soft_wrap=True)
+    console.print(f"\nSeven daemons, {seconds:.0f} s. Audit it yourself:")
+    console.print(f"  secagg audit verify {bundle} --root {story.fingerprint}")
 
 
-def chi_square(data: bytes) -> float:
-    """Return the chi-square statistic of the bytes of `data` in 16 classes against uniform (15 degrees of freedom)."""
-    counts = np.bincount(np.frombuffer(data, dtype=np.uint8) >> 4, minlength=16)
-    expected = len(data) / 16
-    return round(float(((counts - expected) ** 2 / expected).sum()), 1)
+def judge(story: Story, bundle: Path) -> None:
+    """End as the audit did, and as the jobs did.
+
+    Raises: VerificationFailed naming the first check that does not hold; TryLater when a job did not end.
+    """
+    show.judge(story.report, bundle)
+    if story.failed:
+        raise TryLater(f"A job failed: {story.failed}.", f"The log in {bundle} says who was missing where.")
 
 
 def _scores(console: Console, story: Story) -> None:
@@ -85,6 +88,10 @@ def _scores(console: Console, story: Story) -> None:
     )
 
 
+def _noise(seen: Seen) -> dict[str, float]:
+    return {"clear": round(chi_square(seen.clear), 1), "masked": round(chi_square(seen.masked), 1)}
+
+
 def _mean(scores: Scores) -> float:
     return float(np.mean([found[0] for found in scores.values()]))
 
@@ -102,21 +109,23 @@ def _seen(console: Console, seen: Seen) -> None:
 
 def _costs(console: Console, story: Story) -> None:
     sent = ", ".join(f"{name} {count / 1024:.0f} KiB" for name, count in story.sent.items())
-    console.print(f"One upload of {RISK}: {story.upload_bytes} bytes for 140 parameters and 3 lanes.")
-    again = f" ({', '.join(story.recovered)}: since it was started again)" if story.recovered else ""
+    if story.upload_bytes:
+        plain = f"its {PARAMETERS} parameters as float32 are {4 * PARAMETERS}"
+        console.print(f"One upload of {RISK}: {story.upload_bytes} bytes; {plain}.")
+    again = f" ({', '.join(story.restarted)}: since it was started again)" if story.restarted else ""
     console.print(f"Everything a node sent, keys, shares, uploads and signatures of all rounds: {sent}{again}.\n")
 
 
 def _counts(console: Console, story: Story) -> None:
     """Say what `exact_counts = true` shows, with the numbers of this very run."""
+    without = next((n for n, names in story.closed.items() if len(names) < len(HOSPITALS)), None)
+    whole = next((n for n, names in story.closed.items() if len(names) == len(HOSPITALS)), None)
     console.print(
         "[bold]What these hospitals allow by exact_counts = true:[/] every round publishes how many patients its\n"
         "contributors trained on, exactly. One drop-out then tells the number of the hospital that dropped:"
     )
-    without = next((n for n, names in story.closed.items() if len(names) < len(HOSPITALS)), None)
-    whole = next((n for n, names in story.closed.items() if len(names) == len(HOSPITALS)), None)
     if without is None or whole is None:
-        console.print(f"nobody dropped out here; after one in round {KILL_ROUND} a subtraction would have done.\n")
+        console.print("here every round had the same contributors, so nothing can be subtracted.\n")
         return
     gone = ", ".join(name for name in HOSPITALS if name not in story.closed[without])
     all_of, rest = story.examples[whole], story.examples[without]

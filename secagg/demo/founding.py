@@ -7,6 +7,7 @@ its own copy of the task, and nothing of another one's. Ports are free ones of l
 Leaves to others: what the federation is for (heart.py), showing it (live.py).
 """
 
+import itertools
 import json
 import os
 import secrets
@@ -19,10 +20,13 @@ from types import TracebackType
 from typing import Any
 
 from secagg.daemon.admin import SOCKET, call, stream
-from secagg.demo.processes import Processes, run
-from secagg.errors import TryLater
+from secagg.demo.processes import SECAGG, Processes, undisturbed
+from secagg.errors import BadInput, TryLater
 
 OPERATOR, AGGREGATOR = "operator", "aggregator"
+SOCKET_PATH = 107
+"""Bytes that the path of a unix socket may have."""
+
 DECIDED = 15.0
 """Seconds until a decision must be published."""
 
@@ -38,6 +42,7 @@ class Federation:
         self._temporary = tempfile.TemporaryDirectory(prefix="secagg-", ignore_cleanup_errors=True)
         self.place = Path(self._temporary.name)
         self.processes = Processes(self.place / "logs")
+        self._commands = itertools.count()
         self.fingerprint = ""
         self.drills: dict[str, str] = {}
 
@@ -51,16 +56,21 @@ class Federation:
 
     def close(self) -> None:
         """End every process, remove every file."""
-        self.processes.end()
-        self._temporary.cleanup()
+        with undisturbed():
+            self.processes.end()
+            self._temporary.cleanup()
+
+    def run(self, *arguments: str, command: tuple[str, ...] = SECAGG) -> str:
+        """Run one command to its end and return what it printed. Raises: SecaggError with what it said."""
+        return self.processes.run(f"command-{next(self._commands)}", *arguments, command=command)
 
     # Founding --------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Found the federation: key server and broker run when this returns."""
-        key = run("broker", "init", "--state-dir", str(self._directory("broker"))).strip()
+        key = self.run("broker", "init", "--state-dir", str(self._directory("broker"))).strip()
         told = json.loads(
-            run(
+            self.run(
                 "keyserver", "init", "--state-dir", str(self.place / "keyserver" / "state"), "--federation", self.name,
                 "--passphrase-file", str(self._passphrase("keyserver")), "--broker-key", key,
                 "--config-out", str(self.place / "keyserver" / "keyserver.toml"), "--format", "json",
@@ -163,7 +173,7 @@ class Federation:
         file = self.home(AGGREGATOR) / "job.toml"
         file.write_text(job, encoding="utf-8")
         extra = ("--model", str(model)) if model else ()
-        run("job", "submit", str(file), *extra, "--config", str(self.config(AGGREGATOR)))
+        self.run("job", "submit", str(file), *extra, "--config", str(self.config(AGGREGATOR)))
 
     def watch(self) -> Iterator[dict[str, Any]]:
         """Return what the aggregator tells from now on, as it happens."""
@@ -172,12 +182,14 @@ class Federation:
     def export(self, bundle: Path) -> None:
         """Write the bundle of everything so far."""
         keyserver, aggregator = self.place / "keyserver" / "state", self.home(AGGREGATOR) / "state"
-        run("audit", "export", "--keyserver", str(keyserver), "--aggregator", str(aggregator), "-o", str(bundle))
+        self.run("audit", "export", "--keyserver", str(keyserver), "--aggregator", str(aggregator), "-o", str(bundle))
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
     def _directory(self, name: str) -> Path:
         path = self.place / name
+        if len(os.fsencode(path / "state" / SOCKET)) > SOCKET_PATH:
+            raise BadInput(f"{path} is too long a path for a socket.", "Set TMPDIR to a directory with a short path.")
         path.mkdir(mode=0o700, exist_ok=True)
         return path
 

@@ -11,12 +11,11 @@ Leaves to others: processes and enrolment (founding.py), the pictures (live.py, 
 import json
 import queue
 import shutil
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -25,13 +24,13 @@ from typing import Any
 from secagg.daemon.admin import SOCKET, call
 from secagg.demo.founding import AGGREGATOR, Federation
 from secagg.demo.live import Screen
-from secagg.demo.processes import run
 from secagg.demo.seen import Report, Seen, audit, look, upload_bytes
 from secagg.errors import PeerUnavailable, SecaggError
 
 HOSPITALS = ("cleveland", "hungary", "long-beach", "switzerland")
 MOMENTS, RISK = "heart-moments", "heart-risk"
 KILL_ROUND = 5
+PARAMETERS = 140
 EXAMPLES = 212
 """W, the bound of a hospital's weight: the most patients that one of them trains on."""
 
@@ -89,7 +88,9 @@ class Story:
 
     rounds: int
     killed: list[str] = field(default_factory=list)
+    restarted: list[str] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)
+    """Those of them that contributed to a later round."""
     dropped: list[str] = field(default_factory=list)
     closed: dict[int, tuple[str, ...]] = field(default_factory=dict)
     examples: dict[int, float] = field(default_factory=dict)
@@ -111,10 +112,11 @@ def play(kill: tuple[str, str] | None, cheat: bool, rounds: int, bundle: Path, s
     Raises: SecaggError when a process fails.
     """
     story = Story(rounds)
-    with Federation("heart") as federation, ThreadPoolExecutor(1) as beside:
+    # The federation is left first: it ends what works beside, which then needs no waiting for.
+    with ThreadPoolExecutor(2) as beside, Federation("heart") as federation:
         screen.say("founding the federation: key server, broker, aggregator, four hospitals")
         model = federation.place / "first.safetensors"
-        making = beside.submit(run, "node", "model", _task(federation.place), "-o", str(model))
+        making = beside.submit(federation.run, "node", "model", _task(federation.place), "-o", str(model))
         federation.open()
         federation.enrol({AGGREGATOR: "aggregator"} | dict.fromkeys(HOSPITALS, "node"))
         screen.say(f"enrolled {len(HOSPITALS)} hospitals, root {federation.fingerprint[:23]}…")
@@ -124,12 +126,12 @@ def play(kill: tuple[str, str] | None, cheat: bool, rounds: int, bundle: Path, s
             federation.start_node(name, _drill(kill, name, rounds))
         for name in HOSPITALS:
             federation.await_node(name)
-        baselines = [beside.submit(_baselines, federation, rounds)]
         _follow(federation, story, screen, _SUM, None)
         making.result()
+        baselines = Baselines(federation, beside, rounds)
         if not story.failed:
-            _follow(federation, story, screen, _TRAINING.format(rounds=rounds), model)
-        _gather(federation, story, screen, baselines[0], bundle)
+            _follow(federation, story, screen, _TRAINING.format(rounds=rounds), model, baselines.start)
+        _gather(federation, story, screen, baselines, bundle)
     return story
 
 
@@ -162,8 +164,14 @@ def _drill(kill: tuple[str, str] | None, name: str, rounds: int) -> str:
 # The rounds ----------------------------------------------------------------------------------------------------------
 
 
-def _follow(federation: Federation, story: Story, screen: Screen, job: str, model: Path | None) -> None:
-    """Submit a job and follow it to its end; a hospital that was killed is started again once its round is over."""
+def _follow(
+    federation: Federation, story: Story, screen: Screen, job: str, model: Path | None,
+    idle: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
+    """Submit a job and follow it to its end; a hospital that was killed is started again once its round is over.
+
+    `idle` is called when everybody waits for one that is dead.
+    """
     told: queue.Queue[dict[str, Any]] = queue.Queue()
     events = federation.watch()
     threading.Thread(target=_forward, args=(events, told), daemon=True).start()
@@ -176,6 +184,8 @@ def _follow(federation: Federation, story: Story, screen: Screen, job: str, mode
         _note(event, story)
         screen.show(event)
         _mourn(federation, story, screen, event)
+        if screen.dead:
+            idle()
         if event["event"] == "job_failed":
             story.failed = str(event["reason"])
         if event["event"] in ("job_done", "job_failed"):
@@ -196,8 +206,8 @@ def _note(event: dict[str, Any], story: Story) -> None:
     if event["event"] == "round_closed":
         story.closed[event["round"]] = tuple(event["contributors"])
         story.dropped += [f"{out['member']}@{out['step']}" for out in event["dropped"]]
-        gone = [entry.partition("@")[0] for entry in story.killed]
-        story.recovered += [n for n in gone if n in event["contributors"] and n not in story.recovered]
+        again = [name for name in story.restarted if name in event["contributors"]]
+        story.recovered += [name for name in again if name not in story.recovered]
     if event["event"] == "model":
         story.examples[event["round"]] = float(event["scalars"]["examples"])
 
@@ -212,14 +222,45 @@ def _mourn(federation: Federation, story: Story, screen: Screen, event: dict[str
     over = event["event"] in ("round_closed", "round_aborted") and event.get("job") == RISK
     for name in list(screen.dead) if over else ():
         federation.start_node(name)
+        story.restarted.append(name)
         screen.revived(name)
+
+
+class Baselines:
+    """The same training without the federation: alone at every hospital, and once on all files together.
+
+    It shares the machine with the federation, so it starts where nothing else happens.
+    """
+
+    def __init__(self, federation: Federation, beside: Executor, rounds: int) -> None:
+        self._federation, self._beside, self._rounds = federation, beside, rounds
+        self._under_way: list[Future[str]] = []
+
+    def start(self) -> None:
+        """Start the five trainings, two at a time; once."""
+        if self._under_way:
+            return
+        rounds = ("--rounds", str(self._rounds))
+        homes = [self._federation.home(name) for name in HOSPITALS]
+        files = [str(home / f"{home.name}.csv") for home in homes]
+        lines = [("--task", f"{homes[0] / 'task.py'}:HeartRisk", "--data", *files)]
+        lines += [("--alone", "--task", RISK, "--config", str(self._federation.config(name))) for name in HOSPITALS]
+        self._under_way = [
+            self._beside.submit(self._federation.run, "node", "train", *rounds, *line) for line in lines
+        ]  # fmt: skip
+
+    def scores(self) -> tuple[Scores, Scores]:
+        """Return how the hospitals do alone, and with pooled data. Raises: SecaggError when a training failed."""
+        self.start()
+        pooled, *own = (_scores(future.result()) for future in self._under_way)
+        return {name: found[name] for name, found in zip(HOSPITALS, own, strict=True)}, pooled
 
 
 # What is left --------------------------------------------------------------------------------------------------------
 
 
 def _gather(
-    federation: Federation, story: Story, screen: Screen, baselines: "Future[tuple[Scores, Scores]]", bundle: Path
+    federation: Federation, story: Story, screen: Screen, baselines: Baselines, bundle: Path
 ) -> None:  # fmt: skip
     """Read every party's own files, export the bundle, let the auditor judge it."""
     story.fingerprint = federation.fingerprint
@@ -230,8 +271,9 @@ def _gather(
         link = call(federation.home(name) / "state" / SOCKET, {"command": "link"})
         story.sent[name] = int(link["sent_bytes"])
     screen.say("the same training without the federation: alone, and on pooled files")
-    story.alone, story.centralised = baselines.result()
+    baselines.start()
     federation.export(bundle)
+    story.alone, story.centralised = baselines.scores()
     uploads = federation.home(AGGREGATOR) / "state" / "audit" / "files"
     if not story.failed:
         story.seen = look(bundle, uploads, MOMENTS, HOSPITALS[0], _clear(federation, HOSPITALS[0]))
@@ -251,21 +293,6 @@ def _report(federation: Federation, name: str, rounds: int) -> tuple[float, floa
     raise SecaggError(f"{name} wrote no report after the last round.", f"See {federation.processes.log(name)}.")
 
 
-def _baselines(federation: Federation, rounds: int) -> tuple[Scores, Scores]:
-    """Train alone at every hospital, and once on all files together, with as many rounds and local steps."""
-    alone: Scores = {}
-    for name in HOSPITALS:
-        own = run(
-            "node", "train", "--alone", "--task", RISK, "--rounds", str(rounds),
-            "--config", str(federation.config(name)),
-        )  # fmt: skip
-        alone |= _scores(own)
-    files = [str(federation.home(name) / f"{name}.csv") for name in HOSPITALS]
-    task = f"{federation.home(HOSPITALS[0]) / 'task.py'}:HeartRisk"
-    pooled = run("node", "train", "--task", task, "--rounds", str(rounds), "--data", *files)
-    return alone, _scores(pooled)
-
-
 def _scores(printed: str) -> Scores:
     found = json.loads(printed)["metrics"]
     return {name: (values["auc"], values["auc-spread"]) for name, values in found.items()}
@@ -274,8 +301,6 @@ def _scores(printed: str) -> Scores:
 def _clear(federation: Federation, name: str) -> list[float]:
     """Let a hospital look at its own vector."""
     home = federation.home(name)
-    done = subprocess.run(  # noqa: S603 - our own program and paths
-        [sys.executable, "clear.py", f"{name}.csv"], cwd=home, capture_output=True, check=True
-    )
-    values: list[float] = json.loads(done.stdout)
+    printed = federation.run(str(home / "clear.py"), str(home / f"{name}.csv"), command=(sys.executable,))
+    values: list[float] = json.loads(printed)
     return values

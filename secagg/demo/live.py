@@ -23,7 +23,7 @@ class Screen:
 
     def __init__(self, hospitals: tuple[str, ...], rounds: int, color: bool, quiet: bool = False) -> None:
         self._hospitals, self._rounds = hospitals, rounds
-        self._console = Console(stderr=True, no_color=not color, highlight=False, quiet=quiet)
+        self._console = Console(stderr=True, no_color=not color, highlight=False, quiet=quiet, soft_wrap=True)
         self._cells: dict[str, dict[str, str]] = {name: {} for name in hospitals}
         self._title, self._waiting, self._until = "founding", "", 0
         self._history: dict[str, str] = dict.fromkeys(hospitals, "")

@@ -1,7 +1,8 @@
 """Children of a demonstration: every role as a process of its own, and none of them left behind.
 
 Rules: a child is started in a session of its own, so that Ctrl-C reaches this program alone, which then ends its
-children in order; whatever happens, leaving the block ends them all. What a child says goes to a file of its own.
+children in order; whatever happens, leaving the block ends them all. No signal comes between starting a child and
+knowing it, nor between ending and being done. What a child says goes to a file of its own.
 Leaves to others: which processes there are (founding.py). The roles are started by command, never imported.
 """
 
@@ -9,11 +10,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
-from secagg.errors import PeerUnavailable, SecaggError
+from secagg.errors import PeerUnavailable, SecaggError, TryLater
 
 SECAGG = (sys.executable, "-m", "secagg.cli")
 READY = 30.0
@@ -24,7 +29,26 @@ PATIENCE = 5.0
 
 _PAUSE = 0.02
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 Child = subprocess.Popen[bytes]
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold back the signals that end a program until the block is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {number: signal.signal(number, lambda found, _: held.append(found)) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in held[:1]:
+            signal.raise_signal(late)
 
 
 class Processes:
@@ -34,6 +58,8 @@ class Processes:
         self._directory = directory
         directory.mkdir(mode=0o700, exist_ok=True)
         self._children: dict[str, Child] = {}
+        self._lock = threading.Lock()
+        self._ended = False
 
     def __enter__(self) -> "Processes":
         return self
@@ -48,17 +74,33 @@ class Processes:
         return self._directory / f"{name}.log"
 
     def start(self, name: str, *arguments: str, given: str = "", command: tuple[str, ...] = SECAGG) -> Child:
-        """Start a child; `given` is its standard input."""
+        """Start a child; `given` is its standard input. Raises: TryLater when all children were ended."""
         with self.log(name).open("ab") as said:
-            child = subprocess.Popen(  # noqa: S603 - our own command and paths
-                [*command, *arguments], stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT,
-                start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
-        self._children[name] = child
+            child = self._spawn(name, [*command, *arguments], said, subprocess.STDOUT)
         if child.stdin:
             child.stdin.write(given.encode())
             child.stdin.close()
         return child
+
+    def run(self, name: str, *arguments: str, command: tuple[str, ...] = SECAGG) -> str:
+        """Run a child to its end and return what it printed. Raises: SecaggError with its words when it failed."""
+        child = self._spawn(name, [*command, *arguments], subprocess.PIPE, subprocess.PIPE)
+        printed, told = child.communicate()
+        if child.returncode:
+            line = " ".join(arguments[:2])
+            words = told.decode(errors="replace").strip()
+            raise SecaggError(f"`{line}` ended with {child.returncode}: {words}", "See what it says there.")
+        return printed.decode()
+
+    def _spawn(self, name: str, line: list[str], out: IO[bytes] | int, err: int) -> Child:
+        with undisturbed(), self._lock:
+            if self._ended:
+                raise TryLater(f"{name} is not started: everything is being ended.", "Start again.")
+            self._children[name] = subprocess.Popen(  # noqa: S603 - our own command and paths
+                line, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+            return self._children[name]
 
     def serve(self, name: str, *arguments: str, command: tuple[str, ...] = SECAGG) -> Child:
         """Start a daemon and wait until it says that it is ready.
@@ -118,7 +160,12 @@ class Processes:
         return SecaggError(f"{name} ended with code {self.code(name)}: {' '.join(said[-2:])}", "See its log.")
 
     def end(self) -> None:
-        """End all children: the last one started goes first."""
+        """End all children, the last one started first; none can be started afterwards."""
+        with undisturbed(), self._lock:
+            self._ended = True
+            self._end()
+
+    def _end(self) -> None:
         running = [child for child in reversed(self._children.values()) if child.poll() is None]
         for child in running:
             child.terminate()
@@ -129,12 +176,3 @@ class Processes:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-
-
-def run(*arguments: str) -> str:
-    """Run one command to its end and return what it printed. Raises: SecaggError with what it said when it failed."""
-    done = subprocess.run([*SECAGG, *arguments], capture_output=True, check=False)  # noqa: S603 - our own command
-    if done.returncode:
-        told = done.stderr.decode(errors="replace").strip()
-        raise SecaggError(f"`secagg {' '.join(arguments[:2])}` ended with {done.returncode}: {told}", "See above.")
-    return done.stdout.decode()

@@ -45,6 +45,13 @@ class Seen:
     masked: bytes
 
 
+def chi_square(data: bytes) -> float:
+    """Return the chi-square statistic of the bytes of `data` in 16 classes against uniform (15 degrees of freedom)."""
+    counts = np.bincount(np.frombuffer(data, dtype=np.uint8) >> 4, minlength=16)
+    expected = len(data) / 16
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
 def audit(bundle: Path, root: str = "") -> Report:
     """Let the auditor judge a bundle, in a process of its own that gets the files and what it was told of the root."""
     pinned = ["--root", root] if root else []

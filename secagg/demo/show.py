@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Grid
 
-from secagg.demo.seen import Report
+from secagg.demo.seen import Report, chi_square
 from secagg.demo.sums import HOSPITALS, Story, means
 from secagg.errors import BadInput, UsageError, VerificationFailed
 from secagg.ids import STEPS
@@ -62,13 +62,6 @@ def judge(report: Report | None, bundle: Path) -> None:
     first = next(line for line in report.checks if line.status != "pass") if report else None
     detail = f"check {first.number}: {first.detail}" if first else "no report"
     raise VerificationFailed(f"The audit found {detail}", f"Keep {bundle}: it is the evidence.")
-
-
-def chi_square(data: bytes) -> float:
-    """Return the chi-square statistic of the bytes of `data` in 16 classes against uniform (15 degrees of freedom)."""
-    counts = np.bincount(np.frombuffer(data, dtype=np.uint8) >> 4, minlength=16)
-    expected = len(data) / 16
-    return float(((counts - expected) ** 2 / expected).sum())
 
 
 def document(story: Story, bundle: Path, seconds: float) -> str:
