@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from secagg.demo import show
@@ -48,7 +49,7 @@ def tables(story: Story, bundle: Path, seconds: float, color: bool) -> None:
     _counts(console, story)
     if story.report:
         for line in story.report.checks:
-            console.print(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}")
+            console.print(f"{line.number:>2}  {line.status:<10}  {escape(line.title)}: {escape(line.detail)}")
         console.print(f"[bold]{story.report.verdict} {story.report.passed}/{story.report.total}[/]")
     console.print(f"\nSeven daemons, {seconds:.0f} s. Audit it yourself:")
     console.print(f"  secagg audit verify {bundle} --root {story.fingerprint}")
@@ -66,7 +67,7 @@ def judge(story: Story, bundle: Path) -> None:
 
 def _scores(console: Console, story: Story) -> None:
     if not story.federated:
-        console.print(f"[bold red]There is no model:[/] {story.failed}")
+        console.print(f"[bold red]There is no model:[/] {escape(story.failed)}")
         return
     grid = Table(title="AUC on each hospital's own held-out patients, mean ± spread over ten splits")
     for column in ("hospital", "alone", "together", "centralised", "together − alone"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -25,7 +26,8 @@ class Screen:
         self._hospitals, self._rounds = hospitals, rounds
         self._console = Console(stderr=True, no_color=not color, highlight=False, quiet=quiet, soft_wrap=True)
         self._cells: dict[str, dict[str, str]] = {name: {} for name in hospitals}
-        self._title, self._waiting, self._until = "founding", "", 0
+        self._title, self._step, self._need, self._until = "founding", "", 0, 0
+        self._awaited: list[str] = []
         self._history: dict[str, str] = dict.fromkeys(hospitals, "")
         self.dead: list[str] = []
         self._live = Live(console=self._console, refresh_per_second=8, transient=False)
@@ -72,13 +74,14 @@ class Screen:
     def _on_step(self, event: dict[str, Any]) -> None:
         if event["institution"] in self._cells and event["step"]:
             self._cells[event["institution"]][event["step"]] = event["state"]
+        if event["step"] == self._step:
+            self._awaited = [name for name in self._awaited if name != event["institution"]]
         if event["state"] != "sent":
-            self.say(f"{event['institution']} {event['state']} in {event['step']}: {event['reason']}")
+            self.say(f"{event['institution']} {event['state']} in {event['step']}: {escape(event['reason'])}")
 
     def _on_waiting(self, event: dict[str, Any]) -> None:
-        whom = ", ".join(event["for"])
-        self._waiting = f"{event['step']}: {len(event['for'])} to come ({whom}), need {event['need']}"
-        self._until = event["until"] or 0
+        self._step, self._need = event["step"], event["need"]
+        self._awaited, self._until = list(event["for"]), event["until"] or 0
 
     def _on_round_closed(self, event: dict[str, Any]) -> None:
         out = {entry["member"]: entry["step"] for entry in event["dropped"]}
@@ -87,13 +90,14 @@ class Screen:
         told = "".join(f", without {m} since {s}" for m, s in out.items())
         if not self._console.is_terminal or out:
             self.say(f"{event['job']} round {event['round']}: {len(event['contributors'])} contributors{told}")
-        self._waiting, self._until = "", 0
+        self._awaited = []
 
     def _on_round_aborted(self, event: dict[str, Any]) -> None:
-        self.say(f"[bold red]{event['job']} round {event['round']} aborted[/] in {event['step']}: {event['reason']}")
+        reason = f"{event['step']}: {escape(event['reason'])}"
+        self.say(f"[bold red]{event['job']} round {event['round']} aborted[/] in {reason}")
 
     def _on_job_failed(self, event: dict[str, Any]) -> None:
-        self.say(f"[bold red]{event['job']} failed[/]: {event['reason']}")
+        self.say(f"[bold red]{event['job']} failed[/]: {escape(event['reason'])}")
 
     def _page(self) -> Group:
         grid = Table(title=self._title, title_justify="left")
@@ -104,6 +108,15 @@ class Screen:
         for name, cells in self._cells.items():
             row = [f"[{_STYLE.get(cells[s], '')}]{cells[s]}[/]" if cells.get(s) else "" for s in STEPS]
             grid.add_row(f"[strike]{name}[/]" if name in self.dead else name, *row, self._history[name])
-        left = max(0, self._until - clock.wall()) if self._until else 0
-        wait = f"waiting: {self._waiting}" + (f", {left // 60:02d}:{left % 60:02d} left" if self._until else "")
-        return Group(grid, Text(wait if self._waiting else ""))
+        return Group(grid, Text(self._waits()))
+
+    def _waits(self) -> str:
+        """Say who is waited for, for what, how many are needed, until when."""
+        if not self._awaited:
+            return ""
+        left = max(0, self._until - clock.wall())
+        until = f", {left // 60:02d}:{left % 60:02d} left" if self._until else ""
+        here = sum(cells.get(self._step) == "sent" for cells in self._cells.values())
+        if self._step == "presence":
+            here = self._need - len(self._awaited)
+        return f"{self._step}: {here} here, need {self._need}, waiting for {', '.join(self._awaited)}{until}"

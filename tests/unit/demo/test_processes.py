@@ -1,0 +1,78 @@
+"""Children of a demonstration: started, heard, ended, and never left behind."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from secagg.demo.processes import Processes, undisturbed
+from secagg.errors import SecaggError, TryLater
+
+PYTHON = (sys.executable, "-c")
+WAITS = "import sys, time; print('ready', flush=True); time.sleep(60)"
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WAITS.replace("ready", "ready deaf")
+
+
+def test_what_a_child_prints_and_what_it_failed_with(tmp_path: Path) -> None:
+    with Processes(tmp_path / "logs") as processes:
+        assert processes.run("a", "print(6 * 7)", command=PYTHON) == "42\n"
+        with pytest.raises(SecaggError, match=r"ended with 3: no luck"):
+            processes.run("b", "import sys; print('no luck', file=sys.stderr); sys.exit(3)", command=PYTHON)
+        processes.start("c", "print(input())", given="a token", command=PYTHON)
+        processes.finish("c")
+        assert processes.log("c").read_text() == "a token\n"
+        with pytest.raises(SecaggError, match=r"d ended with code 1: .*ValueError"):
+            processes.serve("d", "raise ValueError", command=PYTHON)
+
+
+def test_leaving_the_block_ends_all_children_even_deaf_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secagg.demo.processes.PATIENCE", 0.2)
+    with Processes(tmp_path / "logs") as processes:
+        mild = processes.start("mild", WAITS, command=PYTHON)
+        deaf = processes.serve("deaf", DEAF, command=PYTHON)
+        assert processes.alive("deaf")
+    assert (mild.returncode, deaf.returncode) == (-signal.SIGTERM, -signal.SIGKILL)
+    assert processes.killed("deaf")
+    assert not processes.killed("mild")
+    with pytest.raises(TryLater, match="everything is being ended"):
+        processes.start("late", WAITS, command=PYTHON)
+
+
+def test_ending_reaches_a_child_that_another_thread_waits_for(tmp_path: Path) -> None:
+    failures: list[str] = []
+    processes = Processes(tmp_path / "logs")
+
+    def wait() -> None:
+        try:
+            processes.run("slow", f"open({str(tmp_path / 'begun')!r}, 'w'); {WAITS}", command=PYTHON)
+        except SecaggError as error:
+            failures.append(error.cause)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not (tmp_path / "begun").exists():
+        assert thread.is_alive()
+    processes.end()
+    thread.join(10)
+    assert len(failures) == 1
+    assert f"ended with {-signal.SIGTERM}" in failures[0]
+
+
+def test_a_signal_waits_for_the_end_of_the_block() -> None:
+    reached = []
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupt() -> None:
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            reached.append("end")
+        reached.append("after")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert reached == ["end"]
+    assert signal.getsignal(signal.SIGTERM) is before
