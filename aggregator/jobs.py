@@ -16,7 +16,7 @@ from msgspec import Meta, Struct, field
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.config import duration
 from secagg.errors import BadConfiguration, BadInput
-from secagg.ids import NO_DIGEST, Name, Ordinal
+from secagg.ids import NO_DIGEST, Count, Name, Ordinal
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import decode_model, encode_model, of_arrays
 from secagg.protocol import server_step
@@ -24,6 +24,7 @@ from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import (
     LOSSLESS_BITS,
     LOSSLESS_FRACTION,
+    Graph,
     JobSpec,
     Published,
     Purpose,
@@ -31,6 +32,7 @@ from secagg.protocol.manifest import (
     lane_groups,
     minimum_contributors,
 )
+from secagg.protocol.masks import graph
 from secagg.roster.members import Roster
 from secagg.wire.chunks import Size
 from secagg.wire.codec import decode
@@ -53,6 +55,7 @@ class JobPart(Struct, frozen=True, forbid_unknown_fields=True):
 class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
     """`[cohort]`: `members` are all nodes of the roster unless named; `max_examples` is W, the bound of a weight.
 
+    `graph` harary is for more than a hundred members and needs `max_dropouts`: how many may drop out of a round.
     A round waits `rejoin_timeout` for members that dropped out of the last one; unless written, it does not.
     """
 
@@ -62,6 +65,8 @@ class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
     round_timeout: str = "2h"
     rejoin_timeout: str = "0s"
     max_examples: Ordinal = 5000
+    graph: Graph = "complete"
+    max_dropouts: Count = 0
 
 
 class EnginePart(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,6 +143,7 @@ def make_spec(file: JobFile, roster: Roster, model: Model | None) -> JobSpec:
         engine=file.engine.name, scalars=_scalars(file, model), uses=file.job.uses,
         architecture=model.architecture if model else NO_DIGEST,
         initial_model=model.digest if model else NO_DIGEST, chunk_bytes=file.engine.chunk,
+        graph=file.cohort.graph, dropouts=file.cohort.max_dropouts,
     )  # fmt: skip
     _check(spec, roster)
     return spec
@@ -152,6 +158,7 @@ def _check(spec: JobSpec, roster: Roster) -> None:
             code="E-COHORT",
         )  # fmt: skip
     lane_groups(spec, nodes)
+    graph.of_job(spec, roster.limits.colluders)
 
 
 def _cohort(file: JobFile, roster: Roster) -> tuple[str, ...]:

@@ -48,12 +48,10 @@ from secagg.protocol.masks.rounds import (
     Keep,
     Log,
     Logged,
-    Opening,
     Phase,
     Proposing,
     Publishing,
     Send,
-    Sharing,
     Standing,
     Unmask,
     Unmasked,
@@ -66,7 +64,6 @@ from secagg.wire.chunks import ChunkAck
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed, sign
 
-COLLECTING = (Advertising, Sharing, Uploading, Agreeing, Opening)
 UNMASK, TAKE, STEP = "unmask", "take", "step"
 _ROUND = "round"
 
@@ -125,7 +122,7 @@ class Rounds:
         if saved is None:
             return
         phase = _phase(saved)
-        if isinstance(phase, COLLECTING):
+        if isinstance(phase, intake.Collecting):
             self._set_timer(phase, turn)
         if isinstance(phase, Uploading):
             for member in phase.manifest.names():
@@ -178,7 +175,7 @@ class Rounds:
     def wake(self, name: str, turn: Turn) -> None:
         """Take the end of a step; the timer names round and step, so that an old one means nothing."""
         phase = self.running(turn)
-        if isinstance(phase, COLLECTING) and name == _timer(phase):
+        if isinstance(phase, intake.Collecting) and name == _timer(phase):
             self._advance(Deadline(machine.step_of(phase)), turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
@@ -242,7 +239,7 @@ class Rounds:
             self._desk.uploads.keep(phase.u3, self._desk.bundle)
         if isinstance(phase, Publishing):
             self._desk.bundle.put_result(phase.scope.round, encode(phase.published), phase.salt)
-        if isinstance(phase, COLLECTING) and type(phase) is not type(before):
+        if isinstance(phase, intake.Collecting) and type(phase) is not type(before):
             self._set_timer(phase, turn)
         if isinstance(phase, Closed | Failed):
             self._end(phase, saved, before, turn)
@@ -363,7 +360,7 @@ class Rounds:
         where = notices.where(phase.scope, turn.now())
         reason = leave.reason[:500]
         self._desk.book.add(Refusal(**where, member=event.sender, rule=leave.rule[:500], reason=reason), turn)
-        step = machine.step_of(phase) if isinstance(phase, COLLECTING) else ""
+        step = machine.step_of(phase) if isinstance(phase, intake.Collecting) else ""
         told = step_of(_manifest(phase).round, step, event.sender, "refused", leave.reason)
         turn.event({**told, "rule": leave.rule})
 

@@ -27,6 +27,7 @@ from secagg.log.statements import JobCreated
 from secagg.protocol import manifest as rules
 from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import Manifest, Seat
+from secagg.protocol.masks import graph
 from secagg.protocol.masks.rounds import Closed, Failed, Standing
 from secagg.protocol.session import LOST_STEP, AbortNotice, Announce, Present, ResultNotice, job_scope
 from secagg.wire.codec import encode
@@ -186,14 +187,15 @@ class Schedule:
         seats = tuple(Seat(member.name, member.organisation, member.sign_key) for member in members)
         colluders = roster.limits.colluders
         minimum = rules.minimum_contributors(len(seats), colluders)
+        degree, among = graph.of_job(spec, colluders)
         return Manifest(
             round=RoundId(spec.federation, spec.name, job.round, job.attempt), engine=spec.engine,
             purpose=spec.purpose, task=spec.task, job_digest=sha256(job.signed.body), model=job.model_digest,
             architecture=spec.architecture, roster_version=roster.version, roster=standing.digest(), members=seats,
             colluders=colluders, threshold=rules.threshold(len(seats), colluders),
-            k_min=minimum, groups=rules.lane_groups(spec, len(seats)),
+            k_min=minimum, degree=degree, share_threshold=among, groups=rules.lane_groups(spec, len(seats)),
             scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits, clip_log2=spec.clip_log2,
-            prg=rules.PRG, suite=rules.SUITE, graph="complete", step_ms=spec.step_ms, round_ms=spec.round_ms,
+            prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms, round_ms=spec.round_ms,
             chunk_bytes=spec.chunk_bytes, directory=standing.note, aggregator=self._desk.name,
             opening_key=self._desk.opening(spec.name, turn).public,
         )  # fmt: skip

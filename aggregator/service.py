@@ -12,7 +12,7 @@ from aggregator import jobs, logbook, records
 from aggregator.logbook import LogBook
 from aggregator.membership import Membership
 from aggregator.presence import TICK, Presence
-from aggregator.rounds import COLLECTING, Desk
+from aggregator.rounds import Desk
 from aggregator.schedule import MODEL, Schedule
 from aggregator.telling import dropped
 from aggregator.uploads import Uploads
@@ -26,6 +26,7 @@ from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.log import Log
 from secagg.protocol.masks import aggregator as machine
+from secagg.protocol.masks.intake import Collecting
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -169,7 +170,7 @@ class AggregatorService:
             return None
         found = phase.scope.round
         shown: dict[str, object] = {"round": found.round, "attempt": found.attempt, "phase": type(phase).__name__}
-        if isinstance(phase, COLLECTING):
+        if isinstance(phase, Collecting):
             shown |= {"step": machine.step_of(phase), "waiting": list(machine.waiting_for(phase))}
         return shown | {"dropped": dropped(phase.out)}
 

@@ -27,6 +27,7 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     allow_plain: bool = _STRICT.allow_plain
     exact_counts: bool = _STRICT.exact_counts
     max_rounds_per_source: Ordinal = _STRICT.max_rounds_per_source
+    server: Literal["malicious", "semi-malicious"] = "malicious"
     pinned_peers: tuple[str, ...] = ()
 
     def policy(self) -> Policy:
@@ -43,7 +44,8 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
         return Policy(
             min_nodes=self.min_nodes, max_colluders=self.max_colluders, engines=self.engines,
             allow_plain=self.allow_plain, exact_counts=self.exact_counts,
-            max_rounds_per_source=self.max_rounds_per_source, pinned_peers=_pins(self.pinned_peers),
+            max_rounds_per_source=self.max_rounds_per_source, server=self.server,
+            pinned_peers=_pins(self.pinned_peers),
         )  # fmt: skip
 
 

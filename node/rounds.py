@@ -32,11 +32,11 @@ from secagg.protocol.masks import node as machine
 from secagg.protocol.masks.intake import Refuse
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.node import NodeContext
-from secagg.protocol.masks.phases import Advertised, Masking, Phase, Protected, Shared
+from secagg.protocol.masks.phases import Advertised, Drawing, Masking, Phase, Protected, Shared
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, sign
 
 WHOLE = 2**40
@@ -68,7 +68,7 @@ class Rounds:
         except SealBroken:
             self.close(kept.scope.round, turn)
             return
-        if isinstance(phase, Advertised | Shared | Masking):
+        if isinstance(phase, Advertised | Drawing | Shared | Masking):
             # Clear words are never written, so they are computed again; nothing made from them has left.
             self._begin_update(phase.manifest, turn)
         self.upload_again(turn)
@@ -92,7 +92,7 @@ class Rounds:
         kept = records.find_round(turn)
         if kept is None or kept.scope.round != header.round:
             return
-        self._advance(kept, decode(Signed, message.body, LIMIT_BULK), turn)
+        self._advance(kept, decode(Signed, message.body, LIMIT_LIST), turn)
 
     def receipt(self, message: Received, turn: Turn) -> None:
         """Take a receipt for a chunk. Raises: BadSignature."""

@@ -12,6 +12,7 @@ from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import Checkpoint, open_checkpoint
 from secagg.protocol import manifest as rules
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
+from secagg.protocol.masks import graph
 from secagg.protocol.memory import Memory, check_attempt
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL
@@ -29,6 +30,7 @@ class Policy:
     exact_counts: bool = False
     max_rounds_per_source: int = 1000
     pinned_peers: tuple[tuple[str, str], ...] = ()
+    server: str = "malicious"
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def check_fields(proposed: Manifest, expect: Expectation) -> None:
         "clip_log2": (proposed.clip_log2, spec.clip_log2),
         "prg": (proposed.prg, rules.PRG),
         "suite": (proposed.suite, rules.SUITE),
-        "graph": (proposed.graph, "complete"),
+        "graph": (proposed.graph, spec.graph),
         "step_ms": (proposed.step_ms, spec.step_ms),
         "round_ms": (proposed.round_ms, spec.round_ms),
         "chunk_bytes": (proposed.chunk_bytes, spec.chunk_bytes),
@@ -137,6 +139,22 @@ def check_cohort(proposed: Manifest, expect: Expectation) -> None:
         raise _lie("k_min", "is below max(t, c + 2, 3)")
     if max(proposed.k_min, proposed.threshold) > len(names):
         raise _lie("k_min", "exceeds the cohort")
+    check_graph(proposed, expect.spec)
+
+
+def check_graph(proposed: Manifest, spec: JobSpec) -> None:
+    """Check who deals shares to whom: everybody with threshold t, or as many neighbours as the parameters ask for.
+
+    Raises: Refused with rule `manifest.degree` or `.share_threshold`.
+    """
+    if spec.graph == "complete":
+        degree, threshold = 0, proposed.threshold
+    else:
+        degree, threshold = graph.parameters(len(proposed.members), proposed.colluders, spec.dropouts)
+    if proposed.degree != degree:
+        raise _lie("degree", "does not follow from the cohort, the colluders and the drop-outs")
+    if proposed.share_threshold != threshold:
+        raise _lie("share_threshold", "does not follow from the graph")
 
 
 def check_directory(proposed: Manifest, expect: Expectation) -> None:
@@ -162,6 +180,8 @@ def check_policy(proposed: Manifest, expect: Expectation) -> None:
         raise _policy("allow_plain", "refuses unprotected sums")
     if proposed.engine not in policy.engines:
         raise _policy("engines", f"allows {', '.join(policy.engines)}, the job uses {proposed.engine}")
+    if proposed.graph != "complete" and policy.server != "semi-malicious":
+        raise _policy("server", "assumes a malicious one, which a sparse graph does not bear")
     if proposed.round.round > policy.max_rounds_per_source:
         raise _policy("max_rounds_per_source", f"allows {policy.max_rounds_per_source} rounds")
     exact = any(lane.name == "examples" for lane in proposed.scalars)

@@ -22,6 +22,7 @@ LOSSLESS_FRACTION = 24
 PRG = "aes-128-ctr"
 SUITE = "mlkem768-x25519/hkdf-sha256/aes-256-gcm"
 Purpose = Literal["training", "sum"]
+Graph = Literal["complete", "harary"]
 Milliseconds = Annotated[int, Meta(ge=1, lt=2**40)]
 
 
@@ -34,7 +35,10 @@ class Scalar(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the operator signs once: the work, the cohort and the parameters that every round repeats."""
+    """What the operator signs once: the work, the cohort and the parameters that every round repeats.
+
+    `dropouts` is how many members may drop out of a round on a sparse graph; a complete one needs no such number.
+    """
 
     federation: Name
     name: Name
@@ -55,6 +59,8 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     architecture: Digest = NO_DIGEST
     initial_model: Digest = NO_DIGEST
     chunk_bytes: Size = CHUNK
+    graph: Graph = "complete"
+    dropouts: Count = 0
     options: str = "{}"
 
 
@@ -86,7 +92,11 @@ class Lanes(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """One attempt at one round, complete."""
+    """One attempt at one round, complete.
+
+    `threshold` is t of the signatures and witnesses; `share_threshold` that of a member's shares, the same on the
+    complete graph (`degree` 0), else among the member and its `degree` neighbours.
+    """
 
     round: RoundId
     engine: Name
@@ -101,6 +111,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     colluders: Count
     threshold: Ordinal
     k_min: Ordinal
+    degree: Count
+    share_threshold: Ordinal
     groups: tuple[LaneGroup, ...]
     scalars: tuple[Scalar, ...]
     weight_bound: Ordinal

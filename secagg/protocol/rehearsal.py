@@ -19,6 +19,7 @@ from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Expectation, Policy
 from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
+from secagg.protocol.masks import graph
 from secagg.protocol.masks.aggregator import AggregatorContext
 from secagg.protocol.masks.node import NodeContext
 from secagg.protocol.memory import Notebook
@@ -89,15 +90,16 @@ def found(
 def propose(federation: Federation, round_number: int = 1, attempt: int = 1) -> Manifest:
     """Return the honest manifest of a round."""
     spec, nodes = federation.spec, len(federation.members)
+    degree, among = graph.of_job(spec, federation.colluders)
     return Manifest(
         round=RoundId(spec.federation, spec.name, round_number, attempt),
         engine=spec.engine, purpose=spec.purpose, task=spec.task, job_digest=sha256(encode(spec)),
         model=spec.initial_model, architecture=spec.architecture, roster_version=federation.version,
         roster=sha256(federation.roster), members=federation.seats, colluders=federation.colluders,
         threshold=rules.threshold(nodes, federation.colluders),
-        k_min=rules.minimum_contributors(nodes, federation.colluders),
+        k_min=rules.minimum_contributors(nodes, federation.colluders), degree=degree, share_threshold=among,
         groups=rules.lane_groups(spec, nodes), scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits,
-        clip_log2=spec.clip_log2, prg=rules.PRG, suite=rules.SUITE, graph="complete", step_ms=spec.step_ms,
+        clip_log2=spec.clip_log2, prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms,
         round_ms=spec.round_ms, chunk_bytes=spec.chunk_bytes,
         directory=federation.directory_note, aggregator=AGGREGATOR, opening_key=federation.opening.public,
     )  # fmt: skip

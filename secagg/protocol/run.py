@@ -47,7 +47,7 @@ from secagg.protocol.masks.rounds import (
 from secagg.protocol.memory import Notebook
 from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed
 
 
@@ -170,7 +170,7 @@ def _answer(table: Table, party: Party, message: Send) -> node.Step:
         return node.start(decode(Propose, message.data, LIMIT_BULK), party.ctx)
     if party.phase is None:
         raise RuntimeError("a member is asked before it was proposed to")
-    done = node.advance(party.phase, decode(Signed, message.data, LIMIT_BULK), party.ctx)
+    done = node.advance(party.phase, decode(Signed, message.data, LIMIT_LIST), party.ctx)
     if not isinstance(done.phase, Masking):
         return done
     for _ in range(table.repeat):

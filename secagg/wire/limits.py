@@ -18,6 +18,9 @@ LIMIT_SPLIT = 32_768
 LIMIT_BULK = 1_048_576 + 4096
 """One frame on the bulk socket: a chunk of 1 MiB and its header."""
 
+LIMIT_LIST = 64 * 1_048_576
+"""A list of signed messages of every member: U2 of a thousand members on the complete graph has 45 MB."""
+
 CHUNK = 262_144
 """Default chunk of an upload: 256 KiB is past the knee of CURVE throughput and small enough to resend."""
 

@@ -9,15 +9,16 @@ Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log
 
 from dataclasses import dataclass
 
-from secagg.crypto.derive import hmac_sha256
+from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation, TryLater
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
-from secagg.protocol.masks import intake, notices
+from secagg.protocol.masks import graph, intake, notices
 from secagg.protocol.masks.messages import (
+    Beacons,
     DeliverShares,
     Freeze,
     MemberKeys,
@@ -34,6 +35,7 @@ from secagg.protocol.masks.rounds import (
     Closed,
     Common,
     Deadline,
+    Drawing,
     Effect,
     Event,
     Failed,
@@ -98,10 +100,12 @@ def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # no
     Raises: ProtocolViolation when a member's message is not legal here or fails a check; the phase is then unchanged.
     """
     match phase, event:
-        case Advertising() | Sharing() | Uploading() | Agreeing() | Opening(), FromNode(kind="Refuse"):
+        case Advertising() | Drawing() | Sharing() | Uploading() | Agreeing() | Opening(), FromNode(kind="Refuse"):
             return _close_if_complete(intake.refusal(phase, event), ctx)
         case Advertising(), FromNode(kind="AdvertiseKeys"):
             return _close_if_complete(intake.advertise_keys(phase, event), ctx)
+        case Drawing(), FromNode(kind="OpenBeacon"):
+            return _close_if_complete(intake.open_beacon(phase, event), ctx)
         case Sharing(), FromNode(kind="ShareKeys"):
             return _close_if_complete(intake.share_keys(phase, event), ctx)
         case Uploading(), FromNode(kind="MaskedInput"):
@@ -110,7 +114,9 @@ def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # no
             return _close_if_complete(intake.consistency(phase, event), ctx)
         case Opening(), FromNode(kind="Unmask"):
             return _close_if_complete(intake.unmask(phase, event, ctx.opening), ctx)
-        case Advertising() | Sharing() | Uploading() | Agreeing() | Opening(), Deadline(step) if step == step_of(phase):
+        case (
+            Advertising() | Drawing() | Sharing() | Uploading() | Agreeing() | Opening(), Deadline(step)
+        ) if step == step_of(phase):
             return _close(phase, ctx)
         case Proposing(), Logged():
             return _propose(phase, event)
@@ -159,7 +165,9 @@ def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
         return _abort(phase, out, noted, ctx)
     match phase:
         case Advertising():
-            turned = _deal(phase, out, ctx)
+            turned = _announce(phase, out, ctx)
+        case Drawing():
+            turned = _draw(phase, out, ctx)
         case Sharing():
             turned = _deliver(phase, out, ctx)
         case Uploading():
@@ -193,22 +201,40 @@ def _propose(phase: Proposing, event: Logged) -> Turned:
     return Turned(after, sent)
 
 
-def _deal(phase: Advertising, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+def _announce(phase: Advertising, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     u1 = encode(intake.in_order(phase.manifest, phase.keys))
-    after = Sharing(phase.scope, phase.manifest, phase.signed, out, u1)
-    sent = tuple(_send(phase, to, "MemberKeys", MemberKeys(u1), ctx) for to in intake.expected(after))
+    names, basis = intake.senders(u1), sha256(u1)
+    after: Sharing | Drawing = Sharing(phase.scope, phase.manifest, phase.signed, out, u1, names, basis)
+    if phase.manifest.degree:
+        after = Drawing(phase.scope, phase.manifest, phase.signed, out, u1, names, 0, basis)
+    sent = tuple(_send(phase, to, "MemberKeys", MemberKeys(u1), ctx) for to in names)
     return Turned(after, (Keep(u1), *sent))
+
+
+def _draw(phase: Drawing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    """End a draw: deal over the graph when everybody opened, else draw again among those who did."""
+    beacons = encode(intake.in_order(phase.manifest, phase.beacons))
+    names, opened = intake.senders(beacons), sha256(beacons)
+    seed = graph.seed(phase.scope, sha256(phase.u1), opened)
+    after: Sharing | Drawing = Sharing(phase.scope, phase.manifest, phase.signed, out, phase.u1, names, seed)
+    if len(names) < len(phase.members):
+        if phase.draw == graph.REDRAWS:
+            return _abort(phase, out, (), ctx)
+        draw = phase.draw + 1
+        after = Drawing(phase.scope, phase.manifest, phase.signed, out, phase.u1, names, draw, opened)
+    sent = tuple(_send(phase, to, "Beacons", Beacons(beacons), ctx) for to in names)
+    return Turned(after, (Keep(beacons), *sent))
 
 
 def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     lists = {entry.shares.sender: entry for entry in phase.shares}
     u2 = encode(intake.in_order(phase.manifest, tuple(entry.shares for entry in phase.shares)))
-    receivers = intake.senders(phase.u1)
     after = Uploading(phase.scope, phase.manifest, phase.signed, out, phase.u1, u2)
     sent = []
     for to in intake.expected(after):
-        at = receivers.index(to)
-        pieces = tuple(Piece(name, lists[name].pieces[at]) for name in intake.expected(after) if name != to)
+        # The graph is mutual: those who dealt to a member are those it dealt to.
+        near = (name for name in intake.dealt_to(phase, to) if name in lists and name != to)
+        pieces = tuple(Piece(n, lists[n].pieces[intake.dealt_to(phase, n).index(to)]) for n in near)
         sent.append(_send(phase, to, "DeliverShares", DeliverShares(u2, pieces), ctx))
     return Turned(after, (Keep(u2), *sent))
 

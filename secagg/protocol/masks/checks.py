@@ -15,20 +15,22 @@ from secagg.log.statements import Contributors, ManifestLogged, open_statement
 from secagg.log.witness import check as check_proof
 from secagg.protocol.acceptance import Expectation
 from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks import graph
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Agreement,
     Freeze,
     MaskedInput,
     Open,
+    OpenBeacon,
     Propose,
     ShareList,
     SharePair,
 )
-from secagg.protocol.masks.phases import Advertised, Agreed, Held, Peer, Shared, Uploaded
+from secagg.protocol.masks.phases import Advertised, Agreed, Drawing, Held, Peer, Shared, Uploaded
 from secagg.protocol.memory import Memory
 from secagg.wire.codec import decode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed
 
 S = TypeVar("S")
@@ -55,18 +57,39 @@ def member_keys(u1: bytes, phase: Advertised, me: str) -> tuple[Peer, ...]:
     return peers
 
 
+def beacons(data: bytes, phase: Drawing, me: str) -> frozenset[str]:
+    """Check one draw of a sparse graph (§3 step 0b): within the members still in, every value opens its commitment and
+    follows the draw before, own one unchanged, enough of them, and a draw left when somebody is missing."""
+    signed = _list(data, phase.manifest, "OpenBeacon", phase.scope, "beacon")
+    if signed.get(me) != phase.own:
+        raise Refused("This node's own beacon is missing or changed.", "Leave the round.", rule="beacon.self")
+    commitments = {peer.name: peer.keys.beacon for peer in phase.peers}
+    for name, entry in signed.items():
+        opened = decode(OpenBeacon, entry.body)
+        if name not in commitments:
+            raise Refused(f"{name} draws but is out.", "Leave the round.", rule="beacon.subset")
+        if (opened.draw, opened.after) != (phase.draw, phase.after):
+            raise Refused(f"{name} took part in another draw.", "Leave the round.", rule="beacon.draw")
+        if not graph.opens(opened.value, commitments[name], phase.scope, name, phase.draw):
+            raise Refused(f"The beacon of {name} does not open.", "Leave the round.", rule="beacon.commitment")
+    if len(signed) < len(commitments) and phase.draw == graph.REDRAWS:
+        raise Refused("Somebody was missing in the last draw.", "Leave the round.", rule="beacon.redraws")
+    return frozenset(signed)
+
+
 def share_lists(u2: bytes, phase: Shared, me: str) -> dict[str, ShareList]:
-    """Check U2 (§3 step 2): within U1, every list signed and dealt to exactly U1, self in it, own list unchanged."""
+    """Check U2 (§3 step 2): within U1, every list signed and dealt to exactly its neighbours, own list unchanged."""
     signed = _list(u2, phase.manifest, "ShareKeys", phase.scope, "u2")
     if signed.get(me) != phase.own_list:
         raise Refused("This node's own list is missing from U2 or changed.", "Leave the round.", rule="u2.self")
-    expected = tuple(peer.name for peer in phase.peers)
+    names = tuple(peer.name for peer in phase.peers)
+    near = graph.neighbours(names, phase.manifest.degree, phase.u1)
     lists = {}
     for name, entry in signed.items():
-        shares = decode(ShareList, entry.body, LIMIT_BULK)
-        if name not in expected:
+        shares = decode(ShareList, entry.body, LIMIT_LIST)
+        if name not in near:
             raise Refused(f"{name} is in U2 but not in U1.", "Leave the round.", rule="u2.subset")
-        if shares.u1 != phase.u1 or tuple(piece.receiver for piece in shares.pieces) != expected:
+        if shares.u1 != phase.u1 or tuple(piece.receiver for piece in shares.pieces) != near[name]:
             raise Refused(f"{name} was shown another U1.", "Leave the round.", rule="u2.same-u1")
         lists[name] = shares
     return lists
@@ -95,6 +118,12 @@ def frozen_set(u3: bytes, phase: Uploaded, me: str) -> tuple[str, ...]:
             raise Refused(f"{name} is in U3 but not in U2.", "Leave the round.", rule="u3.subset")
         if decode(MaskedInput, entry.body).u2 != phase.u2:
             raise Refused(f"{name} was shown another U2.", "Leave the round.", rule="u3.same-u2")
+    near = sum(held.owner in signed for held in phase.held)
+    if near < phase.manifest.share_threshold:
+        raise Refused(
+            f"{near} of this node's neighbourhood are in U3, fewer than {phase.manifest.share_threshold}.",
+            "Leave the round.", rule="u3.neighbours",
+        )  # fmt: skip
     return tuple(signed)
 
 
@@ -166,15 +195,15 @@ def signed_list(data: bytes, manifest: Manifest, kind: str, scope: Scope) -> dic
     Raises: ProtocolViolation when it is not in strict roster order, holds a stranger, or a signature fails.
     """
     found: dict[str, Signed] = {}
-    order = manifest.names()
+    order = {seat.name: position for position, seat in enumerate(manifest.members)}
     position = -1
-    for entry in decode(tuple[Signed, ...], data, LIMIT_BULK):
-        if entry.sender not in order or order.index(entry.sender) <= position:
+    for entry in decode(tuple[Signed, ...], data, LIMIT_LIST):
+        if order.get(entry.sender, -1) <= position:
             raise ProtocolViolation(
                 f"{entry.sender} is a stranger, out of order or twice in a list of {kind}.", rule="list.members"
             )
-        position = order.index(entry.sender)
-        open_signed(entry, manifest.key(entry.sender), kind, scope, EVERYBODY)
+        position = order[entry.sender]
+        open_signed(entry, manifest.members[position].key, kind, scope, EVERYBODY)
         found[entry.sender] = entry
     return found
 

@@ -16,6 +16,7 @@ from math import ceil, exp, lgamma, log
 from secagg.crypto.derive import derive, sha256
 from secagg.crypto.labels import fields
 from secagg.errors import BadInput
+from secagg.protocol.manifest import JobSpec, threshold
 from secagg.wire.signed import Scope, context
 
 COMPLETE, HARARY = "complete", "harary"
@@ -41,6 +42,16 @@ def parameters(nodes: int, corrupt: int, dropped: int) -> tuple[int, int]:
         f"No sparse graph of {nodes} members bears {corrupt} colluders and {dropped} drop-outs.",
         "Use graph complete, or enrol more members.",
     )
+
+
+def of_job(spec: JobSpec, colluders: int) -> tuple[int, int]:
+    """Return (degree, threshold of a member's shares) of every round of a job; degree 0 is the complete graph.
+
+    Raises: BadInput as `parameters`.
+    """
+    if spec.graph == COMPLETE:
+        return 0, threshold(len(spec.cohort), colluders)
+    return parameters(len(spec.cohort), colluders, spec.dropouts)
 
 
 def _threshold(nodes: int, corrupt: int, dropped: int, degree: int) -> int:

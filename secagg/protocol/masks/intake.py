@@ -14,7 +14,7 @@ from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import read_checkpoint, verify_cosignature
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import keys
+from secagg.protocol.masks import graph, keys
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Agreement,
@@ -22,6 +22,7 @@ from secagg.protocol.masks.messages import (
     ConsistencyCheck,
     Cosignature,
     MaskedInput,
+    OpenBeacon,
     ShareKeys,
     ShareList,
     Unmask,
@@ -31,6 +32,7 @@ from secagg.protocol.masks.rounds import (
     Advertising,
     Agreeing,
     Common,
+    Drawing,
     FromNode,
     Opening,
     Out,
@@ -39,11 +41,12 @@ from secagg.protocol.masks.rounds import (
     Uploading,
 )
 from secagg.wire.codec import decode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed, open_signed
 
 STEP: dict[type, str] = {
     Advertising: "AdvertiseKeys",
+    Drawing: "OpenBeacon",
     Sharing: "ShareKeys",
     Uploading: "MaskedInput",
     Agreeing: "ConsistencyCheck",
@@ -51,7 +54,7 @@ STEP: dict[type, str] = {
 }
 """The step that a collecting phase belongs to."""
 
-Collecting = Advertising | Sharing | Uploading | Agreeing | Opening
+Collecting = Advertising | Drawing | Sharing | Uploading | Agreeing | Opening
 
 
 class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,12 +71,12 @@ def in_order(manifest: Manifest, entries: tuple[Signed, ...]) -> tuple[Signed, .
 
 def senders(data: bytes) -> tuple[str, ...]:
     """Return the senders of an encoded list that this aggregator made."""
-    return tuple(entry.sender for entry in decode(tuple[Signed, ...], data, LIMIT_BULK))
+    return tuple(entry.sender for entry in decode(tuple[Signed, ...], data, LIMIT_LIST))
 
 
 def log_sizes(u1: bytes) -> dict[str, int]:
     """Return the checkpoint size that each member said it holds."""
-    entries = decode(tuple[Signed, ...], u1, LIMIT_BULK)
+    entries = decode(tuple[Signed, ...], u1, LIMIT_LIST)
     return {entry.sender: decode(AdvertiseKeys, entry.body).log_size for entry in entries}
 
 
@@ -82,8 +85,8 @@ def expected(phase: Collecting) -> tuple[str, ...]:
     match phase:
         case Advertising():
             return phase.manifest.names()
-        case Sharing():
-            return senders(phase.u1)
+        case Drawing() | Sharing():
+            return phase.members
         case Uploading():
             return senders(phase.u2)
         case Agreeing():
@@ -97,6 +100,8 @@ def received(phase: Collecting) -> tuple[str, ...]:
     match phase:
         case Advertising():
             return tuple(entry.sender for entry in phase.keys)
+        case Drawing():
+            return tuple(entry.sender for entry in phase.beacons)
         case Sharing():
             return tuple(entry.shares.sender for entry in phase.shares)
         case Uploading():
@@ -132,12 +137,34 @@ def advertise_keys(phase: Advertising, event: FromNode) -> Advertising:
     return replace(phase, keys=(*phase.keys, signed))
 
 
+def open_beacon(phase: Drawing, event: FromNode) -> Drawing:
+    """Take one value of a draw; it must open its commitment and follow the draw before."""
+    signed = decode(Signed, event.data)
+    body = decode(OpenBeacon, _body(phase, event, signed, "OpenBeacon"))
+    if (body.draw, body.after) != (phase.draw, phase.after):
+        raise ProtocolViolation(f"{event.sender} took part in another draw.", rule="beacon.draw")
+    if not _fresh(phase, event):
+        return phase
+    entries = decode(tuple[Signed, ...], phase.u1, LIMIT_LIST)
+    advertised = next(entry for entry in entries if entry.sender == event.sender)
+    committed = decode(AdvertiseKeys, advertised.body).beacon
+    if not graph.opens(body.value, committed, phase.scope, event.sender, phase.draw):
+        raise ProtocolViolation(f"The beacon of {event.sender} does not open.", rule="beacon.commitment")
+    return replace(phase, beacons=(*phase.beacons, signed))
+
+
+def dealt_to(phase: Sharing, member: str) -> tuple[str, ...]:
+    """Return to whom a member deals, in roster order, itself among them."""
+    return graph.neighbours(phase.members, phase.manifest.degree, phase.basis)[member]
+
+
 def share_keys(phase: Sharing, event: FromNode) -> Sharing:
-    """Take step 1's list and pieces; they must be dealt to exactly U1 and match the list."""
+    """Take step 1's list and pieces; they must be dealt to exactly the neighbours and match the list."""
     message = decode(ShareKeys, event.data, LIMIT_BULK)
     body = decode(ShareList, _body(phase, event, message.shares, "ShareKeys"), LIMIT_BULK)
     digests = tuple(piece.digest for piece in body.pieces)
-    if body.u1 != sha256(phase.u1) or tuple(piece.receiver for piece in body.pieces) != senders(phase.u1):
+    receivers = tuple(piece.receiver for piece in body.pieces)
+    if event.sender not in phase.members or (body.u1, receivers) != (phase.basis, dealt_to(phase, event.sender)):
         raise ProtocolViolation(f"{event.sender} dealt shares to another U1.", rule="u2.same-u1")
     if digests != tuple(sha256(piece) for piece in message.pieces):
         raise ProtocolViolation(f"{event.sender} sends pieces it did not sign for.", rule="u2.digests")
@@ -200,8 +227,8 @@ def refusal(phase: Collecting, event: FromNode) -> Collecting:
 
 def evidence(phase: Opening | Unmasking) -> Evidence:
     """Return what opens the round: lists already verified when they were taken."""
-    u1 = decode(tuple[Signed, ...], phase.u1, LIMIT_BULK)
-    u2 = decode(tuple[Signed, ...], phase.u2, LIMIT_BULK)
+    u1 = decode(tuple[Signed, ...], phase.u1, LIMIT_LIST)
+    u2 = decode(tuple[Signed, ...], phase.u2, LIMIT_LIST)
     return Evidence(
         manifest=phase.manifest,
         scope=phase.scope,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from secagg.ids import Count, Digest, Key, Name
+from secagg.ids import NO_DIGEST, Count, Digest, Key, Name
 from secagg.log.witness import LogProof
 from secagg.wire.signed import Signed
 
@@ -24,17 +24,38 @@ class Propose(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AdvertiseKeys(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node → everybody, step 0: fresh keys of this attempt and the size of the last log checkpoint this node holds."""
+    """Node → everybody, step 0: fresh keys of this attempt and the size of the last log checkpoint this node holds.
+
+    `beacon` commits to this member's part in drawing a sparse graph; zeros on the complete one.
+    """
 
     seal_key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
     mask_key: Key
     log_size: Count
+    beacon: Digest = NO_DIGEST
 
 
 class MemberKeys(Struct, frozen=True, forbid_unknown_fields=True):
     """Aggregator → node: U1, the encoded tuple of every member's signed `AdvertiseKeys`."""
 
     u1: bytes
+
+
+class OpenBeacon(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → everybody, step 0b of a sparse graph: the value of this draw, and what it follows.
+
+    `after` is H(U1) in the first draw, then the SHA-256 of the list of the draw before.
+    """
+
+    draw: Annotated[int, Meta(ge=0, le=3)]
+    after: Digest
+    value: Digest
+
+
+class Beacons(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node: the encoded tuple of signed `OpenBeacon`s of one draw; who is missing in it is out."""
+
+    beacons: bytes
 
 
 class PieceDigest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +66,10 @@ class PieceDigest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShareList(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node → everybody, step 1: digests of all sealed pieces, H(label ‖ b_u), and the U1 it dealt to."""
+    """Node → everybody, step 1: digests of all sealed pieces, H(label ‖ b_u), and what it dealt over.
+
+    `u1` is H(U1) on the complete graph, the seed of the drawn one otherwise.
+    """
 
     u1: Digest
     pieces: tuple[PieceDigest, ...]
@@ -159,6 +183,7 @@ class Unmask(Struct, frozen=True, forbid_unknown_fields=True):
 ANSWERED_BY = {
     "Propose": "AdvertiseKeys",
     "MemberKeys": "ShareKeys",
+    "Beacons": "ShareKeys",
     "DeliverShares": "MaskedInput",
     "Freeze": "ConsistencyCheck",
     "Open": "Unmask",

@@ -17,21 +17,23 @@ from secagg.crypto.seal import SealingKey, seal
 from secagg.crypto.shamir import split
 from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
-from secagg.ids import EVERYBODY
+from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import cosign
 from secagg.protocol.acceptance import Expectation, accept
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import checks, keys
+from secagg.protocol.masks import checks, graph, keys
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Agreement,
     Answer,
+    Beacons,
     ConsistencyCheck,
     DeliverShares,
     Freeze,
     MaskedInput,
     MemberKeys,
     Open,
+    OpenBeacon,
     OwnedShare,
     PieceDigest,
     Propose,
@@ -44,9 +46,11 @@ from secagg.protocol.masks.phases import (
     Advertised,
     Agreed,
     Answered,
+    Drawing,
     Held,
     Masking,
     Over,
+    Peer,
     Phase,
     Protected,
     Shared,
@@ -63,7 +67,7 @@ from secagg.protocol.memory import (
     check_unopened,
 )
 from secagg.wire.codec import decode, encode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed, open_signed, sign
 
 
@@ -97,7 +101,9 @@ def start(propose: Propose, ctx: NodeContext) -> Step:
     seen = checks.logged_manifest(propose, scope, ctx.expect, ctx.memory)
     sealing = SealingKey.from_private_bytes(ctx.rng(96))
     masking = AgreementKey.from_private_bytes(ctx.rng(32))
-    body = encode(AdvertiseKeys(seal_key=sealing.public, mask_key=masking.public, log_size=seen.size))
+    chain = ctx.rng(32) if manifest.degree else b""
+    beacon = graph.commit(chain, scope, ctx.name) if chain else NO_DIGEST
+    body = encode(AdvertiseKeys(sealing.public, masking.public, seen.size, beacon))
     own = sign(ctx.key, "AdvertiseKeys", scope, ctx.name, EVERYBODY, body)
     phase = Advertised(
         scope=scope,
@@ -106,6 +112,7 @@ def start(propose: Propose, ctx: NodeContext) -> Step:
         mask_private=masking.private_bytes().reveal(),
         own=own,
         seen=seen,
+        chain=chain,
     )
     records = (
         Accepted(round=scope.round, manifest=scope.manifest),
@@ -130,13 +137,15 @@ def advance(phase: Phase, signed: Signed | Protected, ctx: NodeContext) -> Step:
     body = open_signed(signed, ctx.expect.aggregator_key, signed.kind, phase.scope, ctx.name)
     match phase, signed.kind:
         case Advertised(), "MemberKeys":
-            return _deal(phase, decode(MemberKeys, body, LIMIT_BULK), ctx)
+            return _members(phase, decode(MemberKeys, body, LIMIT_LIST), ctx)
+        case Drawing(), "Beacons":
+            return _drawn(phase, decode(Beacons, body, LIMIT_LIST), ctx)
         case Shared(), "DeliverShares":
-            return _hold(phase, decode(DeliverShares, body, LIMIT_BULK), ctx)
+            return _hold(phase, decode(DeliverShares, body, LIMIT_LIST), ctx)
         case Uploaded(), "Freeze":
-            return _agree(phase, decode(Freeze, body, LIMIT_BULK), ctx)
+            return _agree(phase, decode(Freeze, body, LIMIT_LIST), ctx)
         case Agreed(), "Open":
-            return _reveal(phase, decode(Open, body, LIMIT_BULK), ctx)
+            return _reveal(phase, decode(Open, body, LIMIT_LIST), ctx)
         case Answered(), "Open":
             return Step(phase, (("Unmask", encode(phase.answer)),))
         case _:
@@ -149,16 +158,51 @@ def _unexpected(phase: Phase, kind: str) -> ProtocolViolation:
     )
 
 
-def _deal(phase: Advertised, message: MemberKeys, ctx: NodeContext) -> Step:
-    """Step 1 `ShareKeys`: check U1, draw b_u, deal shares of b_u and sk_mask to every member of U1."""
+def _members(phase: Advertised, message: MemberKeys, ctx: NodeContext) -> Step:
+    """Check U1; on the complete graph go on to step 1, on a sparse one to step 0b."""
+    peers, u1 = checks.member_keys(message.u1, phase, ctx.name), sha256(message.u1)
+    if phase.manifest.degree:
+        return _open_beacon(phase, peers, u1, 0, u1, ctx)
+    return _deal(phase, peers, tuple(peer.name for peer in peers), u1, ctx)
+
+
+def _open_beacon(
+    phase: Advertised | Drawing, peers: tuple[Peer, ...], u1: bytes, draw: int, after: bytes, ctx: NodeContext
+) -> Step:
+    """Step 0b `OpenBeacon`: open this member's value of a draw."""
+    value = graph.opening(phase.chain, phase.scope, ctx.name, draw)
+    body = encode(OpenBeacon(draw=draw, after=after, value=value))
+    own = sign(ctx.key, "OpenBeacon", phase.scope, ctx.name, EVERYBODY, body)
+    drawing = Drawing(
+        scope=phase.scope, manifest=phase.manifest, seal_private=phase.seal_private, mask_private=phase.mask_private,
+        seen=phase.seen, chain=phase.chain, u1=u1, peers=peers, draw=draw, after=after, own=own,
+    )  # fmt: skip
+    return Step(drawing, (("OpenBeacon", encode(own)),))
+
+
+def _drawn(phase: Drawing, message: Beacons, ctx: NodeContext) -> Step:
+    """Check a draw; deal over the graph when everybody opened, else draw again among those who did."""
+    names, opened = checks.beacons(message.beacons, phase, ctx.name), sha256(message.beacons)
+    peers = tuple(peer for peer in phase.peers if peer.name in names)
+    if len(peers) < len(phase.peers):
+        return _open_beacon(phase, peers, phase.u1, phase.draw + 1, opened, ctx)
+    seed = graph.seed(phase.scope, phase.u1, opened)
+    near = graph.neighbours(tuple(peer.name for peer in peers), phase.manifest.degree, seed)[ctx.name]
+    return _deal(phase, peers, near, seed, ctx)
+
+
+def _deal(
+    phase: Advertised | Drawing, peers: tuple[Peer, ...], near: tuple[str, ...], u1: bytes, ctx: NodeContext
+) -> Step:
+    """Step 1 `ShareKeys`: draw b_u, deal shares of b_u and sk_mask to every member of `near`, itself among them."""
     manifest, scope = phase.manifest, phase.scope
-    peers = checks.member_keys(message.u1, phase, ctx.name)
     seed = ctx.rng(keys.SEED_BYTES)
-    xs = [manifest.index(peer.name) + 1 for peer in peers]
-    seeds = split(seed, manifest.threshold, xs, ctx.rng)
-    privates = split(phase.mask_private, manifest.threshold, xs, ctx.rng)
+    dealt = [peer for peer in peers if peer.name in near]
+    xs = [manifest.index(peer.name) + 1 for peer in dealt]
+    seeds = split(seed, manifest.share_threshold, xs, ctx.rng)
+    privates = split(phase.mask_private, manifest.share_threshold, xs, ctx.rng)
     pieces, digests, own = [], [], None
-    for peer, seed_share, key_share in zip(peers, seeds, privates, strict=True):
+    for peer, seed_share, key_share in zip(dealt, seeds, privates, strict=True):
         if peer.name == ctx.name:
             own = Held(owner=ctx.name, seed=seed_share, key=key_share)
         plain = encode(SharePair(seed=seed_share, key=key_share))
@@ -167,12 +211,11 @@ def _deal(phase: Advertised, message: MemberKeys, ctx: NodeContext) -> Step:
         digests.append(PieceDigest(receiver=peer.name, digest=sha256(sealed)))
     if own is None:
         raise ProtocolViolation("U1 does not hold this node.", rule="u1.self")
-    u1 = sha256(message.u1)
     body = encode(ShareList(u1=u1, pieces=tuple(digests), commitment=keys.commitment(seed, scope, ctx.name)))
     shares = sign(ctx.key, "ShareKeys", scope, ctx.name, EVERYBODY, body)
     after = Shared(
         scope=scope, manifest=manifest, seal_private=phase.seal_private, mask_private=phase.mask_private,
-        seen=phase.seen, u1=u1, peers=peers, seed=seed, own_shares=own, own_list=shares,
+        seen=phase.seen, u1=u1, near=near, peers=peers, seed=seed, own_shares=own, own_list=shares,
     )  # fmt: skip
     return Step(after, (("ShareKeys", encode(ShareKeys(shares=shares, pieces=tuple(pieces)))),))
 
@@ -182,17 +225,18 @@ def _hold(phase: Shared, message: DeliverShares, ctx: NodeContext) -> Step:
     lists = checks.share_lists(message.u2, phase, ctx.name)
     sealing = SealingKey.from_private_bytes(phase.seal_private)
     by_sender = {piece.sender: piece.sealed for piece in message.pieces}
+    near = tuple(name for name in lists if name in phase.near)
     held = tuple(
         phase.own_shares if name == ctx.name
         else checks.open_piece(
-            by_sender.get(name), shares, sealing, keys.share_info(phase.scope, name, ctx.name), ctx.name, name
+            by_sender.get(name), lists[name], sealing, keys.share_info(phase.scope, name, ctx.name), ctx.name, name
         )
-        for name, shares in lists.items()
+        for name in near
     )  # fmt: skip
     after = Masking(
         scope=phase.scope, manifest=phase.manifest, seal_private=b"", mask_private=phase.mask_private, seen=phase.seen,
-        peers=tuple(peer for peer in phase.peers if peer.name in lists),
-        seed=phase.seed, u2=sha256(message.u2), held=held,
+        peers=tuple(peer for peer in phase.peers if peer.name in near),
+        seed=phase.seed, u2=sha256(message.u2), u2_names=tuple(lists), held=held,
     )  # fmt: skip
     return Step(after)
 
@@ -203,7 +247,7 @@ def _protected(phase: Masking, done: Protected, ctx: NodeContext) -> Step:
     header = sign(ctx.key, "MaskedInput", phase.scope, ctx.name, EVERYBODY, body)
     after = Uploaded(
         scope=phase.scope, manifest=phase.manifest, seal_private=b"", mask_private=b"", seen=phase.seen, u2=phase.u2,
-        u2_names=tuple(peer.name for peer in phase.peers), held=phase.held, header=header,
+        u2_names=phase.u2_names, held=phase.held, header=header,
     )  # fmt: skip
     return Step(after, (("MaskedInput", encode(header)),))
 

@@ -21,7 +21,7 @@ from secagg.protocol.manifest import Published
 from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.rounds import Freezing, Out, Unmasking
 from secagg.wire.codec import decode, encode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed
 
 
@@ -65,7 +65,7 @@ def aborted(scope: Scope, step: str, reason: str, out: tuple[Out, ...], now: int
 
 def contributors(phase: Freezing, now: int) -> Contributors:
     """State the frozen contributor set with a digest per header and upload."""
-    headers = decode(tuple[Signed, ...], phase.u3, LIMIT_BULK)
+    headers = decode(tuple[Signed, ...], phase.u3, LIMIT_LIST)
     return Contributors(
         **where(phase.scope, now),
         manifest=phase.scope.manifest.hex(),

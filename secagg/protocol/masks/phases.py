@@ -50,17 +50,31 @@ class Held(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Advertised(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Keys are out; waiting for U1."""
+    """Keys are out; waiting for U1. `chain` is the end of this member's beacon chain."""
 
     own: Signed
     seen: Checkpoint
+    chain: bytes = b""
+
+
+class Drawing(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Step 0b: this member's value of a draw is out; waiting for everybody's. `peers` are those still in."""
+
+    seen: Checkpoint
+    chain: bytes
+    u1: Digest
+    peers: tuple[Peer, ...]
+    draw: int
+    after: Digest
+    own: Signed
 
 
 class Shared(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Shares are dealt; waiting for U2."""
+    """Shares are dealt to `near`, this member among them; waiting for U2. `u1` is what everybody dealt over."""
 
     seen: Checkpoint
     u1: Digest
+    near: tuple[Name, ...]
     peers: tuple[Peer, ...]
     seed: bytes
     own_shares: Held
@@ -68,12 +82,13 @@ class Shared(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Masking(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
-    """U2 is known; the shell now masks the input and comes back with `Protected`."""
+    """U2 is known; the shell now masks the input with those of `peers` and comes back with `Protected`."""
 
     seen: Checkpoint
     peers: tuple[Peer, ...]
     seed: bytes
     u2: Digest
+    u2_names: tuple[Name, ...]
     held: tuple[Held, ...]
 
 
@@ -113,7 +128,7 @@ class Over(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     rule: str = ""
 
 
-Phase = Advertised | Shared | Masking | Uploaded | Agreed | Answered | Over
+Phase = Advertised | Drawing | Shared | Masking | Uploaded | Agreed | Answered | Over
 
 
 class Protected(Struct, frozen=True, forbid_unknown_fields=True):

@@ -97,7 +97,7 @@ def _reconstruct(
         for share in getattr(answer, which)
         if share.owner == owner
     }
-    t = manifest.threshold
+    t = manifest.share_threshold
     for subset in islice(combinations(shares, t), MAX_SUBSETS):
         secret = _try({x: shares[x] for x in subset})
         if secret is None or not good(secret):
@@ -125,7 +125,8 @@ def masks_to_remove(evidence: Evidence, recovered: Recovered, group: str) -> lis
     found = [Mask(keys.self_key(seed.reveal(), scope, u, group), added=True) for u, seed in recovered.seeds.items()]
     for gone, private in recovered.keys.items():
         theirs = (gone, private.public)
-        for u in evidence.u3:
+        near = {piece.receiver for piece in evidence.shares[gone].pieces}
+        for u in (name for name in evidence.u3 if name in near):
             ours = (u, evidence.advertised[u].mask_key)
             secret = keys.pair_secret(private, ours[1])
             low = manifest.index(u) < manifest.index(gone)

@@ -54,10 +54,22 @@ class Advertising(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     keys: tuple[Signed, ...] = ()
 
 
-class Sharing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Step 1: U1 is out, collecting `ShareKeys`."""
+class Drawing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Step 0b of a sparse graph: collecting one draw's `OpenBeacon` of `members`, who are still in."""
 
     u1: bytes
+    members: tuple[Name, ...]
+    draw: int
+    after: Digest
+    beacons: tuple[Signed, ...] = ()
+
+
+class Sharing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Step 1: `members` deal over `basis` (H(U1), or the seed of the sparse graph); collecting `ShareKeys`."""
+
+    u1: bytes
+    members: tuple[Name, ...]
+    basis: Digest
     shares: tuple[ShareKeys, ...] = ()
 
 
@@ -138,7 +150,7 @@ class Failed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 Phase = (
-    Proposing | Advertising | Sharing | Uploading | Freezing
+    Proposing | Advertising | Drawing | Sharing | Uploading | Freezing
     | Agreeing | Opening | Unmasking | Publishing | Closed | Failed
 )
 Groups = dict[str, npt.NDArray[np.unsignedinteger]]
