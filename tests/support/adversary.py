@@ -3,17 +3,19 @@
 It stops an honest round at the moment a message would reach its victim; the test then sends another message instead.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.log import MemoryLog
 from secagg.log.statements import Statement, sign_statement
+from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.masks import node, notices
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.rounds import FromNode, Send
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, propose, table
+from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, party, propose, table
 from secagg.protocol.run import Party, Table, run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -85,10 +87,14 @@ class Scene:
         return [item for item in self.table.wire if isinstance(item, FromNode) and item.kind == kind]
 
 
-def stop_before(kind: str, victim: str = "node-00", count: int = 4, federation: Federation | None = None) -> Scene:
+def stop_before(
+    kind: str, victim: str = "node-00", count: int = 4, federation: Federation | None = None,
+    policy: Policy | None = None, drops: Mapping[str, str] | None = None,
+) -> Scene:  # fmt: skip
     """Play an honest round of `count` members until `kind` is about to reach `victim`."""
     seated = federation or make(count)
-    played = table(seated, inputs_of(seated, propose(seated)), {})
+    parties = {name: party(seated, name, policy=policy) for name in seated.members}
+    played = table(seated, inputs_of(seated, propose(seated)), drops or {}, parties=parties)
     played.wire = Tripwire(kind, victim)
     try:
         run_round(played)

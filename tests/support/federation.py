@@ -7,6 +7,7 @@ import numpy as np
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.ids import STEPS
+from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Groups, encode_training
 from secagg.protocol.manifest import JobSpec, Manifest, Scalar
 from secagg.protocol.masks.rounds import Closed, Failed
@@ -14,6 +15,13 @@ from secagg.protocol.rehearsal import Federation, found, propose, table
 from secagg.protocol.run import run_round
 
 SCALARS = (Scalar("examples", 10_000), Scalar("saturated", 10_000), Scalar("loss", 2**40, 24))
+
+
+MEMBERS, COLLUDERS, DROPOUTS = 30, 1, 2
+"""The smallest sparse federation worth its name: degree 6."""
+
+BEARS = Policy(exact_counts=True, server="semi-malicious")
+"""A policy that takes part on a sparse graph."""
 
 
 def counted_rng(seed: bytes) -> Rng:
@@ -49,6 +57,12 @@ def make(count: int, seed: bytes = b"seed", **fields: object) -> Federation:
     """Return a federation of `count` members with repeatable keys."""
     names = names_of(count)
     return found(names, job(names, **fields), counted_rng(seed))
+
+
+def sparse(seed: bytes = b"sparse") -> Federation:
+    """Return a federation of thirty whose job asks for a sparse graph that bears two drop-outs."""
+    names = names_of(MEMBERS)
+    return found(names, job(names, graph="harary", dropouts=DROPOUTS), counted_rng(seed), COLLUDERS)
 
 
 def inputs_of(federation: Federation, manifest: Manifest) -> dict[str, Groups]:
