@@ -57,6 +57,9 @@ class Processes:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         directory.mkdir(mode=0o700, exist_ok=True)
+        # What a child that is ended leaves unfinished goes with everything else.
+        self._scratch = directory / "scratch"
+        self._scratch.mkdir(mode=0o700, exist_ok=True)
         self._children: dict[str, Child] = {}
         self._lock = threading.Lock()
         self._ended = False
@@ -98,7 +101,7 @@ class Processes:
                 raise TryLater(f"{name} is not started: everything is being ended.", "Start again.")
             self._children[name] = subprocess.Popen(  # noqa: S603 - our own command and paths
                 line, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._scratch)},
             )  # fmt: skip
             return self._children[name]
 

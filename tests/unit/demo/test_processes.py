@@ -23,9 +23,11 @@ def test_what_a_child_prints_and_what_it_failed_with(tmp_path: Path) -> None:
             processes.run("b", "import sys; print('no luck', file=sys.stderr); sys.exit(3)", command=PYTHON)
         processes.start("c", "print(input())", given="a token", command=PYTHON)
         processes.finish("c")
+        begun = processes.run("d", "import tempfile; print(tempfile.mkdtemp())", command=PYTHON)
+        assert Path(begun.strip()).parent.parent == tmp_path / "logs"
         assert processes.log("c").read_text() == "a token\n"
-        with pytest.raises(SecaggError, match=r"d ended with code 1: .*ValueError"):
-            processes.serve("d", "raise ValueError", command=PYTHON)
+        with pytest.raises(SecaggError, match=r"e ended with code 1: .*ValueError"):
+            processes.serve("e", "raise ValueError", command=PYTHON)
 
 
 def test_leaving_the_block_ends_all_children_even_deaf_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
