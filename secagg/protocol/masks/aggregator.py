@@ -147,8 +147,8 @@ def _what(event: Event) -> str:
 
 def waiting_for(phase: intake.Collecting) -> tuple[str, ...]:
     """Return the members whose message this step still lacks, in roster order."""
-    gone = {entry.member for entry in phase.out}
-    return tuple(name for name in intake.expected(phase) if name not in intake.received(phase) and name not in gone)
+    settled = {*intake.received(phase), *(entry.member for entry in phase.out)}
+    return tuple(name for name in intake.expected(phase) if name not in settled)
 
 
 def _close_if_complete(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:

@@ -27,7 +27,7 @@ from secagg.protocol.masks.messages import (
     ShareList,
     Unmask,
 )
-from secagg.protocol.masks.recovery import Evidence, check_either_or
+from secagg.protocol.masks.recovery import Evidence, check_answer
 from secagg.protocol.masks.rounds import (
     Advertising,
     Agreeing,
@@ -212,9 +212,9 @@ def unmask(phase: Opening, event: FromNode, key: SealingKey) -> Opening:
     _body(phase, event, inner, "Answer", manifest.aggregator)
     if not _fresh(phase, event):
         return phase
-    after = replace(phase, answers=(*phase.answers, inner))
-    check_either_or(evidence(after))
-    return after
+    answer = decode(Answer, inner.body, LIMIT_BULK)
+    check_answer(event.sender, answer, sha256(phase.u2), senders(phase.u2), senders(phase.u3))
+    return replace(phase, answers=(*phase.answers, inner))
 
 
 def refusal(phase: Collecting, event: FromNode) -> Collecting:

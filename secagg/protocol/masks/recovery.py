@@ -5,7 +5,7 @@ t-subsets are tried and the bad share's holder is named; shares of one owner com
 The auditor repeats exactly this (verify.py). Leaves to others: collecting answers (aggregator.py).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 
@@ -70,11 +70,17 @@ def check_either_or(evidence: Evidence) -> None:
 
     Raises: ProtocolViolation naming the member.
     """
-    dropped = set(evidence.shares) - set(evidence.u3)
+    names = tuple(evidence.shares)
     for member, answer in evidence.answers.items():
-        owners = {share.owner for share in answer.seeds}, {share.owner for share in answer.keys}
-        if answer.u2 != evidence.u2 or not owners[0] <= set(evidence.u3) or not owners[1] <= dropped:
-            raise ProtocolViolation(f"The answer of {member} is about other sets.", rule="answer.sets")
+        check_answer(member, answer, evidence.u2, names, evidence.u3)
+
+
+def check_answer(member: str, answer: Answer, u2: bytes, u2_names: Sequence[str], u3_names: Sequence[str]) -> None:
+    """Check that one answer is about this U2 (its hash and its names) and this U3. Raises: as `check_either_or`."""
+    frozen = set(u3_names)
+    owners = {share.owner for share in answer.seeds}, {share.owner for share in answer.keys}
+    if answer.u2 != u2 or not owners[0] <= frozen or not owners[1] <= set(u2_names) - frozen:
+        raise ProtocolViolation(f"The answer of {member} is about other sets.", rule="answer.sets")
 
 
 def _seed_test(evidence: Evidence, owner: str) -> Callable[[bytes], bool]:
