@@ -41,6 +41,8 @@ from secagg.wire.signed import Scope, Signed, sign
 
 WHOLE = 2**40
 UPDATE, MASK = "update", "mask"
+LIMIT = "limit"
+"""How the name of a round's timer begins."""
 
 
 class Rounds:
@@ -71,6 +73,7 @@ class Rounds:
         if isinstance(phase, Advertised | Drawing | Shared | Masking):
             # Clear words are never written, so they are computed again; nothing made from them has left.
             self._begin_update(phase.manifest, turn)
+        self._limit(kept.scope.round, turn)
         self.upload_again(turn)
 
     # Events ----------------------------------------------------------------------------------------------------------
@@ -124,11 +127,19 @@ class Rounds:
             self._clear = {}
             self._protected(kept, cast(Protected, outcome), turn)
 
+    def overdue(self, label: str, turn: Turn) -> None:
+        """End a round whose time is over: nobody may ask for its answers any more, and its keys are destroyed."""
+        kept = records.find_round(turn)
+        if kept and kept.scope.round.label() == label:
+            turn.event({"event": "overdue", **_where(kept.scope.round)})
+            self.close(kept.scope.round, turn)
+
     def close(self, round_id: RoundId, turn: Turn) -> None:
         """End a round, and its earlier attempts, of which nothing more is wanted; their keys are destroyed."""
         kept = records.find_round(turn)
         if kept and kept.scope.round.opening == round_id.opening and kept.scope.round.attempt <= round_id.attempt:
             turn.delete("round")
+            turn.cancel(f"{LIMIT}/{kept.scope.round.label()}")
             self._clear = {}
             self._uploading.end(turn)
             self._erase(kept.scope.round.label(), turn)
@@ -171,6 +182,7 @@ class Rounds:
         if kept:
             self.close(kept.scope.round, turn)
         self._keep(scope, done, turn, done.send[0][1])
+        self._limit(scope.round, turn)
         turn.event({"event": "accept", **_where(scope.round), "members": list(proposed.names()), "task": own.name})
         self._begin_update(proposed, turn)
 
@@ -223,6 +235,11 @@ class Rounds:
         for kind, data in done.send:
             self._send(scope.round, kind, data, turn)
             turn.event({"event": "step", **_where(scope.round), "step": kind, "state": "sent"})
+
+    def _limit(self, round_id: RoundId, turn: Turn) -> None:
+        """Let the round end by itself after `round_timeout`; a restart lets the time begin again."""
+        seconds = self._jobs.job(round_id.job, turn).spec.round_ms / 1000
+        turn.after(f"{LIMIT}/{round_id.label()}", seconds)
 
     def _send(self, round_id: RoundId, kind: str, data: bytes, turn: Turn) -> None:
         turn.send(self._jobs.aggregator(turn).name, "round", encode(RoundHeader(round_id, kind)), data)

@@ -15,7 +15,7 @@ from node import fetching, jobs, records, uploading
 from node.config import OwnTask
 from node.drill import Drill
 from node.jobs import Jobs
-from node.rounds import MASK, UPDATE, Rounds
+from node.rounds import LIMIT, MASK, UPDATE, Rounds
 from node.uploading import Uploading
 from node.work import Work
 from secagg.crypto.rng import Rng
@@ -94,6 +94,8 @@ class NodeService:
                 self._jobs.wake(turn)
             case uploading.TIMER:
                 self._rounds.upload_again(turn)
+            case _:
+                self._rounds.overdue(name.removeprefix(f"{LIMIT}/"), turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Handle the outcome of work."""

@@ -96,3 +96,26 @@ def test_a_node_refuses_an_input_that_would_follow_from_two_sums(tmp_path: Path)
     rules = {event["rule"] for node in ward.nodes.values() for event in node.named("refuse")}
     assert rules == {"ledger.static"}
     assert all("node-01" not in event["contributors"] for event in ward.named("round_closed"))
+
+
+def test_a_round_that_nobody_ends_is_over_after_its_time_and_its_keys_are_gone(tmp_path: Path) -> None:
+    async def script(ward: Ward) -> None:
+        ward.kills["node-01"] = "Unmask"
+        ward.submit()
+        while ward.nodes["node-01"].alive:
+            await ward.wait(0.5)
+        assert list((ward.nodes["node-01"].place / "rounds").glob("*.key"))
+        ward.network.revoke("aggregator")
+        ward.revive("node-01")
+        await ward.settle()
+        # Jobs of these tests have a round_timeout of two hours; virtual time costs nothing.
+        ward.nodes["node-01"].timers.pass_time(7199)
+        await ward.settle()
+        assert ward.nodes["node-01"].status()["phase"] == "Agreed"
+        ward.nodes["node-01"].timers.pass_time(2)
+        await ward.settle()
+        assert ward.nodes["node-01"].status()["phase"] is None
+
+    ward = play(tmp_path, script)
+    assert [event["round"] for event in ward.nodes["node-01"].named("overdue")] == [1]
+    assert list((ward.nodes["node-01"].place / "rounds").glob("*.key")) == []
