@@ -56,7 +56,8 @@ class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
     """`[cohort]`: `members` are all nodes of the roster unless named; `max_examples` is W, the bound of a weight.
 
     `graph` harary is for more than a hundred members and needs `max_dropouts`: how many may drop out of a round.
-    A round waits `rejoin_timeout` for members that dropped out of the last one; unless written, it does not.
+    A round waits `rejoin_timeout` for members that dropped out of the last one, and the first one for members that are
+    not ready yet; unless written, a round waits as long as a step.
     """
 
     min_nodes: Ordinal = 3

@@ -339,7 +339,9 @@ class Schedule:
 
 def _patience(job: Job) -> float:
     """Return how many seconds a round waits for its members to be there."""
-    return max(job.spec.step_ms, job.rejoin_ms if job.gone else 0) / 1000
+    # Before the first round members may still have a model to fetch and a task to load.
+    late = job.gone or job.round == 1
+    return max(job.spec.step_ms, job.rejoin_ms if late else 0) / 1000
 
 
 def _mark(job: Job) -> str:

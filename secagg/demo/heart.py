@@ -71,7 +71,7 @@ rounds = {{rounds}}
 uses = ["{MOMENTS}"]
 [cohort]
 step_timeout = "3s"
-rejoin_timeout = "10s"
+rejoin_timeout = "20s"
 max_examples = {EXAMPLES}
 [engine]
 bits = 16

@@ -57,7 +57,7 @@ def restart(federation: Federation, name: str, drill: str = "") -> None:
     federation.processes.await_line(name, b"ready ", known)
 
 
-def run_job(federation: Federation, task: str, step_timeout: str = "1s") -> list[dict[str, Any]]:
+def run_job(federation: Federation, task: str, step_timeout: str = "2s") -> list[dict[str, Any]]:
     """Run the sum job of a task to its end and return what the aggregator told of it."""
     events = federation.watch()
     job = f'[job]\nname = "{task}"\ntask = "{task}"\npurpose = "sum"\nlength = 7\n'
