@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from secagg.auditor.bundle import Bundle
+from secagg.auditor.listing import whole
 from secagg.crypto.derive import sha256
 from secagg.errors import VerificationFailed
 from secagg.log.durable import read_entries
@@ -91,7 +92,7 @@ class Evidence:
         for name in (DIRECTORY, ROUNDS):
             for index, leaf in enumerate(self.log(name)[0]):
                 statement, signer, _, _ = parse_statement(leaf)
-                found.append(Entry(name, index, statement, signer, leaf))
+                found.append(Entry(name, index, whole(statement, self.bundle.file), signer, leaf))
         return found
 
     def of(self, kind: type[S]) -> Iterator[tuple[Entry, S]]:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from secagg.auditor.bundle import Bundle
 from secagg.auditor.evidence import DIRECTORY, ROUNDS
+from secagg.auditor.listing import whole
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.errors import BadInput, BundleIncomplete, UsageError, VerificationFailed
 from secagg.ids import RoundId
@@ -67,7 +68,7 @@ def export(output: Path, keyserver: Path | None, aggregator: Path | None) -> Exp
     missing: list[str] = []
     if aggregator:
         writer.put_log(ROUNDS, aggregator / AUDIT / ROUNDS)
-        statements = _statements(output / ROUNDS)
+        statements = [whole(statement, _audit(aggregator).file) for statement in _statements(output / ROUNDS)]
         missing += _put_files(statements, aggregator / AUDIT / "files", output, writer)
         missing += _put_results(statements, _audit(aggregator), output, writer)
     if keyserver:
@@ -87,11 +88,16 @@ def named_files(statement: AnyStatement) -> tuple[str, ...]:
             return (statement.signed,)
         case Contributors():
             of_members = (name for member in statement.members for name in (member.header, member.upload))
-            return (statement.u1, statement.u2, statement.u3, *of_members)
+            return (statement.u1, statement.u2, statement.u3, *_listed(statement), *of_members)
         case Opening():
-            return (*(answer.digest for answer in statement.answers), statement.signatures, statement.witnesses)
+            answers = (answer.digest for answer in statement.answers)
+            return (*_listed(statement), *answers, statement.signatures, statement.witnesses)
         case _:
             return ()
+
+
+def _listed(statement: Contributors | Opening) -> tuple[str, ...]:
+    return (statement.listed,) if statement.listed else ()
 
 
 def _open(output: Path, roots: list[tuple[str, str]]) -> BundleWriter:

@@ -112,6 +112,10 @@ class DropOut(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, ta
     reason: Text
 
 
+INLINE = 200
+"""Members that a statement names itself; of more it names the list, because a log entry is at most 65,535 bytes."""
+
+
 class Contributor(Struct, frozen=True, forbid_unknown_fields=True):
     """A member of the frozen set: SHA-256 of its signed header and of its upload."""
 
@@ -121,13 +125,14 @@ class Contributor(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Contributors(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
-    """The contributor set is frozen."""
+    """The contributor set is frozen; `members` as they are, or `listed`, the SHA-256 of their list (`INLINE`)."""
 
     manifest: Hex
     u1: Hex
     u2: Hex
     u3: Hex
     members: tuple[Contributor, ...]
+    listed: Hex = ""
 
 
 class AnswerDigest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,12 +143,16 @@ class AnswerDigest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Opening(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
-    """The round was opened by these answers; SHA-256 of the list of agreements and of the witnesses' lines."""
+    """The round was opened by these answers; SHA-256 of the list of agreements and of the witnesses' lines.
+
+    `answers` as they are, or `listed`, the SHA-256 of their list (`INLINE`).
+    """
 
     manifest: Hex
     answers: tuple[AnswerDigest, ...]
     signatures: Hex
     witnesses: Hex
+    listed: Hex = ""
 
 
 class Result(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):

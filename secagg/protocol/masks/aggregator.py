@@ -244,7 +244,9 @@ def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turn
     after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, u3)
     sizes = tuple(sorted(set(intake.log_sizes(phase.u1).values())))
     kept = (Keep(u3), *(Keep(encode(header)) for header in phase.headers))
-    return Turned(after, (*kept, Log(notices.contributors(after, ctx.now), sizes)))
+    statement = notices.contributors(after, ctx.now)
+    listed = (Keep(encode(notices.contributor_list(after))),) if statement.listed else ()
+    return Turned(after, (*kept, *listed, Log(statement, sizes)))
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
@@ -286,8 +288,9 @@ def _open(phase: Opening, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
     )  # fmt: skip
     noted = tuple(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in liars)
     kept = tuple(Keep(encode(answer)) for answer in after.answers)
-    opened = Append(notices.opening(after, phase.agreements, phase.witnesses, ctx.now))
-    return Turned(after, (*noted, *kept, opened, Unmask()))
+    opened = notices.opening(after, phase.agreements, phase.witnesses, ctx.now)
+    listed = (Keep(encode(notices.answer_list(after))),) if opened.listed else ()
+    return Turned(after, (*noted, *kept, *listed, Append(opened), Unmask()))
 
 
 def _publish(phase: Unmasking, event: Unmasked, ctx: AggregatorContext) -> Turned:

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from secagg.crypto.derive import sha256
 from secagg.log.statements import (
+    INLINE,
     Aborted,
     AnswerDigest,
     Contributor,
@@ -65,29 +66,42 @@ def aborted(scope: Scope, step: str, reason: str, out: tuple[Out, ...], now: int
 
 def contributors(phase: Freezing, now: int) -> Contributors:
     """State the frozen contributor set with a digest per header and upload."""
-    headers = decode(tuple[Signed, ...], phase.u3, LIMIT_LIST)
+    found = contributor_list(phase)
+    long = len(found) > INLINE
     return Contributors(
         **where(phase.scope, now),
         manifest=phase.scope.manifest.hex(),
         u1=sha256(phase.u1).hex(),
         u2=sha256(phase.u2).hex(),
         u3=sha256(phase.u3).hex(),
-        members=tuple(
-            Contributor(
-                member=entry.sender, header=sha256(encode(entry)).hex(),
-                upload=decode(MaskedInput, entry.body).upload.hex(),
-            )
-            for entry in headers
-        ),
-    )  # fmt: skip
+        members=() if long else found,
+        listed=sha256(encode(found)).hex() if long else "",
+    )
+
+
+def contributor_list(phase: Freezing) -> tuple[Contributor, ...]:
+    """Return the frozen set with a digest per header and upload."""
+    headers = decode(tuple[Signed, ...], phase.u3, LIMIT_LIST)
+    return tuple(
+        Contributor(entry.sender, sha256(encode(entry)).hex(), decode(MaskedInput, entry.body).upload.hex())
+        for entry in headers
+    )
+
+
+def answer_list(phase: Unmasking) -> tuple[AnswerDigest, ...]:
+    """Return the digests of the answers that open a round."""
+    return tuple(AnswerDigest(entry.sender, sha256(encode(entry)).hex()) for entry in phase.answers)
 
 
 def opening(phase: Unmasking, agreements: tuple[Signed, ...], witnesses: bytes, now: int) -> Opening:
     """State which signed answers opened the round."""
+    found = answer_list(phase)
+    long = len(found) > INLINE
     return Opening(
         **where(phase.scope, now),
         manifest=phase.scope.manifest.hex(),
-        answers=tuple(AnswerDigest(member=entry.sender, digest=sha256(encode(entry)).hex()) for entry in phase.answers),
+        answers=() if long else found,
+        listed=sha256(encode(found)).hex() if long else "",
         signatures=sha256(encode(agreements)).hex(),
         witnesses=sha256(witnesses).hex(),
     )

@@ -14,7 +14,15 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.log.checkpoint import read_checkpoint, sign_checkpoint
 from secagg.log.durable import read_entries
-from secagg.log.statements import JobCreated, Result, RosterChanged, parse_statement
+from secagg.log.statements import (
+    AnyStatement,
+    Contributors,
+    JobCreated,
+    Opening,
+    Result,
+    RosterChanged,
+    parse_statement,
+)
 from secagg.protocol.rehearsal import START_OF_TIME, Federation
 from support.bundles import AGGREGATOR, append, write_bundle
 from support.federation import counted_rng
@@ -68,6 +76,24 @@ def test_an_honest_bundle_passes_every_check(tmp_path: Path) -> None:
     report = verify(tmp_path)
     assert (report.verdict, report.passed, report.total) == ("PASS", 6, 6)
     assert [line.status for line in report.checks] == ["pass"] * 6
+
+
+def test_a_statement_over_many_members_names_their_list_and_is_judged_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secagg.protocol.masks.notices.INLINE", 2)
+    write_bundle(tmp_path)
+    assert verify(tmp_path).verdict == "PASS"
+    listed = [s for s in statements(tmp_path) if isinstance(s, Contributors | Opening)]
+    assert [(len(s.members) if isinstance(s, Contributors) else len(s.answers)) for s in listed] == [0] * 4
+    (tmp_path / "files" / listed[0].listed).unlink()
+    report = verify(tmp_path)
+    assert report.verdict == "INCOMPLETE"
+    assert f"lacks {listed[0].listed}" in report.checks[-1].detail
+
+
+def statements(path: Path) -> list[AnyStatement]:
+    return [parse_statement(leaf)[0] for leaf in read_entries(path / "rounds")[0]]
 
 
 @pytest.mark.parametrize("number", BROKEN)
