@@ -56,7 +56,27 @@ def _recompute(
     aggregator_key: bytes,
 ) -> Groups:
     manifest, scope = _manifest(manifest_signed, aggregator_key)
-    headers = signed_list(u3, manifest, "MaskedInput", scope)
+    signed_answers = [decode(Signed, data, LIMIT_BULK) for data in answers]
+    evidence, headers = evidence_of(manifest, scope, u1, u2, u3, signed_answers)
+    sums: Groups = {}
+    for member, header in headers.items():
+        _accumulate(sums, manifest, member, header, upload(member))
+    unmask(sums, evidence, recover(evidence))
+    return sums
+
+
+def evidence_of(
+    manifest: Manifest, scope: Scope, u1: bytes, u2: bytes, u3: bytes, answers: Sequence[Signed]
+) -> tuple[Evidence, dict[str, MaskedInput]]:
+    """Return what opens a round, every signature verified, and the headers of U3's uploads by member.
+
+    Raises: ProtocolViolation, BadSignature or WireError when a list or an answer is not what its signers signed.
+    """
+    signed = signed_list(u3, manifest, "MaskedInput", scope)
+    headers = {name: decode(MaskedInput, entry.body) for name, entry in signed.items()}
+    for member, header in headers.items():
+        if header.u2 != sha256(u2):
+            raise ProtocolViolation(f"{member} masked over another U2.", rule="u3.same-u2")
     evidence = Evidence(
         manifest=manifest,
         scope=scope,
@@ -64,13 +84,9 @@ def _recompute(
         advertised=_bodies(u1, manifest, "AdvertiseKeys", scope, AdvertiseKeys),
         shares=_bodies(u2, manifest, "ShareKeys", scope, ShareList),
         u3=tuple(headers),
-        answers={signed.sender: answer for signed, answer in (_answer(data, manifest, scope) for data in answers)},
+        answers={entry.sender: _answer(entry, manifest, scope) for entry in answers},
     )
-    sums: Groups = {}
-    for member, signed in headers.items():
-        _accumulate(sums, manifest, member, decode(MaskedInput, signed.body), upload(member), evidence.u2)
-    unmask(sums, evidence, recover(evidence))
-    return sums
+    return evidence, headers
 
 
 def _manifest(data: bytes, key: bytes) -> tuple[Manifest, Scope]:
@@ -85,17 +101,12 @@ def _bodies(data: bytes, manifest: Manifest, kind: str, scope: Scope, body: type
     return {name: decode(body, signed.body, LIMIT_BULK) for name, signed in found.items()}
 
 
-def _answer(data: bytes, manifest: Manifest, scope: Scope) -> tuple[Signed, Answer]:
-    signed = decode(Signed, data, LIMIT_BULK)
+def _answer(signed: Signed, manifest: Manifest, scope: Scope) -> Answer:
     body = open_signed(signed, manifest.key(signed.sender), "Answer", scope, manifest.aggregator)
-    return signed, decode(Answer, body, LIMIT_BULK)
+    return decode(Answer, body, LIMIT_BULK)
 
 
-def _accumulate(
-    sums: Groups, manifest: Manifest, member: str, header: MaskedInput, data: bytes, u2: bytes
-) -> None:
-    if header.u2 != u2:
-        raise ProtocolViolation(f"{member} masked over another U2.", rule="u3.same-u2")
+def _accumulate(sums: Groups, manifest: Manifest, member: str, header: MaskedInput, data: bytes) -> None:
     if sha256(data) != header.upload or upload_root(manifest, data) != header.root:
         raise VerificationFailed(f"The kept upload of {member} is not the one it signed.", "Ask for the original.")
     for group, words in from_upload(manifest, data).items():
