@@ -8,8 +8,7 @@ Leaves to others: what is legal (secagg.protocol.masks.aggregator), which round 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import cast
 
 from msgspec import Struct
@@ -17,6 +16,7 @@ from msgspec import Struct
 from aggregator import records
 from aggregator.logbook import LogBook
 from aggregator.records import WHOLE
+from aggregator.spot import Handing
 from aggregator.telling import step_of, where
 from aggregator.uploads import Equivocated, Uploads
 from secagg.crypto.rng import Rng
@@ -87,12 +87,9 @@ class Desk:
     rng: Rng
     book: LogBook
     uploads: Uploads
-    audit: Path
+    bundle: BundleWriter
     opening: Callable[[str, Turn], SealingKey]
-    bundle: BundleWriter = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bundle", BundleWriter(self.audit))
+    handing: Handing
 
 
 class Rounds:
@@ -237,6 +234,8 @@ class Rounds:
             self._do(effect, phase, turn)
         if isinstance(phase, Freezing):
             self._desk.uploads.keep(phase.u3, self._desk.bundle)
+        if isinstance(phase, Unmasking):
+            self._desk.handing.remember(phase, turn)
         if isinstance(phase, Publishing):
             self._desk.bundle.put_result(phase.scope.round, encode(phase.published), phase.salt)
         if isinstance(phase, intake.Collecting) and type(phase) is not type(before):

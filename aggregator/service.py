@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from aggregator import jobs, logbook, records
+from aggregator import jobs, logbook, records, spot
 from aggregator.logbook import LogBook
 from aggregator.membership import Membership
 from aggregator.presence import TICK, Presence
 from aggregator.rounds import Desk
 from aggregator.schedule import MODEL, Schedule
+from aggregator.spot import Handing
 from aggregator.telling import dropped
 from aggregator.uploads import Uploads
 from secagg.crypto.rng import Rng
@@ -24,6 +25,7 @@ from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation
+from secagg.log.bundle import BundleWriter
 from secagg.log.log import Log
 from secagg.protocol.masks import aggregator as machine
 from secagg.protocol.masks.intake import Collecting
@@ -46,10 +48,9 @@ class AggregatorService:
         self._membership = Membership(name, key.public, pin, keys, rng)
         self._pin = pin
         self._book = LogBook(log, name, key)
-        self._desk = Desk(
-            name, key, rng, self._book, self.uploads(Blobs(state_dir / "uploads")), state_dir / "audit",
-            self._membership.opening,
-        )  # fmt: skip
+        bundle, uploads = BundleWriter(state_dir / "audit"), self.uploads(Blobs(state_dir / "uploads"))
+        self._handing = Handing(name, state_dir / "audit" / "files", Blobs(state_dir / "opened"))
+        self._desk = Desk(name, key, rng, self._book, uploads, bundle, self._membership.opening, self._handing)
         self._presence = Presence()
         self._schedule = Schedule(self._desk, self._blobs, self._membership, self._presence)
 
@@ -77,6 +78,8 @@ class AggregatorService:
                 self._schedule.rounds.chunk(message, turn)
             case "fetch":
                 self._serve(message, turn)
+            case "spot":
+                self._handing.asked(message, turn)
             case kind:
                 raise ProtocolViolation(f"{message.sender} sends a {kind}.", "It is discarded.", rule="message.kind")
 
@@ -104,6 +107,8 @@ class AggregatorService:
             self._schedule.consider(turn)
         elif name == MODEL:
             self._schedule.stepped(outcome, turn)
+        elif name.startswith(f"{spot.WORK}/"):
+            self._handing.finished(name, outcome, turn)
         else:
             self._schedule.rounds.finished(name, outcome, turn)
 

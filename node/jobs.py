@@ -8,7 +8,7 @@ means one job for ever. Leaves to others: rounds (node.rounds), pieces (node.fet
 Source: protocol §6.4, architecture "The path of an update".
 """
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -41,6 +41,13 @@ LOAD, MODEL, RESULT, EVALUATE = "load", "model", "result", "evaluate"
 
 _ENVELOPE = 65_536
 """What a published result may have beside its words, in bytes, and 128 for every member."""
+
+
+class Ended(NamedTuple):
+    """A round whose result was taken in, and the blob of that result."""
+
+    round: RoundId
+    published: bytes
 
 
 class Jobs:
@@ -162,8 +169,11 @@ class Jobs:
         self._pursue(turn)
 
     def present(self, turn: Turn) -> None:
-        """Say that this node is here, which round it stands before, and which checkpoint it holds."""
-        if not self._follower.known(turn):
+        """Say that this node is here, which round it stands before, and which checkpoint it holds.
+
+        Not while a sum is still to be checked: a lie is found before the next round begins.
+        """
+        if not self._follower.known(turn) or turn.scan("spot/"):
             return
         roster, job = self._follower.roster(turn), self._standing(turn)
         last = Ledger(turn).last(f"{roster.federation}/rounds")
@@ -173,7 +183,7 @@ class Jobs:
 
     # Work ------------------------------------------------------------------------------------------------------------
 
-    def finished(self, name: str, outcome: object, turn: Turn) -> RoundId | None:
+    def finished(self, name: str, outcome: object, turn: Turn) -> Ended | None:
         """Take what was computed; return the round that is thereby closed, if one is.
 
         Raises: what the work raised, except for a task's fault, which is told when a round is proposed.
@@ -203,7 +213,7 @@ class Jobs:
         records.put_job(turn, job, ready=True)
         self.present(turn)
 
-    def _stepped(self, name: str, stepped: Stepped, turn: Turn) -> RoundId | None:
+    def _stepped(self, name: str, stepped: Stepped, turn: Turn) -> Ended | None:
         job = self.job(name, turn)
         if job.awaited is None:
             return None
@@ -219,8 +229,7 @@ class Jobs:
         told = {"job": name, "round": ended.round, "attempt": ended.attempt, "digest": stepped.digest.hex()}
         turn.event({"event": "result", **told})
         self._go_on(job, turn)
-        self.present(turn)
-        return ended
+        return Ended(ended, published)
 
     def _go_on(self, job: Job, turn: Turn) -> None:
         if job.over and job.spec.purpose == "training":

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from secagg.errors import BadConfiguration
 from secagg.ids import Count, Ordinal
 from secagg.protocol.acceptance import Policy
+from secagg.protocol.masks.spot import LEAVES, MOST
 
 _STRICT = Policy()
 _PEER = re.compile(r"\A(?P<name>[a-z0-9-]{1,64})=(?P<key>[0-9a-f]{64})\Z")
@@ -29,6 +30,7 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     max_rounds_per_source: Ordinal = _STRICT.max_rounds_per_source
     server: Literal["malicious", "semi-malicious"] = "malicious"
     pinned_peers: tuple[str, ...] = ()
+    spot_leaves: Annotated[int, Meta(ge=0, le=MOST)] = LEAVES
 
     def policy(self) -> Policy:
         """Return what manifests are held against.

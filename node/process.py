@@ -39,7 +39,9 @@ def run(path: Path, drill: Drill | None = None, *, verbosity: int = 0, color: bo
     ring = load_keys(state / KEYS, passphrase(file))
     key = SigningKey.from_private_bytes(ring.sign.reveal())
     keys = RoundKeys(state / "rounds", ring.storage, system_rng)
-    service = NodeService(own.name, key, read.federation.pin(), policy, tasks, state, keys, system_rng, drill)
+    service = NodeService(
+        own.name, key, read.federation.pin(), policy, tasks, state, keys, system_rng, drill, read.policy.spot_leaves
+    )  # fmt: skip
     addresses, broker_key = read.broker.addresses(), read.broker.key()
     run_daemon(
         service, lambda: ZmqLink(addresses, broker_key, ring.curve), state, own.name, "node",

@@ -44,11 +44,12 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Round(Struct, frozen=True, forbid_unknown_fields=True):
-    """The round this node is in: its scope, its phase sealed, and the first answer for a proposal that is repeated."""
+    """The round this node is in: its scope, its manifest, its phase sealed, and its first answer, to be repeated."""
 
     scope: Scope
     sealed: bytes
     answer: bytes = b""
+    manifest: bytes = b""
 
 
 class Upload(Struct, frozen=True, forbid_unknown_fields=True):

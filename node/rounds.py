@@ -10,11 +10,14 @@ Leaves to others: what is legal (secagg.protocol.masks.node), which round comes 
 
 from typing import cast
 
+from msgspec.structs import replace
+
 from node import records
 from node.drill import Drill
 from node.jobs import Jobs
 from node.ledger import Ledger
 from node.records import Job, Refusal, Round, Upload
+from node.spot import require_trust
 from node.uploading import Uploading
 from node.work import Work
 from secagg.crypto.rng import Rng
@@ -175,13 +178,14 @@ class Rounds:
         try:
             own = self._work.require(job.spec)
             self._jobs.uses(job, turn)
+            require_trust(self._jobs.aggregator(turn).sign_key, turn)
             done = machine.start(propose, self._context(job, turn))
         except Refused as refusal:
             self._leave(scope, refusal, turn)
             return
         if kept:
             self.close(kept.scope.round, turn)
-        self._keep(scope, done, turn, done.send[0][1])
+        self._keep(Round(scope, b"", done.send[0][1], propose.manifest.body), done, turn)
         self._limit(scope.round, turn)
         turn.event({"event": "accept", **_where(scope.round), "members": list(proposed.names()), "task": own.name})
         self._begin_update(proposed, turn)
@@ -221,17 +225,17 @@ class Rounds:
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
-        self._keep(kept.scope, done, turn, kept.answer)
+        self._keep(kept, done, turn)
         if isinstance(done.phase, Masking):
             fresh = records.find_round(turn)
             if fresh:
                 self._mask(fresh, turn)
 
-    def _keep(self, scope: Scope, done: machine.Step, turn: Turn, answer: bytes) -> None:
+    def _keep(self, kept: Round, done: machine.Step, turn: Turn) -> None:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
         Ledger(turn).add(done.records)
-        label = scope.round.label()
-        records.put_round(turn, Round(scope, self._keys.seal(label, encode(done.phase)), answer))
+        scope, label = kept.scope, kept.scope.round.label()
+        records.put_round(turn, replace(kept, sealed=self._keys.seal(label, encode(done.phase))))
         for kind, data in done.send:
             self._send(scope.round, kind, data, turn)
             turn.event({"event": "step", **_where(scope.round), "step": kind, "state": "sent"})

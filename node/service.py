@@ -11,11 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from node import fetching, jobs, records, uploading
+from node import fetching, jobs, records, spot, uploading
 from node.config import OwnTask
 from node.drill import Drill
-from node.jobs import Jobs
+from node.jobs import Ended, Jobs
 from node.rounds import LIMIT, MASK, UPDATE, Rounds
+from node.spot import Spots, due_of
 from node.uploading import Uploading
 from node.work import Work
 from secagg.crypto.rng import Rng
@@ -28,6 +29,7 @@ from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
 from secagg.protocol.acceptance import Policy
+from secagg.protocol.masks.spot import LEAVES
 from secagg.transport.link import Received
 
 PRESENT = "present"
@@ -40,7 +42,7 @@ class NodeService:
 
     def __init__(
         self, name: str, key: SigningKey, pin: Pin, policy: Policy, tasks: Mapping[str, OwnTask], state_dir: Path,
-        keys: RoundKeys, rng: Rng, drill: Drill | None = None,
+        keys: RoundKeys, rng: Rng, drill: Drill | None = None, spot_leaves: int = LEAVES,
     ) -> None:  # fmt: skip
         blobs = Blobs(state_dir / "blobs")
         self._tasks = tasks
@@ -48,6 +50,7 @@ class NodeService:
         self._follower = Follower(Own(name, "node", key.public), pin)
         self._jobs = Jobs(name, self._follower, blobs, self._work)
         upload = Uploading(name, key, blobs)
+        self._spots = Spots(name, key, rng, self._jobs, blobs, spot_leaves)
         self._rounds = Rounds(name, key, rng, keys, self._follower, policy, self._jobs, self._work, upload, drill)
         self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
             "roster": self._roster,
@@ -57,6 +60,7 @@ class NodeService:
             "result": self._jobs.result,
             "aborted": self._aborted,
             "piece": self._jobs.piece,
+            "spot-part": self._spots.part,
         }
 
     def start(self, turn: Turn) -> None:
@@ -66,6 +70,7 @@ class NodeService:
         if self._follower.known(turn):
             self._rounds.start(turn)
             self._jobs.start(turn)
+            self._spots.pursue(turn)
         # Also after a restart: a roster may have changed while nobody listened.
         self._follower.ask(turn)
         self._present(turn)
@@ -94,6 +99,8 @@ class NodeService:
                 self._jobs.wake(turn)
             case uploading.TIMER:
                 self._rounds.upload_again(turn)
+            case spot.TIMER:
+                self._spots.wake(turn)
             case _:
                 self._rounds.overdue(name.removeprefix(f"{LIMIT}/"), turn)
 
@@ -102,9 +109,21 @@ class NodeService:
         if name.partition("/")[0] in (UPDATE, MASK):
             self._rounds.finished(name, outcome, turn)
             return
+        if name.startswith("spot/"):
+            self._spots.finished(name, outcome, turn)
+            return
         closed = self._jobs.finished(name, outcome, turn)
         if closed:
-            self._rounds.close(closed, turn)
+            self._close(closed, turn)
+
+    def _close(self, closed: Ended, turn: Turn) -> None:
+        """End a round whose result was taken in, and check its sum if this node was in it."""
+        kept = records.find_round(turn)
+        self._rounds.close(closed.round, turn)
+        due = due_of(kept, closed.published, closed.round) if kept else None
+        if due:
+            self._spots.begin(due, turn)
+        self._say_present(turn)
 
     def command(self, request: dict[str, object], turn: Turn) -> object:
         """Answer a person at the admin socket. Raises: BadInput for a command there is not."""

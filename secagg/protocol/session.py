@@ -86,6 +86,28 @@ class AbortNotice(Struct, frozen=True, forbid_unknown_fields=True):
     missing: tuple[Name, ...]
 
 
+class SpotRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → aggregator, kind `spot`: hand out part `part` of what a spot check of these leaves needs.
+
+    Travels signed (kind `SpotRequest`, receiver the aggregator, scope of the round). Every part is sealed to `key`,
+    which is of this check alone, so that nobody on the way collects what opens a round.
+    """
+
+    round: RoundId
+    key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
+    indexes: Annotated[tuple[Count, ...], Meta(max_length=24)]
+    part: Count
+
+
+class SpotPart(Struct, frozen=True, forbid_unknown_fields=True):
+    """Header of kind `spot-part`: which of `parts`; the first `pieces` are the transcript, each other a member's."""
+
+    round: RoundId
+    part: Count
+    parts: Count
+    pieces: Count
+
+
 class Fetch(Struct, frozen=True, forbid_unknown_fields=True):
     """Node → aggregator, kind `fetch`: send piece `index` of the blob with this SHA-256."""
 

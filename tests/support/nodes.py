@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from aggregator.service import AggregatorService
 from node.config import OwnTask
 from node.service import NodeService
 from secagg.crypto.secret import Secret
@@ -98,8 +99,10 @@ class Institution:
 class Ward(Hall):
     """A `Hall` whose members are real nodes."""
 
-    def __init__(self, federation: Federation, state: Path) -> None:
-        super().__init__(federation, state / "aggregator")
+    def __init__(
+        self, federation: Federation, state: Path, service: type[AggregatorService] = AggregatorService
+    ) -> None:
+        super().__init__(federation, state / "aggregator", service=service)
         self.relayed = 0
         self.network._fate = self._count
         self.kills: dict[str, str] = {}

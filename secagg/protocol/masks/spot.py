@@ -26,13 +26,15 @@ from secagg.protocol.masks.recovery import Evidence, masks_to_remove, recover
 from secagg.protocol.masks.verify import evidence_of
 from secagg.vector.packing import Packing
 from secagg.vector.ring import add_into
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, context
 
 LEAVES = 4
 """Leaves of every upload that a node draws in a round."""
 
-MOST = 64
-"""Leaves that one request may name."""
+MOST = 24
+"""Leaves that one request may name: they fit one message of the bulk socket."""
 
 _LABEL = "secagg/v1/masks/spot"
 
@@ -186,6 +188,11 @@ def _published(published: Published, place: Place) -> bytes:
     return words[place.word * width : (place.word + place.words) * width]
 
 
-def label(round_id: RoundId) -> str:
+def members(transcript: Transcript) -> tuple[str, ...]:
+    """Return U3 as a transcript lists it, unverified."""
+    return tuple(entry.sender for entry in decode(tuple[Signed, ...], transcript.u3, LIMIT_LIST))
+
+
+def slot(round_id: RoundId) -> str:
     """Return the key under which a round's check is kept."""
     return f"spot/{round_id.label()}"
