@@ -12,6 +12,7 @@ import pytest
 import secagg.log.checkpoint
 import secagg.wire.signed
 from secagg.crypto.rng import system_rng
+from secagg.crypto.sign import verify
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Groups, encode_sum
 from secagg.protocol.manifest import LOSSLESS_FRACTION, Manifest
@@ -45,7 +46,7 @@ class Forgetful(list[object]):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_thousand_members_with_a_hundred_drop_outs_sum_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered = lru_cache(maxsize=2**20)(secagg.wire.signed.verify)
+    remembered = lru_cache(maxsize=2**20)(verify)
     for module in (secagg.wire.signed, secagg.log.checkpoint):
         monkeypatch.setattr(module, "verify", remembered)
     names = tuple(f"node-{index:04d}" for index in range(MEMBERS))
