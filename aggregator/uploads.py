@@ -8,6 +8,7 @@ Leaves to others: which message is legal when (aggregator.rounds), the masks (se
 """
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from secagg.crypto.derive import sha256
@@ -17,6 +18,7 @@ from secagg.log.bundle import BundleWriter
 from secagg.protocol.lanes import Groups, decode_sums, from_upload, upload_bytes, upload_root
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import intake
+from secagg.protocol.masks.masking import WORKERS
 from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.recovery import recover, unmask
 from secagg.protocol.masks.rounds import Unmasking, Uploading
@@ -93,7 +95,8 @@ class Uploads:
         """
         proof = intake.evidence(phase)
         sums = self.sum(phase.manifest, phase.u3)
-        unmask(sums, proof, recover(proof))
+        with ThreadPoolExecutor(WORKERS) as workers:
+            unmask(sums, proof, recover(proof), workers)
         decode_sums(phase.manifest, sums, len(proof.u3))
         return sums
 

@@ -7,6 +7,7 @@ Source: architecture "The path of an update".
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,9 @@ class Work:
 
     def protect(self, groups: Groups, phase: Masking, name: str) -> Protected:
         """Mask the words and keep the upload as a blob; return what its header says."""
-        upload = to_upload(phase.manifest, masking.protect(groups, phase, name))
+        with ThreadPoolExecutor(masking.WORKERS) as workers:
+            masked = masking.protect(groups, phase, name, workers)
+        upload = to_upload(phase.manifest, masked)
         return Protected(upload_root(phase.manifest, upload), len(upload), self._blobs.put(upload))
 
     def step(self, spec: JobSpec, model: bytes, published: bytes) -> Stepped:

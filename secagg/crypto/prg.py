@@ -7,6 +7,7 @@ runs at the speed of the hardware; a fresh buffer per call costs an order of mag
 
 import threading
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -42,28 +43,31 @@ def _buffer() -> npt.NDArray[np.uint8]:
     return found
 
 
-def _apply(words: Words, key: Secret | bytes, offset_bytes: int, operation: np.ufunc) -> None:
-    stream, buffer = Keystream(key, offset_bytes), _buffer()
-    view, size = buffer.data, words.dtype.itemsize
-    mask = buffer[:BLOCK].view(words.dtype)
-    step = BLOCK // size
+def combine(words: Words, streams: Sequence[tuple[Secret | bytes, bool]], offset_bytes: int = 0) -> None:
+    """Add (True) or subtract (False) key streams to `words` (1-D uint32 or uint64, contiguous) in place, modulo.
+
+    `offset_bytes` is where the array starts in its lane group, a multiple of 16. Every block of words takes all streams
+    while it is in the cache: memory is read and written once, however many streams there are.
+    """
+    buffer, size = _buffer(), words.dtype.itemsize
+    view, mask, step = buffer.data, buffer[:BLOCK].view(words.dtype), BLOCK // size
+    running = [(Keystream(key, offset_bytes), np.add if added else np.subtract) for key, added in streams]
     for start in range(0, len(words), step):
         block = words[start : start + step]
-        stream.fill(view, len(block) * size)
-        operation(block, mask[: len(block)], out=block)
+        part, length = mask[: len(block)], len(block) * size
+        for stream, operation in running:
+            stream.fill(view, length)
+            operation(block, part, out=block)
 
 
 def add(words: Words, key: Secret | bytes, offset_bytes: int = 0) -> None:
-    """Add the key stream to `words` (1-D uint32 or uint64, contiguous) in place, modulo their width.
-
-    `offset_bytes` is where the array starts in its lane group, a multiple of 16.
-    """
-    _apply(words, key, offset_bytes, np.add)
+    """Add the key stream to `words` in place, modulo their width; arguments as of `combine`."""
+    combine(words, ((key, True),), offset_bytes)
 
 
 def subtract(words: Words, key: Secret | bytes, offset_bytes: int = 0) -> None:
     """Subtract the key stream from `words` in place; inverse of `add`."""
-    _apply(words, key, offset_bytes, np.subtract)
+    combine(words, ((key, False),), offset_bytes)
 
 
 def aes_rate(seconds: float = 1.0) -> float:

@@ -5,7 +5,8 @@ array of a lane group, counter = byte offset / 16, so block size never matters a
 Leaves to others: deriving keys (keys.py), storing the upload (the shell).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,12 @@ import numpy as np
 from secagg.crypto import prg
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.secret import Secret
-from secagg.protocol.lanes import Groups, Words
+from secagg.protocol.lanes import LEAF_WORDS, Groups, Words
 from secagg.protocol.masks import keys
 from secagg.protocol.masks.phases import Masking
+
+WORKERS = 2
+"""Parts that an array is split into when there is an executor."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +52,31 @@ def masks_of(phase: Masking, me: str) -> dict[str, tuple[Mask, ...]]:
     return {group: tuple(found) for group, found in masks.items()}
 
 
-def apply(words: Words, masks: tuple[Mask, ...], offset_words: int = 0) -> None:
+def apply(words: Words, masks: Sequence[Mask], offset_words: int = 0, executor: Executor | None = None) -> None:
     """Apply masks in place to a block of one lane group that starts `offset_words` into it.
 
-    `offset_words` times the word size must be a multiple of 16 bytes.
+    `offset_words` times the word size must be a multiple of 16 bytes. With an executor the array is split into as many
+    parts as it may use (`WORKERS`), each with key streams of its own.
     """
-    offset = offset_words * words.dtype.itemsize
-    for mask in masks:
-        if mask.added:
-            prg.add(words, mask.key, offset)
-        else:
-            prg.subtract(words, mask.key, offset)
+    size = words.dtype.itemsize
+    streams = [(mask.key, mask.added) for mask in masks]
+    if executor is None or len(words) < WORKERS * LEAF_WORDS:
+        prg.combine(words, streams, offset_words * size)
+        return
+    # Parts begin at whole leaves, so that every offset is a multiple of 16 bytes.
+    part = -(-len(words) // (WORKERS * LEAF_WORDS)) * LEAF_WORDS
+    done = [
+        executor.submit(prg.combine, words[start : start + part], streams, (offset_words + start) * size)
+        for start in range(0, len(words), part)
+    ]
+    for work in done:
+        work.result()
 
 
-def protect(groups: Mapping[str, Words], phase: Masking, me: str) -> Groups:
+def protect(groups: Mapping[str, Words], phase: Masking, me: str, executor: Executor | None = None) -> Groups:
     """Return masked copies of all lane groups, same shapes and dtypes."""
     masks = masks_of(phase, me)
     masked = {name: np.array(words, copy=True) for name, words in groups.items()}
     for name, words in masked.items():
-        apply(words, masks[name])
+        apply(words, masks[name], executor=executor)
     return masked

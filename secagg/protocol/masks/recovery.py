@@ -6,6 +6,7 @@ The auditor repeats exactly this (verify.py). Leaves to others: collecting answe
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import combinations, islice
 
@@ -141,10 +142,12 @@ def masks_to_remove(evidence: Evidence, recovered: Recovered, group: str) -> lis
     return found
 
 
-def unmask(sums: Mapping[str, Words], evidence: Evidence, recovered: Recovered) -> None:
-    """Remove all masks from the summed words of every lane group, in place."""
+def unmask(
+    sums: Mapping[str, Words], evidence: Evidence, recovered: Recovered, executor: Executor | None = None
+) -> None:
+    """Remove all masks from the summed words of every lane group, in place; in parallel with an executor."""
     for group, words in sums.items():
         inverse = tuple(Mask(mask.key, added=not mask.added) for mask in masks_to_remove(evidence, recovered, group))
-        apply(words, inverse)
+        apply(words, inverse, executor=executor)
     for lanes in evidence.manifest.groups:
         packing(lanes).reduce(sums[lanes.name])

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secagg.crypto.prg import BLOCK, Keystream, Words, add, aes_rate, subtract
+from secagg.crypto.prg import BLOCK, Keystream, Words, add, aes_rate, combine, subtract
 from secagg.crypto.secret import Secret
 
 KEY = bytes(range(16))
@@ -93,3 +93,15 @@ def test_filling_writes_no_further_than_asked() -> None:
 
 def test_the_rate_is_measured() -> None:
     assert aes_rate(0.01) > 0
+
+
+@pytest.mark.parametrize("count", [1, 7, 40_000, 200_000])
+@pytest.mark.parametrize("dtype", [np.uint32, np.uint64])
+def test_many_streams_at_once_are_the_streams_one_by_one(count: int, dtype: type) -> None:
+    keys = [(bytes([number]) * 16, number % 3 != 0) for number in range(5)]
+    together: Words = np.arange(count, dtype=dtype)
+    apart = together.copy()
+    combine(together, keys, 64)
+    for key, added in keys:
+        (add if added else subtract)(apart, key, 64)
+    assert np.array_equal(together, apart)
