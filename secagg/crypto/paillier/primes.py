@@ -3,12 +3,13 @@
 Rules (protocol §8): a = 2 gives safe primes, a = 2·(secret prime) the primes of a hidden subgroup; the top two bits of
 a·x + 1 are set, so that a product of two has exactly twice the bits; the search starts at a random odd x and takes the
 first pair in a window of 2^17 odd numbers, then draws again. Accepting is left to many rounds of Miller-Rabin and a
-Lucas test. Source: Wiener, "Safe prime generation with a combined sieve" (eprint 2003/186).
+Lucas test. Testing takes as long as it takes: keys are made where nobody measures, on an offline machine.
+Source: Wiener, "Safe prime generation with a combined sieve" (eprint 2003/186).
 """
 
 import numpy as np
 import numpy.typing as npt
-from gmpy2 import gcd, is_prime, mpz
+from gmpy2 import gcd, invert, is_prime, mpz
 
 from secagg.crypto.paillier.numbers import random_bits
 from secagg.crypto.paillier.powers import public_power
@@ -61,11 +62,12 @@ def _survivors(start: mpz, factor: mpz) -> npt.NDArray[np.intp]:
         keep[(-residue * half) % prime :: prime] = False
         step = int(factor % prime)
         if step:
-            keep[((-pow(step, -1, prime) - residue) * half) % prime :: prime] = False
+            keep[((-int(invert(step, prime)) - residue) * half) % prime :: prime] = False
     return np.flatnonzero(keep)
 
 
 def _fermat(value: mpz) -> bool:
+    # Not in constant time, like every primality test of the library: nearly all candidates are thrown away.
     return bool(public_power(2, value - 1, value) == 1)
 
 

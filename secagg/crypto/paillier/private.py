@@ -7,7 +7,7 @@ ordinary randomness and the full exponent follows, otherwise the answer would be
 Leaves to others: keeping the bytes safe, threshold keys (threshold). Whoever has this key can read every ciphertext.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from gmpy2 import invert, mpz
@@ -15,7 +15,7 @@ from gmpy2 import invert, mpz
 from secagg.crypto.labels import fields
 from secagg.crypto.paillier.keys import Profile, PublicKey, challenges, check_size, subgroup_bits
 from secagg.crypto.paillier.numbers import hashed, random_bits, random_unit
-from secagg.crypto.paillier.powers import Blinding, public_power, secret_power, secret_powers
+from secagg.crypto.paillier.powers import Blinding, blinding, public_power, secret_power, secret_powers
 from secagg.crypto.paillier.primes import prime_pair, probable_prime, random_prime, safe_prime
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.rng import Rng
@@ -38,7 +38,7 @@ class PrivateKey:
         n = primes[0] * primes[1]
         width = -(-int(n.bit_length()) // 8)
         generator = b"" if orders is None else self._subgroup(n).to_bytes(width, "big")
-        roots = tuple(self.root(wanted, 1).to_bytes(width, "big") for wanted in challenges(n))
+        roots = tuple(self._root(wanted, 1, _nothing).to_bytes(width, "big") for wanted in challenges(n))
         self.public = PublicKey(profile, n.to_bytes(width, "big"), roots, generator)
 
     def __repr__(self) -> str:
@@ -77,13 +77,16 @@ class PrivateKey:
             beta *= (prime - 1) // (2 * order)
         return -secret_power(hashed(_SUBGROUP_LABEL, n, 0), 2 * beta, n) % n
 
-    def root(self, value: mpz, s: int) -> mpz:
+    def root(self, value: mpz, s: int, rng: Rng) -> mpz:
         """Return the N^s-th root of `value` modulo N; every unit has exactly one."""
+        return self._root(value, s, lambda exponent, prime: blinding(exponent, prime, rng))
+
+    def _root(self, value: mpz, s: int, blinded: Callable[[mpz, mpz], Blinding]) -> mpz:
         p, q = self._primes
         parts = []
         for prime in self._primes:
-            exponent = invert(mpz(p * q) ** s, prime - 1)
-            parts.append(secret_power(value % prime, exponent, prime))
+            exponent = invert((p * q) ** s, prime - 1)
+            parts += secret_powers([value % prime], exponent, prime, blinded(exponent, prime))
         return parts[0] + p * ((parts[1] - parts[0]) * invert(p, q) % q)
 
     def decrypt(self, ring: Ring, ciphertexts: Sequence[mpz], rng: Rng, executor: Executor | None = None) -> list[mpz]:
@@ -139,6 +142,11 @@ def generate(profile: Profile, bits: int, rng: Rng, *, weak: bool = False) -> Pr
     orders = [random_prime(subgroup_bits(bits) // 2, rng) for _ in range(2)]
     primes = [prime_pair(half, 2 * order, rng)[1] for order in orders]
     return PrivateKey(profile, (primes[0], primes[1]), (orders[0], orders[1]))
+
+
+def _nothing(exponent: mpz, prime: mpz) -> Blinding:
+    """Blind nothing: a key's own challenges are chosen by nobody."""
+    return lambda: (mpz(1), mpz(1))
 
 
 def _zeros(ring: Ring, modulus: mpz, rng: Rng, *, subgroup: bool) -> Blinding:

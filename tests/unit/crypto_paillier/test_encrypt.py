@@ -259,8 +259,8 @@ def test_a_saved_table_is_used_only_for_its_key_and_only_whole(tmp_path: Path) -
         with pytest.raises(BadConfiguration):
             Table.load(path, other)
     flips = range(0, len(data), max(1, len(data) // 40))
-    damaged = [data[:-1], data + b"\0", b"", data[:40], *(data[:i] + bytes([data[i] ^ 1]) + data[i + 1 :] for i in flips)]
-    for one in damaged:
+    flipped = [data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :] for at in flips]
+    for one in (data[:-1], data + b"\0", b"", data[:40], *flipped):
         path.write_bytes(one)
         with pytest.raises(BadConfiguration):
             Table.load(path, ring)
