@@ -184,13 +184,11 @@ class KeyserverService:
 
     def _approve(self, asked: ApproveMember, turn: Turn) -> object:
         record = self._desk(turn).approve(asked)
-        self._log.info("approve", member=asked.name, version=record.version)
         turn.event({"event": "approve", "member": asked.name, "version": record.version})
         return {"member": asked.name, "version": record.version}
 
     def _revoke(self, asked: RevokeMember, turn: Turn) -> object:
         record = self._desk(turn).revoke(asked)
-        self._log.info("revoke", member=asked.name, reason=asked.reason)
         turn.event({"event": "revoke", "member": asked.name, "reason": asked.reason})
         return {"member": asked.name, "version": record.version if record else None}
 
@@ -279,7 +277,6 @@ class KeyserverService:
             turn.withdraw(member.name)
             turn.send(member.name, ROSTER, b"", self._push(record, register.seen(member.name)))
             register.keep_seen(member.name, size)
-        self._log.info("enforce_roster", version=record.version, count=len(members))
         turn.event({"event": "roster", "version": record.version, "members": len(members)})
 
     def _publish(self, turn: Turn) -> None:
