@@ -59,7 +59,10 @@ class Jobs:
         self._faults: dict[str, SecaggError] = {}
 
     def start(self, turn: Turn) -> None:
-        """Take up after a restart what was being fetched or computed."""
+        """Take up after a restart what was being fetched or computed; models and tasks are held against jobs anew."""
+        for job in records.all_jobs(turn):
+            if job.ready and not job.over:
+                records.put_job(turn, job, ready=False)
         job = records.active(turn)
         if job and job.over and job.spec.purpose == "training" and not job.evaluated:
             self._evaluate(job, turn)
@@ -85,9 +88,9 @@ class Jobs:
         return job
 
     def require_ready(self, job: Job) -> None:
-        """Raises: TryLater while the job's first model is not here and checked."""
-        if not job.ready:
-            raise TryLater(f"The first model of {job.spec.name} is not here yet.", "The proposal comes again.")
+        """Raises: TryLater while the job's model is not here and checked; not when it is known to be wrong."""
+        if not job.ready and job.spec.name not in self._faults:
+            raise TryLater(f"The model of {job.spec.name} is not here yet.", "The proposal comes again.")
 
     def fault(self, job: Job) -> SecaggError | None:
         """Return what is wrong with this institution's task for a job, if something is."""
@@ -129,7 +132,12 @@ class Jobs:
             job = Job(spec, body, model=announce.model, model_digest=spec.initial_model)
             records.put_job(turn, job)
             turn.event({"event": "announce", "job": spec.name, "task": spec.task, "total": spec.rounds})
-        turn.put(records.ACTIVE, spec.name.encode())
+        elif not known.ready and known.next_round == 1 and known.model != announce.model:
+            # Where the model lies is not signed: only what is in it counts, and that was wrong or never came.
+            self._faults.pop(spec.name, None)
+            records.put_job(turn, known, model=announce.model)
+        if known is None or not known.over:
+            turn.put(records.ACTIVE, spec.name.encode())
         self._pursue(turn)
         self.present(turn)
 
@@ -204,13 +212,19 @@ class Jobs:
         return None
 
     def _checked(self, job: Job, outcome: object, turn: Turn) -> None:
+        self._faults.pop(job.spec.name, None)
         if isinstance(outcome, SecaggError):
             self._faults[job.spec.name] = outcome
             told = {"code": outcome.code, "cause": outcome.cause, "remedy": outcome.remedy}
             turn.event({"event": "fault", "job": job.spec.name, **told})
         elif isinstance(outcome, BaseException):
             raise outcome
-        records.put_job(turn, job, ready=True)
+        another = isinstance(outcome, Refused) and outcome.rule == "job.model"
+        if another and job.next_round == 1:
+            wrong = job.model
+            turn.run(f"forget/{wrong.hex()}", lambda: self._blobs.delete(wrong))
+        # Without the model there is nothing to be proposed to; with a task at fault there is something to be refused.
+        records.put_job(turn, job, ready=not another)
         self.present(turn)
 
     def _stepped(self, name: str, stepped: Stepped, turn: Turn) -> Ended | None:
@@ -256,7 +270,8 @@ class Jobs:
         if job is None or not self._follower.known(turn):
             return
         if not job.ready:
-            self._make_ready(job, turn)
+            if job.spec.name not in self._faults:
+                self._make_ready(job, turn)
         elif job.awaited:
             self._take_result(job, job.awaited, turn)
 
@@ -266,7 +281,7 @@ class Jobs:
             limit = 8 * spec.parameters + HEADER_LIMIT + 8
             if not self._fetching.want(self.aggregator(turn).name, job.model, limit, turn):
                 return
-        turn.run(f"{MODEL}/{spec.name}", lambda: self._work.check(spec, job.model))
+        turn.run(f"{MODEL}/{spec.name}", lambda: self._work.check(spec, job.model, job.model_digest))
 
     def _take_result(self, job: Job, notice: ResultNotice, turn: Turn) -> None:
         if notice.length > _longest(job.spec):

@@ -23,8 +23,8 @@ ACTIVE = "active"
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
     """A job this node was told of: `next_round` comes next, `model` is the blob of the model it starts from.
 
-    `body` is the SHA-256 of the signed job's bytes; `model_digest` of the model's values; `ready` once the first model
-    is here; `published` are the values that a sum job gave last (the blob of its `Published`).
+    `body` is the SHA-256 of the signed job's bytes; `model_digest` of the model's values; `ready` once the model is
+    here and was checked by this process; `published` is what a sum job gave last (the blob of its `Published`).
     """
 
     spec: JobSpec
@@ -82,6 +82,11 @@ def find_job(turn: Turn, name: str) -> Job | None:
     """Return the job of this name, if this node was told of it."""
     kept = turn.get(f"job/{name}")
     return decode(Job, kept, WHOLE) if kept else None
+
+
+def all_jobs(turn: Turn) -> list[Job]:
+    """Return every job this node was told of, in order of names."""
+    return [decode(Job, kept, WHOLE) for _, kept in turn.scan("job/")]
 
 
 def active(turn: Turn) -> Job | None:

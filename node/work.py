@@ -19,7 +19,7 @@ from node.summing import run_vector
 from node.task import RoundContext, SumTask, Task, load_task
 from secagg.crypto.rng import Rng
 from secagg.daemon.blobs import Blobs
-from secagg.errors import BadInput, Refused
+from secagg.errors import BadInput, Refused, SecaggError
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
 from secagg.protocol import server_step
@@ -69,28 +69,30 @@ class Work:
         own = self._tasks[name]
         load_task(own.spec, own.options)
 
-    def check(self, spec: JobSpec, model: bytes) -> None:
-        """Hold the task against a job: the kind of task, and for training the shape of every tensor.
+    def check(self, spec: JobSpec, model: bytes, digest: bytes) -> None:
+        """Hold model and task against a job: for training every value of the model, then the shape of every tensor.
 
-        Raises: BadInput naming the first tensor that differs; Refused when there is no such task.
+        `digest` is what the values must have: pinned by the signed job at first, later this node's own.
+        Raises: Refused (`job.model`) when the model is another one; BadInput naming the first tensor that differs.
         """
+        if spec.purpose == "training":
+            self._check_model(spec, model, digest)
         task = self._task(spec)
         if spec.purpose == "training":
             from node.training import check_shapes
 
             check_shapes(task, self._arrays(model))
 
-    def first_model(self, spec: JobSpec, blob: bytes) -> None:
-        """Check that the first model of a job is the one that the job pins.
-
-        Raises: Refused.
-        """
-        arrays = self._arrays(blob)
-        layout = of_arrays(arrays)
-        found = (layout.size, architecture_digest(layout), model_digest(arrays))
-        if found != (spec.parameters, spec.architecture, spec.initial_model):
+    def _check_model(self, spec: JobSpec, blob: bytes, digest: bytes) -> None:
+        try:
+            arrays = self._arrays(blob)
+            layout = of_arrays(arrays)
+            found = (layout.size, architecture_digest(layout), model_digest(arrays))
+        except SecaggError:
+            found = (0, b"", b"")
+        if found != (spec.parameters, spec.architecture, digest):
             raise Refused(
-                f"The first model of {spec.name} is not the one that the signed job pins.",
+                f"The model of {spec.name} is not the one that the signed job pins.",
                 "Ask the operator: somebody changed it on the way.", rule="job.model",
             )  # fmt: skip
 

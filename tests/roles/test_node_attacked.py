@@ -1,0 +1,93 @@
+"""Nodes against an aggregator or a broker that lies, and against being killed at a bad moment, with the real services."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from node.config import OwnTask
+from secagg.crypto.derive import sha256
+from secagg.learning.layout import encode_model
+from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.protocol.session import Announce, Fetch, PieceHeader
+from secagg.transport.link import Received
+from secagg.wire.codec import decode, encode
+from support.federation import make
+from support.nodes import Ward
+
+TORCH = Path(__file__).resolve().parents[1] / "support" / "torch_tasks.py"
+Bend = Callable[[str, Received], Sequence[Received]]
+
+
+def play(ward: Ward, script: Callable[[Ward], Awaitable[None]]) -> Ward:
+    """Run a federation of real nodes while `script` makes things happen."""
+
+    async def main(_: object) -> None:
+        await ward.start_nodes()
+        try:
+            await script(ward)
+        finally:
+            await ward.stop_nodes()
+
+    ward.play(main)
+    return ward
+
+
+def bent(ward: Ward, bend: Bend) -> None:
+    """Let a broker that lies decide what becomes of every message."""
+
+    def fate(to: str, message: Received) -> Sequence[Received]:
+        return [copy for bent in bend(to, message) for copy in ward._count(to, bent)]
+
+    ward.network._fate = fate
+
+
+def line(slope: float) -> bytes:
+    return encode_model({"weight": np.full((1, 1), slope, np.float32), "bias": np.zeros(1, np.float32)})
+
+
+def train(ward: Ward, **fields: object) -> None:
+    """Submit a training job for a line; every node has two points."""
+    for node in ward.nodes.values():
+        node.data.write_text("1 3\n2 5\n")
+        node.tasks["task"] = OwnTask("task", f"{TORCH}:Line", node.data, {})
+    model = ward.state / "line.safetensors"
+    model.write_bytes(line(0.0))
+    ward.submit(model, purpose="training", length=0, **fields)
+
+
+def test_a_first_model_that_the_signed_job_does_not_pin_is_refused_and_the_right_one_is_taken(tmp_path: Path) -> None:
+    """Attack row 1: only the digest in the signed job counts, whatever file the announcement names."""
+    ward, other = Ward(make(4, chunk_bytes=4096), tmp_path), line(1.0)
+    lies = [True]
+
+    def bend(to: str, message: Received) -> Sequence[Received]:
+        if lies and to == "node-02" and message.kind == "announce":
+            announce = decode(Announce, message.body)
+            swapped = Announce(announce.spec, announce.leaf, announce.proof, sha256(other))
+            return [Received(message.sender, "announce", message.id, b"", encode(swapped))]
+        if message.sender == "node-02" and message.kind == "fetch":
+            asked = decode(Fetch, message.body)
+            if asked.digest == sha256(other):
+                header = encode(PieceHeader(asked.digest, 0, len(other)))
+                ward.network.deliver("node-02", Received(AGGREGATOR, "piece", b"", header, other))
+                return []
+        return [message]
+
+    bent(ward, bend)
+
+    async def script(ward: Ward) -> None:
+        train(ward, rounds=3)
+        while not ward.named("round_closed"):
+            await ward.wait(0.5)
+        lies.clear()
+        await ward.wait(20)
+
+    play(ward, script)
+    node = ward.nodes["node-02"]
+    assert "is not the one that the signed job pins" in str(node.named("fault")[0]["cause"])
+    closed = ward.named("round_closed")
+    assert closed[0]["contributors"] == ["node-00", "node-01", "node-03"]
+    assert closed[2]["contributors"] == list(ward.nodes)
+    assert node.named("result")[-1]["digest"] == ward.named("model")[-1]["digest"]
+    assert not (node.place / "blobs" / sha256(other).hex()).exists()
