@@ -60,9 +60,9 @@ class Jobs:
 
     def start(self, turn: Turn) -> None:
         """Take up after a restart what was being fetched or computed; models and tasks are held against jobs anew."""
-        for job in records.all_jobs(turn):
-            if job.ready and not job.over:
-                records.put_job(turn, job, ready=False)
+        for known in records.all_jobs(turn):
+            if known.ready and not known.over:
+                records.put_job(turn, known, ready=False)
         job = records.active(turn)
         if job and job.over and job.spec.purpose == "training" and not job.evaluated:
             self._evaluate(job, turn)

@@ -1,4 +1,4 @@
-"""Nodes against an aggregator or a broker that lies, and against being killed at a bad moment, with the real services."""
+"""Nodes against an aggregator or a broker that lies, and killed at a bad moment, with the real services."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
