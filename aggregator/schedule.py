@@ -118,7 +118,8 @@ class Schedule:
             return
         for member in job.spec.cohort:
             said = self._presence.of(member)
-            if said is not None and said.job != job.spec.name:
+            # Whoever still lacks the end of an earlier job is told of this one once it says that it has it.
+            if said and said.job != job.spec.name and not records.find_outcome(turn, said.job, said.next_round):
                 self._announce(job, member, self._size(member, turn), turn)
         self._await_members(records.put_job(turn, job, state="waiting"), turn)
 

@@ -104,7 +104,7 @@ class Jobs:
         found = {}
         for name in job.spec.uses:
             other = records.find_job(turn, name)
-            if other is None or not any(other.published):
+            if other is None or not other.over or not any(other.published):
                 raise Refused(
                     f"The job uses the sums of {name}, which this node does not have.",
                     f"Run {name} over the same cohort first.", rule="job.uses",
@@ -148,8 +148,15 @@ class Jobs:
         job = records.find_job(turn, notice.round.job)
         if job is None or job.over or notice.round.round != job.next_round or job.awaited == notice:
             return
-        statement = self._believe(notice.leaf, notice.proof, aggregator, Result, turn)
-        believing.require_round(statement, notice.round)
+        if job.awaited is None:
+            statement = self._believe(notice.leaf, notice.proof, aggregator, Result, turn)
+            believing.require_round(statement, notice.round)
+        elif job.awaited.leaf != notice.leaf:
+            raise VerificationFailed(
+                f"Two results are stated for round {notice.round.round} of {job.spec.name}.",
+                "Keep the log: the aggregator is at fault.",
+            )
+        # The same statement, but another place, length or salt: those are not signed, and one of the two was bent.
         records.put_job(turn, job, awaited=notice)
         self._pursue(turn)
 
@@ -225,11 +232,13 @@ class Jobs:
             turn.run(f"forget/{wrong.hex()}", lambda: self._blobs.delete(wrong))
         # Without the model there is nothing to be proposed to; with a task at fault there is something to be refused.
         records.put_job(turn, job, ready=not another)
+        self._pursue(turn)
         self.present(turn)
 
     def _stepped(self, name: str, stepped: Stepped, turn: Turn) -> Ended | None:
         job = self.job(name, turn)
-        if job.awaited is None:
+        if job.awaited is None or job.awaited.published != stepped.published:
+            # Computed twice, and taken in the first time: the round that is awaited now is another one.
             return None
         ended, published = job.awaited.round, job.awaited.published
         if job.spec.purpose == "sum":
@@ -250,19 +259,22 @@ class Jobs:
             self._evaluate(job, turn)
 
     def _evaluate(self, job: Job, turn: Turn) -> None:
-        sums = self.uses(job, turn)
+        try:
+            sums = self.uses(job, turn)
+        except Refused as error:
+            told = {"code": error.code, "cause": error.cause, "remedy": error.remedy}
+            turn.event({"event": "fault", "job": job.spec.name, **told})
+            return
         turn.run(f"{EVALUATE}/{job.spec.name}", lambda: self._work.evaluate(job.spec, job.model, sums))
 
     # Fetching --------------------------------------------------------------------------------------------------------
 
     def _standing(self, turn: Turn) -> Job | None:
-        """Return the job this node stands in: the active one, or one that it builds on and whose sums are missing."""
+        """Return the job this node stands in: one whose result is on its way, one the active builds on, or that."""
         job = records.active(turn)
-        for name in job.spec.uses if job else ():
-            other = records.find_job(turn, name)
-            if other and not other.over and not any(other.published):
-                return other
-        return job
+        awaiting = [known for known in records.all_jobs(turn) if known.awaited]
+        used = [records.find_job(turn, name) for name in job.spec.uses] if job else []
+        return next((known for known in (*awaiting, *used) if known and not known.over), job)
 
     def _pursue(self, turn: Turn) -> None:
         """Fetch the first thing that is missing: the first model, or the result of the round that closed."""
@@ -273,7 +285,13 @@ class Jobs:
             if job.spec.name not in self._faults:
                 self._make_ready(job, turn)
         elif job.awaited:
-            self._take_result(job, job.awaited, turn)
+            try:
+                self._take_result(job, job.awaited, turn)
+            except (ProtocolViolation, VerificationFailed) as error:
+                # Not raised: what was kept must never keep a node from starting. It is told again every two seconds.
+                where = {"job": job.spec.name, "round": job.next_round}
+                told = {"code": error.code, "cause": error.cause, "remedy": error.remedy}
+                turn.event({"event": "disbelieve", **where, **told})
 
     def _make_ready(self, job: Job, turn: Turn) -> None:
         spec = job.spec

@@ -36,8 +36,9 @@ Sums = Mapping[str, npt.NDArray[np.float64]]
 
 
 class Stepped(Struct, frozen=True):
-    """A result taken in: the next model (blob and digest of its values), or zeros for a sum."""
+    """A result (its blob) taken in: the next model (blob and digest of its values), or zeros for a sum."""
 
+    published: bytes
     model: bytes
     digest: bytes
 
@@ -124,9 +125,9 @@ class Work:
         """
         sums = server_step.sums_of(server_step.lanes_of(spec), decode(Published, self._blobs.get(published), WHOLE))
         if spec.purpose == "sum":
-            return Stepped(model, bytes(32))
+            return Stepped(published, model, bytes(32))
         following = server_step.next_model(spec, self._arrays(model), sums)
-        return Stepped(self._blobs.put(encode_model(following)), model_digest(following))
+        return Stepped(published, self._blobs.put(encode_model(following)), model_digest(following))
 
     def evaluate(self, spec: JobSpec, model: bytes, sums: Sums) -> dict[str, float]:
         """Evaluate the job's model on the institution's own held-out data; the result stays here.

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from node.config import OwnTask
 from secagg.crypto.derive import sha256
 from secagg.learning.layout import encode_model
 from secagg.protocol.rehearsal import AGGREGATOR
-from secagg.protocol.session import Announce, Fetch, PieceHeader
+from secagg.protocol.session import Announce, Fetch, PieceHeader, ResultNotice
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from support.federation import make
@@ -91,3 +92,53 @@ def test_a_first_model_that_the_signed_job_does_not_pin_is_refused_and_the_right
     assert closed[2]["contributors"] == list(ward.nodes)
     assert node.named("result")[-1]["digest"] == ward.named("model")[-1]["digest"]
     assert not (node.place / "blobs" / sha256(other).hex()).exists()
+
+
+def test_a_result_that_was_bent_is_not_believed_stops_no_restart_and_heals(tmp_path: Path) -> None:
+    """Neither salt nor place of a result are signed: bent ones cost time, and never the node."""
+    ward, lies = Ward(make(4, chunk_bytes=4096), tmp_path), [True]
+
+    def bend(to: str, message: Received) -> Sequence[Received]:
+        if lies and to == "node-02" and message.kind == "result":
+            bent = replace(decode(ResultNotice, message.body), salt=bytes(32))
+            return [Received(message.sender, "result", message.id, b"", encode(bent))]
+        return [message]
+
+    bent(ward, bend)
+
+    async def script(ward: Ward) -> None:
+        ward.submit()
+        await ward.wait(6)
+        node = ward.nodes["node-02"]
+        await node.kill()
+        ward.revive("node-02")
+        await ward.wait(2)
+        assert not node.serving.done()
+        assert node.named("result") == []
+        lies.clear()
+        await ward.wait(6)
+
+    play(ward, script)
+    node = ward.nodes["node-02"]
+    assert "is not the one whose digest is logged" in str(node.named("disbelieve")[0]["cause"])
+    assert [event["round"] for event in node.named("result")] == [1]
+
+
+def test_a_job_that_is_announced_while_a_result_is_on_its_way_does_not_take_its_place(tmp_path: Path) -> None:
+    ward, late = Ward(make(4, chunk_bytes=4096), tmp_path), [True]
+
+    def bend(to: str, message: Received) -> Sequence[Received]:
+        return [] if late and (to, message.kind) == ("node-02", "piece") else [message]
+
+    bent(ward, bend)
+
+    async def script(ward: Ward) -> None:
+        ward.submit(name="first")
+        ward.submit(name="second")
+        await ward.wait(8)
+        late.clear()
+        await ward.wait(16)
+
+    play(ward, script)
+    results = [event["job"] for event in ward.nodes["node-02"].named("result")]
+    assert results == ["first", "second"]
