@@ -7,6 +7,7 @@ Source: operations "Configuration", learning "Algorithms".
 """
 
 import math
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -120,6 +121,15 @@ def describe_model(data: bytes) -> Model:
     arrays = decode_model(data)
     layout = of_arrays(arrays)
     return Model(layout.size, architecture_digest(layout), model_digest(arrays))
+
+
+def read_model(path: Path) -> Model:
+    """Return what the safetensors file at `path` holds. Raises: BadInput."""
+    try:
+        return describe_model(path.read_bytes())
+    except OSError as error:
+        cause = f"The model {path} cannot be read: {error.strerror}."
+        raise BadInput(cause, "Name a safetensors file.") from None
 
 
 def make_spec(file: JobFile, roster: Roster, model: Model | None) -> JobSpec:

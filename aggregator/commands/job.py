@@ -38,6 +38,24 @@ def submit(file: Path, model: Path | None) -> None:
 
 
 @job.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--nodes", default=0, help="Members of the cohort; those that the job names unless given.")
+@click.option("--colluders", type=click.IntRange(0), help="c of the federation; floor((n - 1) / 3) unless given.")
+@click.option("--examples", default=0, help="What all members together train on; as many as allowed unless given.")
+@click.option("--model", type=click.Path(path_type=Path, dir_okay=False), help="First model (safetensors).")
+@options
+def check(file: Path, nodes: int, colluders: int | None, examples: int, model: Path | None) -> None:
+    """Say what the job in FILE would cost and how exact it would be; nothing is sent."""
+    from aggregator.console import show
+    from aggregator.jobs import JobFile, read_model
+    from aggregator.planning import plan
+    from secagg.daemon.config import load
+
+    job = load(file, JobFile)
+    show(plan(job, nodes or len(job.cohort.members), read_model(model) if model else None, colluders, examples))
+
+
+@job.command()
 @click.argument("name")
 @options
 def show(name: str) -> None:

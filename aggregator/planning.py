@@ -1,0 +1,69 @@
+"""What a job would cost and how exact it would be, before anybody trains: the work of `secagg job check`.
+
+Rules: nothing here that a round does otherwise: lanes, layouts and thresholds come from the same functions; what could
+not run is refused with the same words as when it is submitted. Leaves to others: submitting (aggregator.schedule).
+Source: protocol §2 (error of the mean, slots), §3 (thresholds).
+"""
+
+import math
+
+from aggregator import jobs
+from aggregator.jobs import JobFile, Model
+from secagg.errors import BadInput
+from secagg.protocol import manifest as rules
+from secagg.protocol import server_step
+from secagg.protocol.lanes import packing
+from secagg.protocol.manifest import JobSpec
+from secagg.protocol.masks import graph
+from secagg.roster.members import Limits, Member, Roster
+
+_ROOM = {"3x21": 21, "3bytes": 24, "lane32": 32, "lane64": 64}
+"""Bits that a slot of a layout has."""
+
+
+def plan(
+    file: JobFile, nodes: int, model: Model | None, colluders: int | None = None, examples: int = 0
+) -> dict[str, object]:
+    """Return layout, bytes, thresholds and error of a job over `nodes` members.
+
+    `examples` is how many all members together are expected to train on; as many as W allows unless given.
+    Raises: BadInput or BadConfiguration when the job could never run.
+    """
+    if nodes < 1:
+        raise BadInput("There is nobody in the cohort.", "Give --nodes, or name members in [cohort].")
+    limit = rules.default_colluders(nodes) if colluders is None else colluders
+    spec = jobs.make_spec(file, _roster(file, nodes, limit), model)
+    lanes = server_step.lanes_of(spec)
+    update = next(group for group in lanes.groups if group.name == "update")
+    degree, among = graph.of_job(spec, limit)
+    total = sum(packing(group).wire_bytes for group in lanes.groups)
+    found: dict[str, object] = {
+        "job": spec.name, "purpose": spec.purpose, "nodes": nodes, "colluders": limit,
+        "threshold": rules.threshold(nodes, limit), "k_min": rules.minimum_contributors(nodes, limit),
+        "neighbours": degree or nodes - 1, "share_threshold": among,
+        "layout": update.layout, "slot_bits": update.slot_bits,
+        "headroom_bits": _ROOM[update.layout] - update.slot_bits,
+        "upload_bytes": total, "bytes_per_parameter": round(total / spec.parameters, 3),
+        "masks_per_upload": degree + 1 if degree else nodes,
+    }  # fmt: skip
+    return found | (_training(spec, nodes, examples) if spec.purpose == "training" else {"exact": True})
+
+
+def _training(spec: JobSpec, nodes: int, examples: int) -> dict[str, object]:
+    """Return scale and error of the mean: W √n / (2 S Σ n_k), the root of its expected square."""
+    scale = 2.0 ** (spec.bits - 1 - spec.clip_log2)
+    expected = examples or nodes * spec.weight_bound
+    if expected > nodes * spec.weight_bound:
+        raise BadInput(
+            f"{expected} examples are more than {nodes} members of at most {spec.weight_bound} have.",
+            "Raise max_examples, which every member's weight is capped at.",
+        )
+    error = spec.weight_bound * math.sqrt(nodes) / (2 * scale * expected)
+    return {"clip": 2.0**spec.clip_log2, "scale": scale, "examples": expected, "rms_error_of_mean": error}
+
+
+def _roster(file: JobFile, nodes: int, colluders: int) -> Roster:
+    """Return a roster of as many nodes, those that the job names among them."""
+    names = [*file.cohort.members, *(f"node-{index:05d}" for index in range(nodes))][:nodes]
+    members = tuple(Member(name, name, "node", bytes(32), bytes(32)) for name in sorted(names))
+    return Roster("plan", 1, 0, 1, bytes(32), Limits(colluders, 1), members)
