@@ -3,11 +3,13 @@
 import pytest
 from msgspec.structs import replace
 
+from secagg.crypto.derive import sha256
 from secagg.errors import Refused, VerificationFailed
 from secagg.log.checkpoint import cosign
 from secagg.log.log import MemoryLog
 from secagg.log.statements import JobCreated
 from secagg.protocol.masks.messages import Cosignature, Freeze, Open
+from secagg.protocol.memory import Witnessed
 from secagg.protocol.rehearsal import START_OF_TIME
 from support.adversary import logged, stop_before
 
@@ -35,6 +37,20 @@ def test_a_forked_log_is_refused() -> None:
     fork.publish()
     with pytest.raises(VerificationFailed):
         scene.show(replace(honest, proof=fork.prove(index, honest.proof.old_size)))
+
+
+def test_a_freeze_on_another_branch_than_what_was_accepted_since_the_manifest_is_refused() -> None:
+    """In mid-round the victim is shown a job on one branch of the log, and then the freeze on the other."""
+    scene = stop_before("Freeze")
+    honest, origin = scene.body(Freeze), f"{scene.federation.spec.federation}/rounds"
+    seen = scene.party.notebook.last(origin)
+    assert seen is not None
+    scene.party.notebook.records.append(Witnessed(origin, seen.size + 1, sha256(b"another branch")))
+    with pytest.raises(VerificationFailed):
+        scene.show(honest)
+    # A proof from the accepted size does not help either: the two branches differ below it.
+    with pytest.raises(VerificationFailed):
+        scene.show(replace(honest, proof=replace(honest.proof, old_size=seen.size + 1)))
 
 
 def test_a_checkpoint_of_another_key_is_refused() -> None:

@@ -127,8 +127,14 @@ def frozen_set(u3: bytes, phase: Uploaded, me: str) -> tuple[str, ...]:
     return tuple(signed)
 
 
-def logged_freeze(message: Freeze, phase: Uploaded, names: tuple[str, ...], expect: Expectation) -> Checkpoint:
-    """Check that exactly this contributor set is frozen in the log (§6.2): statement, inclusion, consistency."""
+def logged_freeze(
+    message: Freeze, phase: Uploaded, names: tuple[str, ...], expect: Expectation, memory: Memory
+) -> Checkpoint:
+    """Check that exactly this contributor set is frozen in the log (§6.2): statement, inclusion, consistency.
+
+    Consistency is with the last checkpoint that this node accepted, which a job or a result may have moved on since the
+    manifest: one that was compared with the manifest's alone could lie on another branch.
+    """
     statement = _statement(message.leaf, expect, Contributors)
     same = (
         statement.manifest == phase.scope.manifest.hex(),
@@ -140,7 +146,8 @@ def logged_freeze(message: Freeze, phase: Uploaded, names: tuple[str, ...], expe
     )
     if not all(same):
         raise Refused("The logged freeze names another contributor set.", "Leave the round.", rule="freeze.statement")
-    return check_proof(message.leaf, message.proof, expect.log_origin, expect.aggregator_key, phase.seen)
+    last = memory.last(expect.log_origin) or phase.seen
+    return check_proof(message.leaf, message.proof, expect.log_origin, expect.aggregator_key, last)
 
 
 def agreements(message: Open, phase: Agreed) -> None:

@@ -256,7 +256,7 @@ def _agree(phase: Uploaded, message: Freeze, ctx: NodeContext) -> Step:
     """Step 3 `ConsistencyCheck`: check U3, the freeze and the ledger; sign (H(U2), H(U3)), co-sign the checkpoint."""
     manifest, scope = phase.manifest, phase.scope
     names = checks.frozen_set(message.u3, phase, ctx.name)
-    frozen = checks.logged_freeze(message, phase, names, ctx.expect)
+    frozen = checks.logged_freeze(message, phase, names, ctx.expect, ctx.memory)
     check_static(ctx.memory, _opening(manifest, names))
     u3 = sha256(message.u3)
     body = encode(Agreement(u2=phase.u2, u3=u3))
