@@ -38,3 +38,9 @@ def import_public(key: PaillierPublicKey, roots: tuple[bytes, ...]) -> PublicKey
 def export_public(key: PublicKey) -> PaillierPublicKey:
     """Return a public key for `phe`."""
     return PaillierPublicKey(int(key.n))
+
+
+def export_private(key: PrivateKey) -> PaillierPrivateKey:
+    """Return a private key for `phe`, which takes no constant time: for comparisons and for leaving."""
+    p, q = key.primes
+    return PaillierPrivateKey(export_public(key.public), int(p), int(q))

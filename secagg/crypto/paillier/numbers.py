@@ -7,6 +7,7 @@ context and the position (protocol §5). Numbers travel big-endian in fixed widt
 
 from collections.abc import Sequence
 from hashlib import shake_256
+from struct import iter_unpack
 
 import gmpy2
 from gmpy2 import mpz
@@ -67,6 +68,8 @@ def write(values: Sequence[mpz], width: int) -> bytes:
 def read(data: bytes | memoryview, width: int, below: int | mpz, what: str) -> list[mpz]:
     """Return the numbers of `width` bytes in `data`, each at least 1 and smaller than `below`.
 
+    Big-endian is what mpz.from_bytes takes when it is not told; telling it costs a tenth of reading.
+
     Raises: ProtocolViolation when the length is no multiple of the width (rule paillier.length) or a number is out of
     range (paillier.range); `what` names the things, in the plural.
     """
@@ -74,8 +77,8 @@ def read(data: bytes | memoryview, width: int, below: int | mpz, what: str) -> l
         raise ProtocolViolation(
             f"{len(data)} bytes are no whole {what} of {width} bytes.", "Send whole numbers.", rule="paillier.length"
         )
-    view, from_bytes = memoryview(data), mpz.from_bytes
-    found = [from_bytes(view[start : start + width], "big") for start in range(0, len(data), width)]
-    if found and (max(found) >= below or not min(found)):
+    from_bytes = mpz.from_bytes
+    found = [from_bytes(one) for (one,) in iter_unpack(f"{width}s", data)]
+    if found and (max(found) >= below or not all(found)):
         raise ProtocolViolation(f"One of the {what} is out of range.", "Refuse its sender.", rule="paillier.range")
     return found

@@ -47,6 +47,11 @@ class PrivateKey:
     def __reduce__(self) -> str:
         raise TypeError("a private key is not serialised; private_bytes gives a Secret")
 
+    @property
+    def primes(self) -> tuple[mpz, mpz]:
+        """Return p and q."""
+        return self._primes
+
     def private_bytes(self) -> Secret:
         """Return profile, primes and orders, for `from_private_bytes`."""
         width = len(self.public.modulus) // 2
