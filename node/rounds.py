@@ -23,6 +23,7 @@ from node.work import Work
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.following import Follower
+from secagg.daemon.membership import Standing
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLater
@@ -59,6 +60,7 @@ class Rounds:
         self._follower, self._policy, self._jobs, self._work = follower, policy, jobs, work
         self._uploading, self._drill = uploading, drill
         self._clear: dict[str, Groups] = {}
+        self.behind = False
 
     def start(self, turn: Turn) -> None:
         """Take up the round after a restart: what was being computed, and chunks without a receipt."""
@@ -176,10 +178,11 @@ class Rounds:
             self._failed(scope, fault, turn)
             return
         try:
+            relied = self._relied(proposed, turn)
             own = self._work.require(job.spec)
             self._jobs.uses(job, turn)
             require_trust(self._jobs.aggregator(turn).sign_key, turn)
-            done = machine.start(propose, self._context(job, turn))
+            done = machine.start(propose, self._context(job, turn, relied))
         except Refused as refusal:
             self._leave(scope, refusal, turn)
             return
@@ -198,14 +201,35 @@ class Rounds:
     def _check_roster(self, proposed: Manifest, turn: Turn) -> None:
         """Wait for a roster that the aggregator has already and this node has not. Raises: TryLater."""
         if proposed.roster_version > self._follower.roster(turn).version:
+            # In memory, because this turn is rolled back: the next word of presence asks for it.
+            self.behind = True
             raise TryLater(
                 f"The round relies on roster version {proposed.roster_version}, which is not here yet.",
                 "It is asked for; the proposal comes again.",
             )
 
-    def _context(self, job: Job, turn: Turn) -> NodeContext:
-        standing, roster = self._follower.standing(turn), self._follower.roster(turn)
-        aggregator = self._jobs.aggregator(turn)
+    def _relied(self, proposed: Manifest, turn: Turn) -> Standing:
+        """Return the roster that a manifest is held against: the one in force, or the one that it merely renewed.
+
+        A renewal changes nobody, and a round proposed in its moment should not fail; a revocation does.
+        Raises: Refused when it has expired, since nobody knows then who was revoked.
+        """
+        found, before = self._follower.standing(turn), self._follower.before(turn)
+        if before is not None:
+            old, new = before.roster(), found.roster()
+            renewed = (old.members, old.limits) == (new.members, new.limits)
+            found = before if renewed and old.version == proposed.roster_version else found
+        if turn.now() >= found.roster().expires:
+            self.behind = True
+            raise Refused(
+                f"Roster version {found.roster().version} has expired.", "Check the key server, then the clock.",
+                rule="roster.expired",
+            )  # fmt: skip
+        return found
+
+    def _context(self, job: Job, turn: Turn, relied: Standing | None = None) -> NodeContext:
+        standing = relied or self._follower.standing(turn)
+        roster, aggregator = standing.roster(), self._jobs.aggregator(turn)
         seats = tuple(Seat(member.name, member.organisation, member.sign_key) for member in roster.nodes())
         expect = Expectation(
             me=self._name, aggregator=aggregator.name, aggregator_key=aggregator.sign_key,
@@ -307,4 +331,3 @@ class Rounds:
 
 def _where(round_id: RoundId) -> dict[str, object]:
     return {"job": round_id.job, "round": round_id.round, "attempt": round_id.attempt}
-

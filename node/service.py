@@ -167,6 +167,9 @@ class NodeService:
 
     def _present(self, turn: Turn) -> None:
         turn.after(PRESENT, EVERY)
+        if self._rounds.behind:
+            self._rounds.behind = False
+            self._follower.ask(turn)
         self._say_present(turn)
 
     def _say_present(self, turn: Turn) -> None:

@@ -15,12 +15,12 @@ from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import decode, encode
 
 ASK = 5.0
-"""Seconds between two questions for a roster, until there is one."""
+"""Seconds between two questions for a roster, until there is an answer."""
 
 TIMER = "roster"
 """Name of the timer that asks."""
 
-_KEY = "standing"
+_KEY, _BEFORE = "standing", "standing/before"
 _WHOLE = 2**40
 
 
@@ -57,11 +57,15 @@ class Follower:
         """
         return self._read(turn)[0]
 
+    def before(self, turn: Turn) -> Standing | None:
+        """Return what stood before the roster in force, or None."""
+        kept = turn.get(_BEFORE)
+        return decode(Standing, kept, _WHOLE) if kept else None
+
     def ask(self, turn: Turn) -> None:
-        """Ask the key server for the roster in force, and again until there is one."""
+        """Ask the key server for the roster in force, and again until it answers."""
         turn.emit(KEYSERVER, "roster", b"", request(self.standing(turn) if self.known(turn) else None))
-        if not self.known(turn):
-            turn.after(TIMER, ASK)
+        turn.after(TIMER, ASK)
 
     def take(self, message: Received, turn: Turn) -> Roster | None:
         """Verify and keep what the key server pushes; return the roster, or None when it was asked for again.
@@ -81,7 +85,10 @@ class Follower:
             return None
         roster = standing.roster()
         self._check_own(roster)
+        if last is not None and last.signed != standing.signed:
+            turn.put(_BEFORE, encode(last))
         turn.put(_KEY, encode(standing))
+        turn.cancel(TIMER)
         return roster
 
     def _check_own(self, roster: Roster) -> None:

@@ -9,9 +9,13 @@ from msgspec.structs import replace
 from node.config import OwnTask
 from secagg.crypto.derive import sha256
 from secagg.learning.layout import encode_model
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.log.statements import RosterChanged, sign_statement
+from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.protocol.session import Announce, Fetch, PieceHeader, ResultNotice
-from secagg.transport.link import Received
+from secagg.roster.chain import SignedRoster, sign_roster
+from secagg.roster.members import Roster
+from secagg.roster.messages import RosterPush
+from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import decode, encode
 from support.federation import make
 from support.nodes import Ward
@@ -142,3 +146,72 @@ def test_a_job_that_is_announced_while_a_result_is_on_its_way_does_not_take_its_
     play(ward, script)
     results = [event["job"] for event in ward.nodes["node-02"].named("result")]
     assert results == ["first", "second"]
+
+
+# The roster ----------------------------------------------------------------------------------------------------------
+
+
+def push_after(ward: Ward, **changes: object) -> bytes:
+    """Return the push of version 2 of the roster, which is version 1 with these changes."""
+    federation = ward.federation
+    signed = decode(SignedRoster, federation.roster)
+    first = decode(Roster, signed.roster)
+    second = replace(first, version=2, previous=sha256(federation.roster), **changes)
+    delegation = (signed.delegation, signed.delegation_signature)
+    renewed = sign_roster(second, federation.root_key, delegation, federation.online)
+    statement = RosterChanged(federation=first.federation, time=START_OF_TIME, version=2, roster=sha256(renewed).hex())
+    index = federation.directory.append(sign_statement(statement, KEYSERVER, federation.online))
+    federation.directory.publish()
+    return encode(RosterPush(renewed, federation.directory.leaf(index), encode(federation.directory.prove(index, 2))))
+
+
+async def push(ward: Ward, body: bytes, *names: str) -> None:
+    for name in names:
+        await ward.keyserver.send(name, "roster", b"", body, id=sha256(body)[:16])
+    await ward.settle()
+
+
+def test_a_round_proposed_under_the_roster_that_was_just_renewed_goes_on(tmp_path: Path) -> None:
+    async def script(ward: Ward) -> None:
+        await push(ward, push_after(ward, expires=START_OF_TIME + 2 * 86_400), *ward.nodes)
+        ward.submit()
+        await ward.wait(6)
+
+    ward = play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
+    assert all(node.named("roster")[-1]["version"] == 2 for node in ward.nodes.values())
+    assert [event["contributors"] for event in ward.named("round_closed")] == [list(ward.nodes)]
+
+
+def test_a_round_proposed_under_the_roster_before_a_change_of_members_is_refused(tmp_path: Path) -> None:
+    async def script(ward: Ward) -> None:
+        members = decode(Roster, decode(SignedRoster, ward.federation.roster).roster).members
+        await push(ward, push_after(ward, members=members[1:]), *ward.nodes)
+        ward.submit()
+        await ward.wait(8)
+
+    ward = play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
+    assert ward.named("round_closed") == []
+    assert {event["rule"] for event in ward.nodes["node-02"].named("refuse")} == {"manifest.roster_version"}
+
+
+def test_an_expired_roster_is_relied_on_by_nobody_and_asked_for(tmp_path: Path) -> None:
+    """Whoever holds pushes back would otherwise keep a revoked member in every round."""
+    asked: list[int] = []
+
+    def bend(to: str, message: Received) -> Sequence[Received]:
+        if to == KEYSERVER and message.kind == "roster" and message.sender == "node-02":
+            asked.append(ward.nodes["node-02"].now)
+        return [message]
+
+    async def script(ward: Ward) -> None:
+        for node in ward.nodes.values():
+            node.now += 86_400
+        ward.submit()
+        await ward.wait(8)
+
+    ward = Ward(make(4, chunk_bytes=4096), tmp_path)
+    bent(ward, bend)
+    play(ward, script)
+    assert ward.named("round_closed") == []
+    assert {event["rule"] for event in ward.nodes["node-02"].named("refuse")} == {"roster.expired"}
+    assert asked[-1] == START_OF_TIME + 86_400

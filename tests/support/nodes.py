@@ -62,6 +62,7 @@ class Institution:
         self.log = io.StringIO()
         self.rng = counted_rng(name.encode())
         self.alive = False
+        self.now = START_OF_TIME
 
     def open(self, link: Any) -> None:
         """Start the daemon over what was kept."""
@@ -71,7 +72,7 @@ class Institution:
         self.service = NodeService(self.name, key, self.pin, self.policy, self.tasks, self.place, keys, self.rng)
         self.daemon = Daemon(
             link, self.journal, self.service, Inline(1), logs.configure("node", self.name, file=self.log),
-            later=self.timers.later, wall=lambda: START_OF_TIME, rng=self.rng,
+            later=self.timers.later, wall=lambda: self.now, rng=self.rng,
         )  # fmt: skip
         self.daemon._publish = self.events.append  # type: ignore[assignment, method-assign]
         self.serving = asyncio.create_task(self.daemon.serve())
