@@ -37,6 +37,8 @@ def test_the_command_prints_the_figures() -> None:
     assert figures["engine"] == "paillier"
     assert figures["exact"] is True
     assert figures["ours"]["decryption_proof_bytes"] == 256
+    # The test for timing sees exponents where they show; whether the secret ones hide is for a quiet machine to say.
+    assert figures["timing"]["public_t"] > 4.5
 
 
 def test_the_table_is_flat() -> None:
