@@ -255,6 +255,7 @@ class Jobs:
         return Ended(ended, published)
 
     def _go_on(self, job: Job, turn: Turn) -> None:
+        self._work.forget()
         if job.over and job.spec.purpose == "training":
             self._evaluate(job, turn)
 

@@ -19,6 +19,9 @@ from secagg.daemon.vault import RoundKeys, load_keys, passphrase, private_direct
 from secagg.errors import BadConfiguration
 from secagg.transport.zmq_link import ZmqLink
 
+WORKERS = 4
+"""Threads for work: a training, one that waits for it, and two for what must not wait: erasing keys, masks, results."""
+
 
 def admin_socket(path: Path) -> Path:
     """Return the admin socket of the node that a configuration file describes. Raises: BadConfiguration."""
@@ -45,5 +48,5 @@ def run(path: Path, drill: Drill | None = None, *, verbosity: int = 0, color: bo
     addresses, broker_key = read.broker.addresses(), read.broker.key()
     run_daemon(
         service, lambda: ZmqLink(addresses, broker_key, ring.curve), state, own.name, "node",
-        verbosity=verbosity, color=color,
+        verbosity=verbosity, color=color, workers=WORKERS,
     )  # fmt: skip

@@ -67,7 +67,8 @@ class Rounds:
         kept = records.find_round(turn)
         for label in self._keys.labels():
             if kept is None or label != kept.scope.round.label():
-                self._erase(label, turn)
+                # Now and not beside the loop: the proposal of that very round may be the first message.
+                self._keys.erase(label)
         if kept is None:
             return
         try:

@@ -8,6 +8,7 @@ Source: architecture "The path of an update".
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ class Work:
     def __init__(self, tasks: Mapping[str, OwnTask], blobs: Blobs, rng: Rng) -> None:
         self._tasks, self._blobs, self._rng = tasks, blobs, rng
         self._made: dict[str, Any] = {}
+        self._turn = Lock()
+        self._last: tuple[object, Groups] | None = None
 
     def require(self, spec: JobSpec) -> OwnTask:
         """Return the configured task of a job.
@@ -98,10 +101,23 @@ class Work:
             )  # fmt: skip
 
     def update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Groups:
-        """Train or sum, and return clear words per lane group.
+        """Train or sum, and return clear words per lane group; a repeated attempt at a round gets the same words.
 
+        One at a time: a task may keep what it likes on itself, and an attempt may be repeated while it still trains.
         Raises: BadInput naming what is wrong with data, task or values.
         """
+        key = (manifest.round.opening, manifest.model)
+        with self._turn:
+            if self._last is None or self._last[0] != key:
+                self._last = None
+                self._last = (key, self._update(manifest, spec, model, sums))
+            return self._last[1]
+
+    def forget(self) -> None:
+        """Let go of the last update: its round is over, and no attempt at it will come."""
+        self._last = None
+
+    def _update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Groups:
         task, data = self._task(spec), self.require(spec).data
         context = RoundContext(spec.name, manifest.round.round, dict(sums))
         if spec.purpose == "sum":
@@ -137,7 +153,8 @@ class Work:
         from node.training import run_evaluation
 
         context = RoundContext(spec.name, spec.rounds, dict(sums))
-        return run_evaluation(self._task(spec), self._arrays(model), self.require(spec).data, context)
+        with self._turn:
+            return run_evaluation(self._task(spec), self._arrays(model), self.require(spec).data, context)
 
     def sums(self, spec: JobSpec, published: bytes) -> npt.NDArray[np.float64]:
         """Return the vector (float64, 1-D) that a sum job published last."""

@@ -1,23 +1,31 @@
 """Nodes against an aggregator or a broker that lies, and killed at a bad moment, with the real services."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from msgspec.structs import replace
 
 from node.config import OwnTask
+from node.service import NodeService
+from node.work import Work
 from secagg.crypto.derive import sha256
+from secagg.crypto.secret import Secret
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.turn import Turn
+from secagg.daemon.vault import RoundKeys
 from secagg.learning.layout import encode_model
 from secagg.log.statements import RosterChanged, sign_statement
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, propose
 from secagg.protocol.session import Announce, Fetch, PieceHeader, ResultNotice
 from secagg.roster.chain import SignedRoster, sign_roster
 from secagg.roster.members import Roster
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import decode, encode
-from support.federation import make
+from support.federation import counted_rng, make
 from support.nodes import Ward
 
 TORCH = Path(__file__).resolve().parents[1] / "support" / "torch_tasks.py"
@@ -215,3 +223,49 @@ def test_an_expired_roster_is_relied_on_by_nobody_and_asked_for(tmp_path: Path) 
     assert ward.named("round_closed") == []
     assert {event["rule"] for event in ward.nodes["node-02"].named("refuse")} == {"roster.expired"}
     assert asked[-1] == START_OF_TIME + 86_400
+
+
+# Killed at a bad moment ----------------------------------------------------------------------------------------------
+
+
+def test_keys_of_rounds_that_were_never_kept_are_gone_before_any_message_is_taken(tmp_path: Path) -> None:
+    """Killed between a round's key and its phase: the proposal comes again, and must not use a key about to go."""
+
+    async def script(ward: Ward) -> None:
+        node = ward.nodes["node-01"]
+        await node.kill()
+        keys = RoundKeys(node.place / "rounds", Secret(bytes(32)), node.rng)
+        keys.seal("job.1.1.0", b"never kept")
+        key = ward.federation.members[node.name]
+        service = NodeService(node.name, key, node.pin, node.policy, node.tasks, node.place, keys, node.rng)
+        with node.journal.transaction() as transaction:
+            service.start(Turn(transaction, node.now, node.rng))
+            assert keys.labels() == []
+
+    play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
+
+
+def test_no_two_trainings_share_a_task_and_one_that_is_done_serves_the_next_attempt(tmp_path: Path) -> None:
+    """An attempt that is repeated while the institution still trains must not train beside it, nor all over again."""
+    (tmp_path / "data.txt").write_text("1.0")
+    (tmp_path / "task.py").write_text(
+        "import threading\nimport numpy as np\n\n"
+        "class Ones:\n"
+        "    def __init__(self, gate):\n        self.gate, self.inside, self.calls = gate, 0, 0\n\n"
+        "    def vector(self, data, round):\n"
+        "        self.inside += 1\n        self.calls += 1\n        self.gate.wait(5)\n"
+        "        if self.inside > 1:\n            raise RuntimeError('two at once')\n"
+        "        self.inside -= 1\n        return np.ones(7)\n"
+    )
+    gate, spec = Event(), make(4, purpose="sum", bits=64, scalars=(), parameters=7).spec
+    own = OwnTask("task", f"{tmp_path / 'task.py'}:Ones", tmp_path / "data.txt", {"gate": gate})
+    work = Work({"task": own}, Blobs(tmp_path / "blobs"), counted_rng(b"work"))
+    proposals = [propose(make(4, purpose="sum", bits=64, scalars=(), parameters=7), 1, attempt) for attempt in (1, 2)]
+    with ThreadPoolExecutor(2) as executor:
+        done = [executor.submit(work.update, manifest, spec, bytes(32), {}) for manifest in proposals]
+        gate.set()
+        first, second = [future.result(5) for future in done]
+    assert first is second
+    work.forget()
+    again = work.update(proposals[1], spec, bytes(32), {})
+    assert again is not first
