@@ -32,9 +32,19 @@ class Membership(Follower):
 
     def erase_opening(self, job: str, turn: Turn) -> None:
         """Destroy a job's opening key."""
-        self._openings = {}
         turn.delete(f"opening/{job}")
-        self._keys.erase(_label(job))
+        self._erase(_label(job), turn)
+
+    def sweep(self, turn: Turn) -> None:
+        """Destroy what a crash left of the opening keys of jobs that are over."""
+        kept = {_label(key.partition("/")[2]) for key, _ in turn.scan("opening/")}
+        for label in self._keys.labels():
+            if label not in kept:
+                self._erase(label, turn)
+
+    def _erase(self, label: str, turn: Turn) -> None:
+        # After the commit: a turn that is rolled back still needs the key.
+        turn.run(f"erase/{label}", lambda: self._keys.erase(label))
 
 
 def _label(job: str) -> str:

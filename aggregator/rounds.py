@@ -9,6 +9,7 @@ Leaves to others: what is legal (secagg.protocol.masks.aggregator), which round 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from msgspec import Struct
@@ -116,9 +117,8 @@ class Rounds:
     def start(self, turn: Turn) -> None:
         """Take up the round after a restart: its timer and the work that was lost."""
         saved = self._saved(turn)
-        if saved is None:
-            return
-        phase = _phase(saved)
+        phase = _phase(saved) if saved else None
+        self._desk.uploads.sweep(phase, [decode(Signed, kept) for _, kept in turn.scan("header/")])
         if isinstance(phase, intake.Collecting):
             self._set_timer(phase, turn)
         if isinstance(phase, Uploading):
@@ -287,7 +287,8 @@ class Rounds:
         for key, _ in [*turn.scan("header/"), *turn.scan("told/"), *turn.scan("equivocated/")]:
             turn.delete(key)
         turn.delete(_ROUND)
-        self._desk.uploads.forget(manifest, headers)
+        # After the commit: whoever takes the round up again needs every upload where it was.
+        turn.run(f"forget/{manifest.round.label()}", partial(self._desk.uploads.forget, manifest, headers))
         self._ended(phase, saved.began, turn)
 
     # Uploads and the sum ---------------------------------------------------------------------------------------------

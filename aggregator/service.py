@@ -57,6 +57,7 @@ class AggregatorService:
     def start(self, turn: Turn) -> None:
         """Take up what was kept."""
         self._book.start(turn)
+        self._membership.sweep(turn)
         self._schedule.start(turn)
         turn.after(_TICK, TICK)
         if not self._membership.known(turn):

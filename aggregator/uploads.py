@@ -21,7 +21,7 @@ from secagg.protocol.masks import intake
 from secagg.protocol.masks.masking import WORKERS
 from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.recovery import recover, unmask
-from secagg.protocol.masks.rounds import Unmasking, Uploading
+from secagg.protocol.masks.rounds import Phase, Unmasking, Uploading
 from secagg.vector.ring import add_into
 from secagg.wire.chunks import ChunkHeader, span
 from secagg.wire.codec import decode
@@ -116,7 +116,7 @@ class Uploads:
             bundle.link_file(digest.hex(), self._blobs.path(digest))
 
     def forget(self, manifest: Manifest, headers: Iterable[Signed]) -> None:
-        """Drop everything of a round that ended; what `keep` linked stays."""
+        """Drop everything of a round that ended; what `keep` linked stays. Runs beside the loop."""
         label = manifest.round.label()
         for name in manifest.names():
             key = f"{label}.{name}"
@@ -125,7 +125,13 @@ class Uploads:
         for signed in headers:
             self._blobs.delete(decode(MaskedInput, signed.body).upload)
         with self._lock:
-            self._round, self._added, self._sums = "", {}, {}
+            if self._round == label:
+                self._round, self._added, self._sums = "", {}, {}
+
+    def sweep(self, phase: Phase | None, headers: Iterable[Signed]) -> None:
+        """Drop what a crash left of rounds that ended; stay with the round that is running and its headers."""
+        label = f"{phase.scope.round.label()}." if phase else None
+        self._blobs.sweep({decode(MaskedInput, signed.body).upload for signed in headers}, label)
 
     def _partial(self, phase: Uploading, member: str) -> Partial:
         key = f"{phase.scope.round.label()}.{member}"

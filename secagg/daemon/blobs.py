@@ -9,6 +9,7 @@ Source: transport "Uploads" and "Crash rules".
 import hashlib
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from secagg.crypto.derive import sha256
@@ -68,6 +69,16 @@ class Blobs:
     def delete(self, digest: bytes) -> None:
         """Remove the blob; a missing one is no error."""
         self.path(digest).unlink(missing_ok=True)
+
+    def sweep(self, digests: Collection[bytes], uploads: str | None) -> None:
+        """Remove every blob but these, and every upload whose name does not begin with `uploads` (all when None)."""
+        kept = {digest.hex() for digest in digests}
+        for path in self._directory.iterdir():
+            if path.is_file() and path.name not in kept:
+                path.unlink()
+        for path in self._partials.iterdir():
+            if uploads is None or not path.name.startswith(uploads):
+                path.unlink()
 
     def partial(self, name: str, total: int, chunk_bytes: int) -> "Partial":
         """Open, or take up again, the upload `name`: a blob of `total` bytes that arrives in chunks of `chunk_bytes`.
