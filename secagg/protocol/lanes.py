@@ -7,6 +7,7 @@ Leaves to others: masks, sums of words (engines), floats of the model (secagg.le
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,11 +55,11 @@ def encode_training(
     Raises: BadInput on NaN, a wrong length, or a scalar out of its range.
     """
     weight = min(examples, manifest.weight_bound)
-    scaled = np.asarray(update, dtype=np.float64) * (weight / manifest.weight_bound)
-    _check_length(manifest, scaled)
-    codes, saturated = encode(scaled, quantizer(manifest), rng)
+    _check_length(manifest, update)
+    slots, group = _slots(manifest)
+    _, saturated = encode(update, quantizer(manifest), rng, factor=weight / manifest.weight_bound, out=slots[1:])
     values = {**metrics, "examples": float(weight), "saturated": float(saturated)}
-    return {"scalars": _scalars(manifest.scalars, values), "update": _with_canary(manifest, codes)}
+    return {"scalars": _scalars(manifest.scalars, values), "update": packing(group).pack(slots)}
 
 
 def encode_sum(manifest: Manifest, vector: npt.NDArray[np.floating]) -> Groups:
@@ -74,8 +75,9 @@ def encode_sum(manifest: Manifest, vector: npt.NDArray[np.floating]) -> Groups:
     limit = 2.0 ** (62 - LOSSLESS_FRACTION) / len(manifest.members)
     if values.size and float(np.abs(values).max()) >= limit:
         raise BadInput(f"A value exceeds {limit:g}, the largest that a sum can hold.", "Rescale the vector.")
-    fixed = np.rint(values * 2.0**LOSSLESS_FRACTION).astype(np.int64)
-    return {"scalars": _scalars(manifest.scalars, {}), "update": _with_canary(manifest, fixed)}
+    slots, group = _slots(manifest)
+    slots[1:] = np.rint(values * 2.0**LOSSLESS_FRACTION).astype(np.int64)
+    return {"scalars": _scalars(manifest.scalars, {}), "update": packing(group).pack(slots)}
 
 
 class Sums:
@@ -166,11 +168,9 @@ def _scalars(lanes: tuple[Scalar, ...], values: Mapping[str, float]) -> Words:
     return out.view(np.uint64)
 
 
-def _with_canary(manifest: Manifest, values: npt.NDArray[np.integer]) -> Words:
+def _slots(manifest: Manifest) -> tuple[npt.NDArray[Any], LaneGroup]:
+    """Return the slots of an update, its canary in place, and the lane group they belong to."""
     group = next(group for group in manifest.groups if group.name == "update")
-    pack = packing(group)
-    signed = group.layout == "lane64"
-    slots = np.empty(group.count, dtype=np.int64 if signed else np.uint64)
+    slots = np.empty(group.count, dtype=np.int64 if group.layout == "lane64" else np.uint64)
     slots[0] = 1
-    slots[1:] = values
-    return pack.pack(slots)
+    return slots, group

@@ -31,18 +31,20 @@ class Quantizer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def encode(
-    values: npt.NDArray[np.floating], quantizer: Quantizer, rng: Rng
-) -> tuple[npt.NDArray[np.uint64], int]:
-    """Return offset codes in [0, 2^bits) (uint64, same length as the 1-D `values`) and how many saturated.
+    values: npt.NDArray[np.floating], quantizer: Quantizer, rng: Rng, *,
+    factor: float = 1.0, out: npt.NDArray[np.uint64] | None = None,
+) -> tuple[npt.NDArray[np.uint64], int]:  # fmt: skip
+    """Return offset codes in [0, 2^bits) of `values` · `factor` (uint64, 1-D like `values`) and how many saturated.
 
+    The codes go into `out` when it is given. Block by block: no second copy of a large update is made.
     Raises: BadInput naming the first value that is NaN or infinite.
     """
-    codes = np.empty(values.shape, dtype=np.uint64)
+    codes = np.empty(values.shape, dtype=np.uint64) if out is None else out
     stream, raw = Keystream(rng(16)), np.empty(_BLOCK, dtype=np.uint32)
     half, top = 2.0 ** (quantizer.bits - 1), 2.0**quantizer.bits - 1
     saturated, limit = 0, 2.0**quantizer.bits / quantizer.scale
     for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK].astype(np.float64)
+        block = values[start : start + _BLOCK].astype(np.float64) * factor
         if not np.isfinite(block).all():
             bad = start + int(np.flatnonzero(~np.isfinite(block))[0])
             raise BadInput(
