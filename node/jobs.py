@@ -131,6 +131,7 @@ class Jobs:
                 raise VerificationFailed("The log entry is of another job.", "Ask the operator for the log.")
             job = Job(spec, body, model=announce.model, model_digest=spec.initial_model)
             records.put_job(turn, job)
+            records.put_since(turn)
             turn.event({"event": "announce", "job": spec.name, "task": spec.task, "total": spec.rounds})
         elif not known.ready and known.next_round == 1 and known.model != announce.model:
             # Where the model lies is not signed: only what is in it counts, and that was wrong or never came.
@@ -158,6 +159,7 @@ class Jobs:
             )
         # The same statement, but another place, length or salt: those are not signed, and one of the two was bent.
         records.put_job(turn, job, awaited=notice)
+        records.put_since(turn)
         self._pursue(turn)
 
     def aborted(self, message: Received, turn: Turn) -> RoundId:
@@ -190,7 +192,7 @@ class Jobs:
         """
         if not self._follower.known(turn) or turn.scan("spot/"):
             return
-        roster, job = self._follower.roster(turn), self._standing(turn)
+        roster, job = self._follower.roster(turn), self.standing(turn)
         last = Ledger(turn).last(f"{roster.federation}/rounds")
         size = last.size if last else 0
         said = Present(size, job.spec.name, job.next_round) if job and job.ready else Present(size)
@@ -232,6 +234,7 @@ class Jobs:
             turn.run(f"forget/{wrong.hex()}", lambda: self._blobs.delete(wrong))
         # Without the model there is nothing to be proposed to; with a task at fault there is something to be refused.
         records.put_job(turn, job, ready=not another)
+        records.put_since(turn)
         self._pursue(turn)
         self.present(turn)
 
@@ -256,6 +259,7 @@ class Jobs:
 
     def _go_on(self, job: Job, turn: Turn) -> None:
         self._work.forget()
+        records.put_since(turn)
         if job.over and job.spec.purpose == "training":
             self._evaluate(job, turn)
 
@@ -270,7 +274,7 @@ class Jobs:
 
     # Fetching --------------------------------------------------------------------------------------------------------
 
-    def _standing(self, turn: Turn) -> Job | None:
+    def standing(self, turn: Turn) -> Job | None:
         """Return the job this node stands in: one whose result is on its way, one the active builds on, or that."""
         job = records.active(turn)
         awaiting = [known for known in records.all_jobs(turn) if known.awaited]
@@ -279,7 +283,7 @@ class Jobs:
 
     def _pursue(self, turn: Turn) -> None:
         """Fetch the first thing that is missing: the first model, or the result of the round that closed."""
-        job = self._standing(turn)
+        job = self.standing(turn)
         if job is None or not self._follower.known(turn):
             return
         if not job.ready:

@@ -44,12 +44,17 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Round(Struct, frozen=True, forbid_unknown_fields=True):
-    """The round this node is in: its scope, its manifest, its phase sealed, and its first answer, to be repeated."""
+    """The round this node is in: its scope, its manifest, its phase sealed, and its first answer, to be repeated.
+
+    `since` is when the phase began, `until` when the round ends by itself (wall time, for people only).
+    """
 
     scope: Scope
     sealed: bytes
     answer: bytes = b""
     manifest: bytes = b""
+    since: Count = 0
+    until: Count = 0
 
 
 class Upload(Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +120,16 @@ def find_upload(turn: Turn) -> Upload | None:
     """Return the upload on its way."""
     kept = turn.get("upload")
     return decode(Upload, kept, WHOLE) if kept else None
+
+
+def put_since(turn: Turn) -> None:
+    """Keep that from now on this node waits for something else than before, outside of rounds."""
+    turn.put("since", str(turn.now()).encode())
+
+
+def find_since(turn: Turn) -> int:
+    """Return since when (wall time) this node has waited for the same thing, outside of rounds."""
+    return int(turn.get("since") or b"0")
 
 
 def put_refusal(turn: Turn, refusal: Refusal) -> None:

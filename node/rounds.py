@@ -145,15 +145,19 @@ class Rounds:
         kept = records.find_round(turn)
         if kept and kept.scope.round.opening == round_id.opening and kept.scope.round.attempt <= round_id.attempt:
             turn.delete("round")
+            records.put_since(turn)
             turn.cancel(f"{LIMIT}/{kept.scope.round.label()}")
             self._clear = {}
             self._uploading.end(turn)
             self._erase(kept.scope.round.label(), turn)
 
     def phase(self, turn: Turn) -> Phase | None:
-        """Return the phase this node is in."""
+        """Return the phase this node is in, None also when its key is gone."""
         kept = records.find_round(turn)
-        return self._open(kept) if kept else None
+        try:
+            return self._open(kept) if kept else None
+        except SealBroken:
+            return None
 
     # A proposal ------------------------------------------------------------------------------------------------------
 
@@ -260,7 +264,8 @@ class Rounds:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
         Ledger(turn).add(done.records)
         scope, label = kept.scope, kept.scope.round.label()
-        records.put_round(turn, replace(kept, sealed=self._keys.seal(label, encode(done.phase))))
+        sealed = self._keys.seal(label, encode(done.phase))
+        records.put_round(turn, replace(kept, sealed=sealed, since=turn.now()))
         for kind, data in done.send:
             self._send(scope.round, kind, data, turn)
             turn.event({"event": "step", **_where(scope.round), "step": kind, "state": "sent"})
@@ -268,6 +273,9 @@ class Rounds:
     def _limit(self, round_id: RoundId, turn: Turn) -> None:
         """Let the round end by itself after `round_timeout`; a restart lets the time begin again."""
         seconds = self._jobs.job(round_id.job, turn).spec.round_ms / 1000
+        kept = records.find_round(turn)
+        if kept:
+            records.put_round(turn, replace(kept, until=turn.now() + round(seconds)))
         turn.after(f"{LIMIT}/{round_id.label()}", seconds)
 
     def _send(self, round_id: RoundId, kind: str, data: bytes, turn: Turn) -> None:

@@ -18,6 +18,7 @@ from node.jobs import Ended, Jobs
 from node.rounds import LIMIT, MASK, UPDATE, Rounds
 from node.spot import Spots, due_of
 from node.uploading import Uploading
+from node.waiting import waiting
 from node.work import Work
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
@@ -71,6 +72,8 @@ class NodeService:
             self._rounds.start(turn)
             self._jobs.start(turn)
             self._spots.pursue(turn)
+        if turn.get("since") is None:
+            records.put_since(turn)
         # Also after a restart: a roster may have changed while nobody listened.
         self._follower.ask(turn)
         self._present(turn)
@@ -130,8 +133,8 @@ class NodeService:
         if request.get("command") != "status":
             raise BadInput(f"The node knows no command {request.get('command')}.", "Use the command of this version.")
         known = self._follower.known(turn)
-        job, phase, upload = records.active(turn), self._rounds.phase(turn), records.find_upload(turn)
-        refusal = records.find_refusal(turn)
+        job, phase, upload = self._jobs.standing(turn), self._rounds.phase(turn), records.find_upload(turn)
+        kept, refusal = records.find_round(turn), records.find_refusal(turn)
         return {
             "roster": self._follower.roster(turn).version if known else None,
             "tasks": sorted(self._tasks),
@@ -140,6 +143,7 @@ class NodeService:
             "rounds": job.spec.rounds if job else None,
             "ready": job.ready if job else None,
             "phase": type(phase).__name__ if phase else None,
+            "waiting": waiting(kept, phase, job, known, turn).shown(),
             "chunks_stored": len(upload.stored) if upload else None,
             "metrics": {
                 key.partition("/")[2]: msgspec.json.decode(value) for key, value in turn.scan("metrics/")

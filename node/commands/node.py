@@ -75,13 +75,16 @@ def status() -> None:
     import json
 
     from node.process import admin_socket
+    from node.waiting import sentence
     from secagg.daemon.admin import call
+    from secagg.daemon.clock import wall
 
     path = admin_socket(_configuration())
     found = call(path, {"command": "status"}) | call(path, {"command": "link"})
     if current().format != "table":
         click.echo(json.dumps(found))
         return
+    found["waiting"] = sentence(found["waiting"], wall())
     for name, value in found.items():
         click.echo(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
 

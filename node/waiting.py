@@ -1,0 +1,78 @@
+"""What a node waits for, in words for people: for whom, for what, since when, until when.
+
+Rules: every wait has its sentence; times are wall time, for people and never for decisions. Inside a round it ends with
+the round's time; outside of rounds a node waits as long as it takes. Leaves to others: showing it (node.commands).
+Source: operations "Commands".
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from node import records
+from node.records import Job, Round
+from secagg.daemon.turn import Turn
+from secagg.protocol.masks.phases import Phase
+
+_AWAITED = {
+    "Advertised": "the keys of all members (U1)",
+    "Drawing": "the draw of the graph",
+    "Shared": "the shares of all members (U2)",
+    "Uploaded": "the frozen list of uploads (U3)",
+    "Agreed": "the signatures of the others on U3",
+    "Answered": "the result",
+}
+
+
+class Waiting(Struct, frozen=True):
+    """One wait; `until` is None when it has no end."""
+
+    for_whom: str
+    what: str
+    since: int
+    until: int | None = None
+
+    def shown(self) -> dict[str, object]:
+        """Return plain values for the admin socket."""
+        return {"for": self.for_whom, "what": self.what, "since": self.since, "until": self.until}
+
+
+def sentence(shown: Mapping[str, object], now: int) -> str:
+    """Return what `Waiting.shown` says as one line, at wall time `now`."""
+    since, until = int(str(shown["since"])), shown["until"]
+    start = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if since else "the start"
+    said = f"{shown['for']}: {shown['what']}, since {start}"
+    if until is None:
+        return said
+    left = max(0, int(str(until)) - now)
+    return f"{said}, {left // 60:02}:{left % 60:02} left"
+
+
+def waiting(kept: Round | None, phase: Phase | None, job: Job | None, known: bool, turn: Turn) -> Waiting:
+    """Return what this node waits for: in the round `kept`, else before the next one of the job it stands in."""
+    if kept:
+        return _in_round(kept, phase, turn)
+    since = records.find_since(turn)
+    if not known:
+        return Waiting("keyserver", "the first roster", since)
+    if turn.scan("spot/"):
+        return Waiting("aggregator", "what the check of the last sum needs", since)
+    if job is None or job.over:
+        return Waiting("aggregator", "a job", since)
+    if job.awaited:
+        return Waiting("aggregator", f"the result of round {job.next_round} of {job.spec.name}", since)
+    if not job.ready:
+        return Waiting("aggregator", f"the first model of {job.spec.name}", since)
+    others = f"round {job.next_round} of {job.spec.name}, which begins when its members are there"
+    return Waiting("aggregator", others, since)
+
+
+def _in_round(kept: Round, phase: Phase | None, turn: Turn) -> Waiting:
+    name, upload = type(phase).__name__, records.find_upload(turn)
+    if name == "Masking":
+        return Waiting("this node", "its own update", kept.since, kept.until)
+    if upload and len(upload.stored) * upload.size < upload.total:
+        sent = f"receipts for the upload, {len(upload.stored)} chunks so far"
+        return Waiting("aggregator", sent, kept.since, kept.until)
+    return Waiting("aggregator", _AWAITED.get(name, "the end of the round"), kept.since, kept.until)
