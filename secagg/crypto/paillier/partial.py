@@ -31,6 +31,7 @@ from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.threshold import Share, ThresholdKey
 from secagg.crypto.rng import Rng
 from secagg.errors import ProtocolViolation, TryLater
+from secagg.ids import Digest, Name
 
 _COEFFICIENT_LABEL = "secagg/v1/paillier/partial/coefficient"
 _CHALLENGE_LABEL = "secagg/v1/paillier/partial/challenge"
@@ -42,8 +43,8 @@ _SLACK = 256
 class Opening(Struct, frozen=True, forbid_unknown_fields=True):
     """What is opened: H(manifest) and the members whose uploads were multiplied, in the manifest's order."""
 
-    manifest: bytes
-    contributors: tuple[str, ...]
+    manifest: Digest
+    contributors: tuple[Name, ...]
 
 
 class Partial(Struct, frozen=True, forbid_unknown_fields=True):

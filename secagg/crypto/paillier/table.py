@@ -36,6 +36,12 @@ def memory(ring: Ring, window: int) -> int:
     return -(-ring.exponent_bits // window) * (1 << window) * (ring.width + _ENTRY_OVERHEAD)
 
 
+def affordable(share: int = 4) -> int:
+    """Return the bytes a table may take here: one `share`-th of the memory that is free now, at most the default."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(DEFAULT_MEMORY, free // share)
+
+
 def choose(ring: Ring, budget: int = DEFAULT_MEMORY) -> int:
     """Return the largest window that pays and whose table takes at most `budget` bytes, at least 2."""
     knee = 12 if ring.exponent_bits <= _SHORT else 10

@@ -23,6 +23,7 @@ from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
 from secagg.errors import ProtocolViolation
+from secagg.ids import Name
 
 MOST_TRUSTEES = 16
 _BASE_LABEL = "secagg/v1/paillier/verification"
@@ -32,7 +33,7 @@ class ThresholdKey(Struct, frozen=True, forbid_unknown_fields=True):
     """The public part: the key, who holds shares (in the order of their indices, from 1), how many decrypt."""
 
     public: PublicKey
-    trustees: tuple[str, ...]
+    trustees: tuple[Name, ...]
     threshold: int
     commitments: tuple[bytes, ...]
 

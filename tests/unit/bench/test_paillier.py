@@ -1,6 +1,7 @@
 """The benchmark of the Paillier engine: exact in every profile, whole in its figures, no weak keys."""
 
 import json
+import sys
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 from secagg.bench.command import bench
 from secagg.bench.paillier import Case, measure
 from secagg.crypto.paillier.keys import Profile
-from secagg.errors import ProtocolViolation
+from secagg.errors import BadConfiguration, ProtocolViolation
 from support.paillier_keys import seeded
 
 
@@ -46,3 +47,13 @@ def test_the_table_is_flat() -> None:
     done = CliRunner().invoke(bench, line.split())
     assert "ours.encrypt_us  " in done.stdout
     assert "{" not in done.stdout
+
+
+def test_without_the_extra_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("secagg.bench.paillier", "secagg.crypto.paillier.oracle", "secagg.crypto.paillier.interop"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "phe", None)
+    done = CliRunner().invoke(bench, ["--engine", "paillier"])
+    assert isinstance(done.exception, BadConfiguration)
+    assert "phe is not installed" in done.exception.cause
+    assert "secagg[paillier]" in done.exception.remedy

@@ -19,7 +19,7 @@ from secagg.crypto.paillier.powers import inverses, product_of_powers, public_po
 from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.product import Product, offender
 from secagg.crypto.paillier.ring import Ring
-from secagg.crypto.paillier.table import Table, choose, memory, table_at
+from secagg.crypto.paillier.table import DEFAULT_MEMORY, Table, affordable, choose, memory, table_at
 from secagg.errors import BadConfiguration, BadInput, ProtocolViolation
 from support.paillier_keys import SMALL, full, seeded, small
 
@@ -246,6 +246,16 @@ def test_the_window_follows_from_memory_up_to_the_knee() -> None:
     assert (choose(half, 2**40), choose(short, 2**40)) == (10, 12)
     assert [choose(half, megabytes * 2**20) for megabytes in (0, 1, 10, 20, 40)] == [2, 2, 6, 8, 9]
     assert all(memory(half, choose(half, size)) <= size for size in range(2**21, 2**27, 2**20))
+
+
+def test_a_table_takes_a_part_of_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < affordable() <= DEFAULT_MEMORY
+    pages = {"SC_AVPHYS_PAGES": 25_600, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    assert affordable() == 25 * 2**20
+    assert choose(Ring(full().public), affordable()) == 8
+    pages["SC_AVPHYS_PAGES"] = 10**9
+    assert affordable() == DEFAULT_MEMORY
 
 
 def test_a_saved_table_is_used_only_for_its_key_and_only_whole(tmp_path: Path) -> None:

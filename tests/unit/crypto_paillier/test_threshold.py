@@ -28,7 +28,8 @@ from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import Table
 from secagg.crypto.paillier.threshold import Share, ThresholdKey, check_share, deal, validate_threshold
 from secagg.crypto.secret import Secret
-from secagg.errors import ProtocolViolation, TryLater
+from secagg.errors import ProtocolViolation, TryLater, WireError
+from secagg.wire.codec import decode, encode
 from support.paillier_keys import SMALL, seeded, small
 
 NAMES = ("ana", "ben", "cyd", "dan", "eve", "fay", "gus")
@@ -322,3 +323,11 @@ def test_the_dealer_refuses_other_numbers(threshold: int, names: str) -> None:
     with pytest.raises(ProtocolViolation) as caught:
         deal(SMALL, list(names), threshold, RNG, weak=True)
     assert caught.value.rule == "paillier.trustees"
+
+
+def test_what_travels_comes_back_as_it_was() -> None:
+    for value in (KEY, KEY.public, OPENING, ANSWERS[0]):
+        assert decode(type(value), encode(value)) == value
+    for bad in (replace(KEY, trustees=("Ana", "ben", "cyd")), replace(OPENING, manifest=b"short")):
+        with pytest.raises(WireError):
+            decode(type(bad), encode(bad))
