@@ -23,7 +23,7 @@ class Fetching:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._wanted = b""
-        self._limit = 0
+        self._limit = self._total = 0
         self._partial: Partial | None = None
 
     def want(self, to: str, digest: bytes, limit: int, turn: Turn) -> bool:
@@ -55,7 +55,12 @@ class Fetching:
                 f"A blob of {header.total} bytes is announced, {self._limit} are the most it can have.",
                 "It is not fetched.", rule="piece.length",
             )  # fmt: skip
+        if self._partial is not None and header.total != self._total:
+            # One of the two lengths is a lie, and only the whole tells which: nothing of the first is worth keeping.
+            self._partial.discard()
+            self._partial = None
         if self._partial is None:
+            self._total = header.total
             self._partial = self._blobs.partial(f"fetch-{self._wanted.hex()}", header.total, PIECE)
         self._partial.write(header.index, message.body)
         if len(self._partial.have()) < self._partial.chunks:

@@ -42,7 +42,7 @@ class Uploading:
         """Send what has no receipt once more: after a while without any, or after a restart."""
         self._flying = set()
         upload = records.find_upload(turn)
-        if upload:
+        if upload and len(upload.stored) < count(upload.total, upload.size):
             self._send(upload, to, turn)
 
     def stored(self, body: bytes, aggregator: str, aggregator_key: bytes, turn: Turn) -> bool:
