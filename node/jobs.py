@@ -80,6 +80,10 @@ class Jobs:
             raise TryLater("The roster names no aggregator yet.", "Wait until the operator has enrolled one.")
         return found
 
+    def reachable(self, turn: Turn) -> bool:
+        """Say whether there is a roster, and an aggregator in it."""
+        return self._follower.known(turn) and any(m.role == "aggregator" for m in self._follower.roster(turn).members)
+
     def job(self, name: str, turn: Turn) -> Job:
         """Return a job. Raises: ProtocolViolation when it was never announced to this node."""
         job = records.find_job(turn, name)
@@ -284,7 +288,7 @@ class Jobs:
     def _pursue(self, turn: Turn) -> None:
         """Fetch the first thing that is missing: the first model, or the result of the round that closed."""
         job = self.standing(turn)
-        if job is None or not self._follower.known(turn):
+        if job is None or not self.reachable(turn):
             return
         if not job.ready:
             if job.spec.name not in self._faults:

@@ -18,6 +18,8 @@ WHOLE = 2**40
 """Limit for values that this daemon wrote itself."""
 
 ACTIVE = "active"
+EVIDENCE = "evidence/"
+"""How keys begin that name a blob, in hex, which proves a lie and is kept for good."""
 
 
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +94,15 @@ def find_job(turn: Turn, name: str) -> Job | None:
 def all_jobs(turn: Turn) -> list[Job]:
     """Return every job this node was told of, in order of names."""
     return [decode(Job, kept, WHOLE) for _, kept in turn.scan("job/")]
+
+
+def blobs_in_use(turn: Turn) -> set[bytes]:
+    """Return the blobs that jobs, the upload on its way and evidence need."""
+    jobs, upload = all_jobs(turn), find_upload(turn)
+    found = {digest for job in jobs for digest in (job.model, job.published)}
+    found |= {job.awaited.published for job in jobs if job.awaited}
+    found |= {bytes.fromhex(key.removeprefix(EVIDENCE)) for key, _ in turn.scan(EVIDENCE)}
+    return found | ({upload.blob} if upload else set())
 
 
 def active(turn: Turn) -> Job | None:

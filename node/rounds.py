@@ -8,6 +8,7 @@ institution's own task is told to others as a rule, never with its text, which m
 Leaves to others: what is legal (secagg.protocol.masks.node), which round comes (node.jobs), chunks (node.uploading).
 """
 
+from contextlib import suppress
 from typing import cast
 
 from msgspec.structs import replace
@@ -78,7 +79,12 @@ class Rounds:
             return
         if isinstance(phase, Advertised | Drawing | Shared | Masking):
             # Clear words are never written, so they are computed again; nothing made from them has left.
-            self._begin_update(phase.manifest, turn)
+            try:
+                self._begin_update(phase.manifest, turn)
+            except SecaggError as error:
+                # Without anybody to tell it to, the round ends by itself.
+                with suppress(TryLater):
+                    self._failed(kept.scope, error, turn)
         self._limit(kept.scope.round, turn)
         self.upload_again(turn)
 
@@ -115,7 +121,7 @@ class Rounds:
 
     def upload_again(self, turn: Turn) -> None:
         """Send chunks without a receipt once more."""
-        if self._follower.known(turn):
+        if self._jobs.reachable(turn):
             self._uploading.again(self._jobs.aggregator(turn).name, turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
@@ -123,6 +129,8 @@ class Rounds:
         kind, _, label = name.partition("/")
         kept = records.find_round(turn)
         if kept is None or kept.scope.round.label() != label:
+            if isinstance(outcome, Protected):
+                self._uploading.drop(outcome.upload, turn)
             return
         if isinstance(outcome, BaseException):
             self._failed(kept.scope, outcome, turn)
@@ -297,6 +305,7 @@ class Rounds:
     def _protected(self, kept: Round, done: Protected, turn: Turn) -> None:
         phase = self._open(kept)
         if not isinstance(phase, Masking):
+            self._uploading.drop(done.upload, turn)
             return
         self._advance(kept, done, turn)
         upload = Upload(kept.scope, done.upload, done.length, phase.manifest.chunk_bytes)

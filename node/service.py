@@ -45,7 +45,7 @@ class NodeService:
         self, name: str, key: SigningKey, pin: Pin, policy: Policy, tasks: Mapping[str, OwnTask], state_dir: Path,
         keys: RoundKeys, rng: Rng, drill: Drill | None = None, spot_leaves: int = LEAVES,
     ) -> None:  # fmt: skip
-        blobs = Blobs(state_dir / "blobs")
+        self._blobs = blobs = Blobs(state_dir / "blobs")
         self._tasks = tasks
         self._work = Work(tasks, blobs, rng)
         self._follower = Follower(Own(name, "node", key.public), pin)
@@ -66,6 +66,11 @@ class NodeService:
 
     def start(self, turn: Turn) -> None:
         """Take up what was kept; import the tasks, so that their faults show now."""
+        job = self._jobs.standing(turn)
+        wanted = job.awaited.published if job and job.awaited else job.model if job and not job.ready else None
+        # Files that a kill left without a record; nobody works on any at this moment.
+        in_use = records.blobs_in_use(turn) | spot.results_due(turn)
+        self._blobs.sweep(in_use, f"fetch-{wanted.hex()}" if wanted else None)
         for name in self._tasks:
             turn.run(f"{jobs.LOAD}/{name}", lambda name=name: self._work.load(name))  # type: ignore[misc]
         if self._follower.known(turn):
@@ -126,6 +131,8 @@ class NodeService:
         due = due_of(kept, closed.published, closed.round) if kept else None
         if due:
             self._spots.begin(due, turn)
+        elif self._jobs.job(closed.round.job, turn).spec.purpose == "training":
+            turn.run(f"forget/{closed.published.hex()}", lambda: self._blobs.delete(closed.published))
         self._say_present(turn)
 
     def command(self, request: dict[str, object], turn: Turn) -> object:
@@ -164,6 +171,8 @@ class NodeService:
         roster = self._follower.take(message, turn)
         if roster is not None:
             turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
+            self._jobs.wake(turn)
+            self._rounds.upload_again(turn)
             self._say_present(turn)
 
     def _aborted(self, message: Received, turn: Turn) -> None:

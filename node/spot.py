@@ -82,7 +82,9 @@ class Spots:
 
     def begin(self, due: Due, turn: Turn) -> None:
         """Queue the check of a round whose result was taken in."""
-        if self._count:
+        if not self._count:
+            self._forget(due, turn)
+        else:
             turn.put(spot.slot(due.scope.round), encode(due))
             self.pursue(turn)
 
@@ -96,7 +98,7 @@ class Spots:
             sealing = SealingKey.from_private_bytes(self._rng(96))
             self._now = Check(due, sealing, spot.draw(due.manifest, self._rng, self._count))
         self._now.asked.clear()
-        self._ask(self._now, turn)
+        self._go_on(self._now, turn)
 
     def wake(self, turn: Turn) -> None:
         """Ask again for parts that did not come, a few times."""
@@ -115,20 +117,16 @@ class Spots:
         aggregator = self._jobs.aggregator(turn).name
         if message.sender != aggregator or not header.part < header.parts <= 2 * len(now.due.manifest.members) + 64:
             raise SealBroken("A part of a spot check is not the aggregator's.", "It is asked for again.")
-        now.had[header.part] = now.key.open(
-            message.body, spot.info(now.due.scope, aggregator, self._name, header.part)
-        )
+        now.had[header.part] = now.key.open(message.body, spot.info(now.due.scope, aggregator, self._name, header.part))
         now.parts, now.pieces, now.waits = header.parts, header.pieces, 0
-        if len(now.had) < now.parts:
-            self._ask(now, turn)
-            return
-        turn.cancel(TIMER)
-        turn.run(spot.slot(now.due.scope.round), lambda: _judge(now, self._blobs))
+        self._go_on(now, turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Take the verdict on a round."""
         now = self._now
         if now is None or name != spot.slot(now.due.scope.round):
+            # Also when a verdict could not be saved: what is queued in the journal is checked anew.
+            self.pursue(turn)
             return
         if isinstance(outcome, VerificationFailed) and outcome.code == "E-SPOT":
             self._expose(now, outcome, turn)
@@ -157,8 +155,14 @@ class Spots:
         self._now, self._tries = None, 0
         turn.cancel(TIMER)
         turn.delete(spot.slot(now.due.scope.round))
+        self._forget(now.due, turn)
         self.pursue(turn)
         self._jobs.present(turn)
+
+    def _forget(self, due: Due, turn: Turn) -> None:
+        """Delete a result that has no further use; a sum is one for the jobs that build on it."""
+        if due.manifest.purpose == "training":
+            turn.run(f"forget/{due.published.hex()}", lambda: self._blobs.delete(due.published))
 
     def _expose(self, now: Check, found: VerificationFailed, turn: Turn) -> None:
         transcript, leaves = _opened(now)
@@ -166,8 +170,17 @@ class Spots:
         evidence = Lie(now.due.manifest, transcript, published, tuple(leaves.values()))
         digest = self._blobs.put(encode(evidence))
         turn.put(_distrust(self._jobs.aggregator(turn).sign_key), found.cause.encode())
+        turn.put(f"{records.EVIDENCE}{digest.hex()}", b"")
         told = {"cause": found.cause, "remedy": found.remedy, "path": str(self._blobs.path(digest))}
         turn.event({"event": "lie", **_place(now), "rule": "spot.sum", **told})
+
+    def _go_on(self, now: Check, turn: Turn) -> None:
+        """Ask for what is missing, or judge once nothing is."""
+        if len(now.had) < now.parts:
+            self._ask(now, turn)
+            return
+        turn.cancel(TIMER)
+        turn.run(spot.slot(now.due.scope.round), lambda: _judge(now, self._blobs))
 
     def _ask(self, now: Check, turn: Turn) -> None:
         try:
@@ -209,6 +222,11 @@ def _judge(now: Check, blobs: Blobs) -> None:
     transcript, leaves = _opened(now)
     published = decode(Published, blobs.get(now.due.published), records.WHOLE)
     spot.check(now.due.manifest, now.due.scope, transcript, published, now.indexes, leaves)
+
+
+def results_due(turn: Turn) -> set[bytes]:
+    """Return the blobs of results that are still to be checked."""
+    return {decode(Due, kept, records.WHOLE).published for _, kept in turn.scan("spot/")}
 
 
 def due_of(kept: records.Round, published: bytes, round_id: RoundId) -> Due | None:

@@ -75,6 +75,12 @@ class Uploading:
             # Kept by the aggregator for the audit; here it has no further use.
             turn.run(f"forget/{upload.blob.hex()}", lambda: self._blobs.delete(upload.blob))
 
+    def drop(self, blob: bytes, turn: Turn) -> None:
+        """Delete masked words that came too late for their round, unless they are the upload on its way."""
+        upload = records.find_upload(turn)
+        if upload is None or upload.blob != blob:
+            turn.run(f"forget/{blob.hex()}", lambda: self._blobs.delete(blob))
+
     def _opened(self, signed: Signed, upload: Upload, key: bytes) -> ChunkAck | None:
         """Return the receipt, or None when it is of an earlier round. Raises: BadSignature."""
         receipt = decode(ChunkAck, signed.body)

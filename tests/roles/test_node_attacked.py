@@ -14,10 +14,11 @@ from node.work import Work
 from secagg.crypto.derive import sha256
 from secagg.crypto.secret import Secret
 from secagg.daemon.blobs import Blobs
-from secagg.daemon.turn import Turn
+from secagg.daemon.turn import Run, Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.learning.layout import encode_model
 from secagg.log.statements import RosterChanged, sign_statement
+from secagg.protocol.masks.phases import Protected
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, propose
 from secagg.protocol.session import Announce, Fetch, PieceHeader, ResultNotice
 from secagg.roster.chain import SignedRoster, sign_roster
@@ -202,6 +203,28 @@ def test_a_round_proposed_under_the_roster_before_a_change_of_members_is_refused
     assert {event["rule"] for event in ward.nodes["node-02"].named("refuse")} == {"manifest.roster_version"}
 
 
+def test_a_node_starts_in_mid_round_while_the_roster_names_no_aggregator(tmp_path: Path) -> None:
+    """Its operator is exchanging the aggregator's keys; the node waits, and is there when they are back."""
+
+    async def script(ward: Ward) -> None:
+        node = ward.nodes["node-01"]
+        ward.kills["node-01"] = "ConsistencyCheck"
+        train(ward)
+        while node.alive:
+            await ward.wait(0.5)
+        ward.revive("node-01")
+        await ward.settle()
+        members = decode(Roster, decode(SignedRoster, ward.federation.roster).roster).members
+        await push(ward, push_after(ward, members=members[:-1]), "node-01")
+        await node.kill()
+        ward.revive("node-01")
+        await ward.wait(5)
+        assert not node.serving.done()
+        assert node.status()["roster"] == 2
+
+    play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
+
+
 def test_an_expired_roster_is_relied_on_by_nobody_and_asked_for(tmp_path: Path) -> None:
     """Whoever holds pushes back would otherwise keep a revoked member in every round."""
     asked: list[int] = []
@@ -269,3 +292,45 @@ def test_no_two_trainings_share_a_task_and_one_that_is_done_serves_the_next_atte
     work.forget()
     again = work.update(proposals[1], spec, bytes(32), {})
     assert again is not first
+
+
+def blobs_of(ward: Ward, name: str) -> set[str]:
+    return {path.name for path in (ward.nodes[name].place / "blobs").iterdir() if path.is_file()}
+
+
+def test_a_node_keeps_the_model_it_stands_at_and_no_other_file(tmp_path: Path) -> None:
+    async def script(ward: Ward) -> None:
+        train(ward, rounds=3)
+        await ward.wait(20)
+        before = {name: blobs_of(ward, name) for name in ward.nodes}
+        for name, node in ward.nodes.items():
+            assert len(before[name]) == 2, "the first model and the last"
+            await node.kill()
+            # What a kill between a file and its record, or between a record and the end of a file, leaves behind.
+            blobs = Blobs(node.place / "blobs")
+            blobs.put(b"an upload whose round is over")
+            blobs.partial("fetch-nobody-wants-it", 10, 10).write(0, bytes(10))
+            ward.revive(name)
+            await ward.settle()
+            assert list((node.place / "blobs" / "partial").iterdir()) == []
+            assert len(blobs_of(ward, name)) == 1
+            assert blobs_of(ward, name) < before[name]
+
+    ward = play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
+    assert len(ward.named("round_closed")) == 3
+
+
+def test_an_upload_masked_for_a_round_that_ended_meanwhile_is_deleted(tmp_path: Path) -> None:
+    async def script(ward: Ward) -> None:
+        node = ward.nodes["node-01"]
+        blobs = Blobs(node.place / "blobs")
+        late = blobs.put(b"masked words")
+        with node.journal.transaction() as transaction:
+            turn = Turn(transaction, node.now, node.rng)
+            node.service.finished("mask/job.7.1.0", Protected(bytes(32), 12, late), turn)
+        for effect in turn.effects:
+            if isinstance(effect, Run):
+                effect.work()
+        assert not blobs.has(late)
+
+    play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
