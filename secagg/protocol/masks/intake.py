@@ -122,6 +122,8 @@ def _fresh(phase: Collecting, event: FromNode) -> bool:
 def _body(phase: Common, event: FromNode, signed: Signed, kind: str, receiver: str = EVERYBODY) -> bytes:
     if signed.sender != event.sender:
         raise ProtocolViolation(f"{event.sender} sends a message signed as {signed.sender}.", rule="intake.sender")
+    if event.sender not in phase.manifest.names():
+        raise ProtocolViolation(f"{event.sender} is not in the cohort of {event.kind}.", rule="intake.stranger")
     return open_signed(signed, phase.manifest.key(event.sender), kind, phase.scope, receiver)
 
 

@@ -124,7 +124,7 @@ Answer = Callable[[int], EnrolReply | bytes | None]
 
 
 def enquire(
-    answer: Answer, *, wait: float = 60.0, newcomer: Newcomer | None = None
+    answer: Answer, *, wait: float = 60.0, newcomer: Newcomer | None = None, poll: float = 0.2
 ) -> tuple[SecaggError, list[str], int]:
     """Ask a key server that answers the n-th request so; return the error, what was told, and how often it was."""
     own = newcomer or newcomer_of(TOKEN)
@@ -149,7 +149,7 @@ def enquire(
         serving = asyncio.create_task(serve())
         try:
             with pytest.raises(SecaggError) as caught:
-                await ask(own, guest, told.append, wait=wait, wall=lambda: NOW, poll=0.01)
+                await ask(own, guest, told.append, wait=wait, wall=lambda: NOW, poll=poll)
             return caught.value
         finally:
             serving.cancel()
@@ -170,7 +170,7 @@ def enquire(
     ],
 )
 def test_a_refusal_keeps_its_code_and_its_words(code: str, kind: type[SecaggError], exit_code: int) -> None:
-    error, _, asked = enquire(lambda number: Denied(code, "A cause.", "A remedy."))
+    error, _, asked = enquire(lambda number: Denied(code, "A cause.", "A remedy."), poll=5.0)
     assert (type(error), error.code, error.cause, error.remedy) == (kind, code, "A cause.", "A remedy.")
     assert (error.exit_code, asked) == (exit_code, 1)
 
@@ -203,7 +203,7 @@ def test_a_roster_that_does_not_verify_is_not_believed() -> None:
 
 
 def test_nobody_answering_is_said_with_the_state_of_the_link() -> None:
-    error, _, asked = enquire(lambda number: None, wait=0.05)
+    error, _, asked = enquire(lambda number: None, wait=0.05, poll=0.01)
     assert type(error) is PeerUnavailable
     assert "connected" in error.cause
     assert asked >= 2
