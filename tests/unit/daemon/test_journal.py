@@ -8,6 +8,7 @@ import pytest
 
 from secagg.daemon.journal import MIGRATIONS, Journal, MemoryJournal, Outgoing, SqliteJournal
 from secagg.errors import BadConfiguration
+from support.simulation_disk import SimulatedJournal, Storage
 
 Reopen = Callable[[Journal], Journal]
 FIRST = Outgoing(b"1" * 16, "node-a", "manifest", b"header", b"body")
@@ -18,7 +19,7 @@ class Fault(Exception):
     """What a service raises."""
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "simulated"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Journal, Reopen]:
     def reopen_sqlite(journal: Journal) -> Journal:
         journal.close()
@@ -30,6 +31,9 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Journal, Reo
 
     if request.param == "memory":
         return MemoryJournal(), reopen_memory
+    if request.param == "simulated":
+        storage = Storage()
+        return SimulatedJournal(storage), lambda journal: SimulatedJournal(storage)
     return SqliteJournal(tmp_path / "journal.sqlite"), reopen_sqlite
 
 

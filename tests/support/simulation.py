@@ -1,0 +1,203 @@
+"""A whole federation in one process under one seed: what happens, when, and what must hold whatever happens.
+
+`simulate(seed)` founds a federation of three to five nodes, lets a person submit jobs to it, and lets the network and
+the disks do their worst until it is calm; then every job must end, and one more job must be done with everybody. What
+differs from the daemons is the link, the clock, the journal and what is below the files; services, shell, codec,
+phases, vault, blobs, logs and auditor are the product's own. Two runs of a seed do the same. Judging: oracles.
+"""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.transport.link import BROKER, KEYSERVER
+from support.federation import names_of
+from support.simulation_clock import Chance, Crash, Stuck, VirtualLoop
+from support.simulation_disk import watched
+from support.simulation_network import SimulatedNetwork, Span, Weather
+from support.simulation_oracles import Watch, audit, inspect
+from support.simulation_roles import (
+    TASK,
+    AggregatorMachine,
+    Crashes,
+    KeyserverMachine,
+    NodeMachine,
+    World,
+    founded,
+    shelf,
+)
+
+CHUNK = 4096
+PATIENCE = 600.0
+"""Virtual seconds after which everything must have ended, once it is calm."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one seed."""
+
+    seed: int
+    violations: tuple[str, ...]
+    jobs: Counter[str]
+    crashes: int
+    messages: int
+    seconds: float
+    trace: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of everything that happened, in order."""
+        return sha256("\n".join(self.trace).encode()).hexdigest()
+
+
+class Simulation:
+    """One seed."""
+
+    def __init__(self, seed: int, place: Path) -> None:
+        self.seed, self.place = seed, place
+        self.chance = Chance(seed, "world")
+        self.loop = VirtualLoop()
+        self.loop.set_exception_handler(self._unhandled)
+        self.names = names_of(self.chance.choose((3, 4, 4, 5)))
+        self.weather = Weather.drawn(Chance(seed, "weather"), (*self.names, AGGREGATOR, KEYSERVER))
+        crashes = Crashes(Chance(seed, "crashes"), self.loop, self.weather.calm)
+        self.planned = crashes.left
+        self.world = World(self.loop, crashes)
+        self.watch = Watch(self.world)
+        self.world.network = SimulatedNetwork(self.loop, Chance(seed, "network"), self.weather, self.watch.sent)
+        self.plan = self._plan()
+        self._found()
+
+    def _unhandled(self, loop: object, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, Crash):
+            self.world.violate("fail", f"the loop met {context['message']}: {error!r}")
+
+    def _plan(self) -> dict[str, Any]:
+        lengths = (7, 7, 600, 1500)
+        jobs = {name: (self.chance.choose(lengths), 10 * number) for number, name in enumerate(("a", "b", "last"))}
+        return {"nodes": len(self.names), "jobs": jobs}
+
+    def _found(self) -> None:
+        given = founded(len(self.names))
+        (self.place / "task.py").write_text(TASK)
+        KeyserverMachine(self.world, self.place / KEYSERVER, self.seed, given)
+        AggregatorMachine(self.world, AGGREGATOR, self.place / AGGREGATOR, self.seed, given)
+        for index, name in enumerate(self.names):
+            data = self.place / f"{name}-data"
+            data.mkdir()
+            (data / "data.json").write_text(json.dumps({**self.plan, "index": index}))
+            NodeMachine(self.world, name, self.place / name, self.seed, given)
+        for machine in self.world.machines.values():
+            self.loop.call_later(self.chance.between(0, 3), machine.begin)
+        full = self.chance.choose((0, 0, 1, 3))
+        for _ in range(full):
+            self._fill(self.chance.choose(tuple(self.world.machines)))
+
+    def _fill(self, name: str) -> None:
+        start = self.chance.between(0, self.weather.calm)
+        span, machine = Span(start, min(self.weather.calm, start + self.chance.between(0.5, 8)), name), name
+
+        def switch(full: bool) -> None:
+            self.world.note(machine, "disk is full" if full else "disk has space")
+            self.world.machines[machine].storage.full = full
+
+        self.loop.call_later(span.start, switch, True)
+        self.loop.call_later(span.stop, switch, False)
+
+    # A person ---------------------------------------------------------------------------------------------------------
+
+    def _submit(self, name: str, rounds: int = 1) -> None:
+        """Submit a job, and again until the aggregator says that it has it."""
+        job = {"name": name, "task": f"task-{name}", "purpose": "sum", "length": self.plan["jobs"][name][0]}
+        cohort = {"step_timeout": self._step, "round_timeout": self._round, "rejoin_timeout": self._rejoin}
+        file = {"job": {**job, "rounds": rounds}, "cohort": cohort, "engine": {"chunk": CHUNK}}
+        aggregator = self.world.machines[AGGREGATOR]
+        known = aggregator.ask(command="job-show", name=name)
+        if known is None and aggregator.ask(command="job-submit", file=file) is None:
+            self.loop.call_later(1.0, self._submit, name, rounds)
+
+    def _over(self, names: tuple[str, ...]) -> bool:
+        shown = self.world.machines[AGGREGATOR].ask(command="job-list")
+        states = {job["name"]: job["state"] for job in shown or ()}
+        return all(states.get(name) in ("done", "failed") for name in names)
+
+    def _quiet(self) -> bool:
+        """Say whether nobody has anything left to do."""
+        machines = self.world.machines.values()
+        return all(
+            machine.alive
+            and not [message for message in machine.journal.pending() if message.to != BROKER]
+            and not (isinstance(machine, NodeMachine) and self._busy(machine))
+            for machine in machines
+        )
+
+    @staticmethod
+    def _busy(node: NodeMachine) -> bool:
+        shown = node.ask(command="status")
+        return shown is None or shown["phase"] is not None or shown["next_round"] != (shown["rounds"] or 0) + 1
+
+    # The run ----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Let everything happen; return what became of it."""
+        chance = Chance(self.seed, "person")
+        self._step, self._round = chance.choose(("3s", "6s")), chance.choose(("20s", "60s"))
+        self._rejoin = chance.choose(("0s", "10s"))
+        self.loop.call_later(chance.between(3, 8), self._submit, "a", chance.choose((1, 1, 2)))
+        self.loop.call_later(chance.between(3, 30), self._submit, "b")
+        crashed = []
+        with watched([machine.disk for machine in self.world.machines.values()]):
+            try:
+                self.loop.run_until_complete(self._main())
+            except Stuck as error:
+                self.world.violate("job", str(error))
+            jobs = inspect(self.world, self.plan)
+            crashed = [line for line in self.world.trace if " crash at " in line]
+        audit(self.world, self.place)
+        return Outcome(
+            self.seed, tuple(self.world.violations), jobs, len(crashed), self.watch.count, self.loop.now,
+            tuple(self.world.trace),
+        )  # fmt: skip
+
+    async def _main(self) -> None:
+        end = self.weather.calm + PATIENCE
+        await self._until(lambda: self._over(("a", "b")), self.weather.calm)
+        self.world.crashes.left = 0
+        self.loop.call_later(max(0.0, self.weather.calm - self.loop.now), self._submit, "last")
+        await self._until(lambda: self._over(("a", "b", "last")), end)
+        await self._until(self._quiet, end)
+        await asyncio.sleep(5)  # work beside the loop, such as erasing keys, comes to its end
+        shown = self.world.machines[AGGREGATOR].ask(command="job-show", name="last")
+        if not shown or shown["state"] != "done":
+            self.world.violate("job", f"with nothing in the way the last job ends as {shown and shown['state']}")
+        elif [len(ended["contributors"]) for ended in shown["ended"]] != [len(self.names)]:
+            self.world.violate("job", f"with nothing in the way the last job is of {shown['ended']}")
+        for machine in self.world.machines.values():
+            if machine.alive:
+                machine.daemon.stop()
+                await machine._serving
+
+    async def _until(self, done: Any, end: float) -> None:
+        while self.loop.now < end and not (self.loop.now > 8 and done()):
+            await asyncio.sleep(0.5)
+
+
+def simulate(seed: int) -> Outcome:
+    """Run one seed."""
+    place = Path(tempfile.mkdtemp(prefix="secagg-simulation-", dir=shelf()))
+    simulation = Simulation(seed, place)
+    try:
+        return simulation.run()
+    finally:
+        for machine in simulation.world.machines.values():
+            machine._let_go()
+        simulation.loop.close()
+        shutil.rmtree(place)

@@ -1,0 +1,327 @@
+"""What a power cut leaves of a role's files and of its journal: only what was synced is certain.
+
+Files lie in a real directory, made with the product's own code; this room watches `os.fsync`. At a crash every change
+that was not synced is kept, dropped or torn, each on its own: bytes of a file since its last fsync, and names of a
+directory (new, renamed, removed) since the last fsync of that directory. Directories themselves are taken as kept.
+The journal is a write-ahead log in memory: whole records with a digest, and a tail that may be torn.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from secagg.crypto.derive import sha256
+from secagg.daemon.journal import Outgoing, Transaction
+from secagg.errors import TryLater
+from support.simulation_clock import Chance
+
+Point = Callable[[str], None]
+
+
+class Disk:
+    """The files of one role under `root`, and what of them is certain to outlive a crash."""
+
+    def __init__(self, root: Path, point: Point) -> None:
+        self.root = root
+        self.full = False
+        self._point = point
+        self._names: dict[str, dict[str, int]] = {}
+        self._bytes: dict[int, bytes] = {}
+        self.settle()
+
+    def settle(self) -> None:
+        """Take what is there now as certain."""
+        self._names = _files(self.root)
+        self._bytes = {node: _read(path) for path, node in _flat(self._names).items()}
+
+    def synced(self, descriptor: int, path: str) -> None:
+        """Take an fsync of an open file or directory of this role."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._point("disk.sync")
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            listed = {entry.path: entry.inode() for entry in os.scandir(path) if entry.is_file(follow_symlinks=False)}
+            self._names[path] = listed
+        else:
+            self._bytes[os.fstat(descriptor).st_ino] = _read(f"/proc/self/fd/{descriptor}")
+        self._point("disk.synced")
+
+    def crash(self, chance: Chance) -> None:
+        """Leave what a power cut may leave."""
+        now, old = _flat(_files(self.root)), _flat(self._names)
+        # Names hold digests of sealed bytes, which differ between runs; inodes count up alike in all of them.
+        changed = sorted((path for path in {*now, *old} if now.get(path) != old.get(path)),
+                         key=lambda path: (now.get(path, 0), old.get(path, 0)))  # fmt: skip
+        left: dict[str, bytes | None] = {}
+        coins: dict[int, bool] = {}
+        for path in changed:
+            # A name that went with a file to another name is one change: a rename happens or it does not.
+            node = now.get(path) or old[path]
+            if node not in coins:
+                coins[node] = chance.happens(0.5)
+            survivor = now.get(path) if coins[node] else old.get(path)
+            left[path] = None if survivor is None else self._content(survivor, path, now, chance)
+        for path in sorted(now, key=lambda path: now[path]):
+            if path not in left and _read(path) != self._bytes.get(now[path], b""):
+                left[path] = self._content(now[path], path, now, chance)
+        for path, data in left.items():
+            Path(path).unlink(missing_ok=True)
+            if data is not None:
+                Path(path).write_bytes(data)
+                Path(path).chmod(0o600)
+        self.settle()
+
+    def _content(self, node: int, path: str, now: dict[str, int], chance: Chance) -> bytes:
+        certain = self._bytes.get(node, b"")
+        at = path if now.get(path) == node else next((name for name, found in now.items() if found == node), "")
+        if not at:
+            return certain
+        written = _read(at)
+        if written == certain:
+            return written
+        return chance.choose((certain, written, written[: chance.below(len(written) + 1)]))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - a path object per call is a tenth of a seed's time
+        return file.read()
+
+
+def _flat(names: dict[str, dict[str, int]]) -> dict[str, int]:
+    return {path: node for listed in names.values() for path, node in listed.items()}
+
+
+def _files(root: Path) -> dict[str, dict[str, int]]:
+    """Return the inode of every file, by path, by directory."""
+    found: dict[str, dict[str, int]] = {}
+    places = [str(root)]
+    while places:
+        place = places.pop()
+        found[place] = {}
+        for entry in os.scandir(place):
+            if entry.is_dir(follow_symlinks=False):
+                places.append(entry.path)
+            else:
+                found[place][entry.path] = entry.inode()
+    return found
+
+
+@contextmanager
+def watched(disks: list[Disk]) -> Iterator[None]:
+    """Let every fsync below the roots of `disks` be an event of the simulation."""
+    real = os.fsync
+    roots = [(str(disk.root), disk) for disk in disks]
+
+    def fsync(descriptor: Any) -> None:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - as above
+        for root, disk in roots:
+            if path == root or path.startswith(f"{root}/"):
+                disk.synced(descriptor, path)
+                return
+        real(descriptor)
+
+    os.fsync = fsync  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os.fsync = real
+
+
+class _Tables:
+    """The journal's three tables."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, bytes] = {}
+        self.outbox: dict[bytes, Outgoing] = {}
+        self.seen: dict[tuple[str, bytes], int] = {}
+
+    def copy(self) -> "_Tables":
+        other = _Tables()
+        other.entries, other.outbox, other.seen = dict(self.entries), dict(self.outbox), dict(self.seen)
+        return other
+
+    def apply(self, op: tuple[Any, ...]) -> None:
+        """Carry out one change."""
+        match op:
+            case ("put", key, value):
+                self.entries[key] = value
+            case ("delete", key):
+                self.entries.pop(key, None)
+            case ("enqueue", id, *rest):
+                self.outbox[id] = Outgoing(id, *rest)
+            case ("drop", id):
+                self.outbox.pop(id, None)
+            case ("mark", sender, id, now):
+                self.seen[sender, id] = now
+            case ("forget", before):
+                self.seen = {key: time for key, time in self.seen.items() if time >= before}
+
+
+class Storage:
+    """The journal's medium: records that are on disk, and a tail that is only written."""
+
+    def __init__(self) -> None:
+        self._base = _Tables()
+        self._synced: list[bytes] = []
+        self._tail: list[bytes] = []
+        self.full = False
+
+    def write(self, ops: list[tuple[Any, ...]]) -> None:
+        """Append one record."""
+        body = msgspec.msgpack.encode(ops)
+        self._tail.append(sha256(body) + body)
+
+    def sync(self) -> None:
+        """Put everything that is written on disk."""
+        self._synced += self._tail
+        self._tail = []
+
+    def crash(self, chance: Chance) -> None:
+        """Keep a beginning of the tail, its last record perhaps torn."""
+        kept = self._tail[: chance.below(len(self._tail) + 1)]
+        torn = self._tail[len(kept) : len(kept) + 1]
+        self._synced += [*kept, *(record[: chance.below(len(record))] for record in torn)]
+        self._tail = []
+
+    def read(self) -> _Tables:
+        """Return the tables after the last whole record; what follows a torn one was never acknowledged."""
+        tables = self._base
+        for record in (*self._synced, *self._tail):
+            if sha256(record[32:]) != record[:32]:
+                break
+            for op in msgspec.msgpack.decode(record[32:]):
+                tables.apply(tuple(op))
+        self._base, self._synced, self._tail = tables, [], []
+        return tables.copy()
+
+
+class SimulatedJournal:
+    """A `Journal` over a `Storage`; one record per transaction, on disk before the transaction ends."""
+
+    def __init__(self, storage: Storage, point: Point = lambda name: None) -> None:
+        self._storage, self._point = storage, point
+        self._tables = storage.read()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open the one transaction (see Journal)."""
+        self._point("journal.begin")
+        working = _Working(self._tables)
+        try:
+            yield working
+            if working.ops:
+                self._commit(working.ops)
+        except BaseException:
+            working.undo()
+            raise
+
+    def _commit(self, ops: list[tuple[Any, ...]]) -> None:
+        if self._storage.full:
+            raise TryLater("The journal cannot be written: disk is full.", "Free space.", code="E-DISK")
+        self._point("journal.write")
+        self._storage.write(ops)
+        self._point("journal.sync")
+        self._storage.sync()
+        self._point("journal.synced")
+
+    def _write(self, op: tuple[Any, ...]) -> None:
+        self._commit([op])
+        self._tables.apply(op)
+
+    def pending(self) -> list[Outgoing]:
+        """Return the outbox, oldest first."""
+        return list(self._tables.outbox.values())
+
+    def outgoing(self, id: bytes) -> Outgoing | None:
+        """Return one message of the outbox, or None."""
+        return self._tables.outbox.get(id)
+
+    def acknowledge(self, id: bytes, by: str) -> bool:
+        """Remove a message from the outbox if `by` is whom it was for."""
+        message = self._tables.outbox.get(id)
+        if message is None or message.to != by:
+            return False
+        self._write(("drop", id))
+        return True
+
+    def forget(self, before: int) -> None:
+        """Forget which messages were handled before wall time `before`."""
+        if any(time < before for time in self._tables.seen.values()):
+            self._write(("forget", before))
+
+    def handled(self, sender: str, id: bytes) -> bool:
+        """Say whether a durable message was handled; for oracles, outside any transaction."""
+        return (sender, id) in self._tables.seen
+
+    def get(self, key: str) -> bytes | None:
+        """Return what is kept; for oracles, outside any transaction."""
+        return self._tables.entries.get(key)
+
+    def scan(self, prefix: str) -> list[tuple[str, bytes]]:
+        """Return what is kept under a prefix; for oracles, outside any transaction."""
+        return sorted(pair for pair in self._tables.entries.items() if pair[0].startswith(prefix))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Working:
+    """A transaction: changes take effect at once and are taken back when it fails."""
+
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+        self.ops: list[tuple[Any, ...]] = []
+        self._before: list[tuple[dict[Any, Any], Any, Any]] = []
+        self._outbox: dict[bytes, Outgoing] | None = None
+
+    def _change(self, table: dict[Any, Any], key: object, op: tuple[Any, ...]) -> None:
+        if table is self._tables.outbox:
+            # Its order counts, so it is taken back as a whole.
+            self._outbox = dict(table) if self._outbox is None else self._outbox
+        else:
+            self._before.append((table, key, table.get(key)))
+        self.ops.append(op)
+        self._tables.apply(op)
+
+    def undo(self) -> None:
+        """Take every change back."""
+        for table, key, value in reversed(self._before):
+            table.pop(key, None)
+            if value is not None:
+                table[key] = value
+        if self._outbox is not None:
+            self._tables.outbox = self._outbox
+
+    def get(self, key: str) -> bytes | None:
+        return self._tables.entries.get(key)
+
+    def put(self, key: str, value: bytes) -> None:
+        self._change(self._tables.entries, key, ("put", key, bytes(value)))
+
+    def delete(self, key: str) -> None:
+        self._change(self._tables.entries, key, ("delete", key))
+
+    def scan(self, prefix: str) -> list[tuple[str, bytes]]:
+        return sorted(pair for pair in self._tables.entries.items() if pair[0].startswith(prefix))
+
+    def enqueue(self, message: Outgoing) -> None:
+        row = (message.id, message.to, message.kind, message.header, message.body)
+        self._change(self._tables.outbox, message.id, ("enqueue", *row))
+
+    def withdraw(self, to: str) -> list[bytes]:
+        ids = [id for id, message in self._tables.outbox.items() if message.to == to]
+        for id in ids:
+            self._change(self._tables.outbox, id, ("drop", id))
+        return ids
+
+    def handled(self, sender: str, id: bytes) -> bool:
+        return (sender, id) in self._tables.seen
+
+    def mark_handled(self, sender: str, id: bytes, now: int) -> None:
+        self._change(self._tables.seen, (sender, id), ("mark", sender, id, now))

@@ -1,0 +1,375 @@
+"""The roles of the simulator: the daemons' own services in their own shell, over simulated link, clock, journal, files.
+
+A `Machine` is one role's place in the world: what is on its disk, and the life that runs now. A crash ends a life at a
+point (before, between or after the writes of a turn, or between turns), leaves what the disk leaves, and a new life
+begins later. A founded federation (key server, enrolled members) is made once per size and copied for every seed.
+"""
+
+import asyncio
+import functools
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aggregator.service import AggregatorService
+from keyserver.authority import Authority
+from keyserver.desk import Settings
+from keyserver.directory import LOG, ROSTERS, Directory
+from keyserver.service import KeyserverService
+from node.config import OwnTask
+from node.service import NodeService
+from secagg.crypto.sign import SigningKey
+from secagg.daemon.loop import Daemon, Service
+from secagg.daemon.membership import Pin
+from secagg.daemon.vault import KeyRing, RoundKeys, private_directory
+from secagg.errors import SecaggError, TryLater
+from secagg.log.durable import TileLog
+from secagg.protocol.acceptance import Policy
+from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.transport.link import KEYSERVER, Received
+from secagg.transport.memory import MemoryLink
+from support.federation import counted_rng, names_of
+from support.keyservers import ADDRESSES, BROKER_KEY, START, Office
+from support.simulation_clock import Chance, Crash, Timers, VirtualLoop
+from support.simulation_disk import Disk, SimulatedJournal, Storage
+from support.simulation_network import SimulatedNetwork
+
+TASK = '''
+import json
+import numpy as np
+
+class Number:
+    """A power of two of its own for every node, job and round; the second value counts how often it was asked."""
+
+    def vector(self, data, round):
+        known = json.loads(data.read_text())
+        count = data.with_name("count")
+        asked = int(count.read_text()) + 1 if count.exists() else 1
+        count.write_text(str(asked))
+        length, place = known["jobs"][round.job]
+        values = np.full(length, 2.0 ** (place + known["index"] + known["nodes"] * (round.round - 1)))
+        values[1] = asked
+        return values
+'''
+TRANSIENT = frozenset({"E-LATER", "E-DISK", "E-PEER"})
+
+
+@dataclass(frozen=True)
+class Founded:
+    """A federation as its key server left it after enrolment."""
+
+    authority: Authority
+    rings: dict[str, KeyRing]
+    directory: Path
+    entries: dict[str, bytes]
+
+
+@functools.cache
+def founded(nodes: int) -> Founded:
+    """Enrol an aggregator and `nodes` nodes with the real key server, once per process."""
+    place = Path(tempfile.mkdtemp(prefix="secagg-founded-", dir=shelf()))
+    private_directory(place / ROSTERS)
+    from support.keyservers import authority_of
+
+    authority = authority_of()
+    log = TileLog(place / LOG, authority.origin, authority.origin, authority.online)
+    office = Office(place / ROSTERS, log=log)
+    rings = {}
+
+    async def enrol(office: Office) -> None:
+        rings[AGGREGATOR] = (await office.enrol("operator", role="aggregator", name=AGGREGATOR)).ring
+        for name in names_of(nodes):
+            rings[name] = (await office.enrol(name)).ring
+
+    office.play(enrol)
+    log.close()
+    return Founded(authority, rings, place, dict(office.journal._kept.entries))
+
+
+def shelf() -> str | None:
+    """Return where simulated disks lie: in memory when there is such a place."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - private directories are made there
+
+
+class Ledger:
+    """What a role logs, kept for oracles; stands where structlog does."""
+
+    def __init__(self, machine: "Machine") -> None:
+        self._machine = machine
+
+    def info(self, event: str, **values: Any) -> None:
+        self._machine.told("info", event, values)
+
+    def warning(self, event: str, **values: Any) -> None:
+        self._machine.told("warning", event, values)
+
+    def error(self, event: str, **values: Any) -> None:
+        self._machine.told("error", event, values)
+
+
+class Beside(ThreadPoolExecutor):
+    """Does work in virtual time: after a while, in one go, and tells a while later."""
+
+    def __init__(self, machine: "Machine", life: int) -> None:
+        super().__init__(1)
+        self._machine, self._life = machine, life
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._machine.world.loop.call_later(self._while(), self._do, future, work, args)
+        return future
+
+    def _while(self) -> float:
+        chance = self._machine.work
+        slow = chance.happens(0.1) and not self._machine.world.crashes.calm
+        return chance.between(0.05, 1.5) if slow else chance.between(0.0005, 0.05)
+
+    def _do(self, future: Future[Any], work: Callable[..., object], args: tuple[object, ...]) -> None:
+        if self._machine.life != self._life:
+            return
+        try:
+            outcome = work(*args)
+        except Crash:
+            return
+        self._machine.world.loop.call_later(self._while(), self._tell, future, outcome)
+
+    def _tell(self, future: Future[Any], outcome: object) -> None:
+        if self._machine.life == self._life:
+            future.set_result(outcome)
+
+
+class Wire:
+    """The link of one life: nothing leaves after its end, and it may end whenever something arrives."""
+
+    def __init__(self, machine: "Machine", life: int, inner: MemoryLink) -> None:
+        self._machine, self._life, self._inner = machine, life, inner
+
+    @property
+    def state(self) -> str:
+        return self._inner.state
+
+    def _check(self) -> None:
+        if self._machine.life != self._life:
+            raise Crash
+
+    async def send(self, to: str, kind: str, header: bytes, body: bytes = b"", *, id: bytes = b"") -> None:
+        self._check()
+        await self._inner.send(to, kind, header, body, id=id)
+        self._machine.point("link.sent")
+
+    async def receive(self) -> Received:
+        message = await self._inner.receive()
+        self._check()
+        self._machine.point("link.received")
+        return message
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class World:
+    """What machines share: the loop, the network, who may crash, and where what happens is told."""
+
+    def __init__(self, loop: VirtualLoop, crashes: "Crashes") -> None:
+        self.loop, self.crashes = loop, crashes
+        self.network: SimulatedNetwork
+        self.machines: dict[str, Machine] = {}
+        self.violations: list[str] = []
+        self.trace: list[str] = []
+
+    def note(self, who: str, what: str) -> None:
+        """Add a line to the trace."""
+        self.trace.append(f"{self.loop.now:9.3f} {who:<10} {what}")
+
+    def violate(self, rule: str, detail: str) -> None:
+        """Record that something happened which must not; the first word is the oracle's name."""
+        self.note("ORACLE", f"{rule}: {detail}")
+        self.violations.append(f"{rule}: {detail}")
+
+
+class Crashes:
+    """When lives end: at any point, with a small probability, a bounded number of times, until it is calm."""
+
+    def __init__(self, chance: Chance, loop: VirtualLoop, calm: float) -> None:
+        self._chance, self._loop, self._calm = chance, loop, calm
+        self.left = chance.choose((0, 1, 2, 5, 10, 40))
+        self._rate = chance.choose((0.0005, 0.002, 0.01))
+        self._often = chance.choose(("", AGGREGATOR, AGGREGATOR, "node"))
+
+    @property
+    def calm(self) -> bool:
+        """Say whether the worst is over."""
+        return self._loop.now >= self._calm
+
+    def due(self, name: str) -> bool:
+        """Say whether this life ends here."""
+        if not self.left or self.calm:
+            return False
+        rate = self._rate * (4 if self._often and name.startswith(self._often) else 1)
+        if not self._chance.happens(rate):
+            return False
+        self.left -= 1
+        return True
+
+    def pause(self) -> float:
+        """Return for how long a role stays away."""
+        return self._chance.between(0.05, 2) if self._chance.happens(0.7) else self._chance.between(2, 20)
+
+
+class Machine:
+    """One role: its disk outlives every life."""
+
+    def __init__(self, world: World, name: str, root: Path, seed: int) -> None:
+        self.world, self.name, self.root = world, name, private_directory(root)
+        self.rng = counted_rng(f"{seed}/{name}".encode())
+        self.work, self._chance = Chance(seed, f"work/{name}"), Chance(seed, f"crash/{name}")
+        self.storage = Storage()
+        self.disk = Disk(root, self.point)
+        self.life = 0
+        self.alive = False
+        self.refused: Counter[str] = Counter()
+        self.daemon: Daemon
+        self.journal: SimulatedJournal
+        self._closing: list[Callable[[], None]] = []
+        world.machines[name] = self
+
+    def point(self, where: str) -> None:
+        """Pass a point at which this life may end; an ended life passes none."""
+        if not self.alive:
+            raise Crash
+        if self.world.crashes.due(self.name):
+            self.world.note(self.name, f"crash at {where}")
+            self.end()
+            pause = self.world.crashes.pause()
+            self.world.loop.call_later(pause, self.begin)
+            raise Crash
+
+    def end(self) -> None:
+        """End this life; what it does from now on has no effect."""
+        self.alive = False
+        self.life += 1
+        self._serving.cancel()
+
+    def begin(self) -> None:
+        """Begin a life over what the last one left on disk."""
+        self._let_go()
+        if self.life:
+            self.disk.crash(self._chance)
+            self.storage.crash(self._chance)
+        self.alive = True
+        self._serving = self.world.loop.create_task(self._live(self.life))
+
+    def _let_go(self) -> None:
+        for close in self._closing:
+            close()
+        self._closing = []
+
+    async def _live(self, life: int) -> None:
+        try:
+            self._open(life)
+            self.world.note(self.name, f"begin life {life}")
+            await self.daemon.serve()
+        except (Crash, asyncio.CancelledError):
+            pass
+        except TryLater as error:
+            # Its disk is full: the process ends, and whoever watches over it starts it again.
+            self.world.note(self.name, f"exits: {error.cause}")
+            self.alive, self.life = False, self.life + 1
+            self.world.loop.call_later(2.0, self.begin)
+        except Exception as error:
+            self.world.violate("start", f"{self.name} cannot go on: {error!r}")
+
+    def _open(self, life: int) -> None:
+        loop = self.world.loop
+        self.journal = SimulatedJournal(self.storage, self.point)
+        self.service = self.make(Ledger(self))
+        timers = Timers(loop, lambda: self.life == life)
+        self.daemon = Daemon(
+            Wire(self, life, self.world.network.link(self.name)), self.journal, self.service, Beside(self, life),
+            Ledger(self), later=timers.later, wall=lambda: START + 60 + int(loop.now), rng=self.rng,
+        )  # fmt: skip
+
+    def make(self, log: Any) -> Service:
+        """Make the service, as the role's process does."""
+        raise NotImplementedError
+
+    def told(self, level: str, event: str, values: dict[str, Any]) -> None:
+        """Take what this role logs."""
+        shown = {key: value for key, value in values.items() if key not in ("since", "until", "digest", "path")}
+        self.world.note(self.name, f"{event} {shown}")
+        if level == "error":
+            self.world.violate("fail", f"{self.name}: {event} {values!r}")
+        elif event == "refuse" and "peer" in values and values.get("code") not in TRANSIENT:
+            self.refused[values["peer"]] += 1
+
+    def ask(self, **request: object) -> Any:
+        """Ask as a person does at the admin socket; None when nobody answers."""
+        if not self.alive:
+            return None
+        try:
+            return self.daemon.command(request)
+        except (SecaggError, Crash) as error:
+            self.world.note(self.name, f"answers {error!r}")
+            return None
+
+
+class KeyserverMachine(Machine):
+    """The key server, with a federation that is enrolled already."""
+
+    def __init__(self, world: World, root: Path, seed: int, given: Founded) -> None:
+        shutil.copytree(given.directory, root)
+        super().__init__(world, KEYSERVER, root, seed)
+        self.storage.write([("put", key, value) for key, value in given.entries.items()])
+        self.storage.sync()
+        self._authority = given.authority
+
+    def make(self, log: Any) -> Service:
+        origin, online = self._authority.origin, self._authority.online
+        tiles = TileLog(self.root / LOG, origin, origin, online)
+        self._closing.append(tiles.close)
+        directory = Directory(tiles, private_directory(self.root / ROSTERS))
+        return KeyserverService(self._authority, Settings(ADDRESSES, BROKER_KEY), directory, self.rng, log)
+
+
+class MemberMachine(Machine):
+    """A member with the keys it enrolled with."""
+
+    def __init__(self, world: World, name: str, root: Path, seed: int, given: Founded) -> None:
+        super().__init__(world, name, root, seed)
+        self.ring = given.rings[name]
+        self.key = SigningKey.from_private_bytes(self.ring.sign.reveal())
+        self.pin = Pin(given.authority.federation, given.authority.root_fingerprint)
+
+
+class AggregatorMachine(MemberMachine):
+    """The aggregator."""
+
+    service: AggregatorService
+
+    def make(self, log: Any) -> Service:
+        origin = f"{self.pin.federation}/rounds"
+        self.log = TileLog(private_directory(self.root / "audit") / "rounds", origin, origin, self.key)
+        self._closing.append(self.log.close)
+        keys = RoundKeys(self.root / "opening", self.ring.storage, self.rng)
+        return AggregatorService(self.name, self.key, self.pin, self.root, self.log, keys, self.rng)
+
+
+class NodeMachine(MemberMachine):
+    """A node; its task and data lie beside its disk, because they are the institution's."""
+
+    spot_leaves = 1
+
+    def make(self, log: Any) -> Service:
+        place = self.root.with_name(f"{self.name}-data")
+        keys = RoundKeys(self.root / "rounds", self.ring.storage, self.rng)
+        task = f"{place.with_name('task.py')}:Number"
+        tasks = {name: OwnTask(name, task, place / "data.json", {}) for name in ("task-a", "task-b", "task-last")}
+        policy = Policy(exact_counts=True)
+        return NodeService(
+            self.name, self.key, self.pin, policy, tasks, self.root, keys, self.rng, None, self.spot_leaves
+        )
