@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from secagg.errors import BadConfiguration
-from secagg.ids import Count, Ordinal
+from secagg.ids import Count, Name, Ordinal
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.masks.spot import LEAVES, MOST
 
@@ -20,7 +20,8 @@ _PEER = re.compile(r"\A(?P<name>[a-z0-9-]{1,64})=(?P<key>[0-9a-f]{64})\Z")
 
 
 class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
-    """The section as written; `pinned_peers` are `name=key`, the key in 64 lowercase hex digits."""
+    """The section as written; `pinned_peers` are `name=key`, the key in 64 lowercase hex digits; `jobs` those that may
+    train a task that another job trained before."""
 
     min_nodes: Annotated[int, Meta(ge=3, lt=2**31)] = _STRICT.min_nodes
     max_colluders: Count | None = _STRICT.max_colluders
@@ -30,6 +31,7 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     max_rounds_per_source: Ordinal = _STRICT.max_rounds_per_source
     server: Literal["malicious", "semi-malicious"] = "malicious"
     pinned_peers: tuple[str, ...] = ()
+    jobs: tuple[Name, ...] = ()
     spot_leaves: Annotated[int, Meta(ge=0, le=MOST)] = LEAVES
 
     def policy(self) -> Policy:
@@ -47,7 +49,7 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
             min_nodes=self.min_nodes, max_colluders=self.max_colluders, engines=self.engines,
             allow_plain=self.allow_plain, exact_counts=self.exact_counts,
             max_rounds_per_source=self.max_rounds_per_source, server=self.server,
-            pinned_peers=_pins(self.pinned_peers),
+            pinned_peers=_pins(self.pinned_peers), jobs=self.jobs,
         )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ class Policy:
     max_rounds_per_source: int = 1000
     pinned_peers: tuple[tuple[str, str], ...] = ()
     server: str = "malicious"
+    jobs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def accept(signed: Signed, expect: Expectation, memory: Memory) -> tuple[Manifes
     check_cohort(proposed, expect)
     check_directory(proposed, expect)
     check_policy(proposed, expect)
+    check_history(proposed, expect.policy, memory)
     check_attempt(memory, proposed.round, scope.manifest)
     return proposed, scope
 
@@ -190,6 +192,21 @@ def check_policy(proposed: Manifest, expect: Expectation) -> None:
     keys = {seat.name: seat.key.hex() for seat in proposed.members}
     if any(keys.get(name, pinned) != pinned for name, pinned in policy.pinned_peers):
         raise _policy("pinned_peers", "pins another key for a member")
+
+
+def check_history(proposed: Manifest, policy: Policy, memory: Memory) -> None:
+    """Bound what is trained on one task's data over all jobs (protocol §6.5): another job starts from another model.
+
+    Raises: Refused with rule `policy.jobs` or `policy.max_rounds_per_source`.
+    """
+    if proposed.purpose != "training":
+        return
+    task, job = proposed.task, proposed.round.job
+    earlier = {entry.round.opening for entry in memory.opened() if entry.task == task and not entry.static}
+    if job not in policy.jobs and any(other != job for _, other, _, _ in earlier):
+        raise _policy("jobs", f"does not list {job}, and task {task} was trained by another job before")
+    if len(earlier) >= policy.max_rounds_per_source:
+        raise _policy("max_rounds_per_source", f"allows {policy.max_rounds_per_source} rounds of {task} over all jobs")
 
 
 def _lie(name: str, why: str) -> Refused:

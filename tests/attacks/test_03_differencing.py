@@ -1,13 +1,17 @@
 """Row 3: a static input is opened again only for the same set or a disjoint one, whatever the job or round."""
 
+from dataclasses import replace
+
 import pytest
 
 from secagg.errors import Refused
 from secagg.ids import NO_DIGEST, RoundId
+from secagg.protocol.acceptance import Policy
+from secagg.protocol.masks import node
 from secagg.protocol.masks.messages import Freeze
 from secagg.protocol.memory import Notebook, Opened, check_static
-from secagg.protocol.rehearsal import propose
-from support.adversary import stop_before
+from secagg.protocol.rehearsal import party, propose
+from support.adversary import proposal_of, stop_before
 from support.federation import make
 
 
@@ -27,6 +31,40 @@ def test_the_same_data_with_one_member_less_is_refused_by_a_node() -> None:
     assert caught.value.rule == "ledger.static"
     assert scene.body(Freeze).u3
     assert propose(federation).purpose == "sum"
+
+
+def trained(job: str, number: int, task: str = "task") -> Opened:
+    return Opened(RoundId("fed", job, number), task, ("node-00", "node-01", "node-02"), False, NO_DIGEST)
+
+
+def proposed_after(*earlier: Opened, policy: Policy) -> str:
+    """Propose round 1 of `job` to a node with this past; return the rule that refuses it, or nothing."""
+    federation = make(4)
+    seat = party(federation, "node-00", policy=policy)
+    seat.notebook.records.extend(earlier)
+    try:
+        node.start(proposal_of(federation, propose(federation)), seat.ctx)
+    except Refused as refused:
+        return refused.rule
+    return ""
+
+
+def test_a_second_job_on_the_same_data_is_refused_unless_the_institution_lists_it() -> None:
+    """A second job starts from a model that somebody chose: an update from it is another view of the same patients."""
+    policy = Policy(exact_counts=True)
+    assert proposed_after(policy=policy) == ""
+    assert proposed_after(trained("earlier", 1), policy=policy) == "policy.jobs"
+    assert proposed_after(trained("earlier", 1), policy=replace(policy, jobs=("another",))) == "policy.jobs"
+    assert proposed_after(trained("earlier", 1), policy=replace(policy, jobs=("job",))) == ""
+    assert proposed_after(trained("earlier", 1, "another-task"), policy=policy) == ""
+    assert proposed_after(entry(9, "node-00", "node-01", "node-02"), policy=policy) == ""
+
+
+def test_rounds_of_one_data_source_are_counted_over_all_jobs() -> None:
+    policy = Policy(exact_counts=True, jobs=("job",), max_rounds_per_source=3)
+    past = [trained("earlier", number) for number in (1, 2, 3)]
+    assert proposed_after(*past[:2], policy=policy) == ""
+    assert proposed_after(*past, policy=policy) == "policy.max_rounds_per_source"
 
 
 def test_equal_and_disjoint_sets_pass() -> None:
