@@ -154,7 +154,13 @@ class Jobs:
         if job is None or job.over or notice.round.round != job.next_round or job.awaited == notice:
             return
         if job.awaited is None:
-            statement = self._believe(notice.leaf, notice.proof, aggregator, Result, turn)
+            try:
+                statement = self._believe(notice.leaf, notice.proof, aggregator, Result, turn)
+            except VerificationFailed as error:
+                if error.code == "E-BEHIND":
+                    # The entry is signed. Until it comes with another proof, this node stands before this round.
+                    records.put_job(turn, job, owed=notice.round.round)
+                raise
             believing.require_round(statement, notice.round)
         elif job.awaited.leaf != notice.leaf:
             raise VerificationFailed(
@@ -196,7 +202,8 @@ class Jobs:
         """
         if not self._follower.known(turn) or turn.scan("spot/"):
             return
-        roster, job = self._follower.roster(turn), self.standing(turn)
+        owed = (known for known in records.all_jobs(turn) if known.owed == known.next_round)
+        roster, job = self._follower.roster(turn), next(owed, self.standing(turn))
         last = Ledger(turn).last(f"{roster.federation}/rounds")
         size = last.size if last else 0
         said = Present(size, job.spec.name, job.next_round) if job and job.ready else Present(size)

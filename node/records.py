@@ -26,7 +26,8 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     """A job this node was told of: `next_round` comes next, `model` is the blob of the model it starts from.
 
     `body` is the SHA-256 of the signed job's bytes; `model_digest` of the model's values; `ready` once the model is
-    here and was checked by this process; `published` is what a sum job gave last (the blob of its `Published`).
+    here and was checked by this process; `published` is what a sum job gave last (the blob of its `Published`);
+    `owed` is a round whose result came with a proof from another checkpoint than this node's, and has to come again.
     """
 
     spec: JobSpec
@@ -38,6 +39,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     published: Digest = NO_DIGEST
     awaited: ResultNotice | None = None
     evaluated: bool = False
+    owed: Count = 0
 
     @property
     def over(self) -> bool:
