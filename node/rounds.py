@@ -279,10 +279,13 @@ class Rounds:
             turn.event({"event": "step", **_where(scope.round), "step": kind, "state": "sent"})
 
     def _limit(self, round_id: RoundId, turn: Turn) -> None:
-        """Let the round end by itself after `round_timeout`; a restart lets the time begin again."""
+        """Let the round end by itself after `round_timeout`; a restart never makes it longer."""
         seconds = self._jobs.job(round_id.job, turn).spec.round_ms / 1000
         kept = records.find_round(turn)
-        if kept:
+        if kept and kept.until:
+            # By the wall clock, which may have jumped: then the round ends early here, and never late.
+            seconds = min(seconds, max(1.0, kept.until - turn.now()))
+        elif kept:
             records.put_round(turn, replace(kept, until=turn.now() + round(seconds)))
         turn.after(f"{LIMIT}/{round_id.label()}", seconds)
 

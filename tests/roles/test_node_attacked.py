@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+import pytest
 from msgspec.structs import replace
 
 from node.config import OwnTask
@@ -332,5 +333,54 @@ def test_an_upload_masked_for_a_round_that_ended_meanwhile_is_deleted(tmp_path: 
             if isinstance(effect, Run):
                 effect.work()
         assert not blobs.has(late)
+
+    play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
+
+
+def test_restarts_do_not_keep_the_keys_of_a_round_alive(tmp_path: Path) -> None:
+    async def script(ward: Ward) -> None:
+        node = ward.nodes["node-01"]
+        ward.kills["node-01"] = "Unmask"
+        ward.submit()
+        while node.alive:
+            await ward.wait(0.5)
+        ward.network.revoke("aggregator")
+        for _ in range(2):
+            # Jobs of these tests have a round_timeout of two hours.
+            node.now += 3599
+            ward.revive("node-01")
+            await ward.settle()
+            assert node.status()["phase"] == "Agreed"
+            await node.kill()
+        ward.revive("node-01")
+        await ward.settle()
+        node.timers.pass_time(3)
+        await ward.settle()
+        assert node.status()["phase"] is None
+
+    ward = play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
+    assert list((ward.nodes["node-01"].place / "rounds").glob("*.key")) == []
+
+
+@pytest.mark.parametrize("step", ["ShareKeys", "MaskedInput", "ConsistencyCheck", "Unmask"])
+def test_no_secret_of_a_round_lies_in_clear_in_journal_files_or_log(tmp_path: Path, step: str) -> None:
+    """Row 29: what opens a round is on disk only under the round's data key."""
+
+    async def script(ward: Ward) -> None:
+        node = ward.nodes["node-01"]
+        ward.kills["node-01"] = step
+        ward.submit()
+        while node.alive:
+            await ward.wait(0.5)
+        with node.journal.transaction() as transaction:
+            phase = node.service._rounds.phase(Turn(transaction, node.now, node.rng))
+            kept = b"".join(value for _, value in transaction.scan(""))
+        kept += b"".join(m.header + m.body for m in node.journal.pending()) + node.log.getvalue().encode()
+        kept += b"".join(path.read_bytes() for path in node.place.rglob("*") if path.is_file())
+        held = [share for held in getattr(phase, "held", ()) for share in (held.seed, held.key)]
+        own = [getattr(phase, name, b"") for name in ("seal_private", "mask_private", "seed")]
+        secrets = [secret for secret in (*held, *own) if secret]
+        assert secrets
+        assert not any(secret in kept or secret.hex().encode() in kept for secret in secrets)
 
     play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
