@@ -5,17 +5,26 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import gmpy2
 import numpy as np
 import phe
 import pytest
 from gmpy2 import mpz
 
+from secagg.crypto.paillier import private
 from secagg.crypto.paillier.encrypt import Obfuscators, encrypt, obfuscate
 from secagg.crypto.paillier.interop import export_public, import_private
 from secagg.crypto.paillier.keys import Profile
 from secagg.crypto.paillier.numbers import random_below, random_unit
 from secagg.crypto.paillier.packing import WordLayout
-from secagg.crypto.paillier.powers import inverses, product_of_powers, public_power, secret_power, secret_powers
+from secagg.crypto.paillier.powers import (
+    blinding,
+    inverses,
+    product_of_powers,
+    public_power,
+    secret_power,
+    secret_powers,
+)  # fmt: skip
 from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.product import Product, offender
 from secagg.crypto.paillier.ring import Ring
@@ -111,6 +120,35 @@ def test_ordinary_randomness_among_a_fast_keys_summands_is_noticed() -> None:
             ciphertexts[index] = ciphertexts[index] * public_power(random_unit(ring.n, rng), ring.plain, ring.cipher)
             ciphertexts[index] %= ring.cipher
         assert key.decrypt(ring, ciphertexts, rng) == words
+
+
+def test_a_fast_key_needs_no_full_exponent_for_its_own_ciphertexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    key, rng, ring = small("fast"), seeded("short"), Ring(small("fast").public)
+    ciphertexts = encrypt(ring, [mpz(index) for index in range(8)], obfuscate(table(ring), 8, rng))
+    used: list[mpz] = []
+
+    def watched(bases: list[mpz], exponent: mpz, *rest: object) -> list[mpz]:
+        used.append(exponent)
+        return secret_powers(bases, exponent, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(private, "secret_powers", watched)
+    key.decrypt(ring, ciphertexts, rng)
+    assert used == list(key._orders or ())
+
+
+def test_every_base_of_a_secret_power_is_blinded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, rng, seen = gmpy2.powmod_sec, seeded("blind"), []
+    base, exponent = random_unit(RING.cipher, rng), mpz(12345678901234567890)
+
+    def watched(value: mpz, power: mpz, modulus: mpz) -> mpz:
+        seen.append(value)
+        return real(value, power, modulus)
+
+    monkeypatch.setattr(gmpy2, "powmod_sec", watched)
+    found = secret_powers([base] * 5, exponent, RING.cipher, blinding(exponent, RING.cipher, rng))
+    assert found == [public_power(base, exponent, RING.cipher)] * 5
+    assert len(set(seen)) == 6
+    assert base not in seen
 
 
 def test_a_hidden_subgroup_has_its_order() -> None:

@@ -187,6 +187,20 @@ def test_a_wrong_statement_is_refused(index: int) -> None:
     assert refused(replace(KEY, roots=STATEMENTS[index](KEY.roots))) == "paillier.statement"
 
 
+def test_a_statement_has_one_form() -> None:
+    """A root plus the modulus is a root too, but the same key would then have many names."""
+    tried = 0
+    for seed in range(4):
+        key = small("fast", seed=f"form/{seed}").public
+        for at, root in enumerate(key.roots):
+            more = mpz.from_bytes(root, "big") + key.n
+            if more.bit_length() <= SMALL:
+                tried += 1
+                roots = (*key.roots[:at], more.to_bytes(WIDTH, "big"), *key.roots[at + 1 :])
+                assert refused(replace(key, roots=roots)) == "paillier.statement"
+    assert tried
+
+
 def test_anothers_statement_is_refused() -> None:
     assert refused(replace(KEY, roots=OTHER.roots)) == "paillier.statement"
 

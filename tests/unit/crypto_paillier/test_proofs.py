@@ -7,11 +7,13 @@ import pytest
 from gmpy2 import invert, mpz
 from msgspec.structs import replace
 
+from secagg.crypto.paillier import decryption, knowledge
 from secagg.crypto.paillier.decryption import prove_decryption, verify_decryption
 from secagg.crypto.paillier.encrypt import encrypt, obfuscate
 from secagg.crypto.paillier.keys import Profile
 from secagg.crypto.paillier.knowledge import KnowledgeProof, prove_knowledge, verify_knowledge
 from secagg.crypto.paillier.numbers import challenge, coefficients, random_below
+from secagg.crypto.paillier.powers import public_power
 from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import Table
@@ -151,6 +153,35 @@ def test_a_wrong_word_is_not_provable() -> None:
     assert refused(proof=proof) == "knowledge"
 
 
+def moved(ciphertexts: list[mpz], weights: list[int]) -> list[mpz]:
+    """Other ciphertexts with the same combination under these weights: c_0·t^(e_1), c_1·t^(−e_0)."""
+    t = 1 + RING.n
+    first = ciphertexts[0] * public_power(t, weights[1], RING.cipher) % RING.cipher
+    second = ciphertexts[1] * public_power(t, -weights[0], RING.cipher) % RING.cipher
+    changed = [first, second, *ciphertexts[2:]]
+    assert RING.combine(changed, weights) == RING.combine(ciphertexts, weights)
+    return changed
+
+
+def test_changes_that_cancel_under_the_old_coefficients_are_refused() -> None:
+    context = knowledge._context(MANIFEST, "north", VECTOR.upload)
+    weights = coefficients(knowledge._COEFFICIENT_LABEL, context, len(VECTOR.words))
+    assert refused(RING.write(moved(VECTOR.ciphertexts, weights))) == "knowledge"
+
+
+def test_a_proof_has_one_form() -> None:
+    """z + N^s and w + N verify as numbers, but a proof that can be written in two ways is another message."""
+    width = WIDTH // 2
+    seen: set[str] = set()
+    while seen != {"message", "root"}:
+        proof = VECTOR.prove()
+        for part in ("message", "root"):
+            more = mpz.from_bytes(getattr(proof, part), "big") + RING.n
+            if more.bit_length() <= 8 * width:
+                seen.add(part)
+                assert refused(proof=replace(proof, **{part: more.to_bytes(width, "big")})) == "knowledge"
+
+
 # --- a single holder's decryption
 
 
@@ -225,6 +256,30 @@ def test_errors_that_cancel_without_coefficients_do_not_pass() -> None:
     proof = prove_decryption(small(), RING, MANIFEST, CONTRIBUTORS, CIPHERTEXTS, words, seeded("x"))
     with pytest.raises(ProtocolViolation):
         verify_decryption(RING, MANIFEST, CONTRIBUTORS, CIPHERTEXTS, words, proof)
+
+
+def test_changes_that_cancel_under_the_proofs_coefficients_are_refused() -> None:
+    weights = decryption._weights(RING, MANIFEST, CONTRIBUTORS, CIPHERTEXTS, WORDS)
+    words = [WORDS[0] + weights[1], WORDS[1] - weights[0], *WORDS[2:]]
+    assert min(words) >= 0
+    assert max(words) < RING.plain
+    for ciphertexts, claimed in ((CIPHERTEXTS, words), (moved(CIPHERTEXTS, weights), WORDS)):
+        with pytest.raises(ProtocolViolation):
+            verify_decryption(RING, MANIFEST, CONTRIBUTORS, ciphertexts, claimed, ROOT)
+
+
+def test_a_decryption_proof_has_one_form() -> None:
+    for index in range(100):
+        manifest = index.to_bytes(32, "big")
+        proof = prove_decryption(small(), RING, manifest, CONTRIBUTORS, CIPHERTEXTS, WORDS, seeded("form"))
+        more = mpz.from_bytes(proof, "big") + RING.n
+        if more.bit_length() <= 8 * len(proof):
+            with pytest.raises(ProtocolViolation):
+                verify_decryption(
+                    RING, manifest, CONTRIBUTORS, CIPHERTEXTS, WORDS, more.to_bytes(len(proof), "big")
+                )  # fmt: skip
+            return
+    pytest.fail("no root left room for the modulus")
 
 
 def test_coefficients_are_the_specifications() -> None:

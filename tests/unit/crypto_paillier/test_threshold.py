@@ -178,12 +178,12 @@ def test_an_answer_is_of_its_trustee_and_opening() -> None:
         verify_partial(KEY, "ana", OPENING, PRODUCTS[::-1], ANSWERS[0])
 
 
-def forged(tampered: Callable[[list[mpz]], list[mpz]]) -> Partial:
+def forged(tampered: Callable[[list[mpz]], list[mpz]], nonce: int | mpz = 3**800) -> Partial:
     """The answer of a trustee who knows its share, changes its partials and makes the proof over the changed ones."""
     values = RING.write(tampered(RING.read(ANSWERS[0].values)))
     context, sigma = _context(KEY, RING, OPENING, 1, PRODUCTS, values), KEY.delta * SHARES[0].exponent
     weights = coefficients(_COEFFICIENT_LABEL, context, len(PRODUCTS))
-    x, nonce = public_power(RING.combine(PRODUCTS, weights), 4, RING.cipher), mpz(3) ** 800
+    x = public_power(RING.combine(PRODUCTS, weights), 4, RING.cipher)
     first = [public_power(base, nonce, RING.cipher) for base in (KEY.base, x)]
     e = _challenge(context, RING, *first)
     response = (nonce + e * sigma).to_bytes(len(ANSWERS[0].response), "big")
@@ -192,6 +192,29 @@ def forged(tampered: Callable[[list[mpz]], list[mpz]]) -> Partial:
 
 def test_the_forger_is_a_prover() -> None:
     assert verify_partial(KEY, "ana", OPENING, PRODUCTS, forged(list)) == RING.read(ANSWERS[0].values)
+
+
+def test_a_response_that_is_too_long_is_refused() -> None:
+    """Whoever answers outside the bound could have reduced, which this proof must not allow."""
+    size = len(ANSWERS[0].response) * 8
+    assert refused(forged(list, mpz(1) << (size - 3))) == "partial"
+
+
+def test_an_answer_is_of_the_products_it_was_made_for() -> None:
+    """Other products with the same combination under the proof's coefficients."""
+    context = _context(KEY, RING, OPENING, 1, PRODUCTS, ANSWERS[0].values)
+    first, second = coefficients(_COEFFICIENT_LABEL, context, len(PRODUCTS))[:2]
+    t = 1 + RING.n
+    one = PRODUCTS[0] * public_power(t, second, RING.cipher) % RING.cipher
+    two = PRODUCTS[1] * public_power(t, -first, RING.cipher) % RING.cipher
+    assert RING.combine([one, two], [first, second]) == RING.combine(PRODUCTS[:2], [first, second])
+    with pytest.raises(ProtocolViolation):
+        verify_partial(KEY, "ana", OPENING, [one, two, *PRODUCTS[2:]], ANSWERS[0])
+
+
+def test_an_answer_is_not_another_trustees_who_has_the_same_share() -> None:
+    renamed = replace(KEY, trustees=("zoe", "ben", "cyd"))
+    assert refused(ANSWERS[0], "zoe", key=renamed) == "partial"
 
 
 def test_errors_that_cancel_between_positions_are_refused() -> None:
@@ -229,10 +252,13 @@ def test_a_sign_changes_no_plaintext() -> None:
     assert combine(KEY, {1: signed, 2: RING.read(ANSWERS[1].values)}) == WORDS
 
 
-def test_a_trustee_refuses_what_is_no_ciphertext() -> None:
-    for bad in (RING.n, small().public.n * 0, RING.n * 3):
+def test_a_trustee_refuses_what_is_no_ciphertext_before_it_uses_its_share() -> None:
+    def none(size: int) -> bytes:
+        raise AssertionError(f"{size} bytes were drawn")
+
+    for bad in (RING.n, mpz(0), RING.n * 3):
         with pytest.raises(ProtocolViolation) as caught:
-            decrypt_partially(KEY, SHARES[0], OPENING, [*PRODUCTS[1:], bad], RNG)
+            decrypt_partially(KEY, SHARES[0], OPENING, [*PRODUCTS[1:], bad], none)
         assert caught.value.rule == "paillier.gcd"
 
 
