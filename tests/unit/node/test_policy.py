@@ -31,9 +31,12 @@ def test_every_key_arrives() -> None:
     allow_plain = true
     exact_counts = true
     max_rounds_per_source = 200
+    server = "semi-malicious"
     pinned_peers = ["hungary={KEY}"]
+    jobs = ["heart-risk-2"]
     """
-    assert read(text) == Policy(4, 1, ("masks", "plain"), True, True, 200, (("hungary", KEY),))
+    pins, jobs = (("hungary", KEY),), ("heart-risk-2",)
+    assert read(text) == Policy(4, 1, ("masks", "plain"), True, True, 200, pins, "semi-malicious", jobs)
 
 
 @pytest.mark.parametrize(
