@@ -7,7 +7,7 @@ Leaves to others: masks, sums of words (engines), floats of the model (secagg.le
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,18 @@ from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.tree import leaf_hash, root
 from secagg.protocol.manifest import LOSSLESS_BITS, LOSSLESS_FRACTION, LaneGroup, Lanes, Manifest, Scalar
 from secagg.vector.packing import Packing
-from secagg.vector.quantize import Quantizer, decode_sum, encode
+from secagg.vector.quantize import BLOCK, Encoder, Quantizer, decode_sum
 
 LEAF_WORDS = 4096
 Words = npt.NDArray[np.unsignedinteger]
 Groups = dict[str, Words]
+
+
+class Contribution(Protocol):
+    """A member's clear words, made block by block; the lane groups are taken from the last of the manifest on."""
+
+    def fill(self, group: str, start: int, out: Words) -> None:
+        """Write the words of a lane group from `start`, a multiple of LEAF_WORDS, into `out` (at most block_words)."""
 
 
 def packing(group: LaneGroup) -> Packing:
@@ -47,19 +54,87 @@ def upload_bytes(manifest: Manifest) -> int:
     return sum(packing(group).wire_bytes for group in manifest.groups)
 
 
+def block_words(pack: Packing) -> int:
+    """Return how many words are worked on at a time: 128 KiB of them, a multiple of LEAF_WORDS."""
+    return 131_072 // np.dtype(pack.dtype).itemsize
+
+
+class Ready:
+    """A contribution whose words are there already, per lane group."""
+
+    def __init__(self, groups: Mapping[str, Words]) -> None:
+        self._groups = groups
+
+    def fill(self, group: str, start: int, out: Words) -> None:
+        """Copy words out."""
+        out[:] = self._groups[group][start : start + len(out)]
+
+
+class Quantised:
+    """A float update (1-D, d values, kept) weighted by examples/W, with its scalars, quantised when it is asked for.
+
+    Asked again it gives the same words. The scalars tell how many values saturated, so they come after the update.
+    Raises: BadInput on a wrong length or a scalar out of its range; `fill` on NaN.
+    """
+
+    def __init__(
+        self, manifest: Manifest, update: npt.NDArray[np.floating], examples: int, metrics: Mapping[str, float],
+        rng: Rng,
+    ) -> None:  # fmt: skip
+        _check_length(manifest, update)
+        self._weight = min(examples, manifest.weight_bound)
+        self._scalars, self._metrics = manifest.scalars, metrics
+        group = next(group for group in manifest.groups if group.name == "update")
+        self._pack, self._values = packing(group), len(update)
+        self._codes = Encoder(update, quantizer(manifest), rng, self._weight / manifest.weight_bound)
+        self._saturated: dict[int, int] = {}
+        # So that a scalar out of its range stops the work before it begins.
+        _scalars(self._scalars, self._values_of(0))
+
+    def fill(self, group: str, start: int, out: Words) -> None:
+        """Quantise one block of the update, or write the scalars once all of it was quantised."""
+        if group == "update":
+            self._fill_update(start, out)
+            return
+        if len(self._saturated) != -(-self._pack.words // block_words(self._pack)):
+            raise RuntimeError("the scalars are asked for before the update is quantised")
+        out[:] = _scalars(self._scalars, self._values_of(sum(self._saturated.values())))[start : start + len(out)]
+
+    def _values_of(self, saturated: int) -> dict[str, float]:
+        return {**self._metrics, "examples": float(self._weight), "saturated": float(saturated)}
+
+    def _fill_update(self, start: int, out: Words) -> None:
+        """Slot 0 is the canary: slot s holds value s − 1."""
+        lanes = 3 if self._pack.layout == "3x21" else 1
+        first, last = lanes * start, min(lanes * (start + len(out)), self._pack.count)
+        slots = out if lanes == 1 else np.zeros(lanes * len(out), dtype=np.uint32)
+        saturated, begin = 0, max(first, 1)
+        slots[: begin - first] = 1
+        for at in range(begin, last, BLOCK):
+            saturated += self._codes.fill(at - 1, slots[at - first : min(at + BLOCK, last) - first])
+        if lanes == 3:
+            out[:] = slots[0::3]
+            out |= slots[1::3].astype(np.uint64) << np.uint64(21)
+            out |= slots[2::3].astype(np.uint64) << np.uint64(42)
+        self._saturated[start] = saturated
+
+
+def words_of(manifest: Manifest, given: Contribution) -> Groups:
+    """Return all words of a contribution at once, per lane group: for tests and small vectors."""
+    groups: Groups = {}
+    for group in reversed(manifest.groups):
+        pack = packing(group)
+        words = groups[group.name] = np.empty(pack.words, dtype=pack.dtype)
+        for start in range(0, len(words), block_words(pack)):
+            given.fill(group.name, start, words[start : start + block_words(pack)])
+    return groups
+
+
 def encode_training(
     manifest: Manifest, update: npt.NDArray[np.floating], examples: int, metrics: Mapping[str, float], rng: Rng
 ) -> Groups:
-    """Quantise a float update (1-D, d values) weighted by examples/W, with its scalars, into words per group.
-
-    Raises: BadInput on NaN, a wrong length, or a scalar out of its range.
-    """
-    weight = min(examples, manifest.weight_bound)
-    _check_length(manifest, update)
-    slots, group = _slots(manifest)
-    _, saturated = encode(update, quantizer(manifest), rng, factor=weight / manifest.weight_bound, out=slots[1:])
-    values = {**metrics, "examples": float(weight), "saturated": float(saturated)}
-    return {"scalars": _scalars(manifest.scalars, values), "update": packing(group).pack(slots)}
+    """Return the words of a `Quantised` update per lane group. Raises: as it does."""
+    return words_of(manifest, Quantised(manifest, update, examples, metrics, rng))
 
 
 def encode_sum(manifest: Manifest, vector: npt.NDArray[np.floating]) -> Groups:
@@ -75,7 +150,9 @@ def encode_sum(manifest: Manifest, vector: npt.NDArray[np.floating]) -> Groups:
     limit = 2.0 ** (62 - LOSSLESS_FRACTION) / len(manifest.members)
     if values.size and float(np.abs(values).max()) >= limit:
         raise BadInput(f"A value exceeds {limit:g}, the largest that a sum can hold.", "Rescale the vector.")
-    slots, group = _slots(manifest)
+    group = next(group for group in manifest.groups if group.name == "update")
+    slots = np.empty(group.count, dtype=np.int64)
+    slots[0] = 1
     slots[1:] = np.rint(values * 2.0**LOSSLESS_FRACTION).astype(np.int64)
     return {"scalars": _scalars(manifest.scalars, {}), "update": packing(group).pack(slots)}
 
@@ -166,11 +243,3 @@ def _scalars(lanes: tuple[Scalar, ...], values: Mapping[str, float]) -> Words:
             )
         out[position] = fixed
     return out.view(np.uint64)
-
-
-def _slots(manifest: Manifest) -> tuple[npt.NDArray[Any], LaneGroup]:
-    """Return the slots of an update, its canary in place, and the lane group they belong to."""
-    group = next(group for group in manifest.groups if group.name == "update")
-    slots = np.empty(group.count, dtype=np.int64 if group.layout == "lane64" else np.uint64)
-    slots[0] = 1
-    return slots, group

@@ -23,7 +23,7 @@ Slots = npt.NDArray[np.integer]
 
 LAYOUTS = ("3x21", "3bytes", "lane32", "lane64")
 _WIDEST = {"3x21": 21, "3bytes": 24, "lane32": 32, "lane64": 64}
-_BLOCK = 65_536
+_BLOCK = 32_768
 
 if sys.byteorder != "little":
     raise ImportError("words travel little-endian; this machine is big-endian")
@@ -73,7 +73,7 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def wire_bytes(self) -> int:
         """Return the length of the wire form in bytes."""
-        return self.words * (3 if self.layout == "3bytes" else np.dtype(self.dtype).itemsize)
+        return self.words * self.word_bytes
 
     def pack(self, slots: Slots) -> Words:
         """Return words (1-D, `self.words` of `self.dtype`) of `count` slots (uint64, or int64 for lane64).
@@ -117,13 +117,49 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
     def to_wire(self, words: Words) -> bytes:
         """Return the wire form of words."""
         self._check(words)
-        if self.layout != "3bytes":
-            return words.tobytes()
-        out = np.empty((self.words, 3), dtype=np.uint8)
-        raw = np.ascontiguousarray(words).view(np.uint8).reshape(-1, 4)
+        out = bytearray(self.wire_bytes)
         for start in range(0, self.words, _BLOCK):
-            out[start : start + _BLOCK] = raw[start : start + _BLOCK, :3]
-        return out.tobytes()
+            block = words[start : start + _BLOCK]
+            self.write_wire(block, memoryview(out)[start * self.word_bytes :][: len(block) * self.word_bytes])
+        return bytes(out)
+
+    @property
+    def word_bytes(self) -> int:
+        """Return the bytes of one word on the wire."""
+        return 3 if self.layout == "3bytes" else np.dtype(self.dtype).itemsize
+
+    def write_wire(self, words: Words, out: memoryview) -> None:
+        """Write the wire form of any run of words (contiguous, starting on 8 bytes) to `out`, which has its length."""
+        if self.layout != "3bytes":
+            np.frombuffer(out, dtype=words.dtype)[:] = words
+            return
+        pairs = len(words) // 2
+        # Two lanes become six bytes: shift the second down onto the first, then copy three 16-bit parts of every four.
+        wide = words[: 2 * pairs].view(np.uint64)
+        packed = (wide >> np.uint64(8)) & np.uint64(0xFFFF_FF00_0000)
+        packed |= wide & np.uint64(0xFF_FFFF)
+        parts, to = packed.view(np.uint16), np.frombuffer(out, dtype=np.uint16, count=3 * pairs)
+        for part in range(3):
+            to[part::3] = parts[part::4]
+        if len(words) % 2:
+            out[6 * pairs :] = int(words[-1]).to_bytes(4, "little")[:3]
+
+    def read_wire(self, data: bytes | memoryview, out: Words) -> None:
+        """Write the words of a run of the wire form to `out` (contiguous, starting on 8 bytes; its length fits)."""
+        if self.layout != "3bytes":
+            out[:] = np.frombuffer(data, dtype=out.dtype)
+            return
+        pairs = len(out) // 2
+        wide, parts = out[: 2 * pairs].view(np.uint64), np.frombuffer(data, dtype=np.uint16, count=3 * pairs)
+        lanes = out[: 2 * pairs].view(np.uint16)
+        for part in range(3):
+            lanes[part::4] = parts[part::3]
+        low = wide & np.uint64(0xFF_FFFF)
+        wide <<= np.uint64(8)
+        wide &= np.uint64(0x00FF_FFFF_0000_0000)
+        wide |= low
+        if len(out) % 2:
+            out[-1] = int.from_bytes(data[6 * pairs :], "little")
 
     def from_wire(self, data: bytes | memoryview) -> Words:
         """Return the words of a wire form, writable.
@@ -132,11 +168,11 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
         """
         if len(data) != self.wire_bytes:
             raise WireError(f"A lane group has {len(data)} bytes, not {self.wire_bytes}.", "Send the whole group.")
-        if self.layout != "3bytes":
-            return np.frombuffer(data, dtype=np.uint8).copy().view(self.dtype)
-        out = np.zeros((self.words, 4), dtype=np.uint8)
-        out[:, :3] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)
-        return out.reshape(-1).view(np.uint32)
+        words = np.empty(self.words, dtype=self.dtype)
+        for start in range(0, self.words, _BLOCK):
+            stop = min(start + _BLOCK, self.words)
+            self.read_wire(memoryview(data)[start * self.word_bytes : stop * self.word_bytes], words[start:stop])
+        return words
 
     def _check(self, words: Words) -> None:
         if words.shape != (self.words,) or words.dtype != self.dtype:

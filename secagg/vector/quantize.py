@@ -1,7 +1,8 @@
 """Floats to offset codes and back: unbiased stochastic rounding with operating-system randomness (protocol §2).
 
-Rules: Q(x) = floor(x·S + u), u uniform, S a power of two, code = q + 2^(b−1); what does not fit saturates and is
-counted; NaN and infinity are refused by index. The uniform u has 32 bits from AES-CTR under a fresh key.
+Rules: Q(x) = floor(x·S + u), u uniform with 32 bits from AES-CTR under a fresh key, S a power of two, code = q +
+2^(b−1); what does not fit saturates and is counted; NaN and infinity are refused by index. Any block can be made by
+itself and comes out the same again.
 Error: variance at most 1/(4 S²) per value. Leaves to others: weights and lanes (secagg.protocol.lanes).
 """
 
@@ -13,9 +14,21 @@ from msgspec import Struct
 
 from secagg.crypto.prg import Keystream
 from secagg.crypto.rng import Rng
+from secagg.crypto.secret import Secret
 from secagg.errors import BadInput
 
-_BLOCK = 65_536
+BLOCK = 32_768
+"""Values at a time: their float64 stay in the second-level cache."""
+
+Codes = npt.NDArray[np.unsignedinteger]
+Floats = npt.NDArray[np.floating]
+
+_FAST_BITS = 19
+_FRACTION = 2.0**32
+_MAGIC = 1.5 * 2.0**52
+"""A float64 of at most 51 bits added to this has its nearest integer in the low bits: a conversion without a cast."""
+
+_MAGIC_BITS = int(np.float64(_MAGIC).view(np.int64))
 
 
 class Quantizer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,33 +43,86 @@ class Quantizer(Struct, frozen=True, forbid_unknown_fields=True):
         return float(2.0 ** math.floor(math.log2(2.0 ** (self.bits - 1) / self.clip)))
 
 
-def encode(
-    values: npt.NDArray[np.floating], quantizer: Quantizer, rng: Rng, *,
-    factor: float = 1.0, out: npt.NDArray[np.uint64] | None = None,
-) -> tuple[npt.NDArray[np.uint64], int]:  # fmt: skip
-    """Return offset codes in [0, 2^bits) of `values` · `factor` (uint64, 1-D like `values`) and how many saturated.
+class Encoder:
+    """The codes of `values` · `factor` (1-D floats, not copied), made block by block in any order and repeatably."""
 
-    The codes go into `out` when it is given. Block by block: no second copy of a large update is made.
-    Raises: BadInput naming the first value that is NaN or infinite.
-    """
-    codes = np.empty(values.shape, dtype=np.uint64) if out is None else out
-    stream, raw = Keystream(rng(16)), np.empty(_BLOCK, dtype=np.uint32)
-    half, top = 2.0 ** (quantizer.bits - 1), 2.0**quantizer.bits - 1
-    saturated, limit = 0, 2.0**quantizer.bits / quantizer.scale
-    for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK].astype(np.float64) * factor
-        if not np.isfinite(block).all():
-            bad = start + int(np.flatnonzero(~np.isfinite(block))[0])
+    def __init__(self, values: Floats, quantizer: Quantizer, rng: Rng, factor: float = 1.0) -> None:
+        self._values, self._quantizer, self._key, self._factor = values, quantizer, Secret(rng(16)), factor
+        half = 2.0 ** (quantizer.bits - 1)
+        # Within this no code can saturate, whatever u: nothing to clip, nothing to count.
+        self._inside = (half - 1) / (quantizer.scale * factor)
+
+    def fill(self, start: int, out: Codes) -> int:
+        """Write the codes of values `start`… into `out` (1-D, at most BLOCK); return how many saturated.
+
+        Raises: BadInput naming the first value that is NaN or infinite.
+        """
+        values = self._values[start : start + len(out)]
+        if not len(out):
+            return 0
+        # NaN makes both comparisons false.
+        inside = bool(values.max() <= self._inside and values.min() >= -self._inside)
+        if not inside:
+            self._require_finite(start, values)
+        round_off = self._fixed if self._quantizer.bits <= _FAST_BITS else self._floating
+        return round_off(values, self._draw(start, len(out)), out, inside)
+
+    def _require_finite(self, start: int, values: Floats) -> None:
+        finite = np.isfinite(values)
+        if not finite.all():
+            bad = start + int(np.flatnonzero(~finite)[0])
             raise BadInput(
-                f"The update holds {values[bad]} at index {bad}.", "Check the learning rate and the data for NaN."
+                f"The update holds {self._values[bad]} at index {bad}.", "Check the learning rate and the data for NaN."
             )
-        stream.fill(raw.view(np.uint8).data, 4 * len(block))
-        steps = np.clip(block, -limit, limit) * quantizer.scale
+
+    def _draw(self, start: int, length: int) -> npt.NDArray[np.uint32]:
+        """Return u·2^32 of values `start`…; a key stream starts at whole AES blocks, which hold four."""
+        skipped = start % 4
+        raw = np.empty(length + skipped, dtype=np.uint32)
+        Keystream(self._key, 4 * (start - skipped)).fill(raw.view(np.uint8).data, 4 * len(raw))
+        return raw[skipped:]
+
+    def _fixed(self, values: Floats, drawn: npt.NDArray[np.uint32], out: Codes, inside: bool) -> int:
+        """Round with 32 fractional bits in integers: floor(x·S + u) = (x·S·2^32 + u·2^32) >> 32."""
+        bits = self._quantizer.bits
+        limit = _FRACTION * (2.0 ** (bits - 1) + 1)
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            scaled = np.multiply(values, self._factor * self._quantizer.scale * _FRACTION, dtype=np.float64)
+        if not inside:
+            np.clip(scaled, -limit, limit, out=scaled)
+        scaled += _MAGIC
+        fixed = scaled.view(np.int64)
+        fixed += drawn
+        fixed += (1 << (bits + 31)) - _MAGIC_BITS
+        fixed >>= 32
+        saturated = 0
+        if not inside:
+            saturated = int(np.count_nonzero((fixed < 0) | (fixed >= 1 << bits)))
+            np.clip(fixed, 0, (1 << bits) - 1, out=fixed)
+        out[:] = fixed
+        return saturated
+
+    def _floating(self, values: Floats, drawn: npt.NDArray[np.uint32], out: Codes, inside: bool) -> int:
+        """Round codes of more bits than fit beside 32 fractional ones; slower, and always counts."""
+        quantizer = self._quantizer
+        half, top, limit = 2.0 ** (quantizer.bits - 1), 2.0**quantizer.bits - 1, 2.0**quantizer.bits / quantizer.scale
+        steps = np.clip(values.astype(np.float64) * self._factor, -limit, limit) * quantizer.scale
         whole = np.floor(steps)
         # floor(x·S + u) without the sum, which has more bits than a float64 when x·S is large.
-        shifted = whole + (steps - whole + raw[: len(block)] * 2.0**-32 >= 1) + half
-        saturated += int(np.count_nonzero((shifted < 0) | (shifted > top)))
-        codes[start : start + _BLOCK] = np.clip(shifted, 0, top).astype(np.uint64)
+        shifted = whole + (steps - whole + drawn * 2.0**-32 >= 1) + half
+        out[:] = np.clip(shifted, 0, top).astype(np.uint64)
+        return int(np.count_nonzero((shifted < 0) | (shifted > top)))
+
+
+def encode(
+    values: Floats, quantizer: Quantizer, rng: Rng, *, factor: float = 1.0
+) -> tuple[npt.NDArray[np.uint64], int]:
+    """Return offset codes in [0, 2^bits) of `values` · `factor` (uint64, 1-D like `values`) and how many saturated.
+
+    Raises: BadInput naming the first value that is NaN or infinite.
+    """
+    encoder, codes = Encoder(values, quantizer, rng, factor), np.empty(values.shape, dtype=np.uint64)
+    saturated = sum(encoder.fill(at, codes[at : at + BLOCK]) for at in range(0, len(values), BLOCK))
     return codes, saturated
 
 
