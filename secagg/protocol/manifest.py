@@ -8,11 +8,11 @@ Leaves to others: refusing what does not fit (secagg.protocol.acceptance), slots
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from secagg.crypto.derive import sha256
 from secagg.errors import BadInput
-from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, RoundId
+from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, RoundId, Signature
 from secagg.vector.packing import cheapest, slot_bits
 from secagg.wire.chunks import Size
 from secagg.wire.limits import CHUNK
@@ -34,10 +34,59 @@ class Scalar(Struct, frozen=True, forbid_unknown_fields=True):
     fraction: Annotated[int, Meta(ge=0, le=48)] = 0
 
 
+class Seat(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member's place in the cohort; its index + 1 is its Shamir coordinate."""
+
+    name: Name
+    organisation: str
+    key: Key
+
+
+class Acceptance(Struct, frozen=True, forbid_unknown_fields=True):
+    """A trustee's signature on a key: it checked its own share of it (secagg.protocol.custody)."""
+
+    trustee: Name
+    signature: Signature
+
+
+class Custody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who can open a sum, for engines with trustees: the key, m seats, t of them decrypt, c' may collude (protocol §5).
+
+    `key` is the encoded public part: of one trustee a `PublicKey`, of more a `ThresholdKey` (secagg.crypto.paillier).
+    """
+
+    key: bytes
+    s: Annotated[int, Meta(ge=1, le=3)]
+    trustees: tuple[Seat, ...]
+    threshold: Ordinal
+    colluders: Count
+    acceptances: tuple[Acceptance, ...]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the trustees in the order of their seats."""
+        return tuple(seat.name for seat in self.trustees)
+
+    def seat(self, name: str) -> Seat:
+        """Return a trustee's seat.
+
+        Raises: KeyError when it has none.
+        """
+        for seat in self.trustees:
+            if seat.name == name:
+                return seat
+        raise KeyError(name)
+
+    @property
+    def quorum(self) -> int:
+        """How many trustees witness a freeze: floor((m + c')/2) + 1, at most t."""
+        return threshold(len(self.trustees), self.colluders)
+
+
 class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """What the operator signs once: the work, the cohort and the parameters that every round repeats.
 
     `dropouts` is how many members may drop out of a round on a sparse graph; a complete one needs no such number.
+    `custody` is there for engines with trustees only.
     """
 
     federation: Name
@@ -62,14 +111,7 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     graph: Graph = "complete"
     dropouts: Count = 0
     options: str = "{}"
-
-
-class Seat(Struct, frozen=True, forbid_unknown_fields=True):
-    """A member's place in the cohort; its index + 1 is its Shamir coordinate."""
-
-    name: Name
-    organisation: str
-    key: Key
+    custody: Custody | UnsetType = UNSET
 
 
 class LaneGroup(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +138,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     `threshold` is t of the signatures and witnesses; `share_threshold` that of a member's shares, the same on the
     complete graph (`degree` 0), else among the member and its `degree` neighbours.
+    With trustees (`custody`) both are theirs, and `degree` is 0.
     """
 
     round: RoundId
@@ -127,6 +170,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     directory: bytes
     aggregator: Name
     opening_key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
+    custody: Custody | UnsetType = UNSET
 
     def index(self, name: str) -> int:
         """Return the roster index (0-based) of a member.
@@ -148,8 +192,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def needed(self) -> int:
-        """How many members every step needs: max(t, K_min)."""
-        return max(self.threshold, self.k_min)
+        """How many members every step needs: max(t, K_min); with trustees t is theirs, and K_min is enough."""
+        return max(self.threshold, self.k_min) if self.custody is UNSET else self.k_min
 
 
 class GroupSum(Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,11 +227,18 @@ def minimum_contributors(nodes: int, colluders: int) -> int:
     return max(threshold(nodes, colluders), colluders + 2, 3)
 
 
+def fewest_entrusted(colluders: int) -> int:
+    """Return K_min where trustees open: max(c + 2, 3) (protocol §4)."""
+    return max(colluders + 2, 3)
+
+
 def lane_groups(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
     """Return the lane groups of a round of `nodes` members: `scalars`, then `update`, each led by its canary.
 
     Raises: BadInput when a slot does not fit a word.
     """
+    if spec.custody is not UNSET:
+        return _slots_of(spec, nodes)
     scalars = LaneGroup("scalars", "lane64", 64, 64, 1 + len(spec.scalars))
     if spec.bits == LOSSLESS_BITS:
         return scalars, LaneGroup("update", "lane64", 64, 64, 1 + spec.parameters)
@@ -197,6 +248,23 @@ def lane_groups(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
         )
     width = slot_bits(spec.bits, nodes)
     return scalars, LaneGroup("update", cheapest(width), spec.bits, width, 1 + spec.parameters)
+
+
+def _slots_of(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
+    """Return lane groups whose words are single slots, which the engine packs into its own, larger words.
+
+    Raises: BadInput when a slot has more than 64 bits, or a metric no room beside the others'.
+    """
+    whole = 64 - (nodes - 1).bit_length()
+    scalars = LaneGroup("scalars", "lane64", whole, 64, 1 + len(spec.scalars))
+    if any(lane.bound >> (whole - 1) for lane in spec.scalars):
+        raise BadInput(f"A metric leaves no room for {nodes} members in 64 bits.", "Lower its bound or its fraction.")
+    if spec.bits == LOSSLESS_BITS:
+        return scalars, LaneGroup("update", "lane64", whole, 64, 1 + spec.parameters)
+    width = slot_bits(spec.bits, nodes)
+    if width > 64:
+        raise BadInput(f"A slot of {width} bits fits no word.", "Use fewer bits per value or fewer members.")
+    return scalars, LaneGroup("update", "lane32" if width <= 32 else "lane64", spec.bits, width, 1 + spec.parameters)
 
 
 def digest(body: bytes) -> bytes:

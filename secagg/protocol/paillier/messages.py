@@ -1,0 +1,99 @@
+"""One struct per message of engine `paillier`, in the order they travel (protocol §5, §6).
+
+Every struct is the body of a `secagg.wire.signed.Signed` whose kind is the struct's name, unless its docstring says
+that it carries signed parts itself. U travels as the encoded bytes that everybody hashes: the tuple of the signed
+`EncryptedInput`s of the frozen set, in the manifest's order. `Propose`, `Cosignature` and `Witnesses` are those of
+engine `masks`: a round begins and is witnessed in the same way.
+
+    aggregator → node, trustee   Propose
+    trustee → aggregator         Attend                 step Attend
+    node → everybody             EncryptedInput         step EncryptedInput; the bytes travel as chunks
+    aggregator → trustee         Freeze
+    trustee → aggregator         Witness                step Witness
+    aggregator → trustee         Open
+    trustee → aggregator         Decrypt                step Decrypt
+"""
+
+from msgspec import Struct
+
+from secagg.crypto.paillier.knowledge import KnowledgeProof
+from secagg.crypto.paillier.partial import Partial
+from secagg.ids import Count, Digest
+from secagg.log.witness import LogProof
+from secagg.protocol.masks.messages import Cosignature
+from secagg.wire.signed import Signed
+
+
+class Attend(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trustee → aggregator: it will judge this round, and holds a log checkpoint of that size."""
+
+    log_size: Count
+
+
+class EncryptedInput(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → everybody: what the upload is, and the proof that its sender knows what is in it."""
+
+    root: Digest
+    length: Count
+    upload: Digest
+    proof: KnowledgeProof
+
+
+class Freeze(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → trustee: U, its log entry (`Contributors`, with H(U) as `u3`) and the proof for this trustee."""
+
+    u: bytes
+    leaf: bytes
+    proof: LogProof
+
+
+class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trustee → everybody: I saw this U; signed once per attempt, as a message of kind `Witness`."""
+
+    u: Digest
+
+
+class Witness(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trustee → aggregator: the signed `Agreement`, and the witness lines on the round log and on the directory.
+
+    Carries signed parts.
+    """
+
+    agreement: Signed
+    rounds: bytes
+    directory: bytes
+
+
+class Open(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → trustee: the agreements and the witness quorum on the freeze; no product, no list of members."""
+
+    agreements: tuple[Signed, ...]
+    cosignatures: tuple[Cosignature, ...]
+
+
+class Plain(Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer of a single holder: the plaintexts, big-endian in the width of N^s, and the root that proves them."""
+
+    words: bytes
+    proof: bytes
+
+
+class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trustee → aggregator, inside the seal: its decryption of the product of U's uploads, made by itself."""
+
+    u: Digest
+    partial: Partial | None = None
+    plain: Plain | None = None
+
+
+class Decrypt(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trustee → aggregator: the signed `Answer`, sealed to the job's opening key."""
+
+    sealed: bytes
+
+
+STEPS = ("Attend", "EncryptedInput", "Witness", "Decrypt")
+"""The steps of a round, as logs, tables and drop-out statements call them."""
+
+ANSWERED_BY = {"Freeze": "Witness", "Open": "Decrypt"}
+"""The step in which a trustee answers each of the aggregator's messages after `Propose`."""

@@ -1,0 +1,96 @@
+"""The phases of a node and of a trustee in a round of engine `paillier`: frozen values, no vectors, no secret.
+
+Rules: a phase encodes completely, so that recovering from a crash is decoding it. A trustee's share is in no phase:
+the shell opens it for the one function that decrypts (trustee.answer).
+Leaves to others: the transitions (node.py, trustee.py).
+
+What a trustee's shell calls (trustee.py, decrypting.py):
+    start(propose, ctx) -> Step                       `Propose`: answers `Attend`
+    advance(phase, signed | Decrypted, ctx) -> Step   `Freeze`: answers `Witness`; `Open`: phase `Decrypting`;
+                                                      Decrypted: answers `Decrypt`
+    Collector(phase, executor)                        in `Decrypting`: .wanted() gives the SHA-256 of each member's
+                                                      upload, .add(member, data) verifies and multiplies, .close() ends
+    answer(phase, secret, products, rng, executor)    -> Decrypted: the only use of the share (threshold.Share, or
+                                                      private.PrivateKey of a single holder), in a process of its own
+The shell stores `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
+"""
+
+from msgspec import Struct
+
+from secagg.crypto.paillier.knowledge import KnowledgeProof
+from secagg.ids import Digest, Name
+from secagg.log.checkpoint import Checkpoint
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks.phases import Over
+from secagg.protocol.paillier.messages import Answer
+from secagg.wire.signed import Scope, Signed
+
+
+class Encrypting(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Node: the manifest is accepted; the shell trains, encrypts and comes back with `Encrypted`."""
+
+    scope: Scope
+    manifest: Manifest
+
+
+class Uploaded(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Node: the header is signed and repeated as it is until the round closes; there is nothing more to say."""
+
+    scope: Scope
+    manifest: Manifest
+    header: Signed
+
+
+NodePhase = Encrypting | Uploaded | Over
+
+
+class Encrypted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Shell → phase `Encrypting`: the upload is stored; its Merkle root, length, SHA-256 and proof of knowledge."""
+
+    root: Digest
+    length: int
+    upload: Digest
+    proof: KnowledgeProof
+
+
+class Attending(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Trustee: the manifest is accepted; waiting for the frozen set."""
+
+    scope: Scope
+    manifest: Manifest
+    seen: Checkpoint
+
+
+class Witnessed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Trustee: U is agreed and witnessed; waiting for the others' witness lines."""
+
+    scope: Scope
+    manifest: Manifest
+    u: bytes
+    names: tuple[Name, ...]
+    frozen: Checkpoint
+
+
+class Decrypting(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Trustee: the opening is recorded; the shell multiplies U's uploads, decrypts and comes back with `Decrypted`."""
+
+    scope: Scope
+    manifest: Manifest
+    u: bytes
+    names: tuple[Name, ...]
+
+
+class Answered(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Trustee: the answer is recorded; it is repeated byte for byte until the round closes."""
+
+    scope: Scope
+    answer: Signed
+
+
+TrusteePhase = Attending | Witnessed | Decrypting | Answered | Over
+
+
+class Decrypted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Shell → phase `Decrypting`: this trustee's decryption of the product that it made itself."""
+
+    answer: Answer
