@@ -31,7 +31,7 @@ from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLa
 from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Expectation, Policy
-from secagg.protocol.lanes import Groups
+from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks import node as machine
 from secagg.protocol.masks.intake import Refuse
@@ -60,7 +60,7 @@ class Rounds:
         self._name, self._key, self._rng, self._keys = name, key, rng, keys
         self._follower, self._policy, self._jobs, self._work = follower, policy, jobs, work
         self._uploading, self._drill = uploading, drill
-        self._clear: dict[str, Groups] = {}
+        self._clear: dict[str, Contribution] = {}
         self.behind = False
 
     def start(self, turn: Turn) -> None:
@@ -135,7 +135,7 @@ class Rounds:
         if isinstance(outcome, BaseException):
             self._failed(kept.scope, outcome, turn)
         elif kind == UPDATE:
-            self._clear = {label: cast(Groups, outcome)}
+            self._clear = {label: cast(Contribution, outcome)}
             self._mask(kept, turn)
         else:
             self._clear = {}
@@ -301,9 +301,9 @@ class Rounds:
     def _mask(self, kept: Round, turn: Turn) -> None:
         """Mask once both are there: the clear words and U2."""
         label, phase = kept.scope.round.label(), self._open(kept)
-        groups = self._clear.get(label)
-        if isinstance(phase, Masking) and groups is not None:
-            turn.run(f"{MASK}/{label}", lambda: self._work.protect(groups, phase, self._name))
+        given = self._clear.get(label)
+        if isinstance(phase, Masking) and given is not None:
+            turn.run(f"{MASK}/{label}", lambda: self._work.protect(given, phase, self._name))
 
     def _protected(self, kept: Round, done: Protected, turn: Turn) -> None:
         phase = self._open(kept)

@@ -24,7 +24,7 @@ from secagg.errors import BadInput, Refused, SecaggError
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
 from secagg.protocol import server_step
-from secagg.protocol.lanes import Groups, encode_sum, encode_training, to_upload, upload_root
+from secagg.protocol.lanes import Contribution, Quantised, Ready, encode_sum
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.masks import masking
 from secagg.protocol.masks.phases import Masking, Protected
@@ -51,7 +51,7 @@ class Work:
         self._tasks, self._blobs, self._rng = tasks, blobs, rng
         self._made: dict[str, Any] = {}
         self._turn = Lock()
-        self._last: tuple[object, Groups] | None = None
+        self._last: tuple[object, Contribution] | None = None
 
     def require(self, spec: JobSpec) -> OwnTask:
         """Return the configured task of a job.
@@ -100,8 +100,8 @@ class Work:
                 "Ask the operator: somebody changed it on the way.", rule="job.model",
             )  # fmt: skip
 
-    def update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Groups:
-        """Train or sum, and return clear words per lane group; a repeated attempt at a round gets the same words.
+    def update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Contribution:
+        """Train or sum, and return what this node contributes; a repeated attempt at a round gets the same words.
 
         One at a time: a task may keep what it likes on itself, and an attempt may be repeated while it still trains.
         Raises: BadInput naming what is wrong with data, task or values.
@@ -117,22 +117,21 @@ class Work:
         """Let go of the last update: its round is over, and no attempt at it will come."""
         self._last = None
 
-    def _update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Groups:
+    def _update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Contribution:
         task, data = self._task(spec), self.require(spec).data
         context = RoundContext(spec.name, manifest.round.round, dict(sums))
         if spec.purpose == "sum":
-            return encode_sum(manifest, run_vector(task, data, context))
+            return Ready(encode_sum(manifest, run_vector(task, data, context)))
         from node.training import run_training
 
         trained = run_training(task, self._arrays(model), data, context)
-        return encode_training(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
+        return Quantised(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
 
-    def protect(self, groups: Groups, phase: Masking, name: str) -> Protected:
-        """Mask the words and keep the upload as a blob; return what its header says."""
+    def protect(self, given: Contribution, phase: Masking, name: str) -> Protected:
+        """Mask a contribution and keep the upload as a blob; return what its header says. Raises: BadInput on NaN."""
         with ThreadPoolExecutor(masking.WORKERS) as workers:
-            masked = masking.protect(groups, phase, name, workers)
-        upload = to_upload(phase.manifest, masked)
-        return Protected(upload_root(phase.manifest, upload), len(upload), self._blobs.put(upload))
+            upload = masking.contribute(given, phase, name, workers)
+        return Protected(upload.root, len(upload.data), self._blobs.put(upload.data))
 
     def step(self, spec: JobSpec, model: bytes, published: bytes) -> Stepped:
         """Take a published result in: the next model of a training job.

@@ -30,7 +30,7 @@ class Blobs:
         self._directory = private_directory(directory)
         self._partials = private_directory(directory / "partial")
 
-    def put(self, data: bytes) -> bytes:
+    def put(self, data: bytes | bytearray) -> bytes:
         """Keep `data`; return its digest (32 bytes). It is on disk when this returns."""
         digest = sha256(data)
         path = self.path(digest)

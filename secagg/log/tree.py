@@ -11,7 +11,7 @@ from secagg.crypto.derive import sha256
 from secagg.errors import VerificationFailed
 
 
-def leaf_hash(data: bytes) -> bytes:
+def leaf_hash(data: bytes | memoryview) -> bytes:
     """Return SHA-256(0x00 ‖ data)."""
     return sha256(b"\x00" + data)
 

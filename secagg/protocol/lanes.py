@@ -20,6 +20,9 @@ from secagg.vector.packing import Packing
 from secagg.vector.quantize import BLOCK, Encoder, Quantizer, decode_sum
 
 LEAF_WORDS = 4096
+BLOCK_BYTES = 196_608
+"""Words that are worked on at a time: with a key stream and its source they fit a second-level cache of 1 MiB."""
+
 Words = npt.NDArray[np.unsignedinteger]
 Groups = dict[str, Words]
 
@@ -55,8 +58,8 @@ def upload_bytes(manifest: Manifest) -> int:
 
 
 def block_words(pack: Packing) -> int:
-    """Return how many words are worked on at a time: 128 KiB of them, a multiple of LEAF_WORDS."""
-    return 131_072 // np.dtype(pack.dtype).itemsize
+    """Return how many words are worked on at a time: BLOCK_BYTES of them, a multiple of LEAF_WORDS."""
+    return BLOCK_BYTES // np.dtype(pack.dtype).itemsize
 
 
 class Ready:
@@ -216,7 +219,7 @@ def upload_root(manifest: Manifest, data: bytes | memoryview) -> bytes:
         pack = packing(group)
         leaf_bytes = LEAF_WORDS * (pack.wire_bytes // pack.words)
         stop = start + pack.wire_bytes
-        leaves += [leaf_hash(bytes(view[at : min(at + leaf_bytes, stop)])) for at in range(start, stop, leaf_bytes)]
+        leaves += [leaf_hash(view[at : min(at + leaf_bytes, stop)]) for at in range(start, stop, leaf_bytes)]
         start = stop
     return root(leaves)
 

@@ -17,7 +17,7 @@ from secagg.log.log import Log, MemoryLog
 from secagg.log.statements import RosterChanged, RosterRoot, sign_statement
 from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Expectation, Policy
-from secagg.protocol.lanes import Groups
+from secagg.protocol.lanes import Contribution, Groups
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
 from secagg.protocol.masks import graph
 from secagg.protocol.masks.aggregator import AggregatorContext
@@ -120,7 +120,9 @@ def party(federation: Federation, name: str, round_number: int = 1, policy: Poli
     return Party(NodeContext(name, key, federation.rng, notebook, expect, START_OF_TIME), notebook)
 
 
-def table(federation: Federation, inputs: Mapping[str, Groups], drops: Mapping[str, str], **parts: object) -> Table:
+def table(
+    federation: Federation, inputs: Mapping[str, Groups | Contribution], drops: Mapping[str, str], **parts: object
+) -> Table:
     """Seat a federation for `run_round`; `parts` may replace the manifest, the parties or the log."""
     seated: dict[str, object] = {
         "manifest": propose(federation),

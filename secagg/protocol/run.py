@@ -16,7 +16,7 @@ from secagg.crypto.derive import sha256
 from secagg.ids import STEPS
 from secagg.log.log import Log as AppendOnly
 from secagg.log.statements import sign_statement
-from secagg.protocol.lanes import Groups, from_upload, to_upload, upload_root
+from secagg.protocol.lanes import Contribution, Groups, Ready, from_upload
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, masking, node
 from secagg.protocol.masks.aggregator import AggregatorContext
@@ -68,7 +68,7 @@ class Table:
     parties: Mapping[str, Party]
     keeper: AggregatorContext
     log: AppendOnly
-    inputs: Mapping[str, Groups]
+    inputs: Mapping[str, Groups | Contribution]
     drops: Mapping[str, str] = field(default_factory=dict)
     repeat: int = 1
     keep_uploads: bool = True
@@ -107,9 +107,9 @@ def _held(party: Party) -> int:
     return last.size if last else 0
 
 
-def _accumulate(table: Table, upload: bytes) -> None:
+def _accumulate(table: Table, upload: bytes | bytearray) -> None:
     """Add an upload to the running sum: O(d) memory, whatever n."""
-    for group, words in from_upload(table.manifest, upload).items():
+    for group, words in from_upload(table.manifest, memoryview(upload)).items():
         if group in table.sums:
             add_into(table.sums[group], words)
         else:
@@ -174,9 +174,10 @@ def _answer(table: Table, party: Party, message: Send) -> node.Step:
     if not isinstance(done.phase, Masking):
         return done
     for _ in range(table.repeat):
-        upload = to_upload(table.manifest, masking.protect(table.inputs[message.to], done.phase, message.to))
-        protected = Protected(upload_root(table.manifest, upload), len(upload), sha256(upload))
-    _accumulate(table, upload)
+        given = table.inputs[message.to]
+        made = masking.contribute(Ready(given) if isinstance(given, dict) else given, done.phase, message.to)
+        protected = Protected(made.root, len(made.data), sha256(made.data))
+    _accumulate(table, made.data)
     if table.keep_uploads:
-        table.uploads[message.to] = upload
+        table.uploads[message.to] = bytes(made.data)
     return node.advance(done.phase, protected, party.ctx)

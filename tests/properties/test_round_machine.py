@@ -29,7 +29,7 @@ from secagg.errors import Refused, SecaggError
 from secagg.ids import EVERYBODY, STEPS
 from secagg.log.log import MemoryLog
 from secagg.log.statements import sign_statement
-from secagg.protocol.lanes import Groups, from_upload, to_upload, upload_root
+from secagg.protocol.lanes import Groups, Ready, from_upload, upload_root
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, intake, keys, masking, node
 from secagg.protocol.masks import phases as members
@@ -353,7 +353,7 @@ class RoundMachine(RuleBasedStateMachine):
 
     def protect(self, name: str) -> None:
         phase = cast(Masking, self.parties[name].phase)
-        upload = to_upload(phase.manifest, masking.protect(self.inputs[name], phase, name))
+        upload = bytes(masking.contribute(Ready(self.inputs[name]), phase, name).data)
         self.blobs[sha256(upload)] = upload
         done = Protected(upload_root(phase.manifest, upload), len(upload), sha256(upload))
         self.refusing("member", lambda: self.told(name, done))

@@ -30,7 +30,7 @@ from secagg.log.log import Log, MemoryLog
 from secagg.log.witness import check as check_proof
 from secagg.protocol import server_step
 from secagg.protocol.acceptance import Expectation, Policy
-from secagg.protocol.lanes import encode_sum, encode_training, to_upload, upload_root
+from secagg.protocol.lanes import Ready, encode_sum, encode_training, upload_root
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.messages import ANSWERED_BY, Propose
@@ -222,7 +222,7 @@ class Member:
             groups = encode_sum(manifest, self.value())
         else:
             groups = encode_training(manifest, self.value() / 2**10, 10, {}, self.rng)
-        upload = to_upload(manifest, masking.protect(groups, phase, self.name))
+        upload = bytes(masking.contribute(Ready(groups), phase, self.name).data)
         await self.upload(phase, upload)
         return node.advance(phase, Protected(upload_root(manifest, upload), len(upload), sha256(upload)), ctx)
 

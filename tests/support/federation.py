@@ -8,7 +8,7 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.ids import STEPS
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.lanes import Groups, encode_training
+from secagg.protocol.lanes import Contribution, Groups, encode_training
 from secagg.protocol.manifest import JobSpec, Manifest, Scalar
 from secagg.protocol.masks.rounds import Closed, Failed
 from secagg.protocol.rehearsal import Federation, found, propose, table
@@ -81,10 +81,10 @@ def play(federation: Federation, drops: Mapping[str, str]) -> tuple[Closed | Fai
     return run_round(table(federation, inputs, drops)), inputs
 
 
-def reference(inputs: Mapping[str, Groups], members: Iterable[str]) -> dict[str, bytes]:
-    """Return the integer sum of the members' clear words per group, as bytes."""
+def reference(inputs: Mapping[str, Groups | Contribution], members: Iterable[str]) -> dict[str, bytes]:
+    """Return the integer sum of the members' clear words (all of them there) per group, as bytes."""
     total: dict[str, bytes] = {}
-    chosen = [inputs[name] for name in members]
+    chosen = [found for name in members if isinstance(found := inputs[name], dict)]
     for group in chosen[0]:
         words = chosen[0][group].copy()
         for other in chosen[1:]:

@@ -267,9 +267,8 @@ def _protect(given: Given) -> Any:
         seen=Checkpoint("fed-a/rounds", 0, bytes(32)), peers=peers, seed=h(given["seed"]), u2=h(given["u2"]),
         u2_names=manifest.names(), held=(),
     )  # fmt: skip
-    masked = masking.protect(_words(manifest, given["slots"]), phase, given["me"])
-    upload = lanes.to_upload(manifest, masked)
-    return {"upload": upload.hex(), "root": lanes.upload_root(manifest, upload).hex()}
+    upload = masking.contribute(lanes.Ready(_words(manifest, given["slots"])), phase, given["me"])
+    return {"upload": upload.data.hex(), "root": upload.root.hex()}
 
 
 def _shares(found: dict[str, str]) -> tuple[OwnedShare, ...]:

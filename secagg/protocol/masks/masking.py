@@ -1,11 +1,13 @@
-"""A node's masks on its words: self mask plus one signed pair mask per peer of U2, block by block.
+"""A node's masks on its words: self mask plus one signed pair mask per peer of U2; from clear values to an upload.
 
 Rules (protocol §3): lo adds and hi subtracts, by roster index; masks are raw AES-CTR key stream over the whole word
-array of a lane group, counter = byte offset / 16, so block size never matters and blocks are independent.
+array of a lane group, counter = byte offset / 16, so block size never matters and blocks are independent. An upload is
+made in one pass: a block is quantised, masked, packed and hashed while it is in the cache, so that no array of clear
+words exists and memory holds the values and the upload.
 Leaves to others: deriving keys (keys.py), storing the upload (the shell).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -14,7 +16,9 @@ import numpy as np
 from secagg.crypto import prg
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.secret import Secret
-from secagg.protocol.lanes import LEAF_WORDS, Groups, Words
+from secagg.log.tree import leaf_hash, root
+from secagg.protocol.lanes import LEAF_WORDS, Contribution, Words, block_words, packing, upload_bytes
+from secagg.protocol.manifest import LaneGroup
 from secagg.protocol.masks import keys
 from secagg.protocol.masks.phases import Masking
 
@@ -63,20 +67,73 @@ def apply(words: Words, masks: Sequence[Mask], offset_words: int = 0, executor: 
     if executor is None or len(words) < WORKERS * LEAF_WORDS:
         prg.combine(words, streams, offset_words * size)
         return
-    # Parts begin at whole leaves, so that every offset is a multiple of 16 bytes.
-    part = -(-len(words) // (WORKERS * LEAF_WORDS)) * LEAF_WORDS
     done = [
-        executor.submit(prg.combine, words[start : start + part], streams, (offset_words + start) * size)
-        for start in range(0, len(words), part)
+        executor.submit(prg.combine, words[start:stop], streams, (offset_words + start) * size)
+        for start, stop in _parts(len(words), LEAF_WORDS)
     ]
     for work in done:
         work.result()
 
 
-def protect(groups: Mapping[str, Words], phase: Masking, me: str, executor: Executor | None = None) -> Groups:
-    """Return masked copies of all lane groups, same shapes and dtypes."""
-    masks = masks_of(phase, me)
-    masked = {name: np.array(words, copy=True) for name, words in groups.items()}
-    for name, words in masked.items():
-        apply(words, masks[name], executor=executor)
-    return masked
+def _parts(length: int, step: int) -> list[tuple[int, int]]:
+    """Return the ranges that workers take: each begins at a multiple of `step`, so that key streams can start there."""
+    part = -(-length // (WORKERS * step)) * step
+    return [(start, min(start + part, length)) for start in range(0, length, part)]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The wire bytes of a masked contribution and the Merkle root of its leaves."""
+
+    data: bytearray
+    root: bytes
+
+
+def contribute(given: Contribution, phase: Masking, me: str, executor: Executor | None = None) -> Upload:
+    """Return the upload of a contribution under this node's masks; lane groups are made from the last to the first.
+
+    Raises: ProtocolViolation on a small-order point; what making the clear words raises.
+    """
+    masks, manifest = masks_of(phase, me), phase.manifest
+    upload = Upload(bytearray(upload_bytes(manifest)), b"")
+    leaves: list[bytes] = []
+    stop = len(upload.data)
+    for group in reversed(manifest.groups):
+        start = stop - packing(group).wire_bytes
+        leaves = [*_group(given, group, masks[group.name], memoryview(upload.data)[start:stop], executor), *leaves]
+        stop = start
+    return Upload(upload.data, root(leaves))
+
+
+def _group(
+    given: Contribution, group: LaneGroup, masks: Sequence[Mask], out: memoryview, executor: Executor | None
+) -> list[bytes]:
+    """Fill one lane group's part of an upload and return its leaf hashes."""
+    pack = packing(group)
+    if executor is None or pack.words < WORKERS * block_words(pack):
+        return _blocks(given, group, masks, 0, pack.words, out)
+    parts = [
+        executor.submit(_blocks, given, group, masks, start, stop, out)
+        for start, stop in _parts(pack.words, block_words(pack))
+    ]
+    return [leaf for part in parts for leaf in part.result()]
+
+
+def _blocks(
+    given: Contribution, group: LaneGroup, masks: Sequence[Mask], start: int, stop: int, out: memoryview
+) -> list[bytes]:
+    """Make the words `start` to `stop` of a lane group, block by block, and return their leaf hashes."""
+    pack = packing(group)
+    size, step = np.dtype(pack.dtype).itemsize, block_words(pack)
+    streams = prg.Sum([(mask.key, mask.added) for mask in masks], start * size)
+    buffer: Words = prg.aligned(step * size).view(pack.dtype)
+    leaf = LEAF_WORDS * pack.word_bytes
+    leaves: list[bytes] = []
+    for at in range(start, stop, step):
+        words = buffer[: min(step, stop - at)]
+        given.fill(group.name, at, words)
+        streams.apply(words)
+        wire = out[at * pack.word_bytes : (at + len(words)) * pack.word_bytes]
+        pack.write_wire(words, wire)
+        leaves += [leaf_hash(wire[first : first + leaf]) for first in range(0, len(wire), leaf)]
+    return leaves
