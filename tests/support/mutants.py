@@ -3,7 +3,8 @@
 A table `[[defence]]` of the TOML file has `name`, `target` ("module:function" or "module:Class.method"), `replacement`
 (a Python expression, evaluated in the target's module, that does not defend) and `test` (a pytest node or file).
 Usage: python tests/support/mutants.py DEFENCES.toml [NAME…]. Exit code 1 when a test passes without its defence, or
-cannot be run with it. The same file is the pytest plugin that takes the defence out after collection.
+cannot be run with it, 2 when a name is not in the table. The same file is the pytest plugin that takes the defence out
+after collection.
 """
 
 import importlib
@@ -12,7 +13,8 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ import pytest
 VARIABLE = "SECAGG_MUTANT"
 TESTS = Path(__file__).resolve().parents[1]
 FAILED = pytest.ExitCode.TESTS_FAILED
+WORKERS = 2
+"""Tests at a time: most of a run is one process on one core."""
 
 
 def holders(module: str, path: str) -> Iterator[tuple[Any, str]]:
@@ -64,19 +68,34 @@ def run(test: str, mutant: tuple[str, str] | None) -> int:
     return subprocess.run(line, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
 
 
-def main(arguments: list[str]) -> int:
-    """Judge every defence of the table, or those named."""
-    table = tomllib.loads(Path(arguments[0]).read_text())["defence"]
+def judge(table: Sequence[Mapping[str, str]]) -> int:
+    """Run each test once with all defences and once without each of its own; print every verdict, count the survivors.
+
+    The runs are processes of their own, WORKERS at a time; the order of what is printed is that of the table.
+    """
     survived = 0
-    for entry in table:
-        if arguments[1:] and entry["name"] not in arguments[1:]:
-            continue
-        with_it = run(entry["test"], None)
-        without = run(entry["test"], (entry["target"], entry["replacement"]))
-        good = (with_it, without) == (0, FAILED)
-        survived += not good
-        print(f"{'caught  ' if good else 'SURVIVED'} {entry['name']} (exit {with_it} with, {without} without)")
-    print(f"{len(table)} defences, {survived} not proved by their test")
+    with ThreadPoolExecutor(WORKERS) as pool:
+        whole = {test: pool.submit(run, test, None) for test in dict.fromkeys(entry["test"] for entry in table)}
+        weak = [pool.submit(run, entry["test"], (entry["target"], entry["replacement"])) for entry in table]
+        for entry, lacking in zip(table, weak, strict=True):
+            with_it, without = whole[entry["test"]].result(), lacking.result()
+            good = (with_it, without) == (0, FAILED)
+            survived += not good
+            verdict = "caught  " if good else "SURVIVED"
+            print(f"{verdict} {entry['name']} (exit {with_it} with, {without} without)", flush=True)
+    return survived
+
+
+def main(arguments: list[str]) -> int:
+    """Judge every defence of the table, or those named; a name that the table lacks is an error."""
+    table = tomllib.loads(Path(arguments[0]).read_text())["defence"]
+    unknown = set(arguments[1:]) - {entry["name"] for entry in table}
+    if unknown:
+        print(f"no such defence: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    chosen = [entry for entry in table if not arguments[1:] or entry["name"] in arguments[1:]]
+    survived = judge(chosen)
+    print(f"{len(chosen)} defences, {survived} not proved by their test")
     return 1 if survived else 0
 
 

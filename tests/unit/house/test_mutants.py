@@ -34,3 +34,20 @@ test = "{tmp_path / "test_it.py"}"
     )
     assert mutants.main([str(table)]) == code
     assert ("SURVIVED example" in capsys.readouterr().out) is bool(code)
+
+
+def test_each_test_runs_once_with_its_defences_however_many_it_has(tmp_path: Path) -> None:
+    ran, guarded = tmp_path / "ran", tmp_path / "test_it.py"
+    guarded.write_text(f"from pathlib import Path\n{GUARDED}    Path({str(ran)!r}).open('x').close()\n")
+    entry = '[[defence]]\nname = "{}"\ntarget = "secagg.wire.codec:decode"\n'
+    entry += f'replacement = "lambda *_, **__: None"\ntest = "{guarded}"\n'
+    table = tmp_path / "defences.toml"
+    table.write_text(entry.format("a") + entry.format("b"))
+    assert mutants.main([str(table)]) == 0
+    assert ran.exists()  # and a second run would have failed to make it
+
+
+def test_a_name_that_is_not_in_the_table_is_an_error(tmp_path: Path) -> None:
+    table = tmp_path / "defences.toml"
+    table.write_text("defence = []\n")
+    assert mutants.main([str(table), "row 0: nothing"]) == 2
