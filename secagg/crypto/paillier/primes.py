@@ -7,6 +7,9 @@ Lucas test. Testing takes as long as it takes: keys are made where nobody measur
 Source: Wiener, "Safe prime generation with a combined sieve" (eprint 2003/186).
 """
 
+from collections.abc import Callable
+from math import exp, log
+
 import numpy as np
 import numpy.typing as npt
 from gmpy2 import gcd, invert, is_prime, mpz
@@ -16,6 +19,10 @@ from secagg.crypto.paillier.powers import public_power
 from secagg.crypto.rng import Rng
 
 ROUNDS = 40
+Watch = Callable[[str, float], None]
+"""Told what is being made, and how likely it was that it would be made by now (0 to 1): a search has no other end."""
+_TOLD = 16
+"""Candidates between two words to whoever watches."""
 _WINDOW = 2**17
 _SIEVE = 2**17
 
@@ -25,9 +32,13 @@ def probable_prime(value: int | mpz) -> bool:
     return value > 1 and is_prime(value, ROUNDS)
 
 
-def safe_prime(bits: int, rng: Rng) -> mpz:
+def unwatched(what: str, done: float) -> None:
+    """Tell nobody."""
+
+
+def safe_prime(bits: int, rng: Rng, watch: Watch = unwatched) -> mpz:
     """Return a prime p of exactly `bits` bits, the top two set, with (p − 1)/2 prime."""
-    return prime_pair(bits, mpz(2), rng)[1]
+    return prime_pair(bits, mpz(2), rng, watch)[1]
 
 
 def random_prime(bits: int, rng: Rng) -> mpz:
@@ -38,8 +49,9 @@ def random_prime(bits: int, rng: Rng) -> mpz:
             return found
 
 
-def prime_pair(bits: int, factor: mpz, rng: Rng) -> tuple[mpz, mpz]:
+def prime_pair(bits: int, factor: mpz, rng: Rng, watch: Watch = unwatched) -> tuple[mpz, mpz]:
     """Return primes (x, factor·x + 1), the second of exactly `bits` bits with the top two set; factor is even."""
+    expected, tested = _expected(bits, int(factor.bit_length())), 0
     low = (mpz(3) << (bits - 2)) // factor + 1
     high = ((mpz(1) << bits) - 2) // factor
     span = high - low - 2 * _WINDOW
@@ -49,8 +61,20 @@ def prime_pair(bits: int, factor: mpz, rng: Rng) -> tuple[mpz, mpz]:
         start = (low + random_bits(int(span.bit_length()) + 128, rng) % span) | 1
         for offset in _survivors(start, factor):
             x = start + 2 * int(offset)
+            tested += 1
+            if tested % _TOLD == 0:
+                watch("prime", 1 - exp(-tested / expected))
             if _fermat(x) and _fermat(factor * x + 1) and probable_prime(x) and probable_prime(factor * x + 1):
                 return x, factor * x + 1
+
+
+def _expected(bits: int, factor_bits: int) -> float:
+    """Return how many candidates that survive the sieve are tested on average.
+
+    A number without a divisor below B is prime with probability exp(0.577…)·ln B / ln x.
+    """
+    gain = exp(0.5772156649) * log(_SIEVE)
+    return max(1.0, log(2) * (bits - factor_bits) / gain) * max(1.0, log(2) * bits / gain)
 
 
 def _survivors(start: mpz, factor: mpz) -> npt.NDArray[np.intp]:

@@ -16,7 +16,7 @@ from secagg.crypto.labels import fields
 from secagg.crypto.paillier.keys import Profile, PublicKey, challenges, check_size, subgroup_bits
 from secagg.crypto.paillier.numbers import hashed, random_bits, random_unit
 from secagg.crypto.paillier.powers import Blinding, blinding, public_power, secret_power, secret_powers
-from secagg.crypto.paillier.primes import prime_pair, probable_prime, random_prime, safe_prime
+from secagg.crypto.paillier.primes import Watch, prime_pair, probable_prime, random_prime, safe_prime, unwatched
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
@@ -133,7 +133,7 @@ class PrivateKey:
         return _known(found)
 
 
-def generate(profile: Profile, bits: int, rng: Rng, *, weak: bool = False) -> PrivateKey:
+def generate(profile: Profile, bits: int, rng: Rng, *, weak: bool = False, watch: Watch = unwatched) -> PrivateKey:
     """Make a key of exactly `bits` bits; a few seconds at 3072. `weak` lengths are for tests and passed by no role.
 
     Raises: ProtocolViolation when the length is not for use; ValueError for a profile that is not made here.
@@ -143,9 +143,9 @@ def generate(profile: Profile, bits: int, rng: Rng, *, weak: bool = False) -> Pr
         raise ValueError("imported keys are made elsewhere")
     half = bits // 2
     if profile == "provable":
-        return PrivateKey(profile, (safe_prime(half, rng), safe_prime(half, rng)))
+        return PrivateKey(profile, (safe_prime(half, rng, watch), safe_prime(half, rng, watch)))
     orders = [random_prime(subgroup_bits(bits) // 2, rng) for _ in range(2)]
-    primes = [prime_pair(half, 2 * order, rng)[1] for order in orders]
+    primes = [prime_pair(half, 2 * order, rng, watch)[1] for order in orders]
     return PrivateKey(profile, (primes[0], primes[1]), (orders[0], orders[1]))
 
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from secagg.crypto.paillier.keys import PublicKey, check_size, validate
 from secagg.crypto.paillier.numbers import hashed, random_below
 from secagg.crypto.paillier.powers import product, public_power, secret_power
-from secagg.crypto.paillier.primes import coprime, safe_prime
+from secagg.crypto.paillier.primes import Watch, coprime, safe_prime, unwatched
 from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
@@ -90,7 +90,7 @@ class Share:
 
 
 def deal(
-    bits: int, trustees: Sequence[str], threshold: int, rng: Rng, *, weak: bool = False
+    bits: int, trustees: Sequence[str], threshold: int, rng: Rng, *, weak: bool = False, watch: Watch = unwatched
 ) -> tuple[ThresholdKey, list[Share]]:
     """Make a key of `bits` bits and one share for each trustee; some seconds at 3072.
 
@@ -98,21 +98,21 @@ def deal(
     """
     check_size(bits, weak=weak)
     _check_numbers(trustees, threshold)
-    p, q = safe_prime(bits // 2, rng), safe_prime(bits // 2, rng)
+    p, q = safe_prime(bits // 2, rng, watch), safe_prime(bits // 2, rng, watch)
     n, order = p * q, (p - 1) // 2 * ((q - 1) // 2)
     secret = order * invert(order, n)
+    watch("statement", 0.0)
     polynomial = [secret, *(random_below(n * order, rng) for _ in range(threshold - 1))]
     key = ThresholdKey(PrivateKey("provable", (p, q)).public, tuple(trustees), threshold, ())
     width, base, modulus = 2 * len(key.public.modulus), key.base, key.modulus
+    watch("commitments", 0.0)
     commitments = tuple(secret_power(base, one, modulus).to_bytes(width, "big") for one in polynomial)
     points = [_evaluate(polynomial, index, n * order) for index in range(1, len(trustees) + 1)]
     shares = [Share(index, Secret(point.to_bytes(width, "big"))) for index, point in enumerate(points, start=1)]
     return ThresholdKey(key.public, key.trustees, threshold, commitments), shares
 
 
-def validate_threshold(
-    key: ThresholdKey, bits: int, *, earlier: Iterable[int | mpz] = (), weak: bool = False
-) -> None:
+def validate_threshold(key: ThresholdKey, bits: int, *, earlier: Iterable[int | mpz] = (), weak: bool = False) -> None:
     """Check the public part of a threshold key that enters.
 
     Raises: ProtocolViolation: the rules of `keys.validate`, paillier.trustees, paillier.commitments.

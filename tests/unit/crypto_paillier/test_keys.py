@@ -315,3 +315,12 @@ def test_a_phe_key_of_unequal_primes_is_refused() -> None:
 def test_imported_keys_are_not_made() -> None:
     with pytest.raises(ValueError, match="elsewhere"):
         generate("imported", SMALL, seeded("x"), weak=True)
+
+
+def test_a_search_says_how_likely_it_was_to_have_ended() -> None:
+    told: list[tuple[str, float]] = []
+    safe_prime(256, seeded("watched"), lambda what, done: told.append((what, done)))
+    assert {what for what, _ in told} == {"prime"}
+    shares = [done for _, done in told]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
