@@ -1,17 +1,20 @@
 """Run each attack test with its defence taken out: it must then fail, or it proves nothing.
 
 A table `[[defence]]` of the TOML file has `name`, `target` ("module:function" or "module:Class.method"), `replacement`
-(a Python expression, evaluated in the target's module, that does not defend) and `test` (a pytest node or file).
+(a Python expression, evaluated in the target's module, that does not defend) and `test` (a pytest node or file). Of a
+function with several rules `edited(old, new)` takes out one: the target's source with one text instead of another.
 Usage: python tests/support/mutants.py DEFENCES.toml [NAME…]. Exit code 1 when a test passes without its defence, or
 cannot be run with it, 2 when a name is not in the table. The same file is the pytest plugin that takes the defence out
 after collection.
 """
 
 import importlib
+import inspect
 import json
 import os
 import subprocess
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,9 +49,21 @@ def take_out(target: str, replacement: str) -> None:
     """Replace the defence `target` by what the expression `replacement` gives, everywhere it is known."""
     module, path = target.split(":")
     found = list(holders(module, path))
-    weak = eval(replacement, vars(importlib.import_module(module)).copy())  # noqa: S307 - our own committed table
+    names = {**vars(importlib.import_module(module)), "edited": lambda old, new: edited(*found[0], old, new)}
+    weak = eval(replacement, names)  # noqa: S307 - our own committed table
     for holder, name in found:
         setattr(holder, name, weak)
+
+
+def edited(holder: Any, name: str, old: str, new: str) -> Any:
+    """Return the function `name` of a module or class with `new` in its source instead of `old`, which is there once."""
+    function = inspect.unwrap(getattr(holder, name))
+    source = textwrap.dedent(inspect.getsource(function))
+    if source.count(old) != 1:
+        raise ValueError(f"{old!r} is {source.count(old)} times in {name}, not once")
+    made: dict[str, Any] = {}
+    exec(source.replace(old, new), function.__globals__, made)  # noqa: S102 - our own committed table
+    return made[name]
 
 
 def pytest_collection_finish() -> None:

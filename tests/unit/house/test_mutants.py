@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from secagg.errors import WireError
+from secagg.wire import codec
 from support import mutants
 
 GUARDED = """
@@ -51,3 +53,16 @@ def test_a_name_that_is_not_in_the_table_is_an_error(tmp_path: Path) -> None:
     table = tmp_path / "defences.toml"
     table.write_text("defence = []\n")
     assert mutants.main([str(table), "row 0: nothing"]) == 2
+
+
+def test_one_rule_of_a_function_can_be_taken_out() -> None:
+    weak = mutants.edited(codec, "decode", "if len(data) > limit:", "if False:")
+    data = codec.encode(bytes(9))
+    assert weak(bytes, data, limit=4) == bytes(9)
+    with pytest.raises(WireError):
+        codec.decode(bytes, data, limit=4)
+
+
+def test_a_rule_that_is_not_there_is_no_mutant() -> None:
+    with pytest.raises(ValueError, match="0 times in decode"):
+        mutants.edited(codec, "decode", "nowhere to be found", "")
