@@ -36,18 +36,46 @@ def _evaluate(coefficients: Sequence[int], x: int) -> int:
     return value
 
 
+@lru_cache(maxsize=65_536)
+def _inverse(value: int) -> int:
+    return pow(value, -1, PRIME)
+
+
 @lru_cache(maxsize=4096)
-def weights(xs: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the Lagrange weights at 0 of distinct points `xs`."""
+def _denominators(xs: tuple[int, ...]) -> tuple[int, ...]:
+    """Return 1/Π(x − others) of every x: what all weights of one set share."""
     found = []
     for x in xs:
-        above = below = 1
+        below = 1
         for other in xs:
             if other != x:
-                above = above * other % PRIME
-                below = below * (other - x) % PRIME
-        found.append(above * pow(below, -1, PRIME) % PRIME)
+                below = below * (x - other) % PRIME
+        found.append(pow(below, -1, PRIME))
     return tuple(found)
+
+
+@lru_cache(maxsize=65_536)
+def weights(xs: tuple[int, ...], at: int = 0) -> tuple[int, ...]:
+    """Return the Lagrange weights at `at`, which is none of the distinct points `xs`."""
+    whole = 1
+    for x in xs:
+        whole = whole * (at - x) % PRIME
+    return tuple(
+        whole * _inverse(at - x) * below % PRIME for x, below in zip(xs, _denominators(xs), strict=True)
+    )
+
+
+def outliers(shares: Mapping[int, bytes], base: Sequence[int]) -> set[int]:
+    """Return the x of the shares that do not lie on the polynomial through the shares at `base` (threshold many)."""
+    xs = tuple(base)
+    values = [int.from_bytes(shares[x], "big") for x in xs]
+    found = set()
+    for x, share in shares.items():
+        if x not in xs:
+            wanted = sum(weight * value for weight, value in zip(weights(xs, x), values, strict=True)) % PRIME
+            if share != wanted.to_bytes(SHARE_BYTES, "big"):
+                found.add(x)
+    return found
 
 
 def combine(shares: Mapping[int, bytes]) -> bytes:

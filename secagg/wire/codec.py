@@ -6,7 +6,9 @@ nothing here re-encodes to verify, because msgpack accepts reordered and duplica
 Leaves to others: signatures (secagg.wire.signed), meaning.
 """
 
-from typing import TypeVar
+from collections.abc import Hashable
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -34,11 +36,17 @@ def decode(kind: type[T], data: bytes | memoryview, limit: int = LIMIT_CONTROL) 
             "Send lists of this size as chunks.",
         )
     try:
-        return msgspec.msgpack.decode(data, type=kind)
+        found: T = _decoder(cast(Hashable, kind)).decode(data)
+        return found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
         raise WireError(
             f"Bytes are not a valid {_name(kind)}: {error}.", "Check that both sides run the same release."
         ) from None
+
+
+@lru_cache(maxsize=512)
+def _decoder(kind: Hashable) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(cast(Any, kind))
 
 
 def _name(kind: object) -> str:

@@ -5,6 +5,8 @@ receiver, H(body)), length-prefixed; so nothing can be replayed in another slot.
 Leaves to others: which key belongs to a sender (the manifest's members), what the body means.
 """
 
+from functools import lru_cache
+
 from msgspec import Struct
 
 from secagg.crypto.derive import sha256
@@ -35,10 +37,14 @@ class Signed(Struct, frozen=True, forbid_unknown_fields=True):
 
 def context(label: str, kind: str, scope: Scope, sender: str, receiver: str) -> bytes:
     """Return the length-prefixed context that signatures, key derivations and HPKE `info` share."""
+    return fields(label, kind) + _of_scope(scope) + fields(sender, receiver)
+
+
+@lru_cache(maxsize=64)
+def _of_scope(scope: Scope) -> bytes:
+    """Return the fields of a scope, which a round asks for hundreds of times."""
     r = scope.round
-    return fields(
-        label, kind, r.federation, r.job, r.round, r.attempt, r.group, scope.manifest, sender, receiver
-    )
+    return fields(r.federation, r.job, r.round, r.attempt, r.group, scope.manifest)
 
 
 def sign(key: SigningKey, kind: str, scope: Scope, sender: str, receiver: str, body: bytes) -> Signed:

@@ -5,6 +5,8 @@ equivocation); signature and content are checked before it counts, so that what 
 them. Leaves to others: when a step ends (aggregator.py), complete and verified uploads (aggregator.rounds).
 """
 
+from functools import lru_cache
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -66,9 +68,17 @@ class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
 
 def in_order(manifest: Manifest, entries: tuple[Signed, ...]) -> tuple[Signed, ...]:
     """Return signed messages sorted by roster index."""
-    return tuple(sorted(entries, key=lambda entry: manifest.index(entry.sender)))
+    order = {seat.name: position for position, seat in enumerate(manifest.members)}
+    return tuple(sorted(entries, key=lambda entry: order[entry.sender]))
 
 
+@lru_cache(maxsize=64)
+def _digest(data: bytes) -> bytes:
+    """Return SHA-256 of a list that every message of a step is held against."""
+    return sha256(data)
+
+
+@lru_cache(maxsize=64)
 def senders(data: bytes) -> tuple[str, ...]:
     """Return the senders of an encoded list that this aggregator made."""
     return tuple(entry.sender for entry in decode(tuple[Signed, ...], data, LIMIT_LIST))
@@ -177,7 +187,7 @@ def masked_input(phase: Uploading, event: FromNode) -> Uploading:
     """Take step 2's header; the shell has stored and verified the upload it names."""
     signed = decode(Signed, event.data)
     body = decode(MaskedInput, _body(phase, event, signed, "MaskedInput"))
-    if body.u2 != sha256(phase.u2):
+    if body.u2 != _digest(phase.u2):
         raise ProtocolViolation(f"{event.sender} masked over another U2.", rule="u3.same-u2")
     return replace(phase, headers=(*phase.headers, signed)) if _fresh(phase, event) else phase
 
@@ -186,7 +196,7 @@ def consistency(phase: Agreeing, event: FromNode) -> Agreeing:
     """Take step 3's agreement and the witness lines on both checkpoints."""
     message = decode(ConsistencyCheck, event.data)
     agreed = decode(Agreement, _body(phase, event, message.agreement, "ConsistencyCheck"))
-    if (agreed.u2, agreed.u3) != (sha256(phase.u2), sha256(phase.u3)):
+    if (agreed.u2, agreed.u3) != (_digest(phase.u2), _digest(phase.u3)):
         raise ProtocolViolation(f"{event.sender} agreed to other sets.", rule="open.same-sets")
     if not _fresh(phase, event):
         return phase
@@ -215,7 +225,7 @@ def unmask(phase: Opening, event: FromNode, key: SealingKey) -> Opening:
     if not _fresh(phase, event):
         return phase
     answer = decode(Answer, inner.body, LIMIT_BULK)
-    check_answer(event.sender, answer, sha256(phase.u2), senders(phase.u2), senders(phase.u3))
+    check_answer(event.sender, answer, _digest(phase.u2), senders(phase.u2), senders(phase.u3))
     return replace(phase, answers=(*phase.answers, inner))
 
 
@@ -234,7 +244,7 @@ def evidence(phase: Opening | Unmasking) -> Evidence:
     return Evidence(
         manifest=phase.manifest,
         scope=phase.scope,
-        u2=sha256(phase.u2),
+        u2=_digest(phase.u2),
         advertised={entry.sender: decode(AdvertiseKeys, entry.body) for entry in u1},
         shares={entry.sender: decode(ShareList, entry.body, LIMIT_BULK) for entry in u2},
         u3=senders(phase.u3),

@@ -12,7 +12,7 @@ from itertools import combinations, islice
 
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.secret import Secret
-from secagg.crypto.shamir import combine
+from secagg.crypto.shamir import combine, outliers
 from secagg.errors import ProtocolViolation, TryLater
 from secagg.protocol.lanes import Words, packing
 from secagg.protocol.manifest import Manifest
@@ -54,16 +54,27 @@ def recover(evidence: Evidence) -> Recovered:
     """
     check_either_or(evidence)
     liars: set[str] = set()
+    given = _shares(evidence)
     seeds, privates = {}, {}
     for owner in evidence.shares:
         if owner in evidence.u3:
-            found, bad = _reconstruct(evidence, owner, "seeds", _seed_test(evidence, owner))
+            found, bad = _reconstruct(evidence, owner, given.get(owner, {}), _seed_test(evidence, owner))
             seeds[owner] = Secret(found)
         else:
-            found, bad = _reconstruct(evidence, owner, "keys", _key_test(evidence, owner))
+            found, bad = _reconstruct(evidence, owner, given.get(owner, {}), _key_test(evidence, owner))
             privates[owner] = AgreementKey.from_private_bytes(found)
         liars |= bad
     return Recovered(seeds, privates, frozenset(liars))
+
+
+def _shares(evidence: Evidence) -> dict[str, dict[int, bytes]]:
+    """Return the answered shares by owner and x, in roster order; of what kind an owner's are follows from U3."""
+    found: dict[str, dict[int, bytes]] = {}
+    for position, seat in enumerate(evidence.manifest.members, start=1):
+        answer = evidence.answers.get(seat.name)
+        for share in (*answer.seeds, *answer.keys) if answer else ():
+            found.setdefault(share.owner, {})[position] = share.share
+    return found
 
 
 def check_either_or(evidence: Evidence) -> None:
@@ -95,23 +106,14 @@ def _key_test(evidence: Evidence, owner: str) -> Callable[[bytes], bool]:
 
 
 def _reconstruct(
-    evidence: Evidence, owner: str, which: str, good: Callable[[bytes], bool]
+    evidence: Evidence, owner: str, shares: Mapping[int, bytes], good: Callable[[bytes], bool]
 ) -> tuple[bytes, set[str]]:
     manifest = evidence.manifest
-    shares = {
-        manifest.index(member) + 1: share.share
-        for member, answer in sorted(evidence.answers.items(), key=lambda item: manifest.index(item[0]))
-        for share in getattr(answer, which)
-        if share.owner == owner
-    }
     t = manifest.share_threshold
     for subset in islice(combinations(shares, t), MAX_SUBSETS):
         secret = _try({x: shares[x] for x in subset})
-        if secret is None or not good(secret):
-            continue
-        base = list(subset[:-1])
-        bad = {x for x in shares if x not in subset and _try({y: shares[y] for y in [*base, x]}) != secret}
-        return secret, {manifest.members[x - 1].name for x in bad}
+        if secret is not None and good(secret):
+            return secret, {manifest.members[x - 1].name for x in outliers(shares, subset)}
     raise TryLater(
         f"{len(shares)} shares of {owner} do not give its secret; {t} good ones are needed.",
         "Wait for more answers.",
