@@ -12,11 +12,12 @@ from typing import TypeVar
 from secagg.daemon.turn import Turn
 from secagg.errors import VerificationFailed
 from secagg.log.checkpoint import Checkpoint
-from secagg.protocol.memory import Accepted, Opened, Record, Witnessed
+from secagg.protocol.memory import Accepted, Entrusted, Opened, Record, Witnessed
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 
 ACCEPTED, OPENED, WITNESSED = "ledger/accepted/", "ledger/opened/", "ledger/witnessed/"
+ENTRUSTED = "ledger/entrusted/"
 _NEXT = "ledger/next"
 _DIGITS = 16
 """Numbers are written with this many digits, so that the order of keys is their order."""
@@ -38,6 +39,10 @@ class Ledger:
         """Return every opening this node released for, oldest first."""
         return self._all(Opened, OPENED)
 
+    def entrusted(self) -> tuple[Entrusted, ...]:
+        """Return every upload that trustees may open, oldest first."""
+        return self._all(Entrusted, ENTRUSTED)
+
     def last(self, origin: str) -> Checkpoint | None:
         """Return the last checkpoint of a log that this node accepted."""
         kept = self._turn.get(WITNESSED + origin)
@@ -57,13 +62,15 @@ class Ledger:
                     self._append(ACCEPTED, record)
                 case Opened():
                     self._append(OPENED, record)
+                case Entrusted():
+                    self._append(ENTRUSTED, record)
                 case Witnessed():
                     self._witness(record)
 
     def _all(self, kind: type[_T], prefix: str) -> tuple[_T, ...]:
         return tuple(decode(kind, value, LIMIT_BULK) for _, value in self._turn.scan(prefix))
 
-    def _append(self, prefix: str, record: Accepted | Opened) -> None:
+    def _append(self, prefix: str, record: Accepted | Opened | Entrusted) -> None:
         number = int(self._turn.get(_NEXT) or b"0")
         self._turn.put(_NEXT, str(number + 1).encode())
         self._turn.put(f"{prefix}{number:0{_DIGITS}}", encode(record))

@@ -7,13 +7,17 @@ Leaves to others: reading policy and roster (node), log proofs (masks.checks).
 
 from dataclasses import dataclass, field
 
+from msgspec import UNSET
+
 from secagg.errors import Refused
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import Checkpoint, open_checkpoint
 from secagg.protocol import manifest as rules
+from secagg.protocol.custody import check_custody, custody_of
+from secagg.protocol.engines import ENTRUSTED
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
 from secagg.protocol.masks import graph
-from secagg.protocol.memory import Memory, check_attempt
+from secagg.protocol.memory import Memory, check_attempt, trained
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL
 from secagg.wire.signed import Scope, Signed, open_signed
@@ -21,7 +25,11 @@ from secagg.wire.signed import Scope, Signed, open_signed
 
 @dataclass(frozen=True)
 class Policy:
-    """What an institution's own node.toml allows; refuses, never negotiates."""
+    """What an institution's own node.toml allows; refuses, never negotiates.
+
+    `allow_trials`: trustees of whom none may collude (c' = 0), a single holder among them. `min_key_bits` is the least
+    length of a Paillier modulus; configuration knows none below 2048.
+    """
 
     min_nodes: int = 3
     max_colluders: int | None = None
@@ -32,14 +40,17 @@ class Policy:
     pinned_peers: tuple[tuple[str, str], ...] = ()
     server: str = "malicious"
     jobs: tuple[str, ...] = ()
+    allow_trials: bool = False
+    min_key_bits: int = 2048
 
 
 @dataclass(frozen=True)
 class Expectation:
     """What a node knows before it reads a manifest.
 
-    `seats` is every node member of the roster in force, `colluders` the federation's c; `model` the digest of the model
-    this node has itself recomputed; `directory` the last directory checkpoint it verified.
+    `seats` is every node member of the roster in force, `trustees` every trustee, `colluders` the federation's c;
+    `model` the digest of the model this node has itself recomputed; `directory` the last directory checkpoint it
+    verified; `earlier_moduli` those of the keys it has encrypted to before.
     """
 
     me: str
@@ -58,6 +69,8 @@ class Expectation:
     model: bytes = NO_DIGEST
     round: int = 1
     directory: Checkpoint | None = None
+    trustees: tuple[Seat, ...] = ()
+    earlier_moduli: tuple[bytes, ...] = ()
 
 
 def accept(signed: Signed, expect: Expectation, memory: Memory) -> tuple[Manifest, Scope]:
@@ -109,6 +122,7 @@ def check_fields(proposed: Manifest, expect: Expectation) -> None:
         "round_ms": (proposed.round_ms, spec.round_ms),
         "chunk_bytes": (proposed.chunk_bytes, spec.chunk_bytes),
         "aggregator": (proposed.aggregator, expect.aggregator),
+        "custody": (proposed.custody, spec.custody),
     }
     for name, (theirs, mine) in equal.items():
         if theirs != mine:
@@ -130,18 +144,62 @@ def check_cohort(proposed: Manifest, expect: Expectation) -> None:
         raise _lie("members", "is not the job's whole cohort in order, with this node in it")
     if any(known.get(seat.name) != seat for seat in proposed.members):
         raise _lie("members", "does not agree with the roster")
-    if len({seat.organisation for seat in proposed.members}) != len(names):
-        raise _lie("members", "gives one organisation two seats")
+    check_seats(proposed)
     colluders = max(expect.colluders, expect.policy.max_colluders or 0)
     if proposed.colluders < colluders:
         raise _lie("colluders", f"is below the {colluders} this node assumes")
+    if proposed.engine in ENTRUSTED:
+        check_trustees(proposed, expect)
+    else:
+        check_thresholds(proposed, expect)
+
+
+def check_seats(proposed: Manifest) -> None:
+    """Check that every organisation, and every key, has one seat, whatever the roster holds (protocol §1).
+
+    Raises: Refused with rule `manifest.members`.
+    """
+    seats = proposed.members
+    if len({seat.organisation for seat in seats}) != len(seats):
+        raise _lie("members", "gives one organisation two seats")
+    if len({seat.key for seat in seats}) != len(seats):
+        raise _lie("members", "gives one key two seats")
+
+
+def check_thresholds(proposed: Manifest, expect: Expectation) -> None:
+    """Check the numbers of a round that its members open.
+
+    Raises: Refused with rule `manifest.threshold`, `.k_min`, `.custody`, `.degree` or `.share_threshold`.
+    """
+    names = proposed.names()
     if proposed.threshold < rules.threshold(len(names), proposed.colluders):
         raise _lie("threshold", "is below floor((n + c) / 2) + 1")
     if proposed.k_min < rules.minimum_contributors(len(names), proposed.colluders):
         raise _lie("k_min", "is below max(t, c + 2, 3)")
     if max(proposed.k_min, proposed.threshold) > len(names):
         raise _lie("k_min", "exceeds the cohort")
+    if proposed.custody is not UNSET:
+        raise _lie("custody", "names trustees, who have no part in this engine")
     check_graph(proposed, expect.spec)
+
+
+def check_trustees(proposed: Manifest, expect: Expectation) -> None:
+    """Check the numbers of a round that trustees open, and who they are (protocol §4, §5).
+
+    Raises: Refused with rule `manifest.<field>` or `custody.<rule>`.
+    """
+    if proposed.custody is UNSET:
+        raise _lie("custody", "names no trustees")
+    custody = custody_of(proposed)
+    if (proposed.threshold, proposed.share_threshold) != (custody.threshold, custody.threshold):
+        raise _lie("threshold", "is not the trustees'")
+    if proposed.k_min < rules.fewest_entrusted(proposed.colluders):
+        raise _lie("k_min", "is below max(c + 2, 3)")
+    if proposed.k_min > len(proposed.members):
+        raise _lie("k_min", "exceeds the cohort")
+    if proposed.degree or proposed.graph != "complete":
+        raise _lie("graph", "is drawn, and members of this engine share nothing with each other")
+    check_custody(custody, expect.spec.federation, expect.trustees, expect.policy.allow_trials)
 
 
 def check_graph(proposed: Manifest, spec: JobSpec) -> None:
@@ -189,9 +247,20 @@ def check_policy(proposed: Manifest, expect: Expectation) -> None:
     exact = any(lane.name == "examples" for lane in proposed.scalars)
     if exact and proposed.purpose == "training" and not policy.exact_counts:
         raise _policy("exact_counts", "refuses exact example counts in training rounds")
-    keys = {seat.name: seat.key.hex() for seat in proposed.members}
-    if any(keys.get(name, pinned) != pinned for name, pinned in policy.pinned_peers):
-        raise _policy("pinned_peers", "pins another key for a member")
+    check_peers(proposed, expect)
+
+
+def check_peers(proposed: Manifest, expect: Expectation) -> None:
+    """Hold the cohort against the peers that the policy pins, if it pins any: those alone, under exactly these keys.
+
+    Raises: Refused with rule `policy.pinned_peers`.
+    """
+    pinned = dict(expect.policy.pinned_peers)
+    for seat in proposed.members if pinned else ():
+        if seat.name != expect.me and seat.name not in pinned:
+            raise _policy("pinned_peers", f"pins peers, and {seat.name} is none of them")
+        if pinned.get(seat.name, seat.key.hex()) != seat.key.hex():
+            raise _policy("pinned_peers", f"pins another key for {seat.name}")
 
 
 def check_history(proposed: Manifest, policy: Policy, memory: Memory) -> None:
@@ -202,7 +271,7 @@ def check_history(proposed: Manifest, policy: Policy, memory: Memory) -> None:
     if proposed.purpose != "training":
         return
     task, job = proposed.task, proposed.round.job
-    earlier = {entry.round.opening for entry in memory.opened() if entry.task == task and not entry.static}
+    earlier = trained(memory, task)
     if job not in policy.jobs and any(other != job for _, other, _, _ in earlier):
         raise _policy("jobs", f"does not list {job}, and task {task} was trained by another job before")
     if len(earlier) >= policy.max_rounds_per_source:

@@ -8,7 +8,10 @@ from types import ModuleType
 
 from secagg.errors import BadInput
 
-ENGINES = {"masks": "secagg.protocol.masks"}
+ENGINES = {"masks": "secagg.protocol.masks", "paillier": "secagg.protocol.paillier"}
+
+ENTRUSTED = frozenset({"paillier"})
+"""Engines whose sums trustees open: their manifests name who (`custody`)."""
 
 
 def load(name: str, part: str) -> ModuleType:

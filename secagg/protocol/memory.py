@@ -1,8 +1,9 @@
-"""What a node remembers between rounds and what the protocol asks of that memory.
+"""What a node or a trustee remembers between rounds and what the protocol asks of that memory.
 
 Rules (protocol §3, §6.5): one manifest per (job, round, attempt); a later attempt ends the earlier ones; one opening
-per (job, round, group) over all attempts; static inputs are opened only for the same set or a disjoint one. Records are
-written in the same transaction as the phase that depends on them.
+per (job, round, group) over all attempts; static inputs are opened only for the same set or a disjoint one, and by one
+group of trustees only, because each knows only the sets that it opened itself. Records are written in the same
+transaction as the phase that depends on them.
 Leaves to others: durability (node.ledger over the journal), policy.
 """
 
@@ -32,6 +33,16 @@ class Opened(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     model: Digest
 
 
+class Entrusted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """This node is about to upload what the holders of `key` (its digest) can open, for a set that they will know."""
+
+    round: RoundId
+    task: Name
+    static: bool
+    model: Digest
+    key: Digest
+
+
 class Witnessed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """This node accepted this checkpoint of the round log."""
 
@@ -40,7 +51,7 @@ class Witnessed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     root: Digest
 
 
-Record = Accepted | Opened | Witnessed
+Record = Accepted | Opened | Entrusted | Witnessed
 
 
 class Memory(Protocol):
@@ -52,6 +63,10 @@ class Memory(Protocol):
 
     def opened(self) -> tuple[Opened, ...]:
         """Return every opening this node released for, oldest first."""
+        ...
+
+    def entrusted(self) -> tuple[Entrusted, ...]:
+        """Return every upload that trustees may open, oldest first."""
         ...
 
     def last(self, origin: str) -> Checkpoint | None:
@@ -72,6 +87,10 @@ class Notebook:
     def opened(self) -> tuple[Opened, ...]:
         """Return every opening this node released for."""
         return tuple(record for record in self.records if isinstance(record, Opened))
+
+    def entrusted(self) -> tuple[Entrusted, ...]:
+        """Return every upload that trustees may open."""
+        return tuple(record for record in self.records if isinstance(record, Entrusted))
 
     def last(self, origin: str) -> Checkpoint | None:
         """Return the last checkpoint of a log that this node accepted."""
@@ -128,6 +147,8 @@ def check_static(memory: Memory, entry: Opened) -> None:
     Raises: Refused with rule `ledger.static`.
     """
     mine = set(entry.contributors)
+    if entry.static and any(_same_input(earlier, entry) for earlier in memory.entrusted()):
+        raise _by_others(entry.task)
     for earlier in memory.opened():
         if not (entry.static and earlier.static) or earlier.task != entry.task or earlier.model != entry.model:
             continue
@@ -137,3 +158,32 @@ def check_static(memory: Memory, entry: Opened) -> None:
                 "Repeat it with exactly the same set, or add noise.",
                 rule="ledger.static",
             )
+
+
+def check_entrusted(memory: Memory, entry: Entrusted) -> None:
+    """Allow a static input to be uploaded for one group of trustees only, who then know every set it was summed over.
+
+    Raises: Refused with rule `ledger.static`.
+    """
+    if not entry.static:
+        return
+    opened = any(earlier.static and _same_input(earlier, entry) for earlier in memory.opened())
+    if opened or any(_same_input(earlier, entry) and earlier.key != entry.key for earlier in memory.entrusted()):
+        raise _by_others(entry.task)
+
+
+def trained(memory: Memory, task: str) -> set[tuple[str, str, int, int]]:
+    """Return the rounds in which this task's training data was, or may have been, opened."""
+    released: tuple[Opened | Entrusted, ...] = (*memory.opened(), *memory.entrusted())
+    return {entry.round.opening for entry in released if entry.task == task and not entry.static}
+
+
+def _same_input(earlier: Opened | Entrusted, entry: Opened | Entrusted) -> bool:
+    return earlier.static and (earlier.task, earlier.model) == (entry.task, entry.model)
+
+
+def _by_others(task: str) -> Refused:
+    return Refused(
+        f"The input of task {task} was already summed with other holders, who know nothing of this set.",
+        "Repeat it with the same engine and the same trustees.", rule="ledger.static",
+    )  # fmt: skip

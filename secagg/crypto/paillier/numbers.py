@@ -19,6 +19,9 @@ from secagg.errors import ProtocolViolation
 COEFFICIENT_BITS = 128
 _EXTRA = 16
 
+Numbers = list[mpz]
+"""What vectors of plaintexts and ciphertexts are; rooms that only pass them on need no gmpy2."""
+
 
 def random_bits(bits: int, rng: Rng) -> mpz:
     """Return a number of at most `bits` bits, uniform."""

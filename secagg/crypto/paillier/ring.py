@@ -81,6 +81,28 @@ class Ring:
         """Return ciphertexts as they travel."""
         return write(ciphertexts, self.width)
 
+    @property
+    def plain_width(self) -> int:
+        """Return the bytes of a plaintext as it travels."""
+        return self.s * len(self.key.modulus)
+
+    def write_plain(self, words: Sequence[mpz]) -> bytes:
+        """Return plaintexts as they travel."""
+        return write(words, self.plain_width)
+
+    def read_plain(self, data: bytes) -> list[mpz]:
+        """Return the plaintexts in `data`, each below N^s.
+
+        Raises: ProtocolViolation (paillier.length, paillier.range).
+        """
+        width = self.plain_width
+        if len(data) % width:
+            raise ProtocolViolation("Plaintexts of another length.", "Refuse their sender.", rule="paillier.length")
+        found = [mpz.from_bytes(data[at : at + width], "big") for at in range(0, len(data), width)]
+        if found and max(found) >= self.plain:
+            raise ProtocolViolation("A plaintext is out of range.", "Refuse its sender.", rule="paillier.range")
+        return found
+
     def check_units(self, ciphertexts: Sequence[mpz]) -> None:
         """Refuse ciphertexts of which one shares a factor with the modulus; one gcd for all.
 
