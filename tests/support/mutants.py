@@ -56,7 +56,7 @@ def take_out(target: str, replacement: str) -> None:
 
 
 def edited(holder: Any, name: str, old: str, new: str) -> Any:
-    """Return the function `name` of a module or class with `new` in its source instead of `old`, which is there once."""
+    """Return the function `name` of a module or class with `new` in its source where `old` stands, once."""
     function = inspect.unwrap(getattr(holder, name))
     source = textwrap.dedent(inspect.getsource(function))
     if source.count(old) != 1:
