@@ -8,7 +8,7 @@ What a trustee's shell calls (trustee.py, decrypting.py):
     start(propose, ctx) -> Step                       `Propose`: answers `Attend`
     advance(phase, signed | Decrypted, ctx) -> Step   `Freeze`: answers `Witness`; `Open`: phase `Decrypting`;
                                                       Decrypted: answers `Decrypt`
-    Collector(phase, executor)                        in `Decrypting`: .wanted() gives the SHA-256 of each member's
+    collect(phase, executor) -> Collector             in `Decrypting`: .wanted() gives the SHA-256 of each member's
                                                       upload, .add(member, data) verifies and multiplies, .close() ends
     answer(phase, secret, products, rng, executor)    -> Decrypted: the only use of the share (threshold.Share, or
                                                       private.PrivateKey of a single holder), in a process of its own

@@ -1,0 +1,83 @@
+"""A node's round of engine `paillier`: accept the manifest, encrypt, sign one header; there is nothing else to say.
+
+How to read it: `start` answers a proposal, `advance` takes the shell's `Encrypted`. Values in, values out: the shell
+stores `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
+Rules: parameters, trustees and key are judged here and taken from nobody on trust; a static input goes to one group of
+trustees only; a later attempt ends the earlier one.
+Leaves to others: the upload itself (encrypting.py), what is opened (the trustees). Source: protocol §5.
+"""
+
+from dataclasses import dataclass
+
+from secagg.errors import ProtocolViolation
+from secagg.ids import EVERYBODY
+from secagg.protocol.acceptance import accept
+from secagg.protocol.custody import custody_of, key_digest
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks.checks import logged_manifest
+from secagg.protocol.masks.messages import Propose
+from secagg.protocol.masks.node import NodeContext
+from secagg.protocol.memory import Accepted, Entrusted, Record, Witnessed, check_current, check_entrusted
+from secagg.protocol.paillier.door import admit
+from secagg.protocol.paillier.messages import EncryptedInput
+from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase, Uploaded
+from secagg.wire.codec import encode
+from secagg.wire.signed import Signed, sign
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the shell saves (`phase`, `records`) and then sends (`send`: kind and encoded message), in this order."""
+
+    phase: NodePhase
+    send: tuple[tuple[str, bytes], ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+def start(propose: Propose, ctx: NodeContext) -> Step:
+    """Accept the manifest and its key, or raise; the shell then trains and encrypts.
+
+    Raises: Refused naming the rule; VerificationFailed when the log proof does not hold.
+    """
+    manifest, scope = accept(propose.manifest, ctx.expect, ctx.memory)
+    admit(custody_of(manifest), ctx.expect.policy.min_key_bits, ctx.expect.earlier_moduli)
+    check_entrusted(ctx.memory, _entrusted(manifest))
+    seen = logged_manifest(propose, scope, ctx.expect, ctx.memory)
+    records = (
+        Accepted(round=scope.round, manifest=scope.manifest),
+        Witnessed(origin=seen.origin, size=seen.size, root=seen.root),
+    )
+    return Step(Encrypting(scope, manifest), (), records)
+
+
+def advance(phase: NodePhase, event: Signed | Encrypted, ctx: NodeContext) -> Step:
+    """Take one event in one phase.
+
+    Raises: ProtocolViolation when it is not legal here: an aggregator has nothing to say after its proposal.
+    """
+    match phase, event:
+        case Encrypting(), Encrypted():
+            check_current(ctx.memory, phase.scope.round)
+            return _upload(phase, event, ctx)
+        case _:
+            kind = event.kind if isinstance(event, Signed) else type(event).__name__
+            raise ProtocolViolation(
+                f"A {kind} is not legal in phase {type(phase).__name__}.", "It is discarded.", rule="phase.message"
+            )
+
+
+def _upload(phase: Encrypting, done: Encrypted, ctx: NodeContext) -> Step:
+    """Sign the header of a stored upload; from now on the trustees may open it."""
+    entry = _entrusted(phase.manifest)
+    check_entrusted(ctx.memory, entry)
+    body = encode(EncryptedInput(root=done.root, length=done.length, upload=done.upload, proof=done.proof))
+    header = sign(ctx.key, "EncryptedInput", phase.scope, ctx.name, EVERYBODY, body)
+    after = Uploaded(phase.scope, phase.manifest, header)
+    return Step(after, (("EncryptedInput", encode(header)),), (entry,))
+
+
+def _entrusted(manifest: Manifest) -> Entrusted:
+    return Entrusted(
+        round=manifest.round, task=manifest.task, static=manifest.purpose == "sum", model=manifest.model,
+        key=key_digest(custody_of(manifest).key),
+    )  # fmt: skip

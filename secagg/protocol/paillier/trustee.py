@@ -1,0 +1,164 @@
+"""A trustee's round of engine `paillier`: check, then (the shell) save, then send.
+
+How to read it: `start` answers a proposal, `advance` is the whole transition table; the checks are in checks.py. The
+shell stores `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
+Rules (protocol §4, §5, §6): it opens only a product that it made itself from the signed uploads of the frozen set, once
+per (job, round, group) whatever the attempt, and only with the logged freeze and a quorum of trustees that witnessed
+it; the decision is recorded when it is made, before any work on it, so a round that then fails is lost. The ledger
+holds every set it decided for; static inputs are opened for the same set again or a disjoint one.
+Leaves to others: uploads, the share and the work with it (decrypting.py), the shell (secagg.trustee).
+"""
+
+from dataclasses import dataclass
+
+from secagg.crypto.derive import sha256
+from secagg.crypto.rng import Rng
+from secagg.crypto.seal import seal
+from secagg.crypto.sign import SigningKey
+from secagg.errors import ProtocolViolation
+from secagg.ids import EVERYBODY
+from secagg.log.checkpoint import cosign
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks.messages import Propose
+from secagg.protocol.masks.phases import Over
+from secagg.protocol.memory import (
+    Accepted,
+    Memory,
+    Opened,
+    Record,
+    check_attempt,
+    check_current,
+    check_static,
+    check_unopened,
+)  # fmt: skip
+from secagg.protocol.memory import (
+    Witnessed as Seen,
+)
+from secagg.protocol.paillier import checks
+from secagg.protocol.paillier.messages import Agreement, Answer, Attend, Decrypt, Freeze, Open, Witness
+from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting, TrusteePhase, Witnessed
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_LIST
+from secagg.wire.signed import Scope, Signed, context, open_signed, sign
+
+ANSWER_LABEL = "secagg/v1/paillier/answer"
+
+
+@dataclass(frozen=True)
+class TrusteeContext:
+    """Who this trustee is and what it knows: identity, randomness, memory, and what it expects of a manifest."""
+
+    name: str
+    key: SigningKey
+    rng: Rng
+    memory: Memory
+    expect: checks.Expectation
+    now: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the shell saves (`phase`, `records`) and then sends (`send`: kind and encoded message), in this order."""
+
+    phase: TrusteePhase
+    send: tuple[tuple[str, bytes], ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+def start(propose: Propose, ctx: TrusteeContext) -> Step:
+    """Accept a manifest or raise; answer with the size of the log checkpoint that it stands in.
+
+    Raises: Refused naming the rule; VerificationFailed when the log proof does not hold.
+    """
+    manifest, scope = checks.proposal(propose.manifest, ctx.expect)
+    check_attempt(ctx.memory, scope.round, scope.manifest)
+    seen = checks.logged_manifest(propose, scope, ctx.expect, ctx.memory.last(ctx.expect.log_origin))
+    signed = sign(ctx.key, "Attend", scope, ctx.name, manifest.aggregator, encode(Attend(seen.size)))
+    records = (
+        Accepted(round=scope.round, manifest=scope.manifest),
+        Seen(origin=seen.origin, size=seen.size, root=seen.root),
+    )
+    return Step(Attending(scope, manifest, seen), (("Attend", encode(signed)),), records)
+
+
+def advance(phase: TrusteePhase, event: Signed | Decrypted, ctx: TrusteeContext) -> Step:
+    """Take one event in one phase.
+
+    Raises: ProtocolViolation (or a subclass naming the rule) when it is not legal here or fails a check; the phase is
+    then unchanged.
+    """
+    if isinstance(event, Decrypted):
+        if isinstance(phase, Decrypting):
+            return _answer(phase, event.answer, ctx)
+        raise _unexpected(phase, "Decrypted")
+    if isinstance(phase, Over):
+        raise _unexpected(phase, event.kind)
+    check_current(ctx.memory, phase.scope.round)
+    body = open_signed(event, ctx.expect.aggregator_key, event.kind, phase.scope, ctx.name)
+    match phase, event.kind:
+        case Attending(), "Freeze":
+            return _witness(phase, decode(Freeze, body, LIMIT_LIST), ctx)
+        case Witnessed(), "Open":
+            return _decide(phase, decode(Open, body, LIMIT_LIST), ctx)
+        case Answered(), "Open":
+            return Step(phase, (("Decrypt", encode(phase.answer)),))
+        case _:
+            raise _unexpected(phase, event.kind)
+
+
+def _unexpected(phase: TrusteePhase, kind: str) -> ProtocolViolation:
+    return ProtocolViolation(
+        f"A {kind} is not legal in phase {type(phase).__name__}.", "It is discarded.", rule="phase.message"
+    )
+
+
+def _witness(phase: Attending, message: Freeze, ctx: TrusteeContext) -> Step:
+    """Check U, the freeze and the ledger; sign H(U), co-sign the checkpoints of the freeze and of the directory."""
+    manifest, scope = phase.manifest, phase.scope
+    names = tuple(checks.frozen_set(message.u, phase))
+    frozen = checks.logged_freeze(message, phase, names, ctx.expect, ctx.memory.last(ctx.expect.log_origin))
+    check_unopened(ctx.memory, scope.round)
+    check_static(ctx.memory, _opened(manifest, names))
+    agreement = sign(ctx.key, "Witness", scope, ctx.name, EVERYBODY, encode(Agreement(sha256(message.u))))
+    witness = f"{scope.round.federation}/{ctx.name}"
+    sent = Witness(
+        agreement=agreement,
+        rounds=cosign(message.proof.checkpoint, witness, ctx.key, ctx.now),
+        directory=cosign(manifest.directory, witness, ctx.key, ctx.now),
+    )
+    after = Witnessed(scope, manifest, message.u, names, frozen)
+    seen = Seen(origin=frozen.origin, size=frozen.size, root=frozen.root)
+    return Step(after, (("Witness", encode(sent)),), (seen,))
+
+
+def _decide(phase: Witnessed, message: Open, ctx: TrusteeContext) -> Step:
+    """Check the quorum and decide, once: from the record on, this round is opened for this set or for none."""
+    checks.agreements(message, phase)
+    checks.witness_quorum(message, phase)
+    check_unopened(ctx.memory, phase.scope.round)
+    opened = _opened(phase.manifest, phase.names)
+    check_static(ctx.memory, opened)
+    return Step(Decrypting(phase.scope, phase.manifest, phase.u, phase.names), (), (opened,))
+
+
+def _answer(phase: Decrypting, answer: Answer, ctx: TrusteeContext) -> Step:
+    """Sign and seal what was decrypted; recorded, it is repeated byte for byte and never made again."""
+    manifest, scope = phase.manifest, phase.scope
+    if answer.u != sha256(phase.u):
+        raise ProtocolViolation("An answer was made for another set.", "It is not sent.", rule="answer.set")
+    inner = sign(ctx.key, "Answer", scope, ctx.name, manifest.aggregator, encode(answer))
+    sealed = seal(manifest.opening_key, encode(inner), answer_info(scope, ctx.name, manifest.aggregator))
+    envelope = sign(ctx.key, "Decrypt", scope, ctx.name, manifest.aggregator, encode(Decrypt(sealed)))
+    return Step(Answered(scope, envelope), (("Decrypt", encode(envelope)),))
+
+
+def answer_info(scope: Scope, sender: str, aggregator: str) -> bytes:
+    """Return the HPKE `info` of a sealed answer."""
+    return context(ANSWER_LABEL, "Decrypt", scope, sender, aggregator)
+
+
+def _opened(manifest: Manifest, names: tuple[str, ...]) -> Opened:
+    return Opened(
+        round=manifest.round, task=manifest.task, contributors=names, static=manifest.purpose == "sum",
+        model=manifest.model,
+    )  # fmt: skip
