@@ -77,7 +77,8 @@ class Work:
         """Hold model and task against a job: for training every value of the model, then the shape of every tensor.
 
         `digest` is what the values must have: pinned by the signed job at first, later this node's own.
-        Raises: Refused (`job.model`) when the model is another one; BadInput naming the first tensor that differs.
+        Raises: Refused (`job.model`) when the model is another one; BadInput naming the first tensor that differs, or
+        holds a value that is not finite (a signed job may pin such a model too).
         """
         if spec.purpose == "training":
             self._check_model(spec, model, digest)
@@ -85,7 +86,9 @@ class Work:
         if spec.purpose == "training":
             from node.training import check_shapes
 
-            check_shapes(task, self._arrays(model))
+            arrays = self._arrays(model)
+            check_shapes(task, arrays)
+            _require_finite(arrays)
 
     def _check_model(self, spec: JobSpec, blob: bytes, digest: bytes) -> None:
         try:
@@ -175,3 +178,13 @@ class Work:
 
     def _arrays(self, blob: bytes) -> Arrays:
         return decode_model(self._blobs.get(blob))
+
+
+def _require_finite(arrays: Arrays) -> None:
+    for name, array in sorted(arrays.items()):
+        bad = np.count_nonzero(~np.isfinite(array))
+        if bad:
+            raise BadInput(
+                f"The model is not finite: {bad} values, the first in tensor {name}.",
+                "Ask the operator for another first model.", code="E-NAN",
+            )  # fmt: skip
