@@ -1,17 +1,17 @@
 """`secagg bench`: measure what an engine costs on this machine, and that its sum is exact.
 
-Rules: one JSON object per case; figures are read as ratios to the AES rate of the same run.
+Rules: one JSON object per case, medians of its rounds; figures are read as ratios to the AES rate of the same run.
 """
 
+import statistics
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from secagg.daemon.options import current, options
 
 if TYPE_CHECKING:
-    from secagg.bench import masks, paillier
     from secagg.crypto.paillier.keys import Profile
 
 
@@ -21,47 +21,59 @@ if TYPE_CHECKING:
 @click.option("--params", type=click.IntRange(1, 10**9), default=1_000_000, show_default=True)
 @click.option("--dropout", type=click.FloatRange(0, 0.9), default=0.0, show_default=True)
 @click.option("--bits", type=click.IntRange(2, 31), default=16, show_default=True)
-@click.option("--repeat", type=click.IntRange(1, 100), default=1, show_default=True, help="Runs; each prints a line.")
+@click.option("--threads", type=click.IntRange(1, 2), default=1, show_default=True, help="Workers of each role.")
+@click.option("--graph", type=click.Choice(["complete", "sparse"]), default="complete", show_default=True)
+@click.option("--gamma", type=click.FloatRange(0, 0.3), default=0.05, show_default=True, help="Colluders (sparse).")
+@click.option("--delta", type=click.FloatRange(0, 0.3), default=0.05, show_default=True, help="Drop-outs (sparse).")
+@click.option("--repeat", type=click.IntRange(1, 100), default=1, show_default=True, help="Rounds; medians.")
+@click.option("--whole", is_flag=True, help="A whole round in one process, every member real and checking everything.")
 @click.option("--handicap", is_flag=True, help="Work on the vector twice: the client's figure must about double.")
 @click.option("--key-bits", type=click.Choice(["2048", "3072", "4096"]), default="3072", show_default=True)
 @click.option("--profile", type=click.Choice(["provable", "fast"]), default="provable", show_default=True)
 @click.option("--s", type=click.IntRange(1, 3), default=1, show_default=True, help="Damgård-Jurik's s.")
 @options
 def bench(
-    engine: str, nodes: int, params: int, dropout: float, bits: int, repeat: int, handicap: bool,
-    key_bits: str, profile: str, s: int,
+    engine: str, nodes: int, params: int, bits: int, repeat: int, whole: bool, key_bits: str, profile: str, s: int,
+    **rest: object,
 ) -> None:  # fmt: skip
     """Measure what an engine costs, and that its sum is exact.
 
-    Engine paillier is measured beside phe (10 nodes and 10^5 parameters are the specification's case) and ignores
-    --dropout and --handicap; only it reads --key-bits, --profile and --s.
+    Engine paillier is measured beside phe (10 nodes and 10^5 parameters are the specification's case); only it reads
+    --key-bits, --profile and --s, and it reads no option from --dropout to --handicap.
     """
     import msgspec
 
     from secagg.errors import VerificationFailed
 
-    for _ in range(repeat):
-        if engine == "paillier":
-            figures: masks.Figures | paillier.Figures = _paillier(nodes, params, bits, int(key_bits), profile, s)
-        else:
-            figures = _masks(nodes, params, bits, dropout, handicap)
-        if current().format == "table":
-            rows = _flat(msgspec.to_builtins(figures))
-            click.echo("\n".join(f"{name:>24}  {value}" for name, value in rows) + "\n")
-        else:
-            click.echo(msgspec.json.encode(figures).decode())
-        if not figures.exact:
-            raise VerificationFailed("The sum differs from the integer reference.", "Report this case.", code="E-BENCH")
+    if engine == "paillier":
+        figures = _paillier(nodes, params, bits, int(key_bits), profile, s, repeat)
+    else:
+        figures = _masks({"nodes": nodes, "params": params, "bits": bits, "repeat": repeat, **rest}, whole)
+    if current().format == "table":
+        click.echo("\n".join(f"{name:>24}  {value}" for name, value in _flat(figures)) + "\n")
+    else:
+        click.echo(msgspec.json.encode(figures).decode())
+    if not figures["exact"]:
+        raise VerificationFailed("The sum differs from the integer reference.", "Report this case.", code="E-BENCH")
 
 
-def _masks(nodes: int, params: int, bits: int, dropout: float, handicap: bool) -> "masks.Figures":
-    from secagg.bench.masks import Case, measure
+def _masks(options: dict[str, object], whole: bool) -> dict[str, Any]:
+    import msgspec
+
+    from secagg.bench.case import Case
+    from secagg.bench.masks import measure
+    from secagg.bench.whole import measure as measure_whole
     from secagg.crypto.rng import system_rng
 
-    return measure(Case(nodes, params, bits, dropout, handicap), system_rng)
+    case = msgspec.convert(options, Case)
+    return cast("dict[str, Any]", msgspec.to_builtins(measure_whole(case, system_rng) if whole else measure(case)))
 
 
-def _paillier(nodes: int, params: int, bits: int, key_bits: int, profile: str, s: int) -> "paillier.Figures":
+def _paillier(
+    nodes: int, params: int, bits: int, key_bits: int, profile: str, s: int, repeat: int
+) -> dict[str, Any]:  # fmt: skip
+    import msgspec
+
     from secagg.crypto.rng import system_rng
     from secagg.errors import BadConfiguration
 
@@ -71,7 +83,18 @@ def _paillier(nodes: int, params: int, bits: int, key_bits: int, profile: str, s
         raise BadConfiguration(
             f"{error.name} is not installed.", "Install the extra: pip install 'secagg[paillier]'."
         ) from None
-    return measure(Case(nodes, params, bits, key_bits, cast("Profile", profile), s), system_rng)
+    case = Case(nodes, params, bits, key_bits, cast("Profile", profile), s)
+    return cast("dict[str, Any]", _median([msgspec.to_builtins(measure(case, system_rng)) for _ in range(repeat)]))
+
+
+def _median(values: list[Any]) -> Any:
+    """Return the median of numbers, by field in dictionaries; everything else is as in the first."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {name: _median([value[name] for value in values]) for name in first}
+    if isinstance(first, bool):
+        return all(values)
+    return statistics.median(values) if isinstance(first, float) else first
 
 
 def _flat(rows: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

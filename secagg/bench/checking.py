@@ -1,0 +1,104 @@
+"""What a member's spot check of a round costs it: requests, parts opened, leaves recomputed (protocol §7).
+
+Rules: what the node does is timed and counted (node.spot), what the aggregator hands out is made beforehand; every part
+travels sealed to the key of the check. Leaves to others: judging (secagg.protocol.masks.spot).
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from secagg.crypto.rng import Rng
+from secagg.crypto.seal import SealingKey, seal
+from secagg.log.growing import Tree
+from secagg.protocol.manifest import Published
+from secagg.protocol.masks import spot
+from secagg.protocol.masks.rounds import Unmasking
+from secagg.protocol.masks.spot import Leaf, Transcript
+from secagg.protocol.rehearsal import AGGREGATOR, Federation
+from secagg.protocol.session import PIECE, SpotPart, SpotRequest
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_LIST
+from secagg.wire.signed import sign
+
+
+class Check(Struct):
+    """Seconds of one check, bytes received and sent."""
+
+    seconds: float
+    received: int
+    sent: int
+
+
+class _Checked:
+    """A round as the aggregator keeps it for checks."""
+
+    def __init__(self, federation: Federation, phase: Unmasking, read: Callable[[str], bytes]) -> None:
+        self.federation, self.phase, self._read = federation, phase, read
+        self.transcript = encode(Transcript(phase.u1, phase.u2, phase.u3, phase.answers))
+        self.members = spot.members(decode(Transcript, self.transcript, LIMIT_LIST))
+        self.checker = self.members[0]
+        self._trees: dict[str, Tree] = {}
+
+    @property
+    def pieces(self) -> int:
+        """Return how many parts the transcript travels in."""
+        return -(-len(self.transcript) // PIECE)
+
+    def hand_out(self, key: bytes, indexes: tuple[int, ...]) -> list[bytes]:
+        """Return all parts, sealed."""
+        manifest, plain = self.phase.manifest, []
+        for piece in range(self.pieces):
+            plain.append(self.transcript[piece * PIECE : (piece + 1) * PIECE])
+        for member in self.members:
+            data = self._read(member)
+            if member not in self._trees:
+                self._trees[member] = spot.tree_of(manifest, data)
+            plain.append(encode(spot.leaves(manifest, data, self._trees[member], indexes)))
+        infos = (self._info(part) for part in range(len(plain)))
+        return [seal(key, data, info) for data, info in zip(plain, infos, strict=True)]
+
+    def _info(self, part: int) -> bytes:
+        return spot.info(self.phase.scope, AGGREGATOR, self.checker, part)
+
+    def headers(self, parts: int) -> int:
+        """Return the bytes of the parts' headers."""
+        round_id = self.phase.scope.round
+        return sum(len(encode(SpotPart(round_id, part, parts, self.pieces))) for part in range(parts))
+
+    def ask(self, key: bytes, indexes: tuple[int, ...], parts: int) -> int:
+        """Sign a request for every part; return their bytes."""
+        scope, signer = self.phase.scope, self.federation.members[self.checker]
+        bodies = (encode(SpotRequest(scope.round, key, indexes, part)) for part in range(parts))
+        return sum(len(encode(sign(signer, "SpotRequest", scope, self.checker, AGGREGATOR, body))) for body in bodies)
+
+    def judge(self, key: SealingKey, indexes: tuple[int, ...], sealed: list[bytes], published: Published) -> None:
+        """Open the parts and check them. Raises: VerificationFailed."""
+        parts = [key.open(data, self._info(part)) for part, data in enumerate(sealed)]
+        transcript = decode(Transcript, b"".join(parts[: self.pieces]), LIMIT_LIST)
+        leaves = [decode(tuple[Leaf, ...], data, LIMIT_LIST) for data in parts[self.pieces :]]
+        found = dict(zip(spot.members(transcript), leaves, strict=True))
+        spot.check(self.phase.manifest, self.phase.scope, transcript, published, indexes, found)
+
+
+def spot_check(
+    federation: Federation, phase: Unmasking, published: Published, read: Callable[[str], bytes], rng: Rng, repeat: int
+) -> Check:
+    """Check a round `repeat` times, other leaves each time, and return the median.
+
+    Raises: VerificationFailed when the sum does not hold, which no measured case may.
+    """
+    kept, found = _Checked(federation, phase, read), []
+    for _ in range(repeat):
+        began = time.perf_counter()
+        key, indexes = SealingKey.from_private_bytes(rng(96)), spot.draw(phase.manifest, rng)
+        drawn = time.perf_counter() - began
+        sealed = kept.hand_out(key.public, indexes)
+        began = time.perf_counter()
+        sent = kept.ask(key.public, indexes, len(sealed))
+        kept.judge(key, indexes, sealed, published)
+        received = sum(map(len, sealed)) + kept.headers(len(sealed))
+        found.append(Check(time.perf_counter() - began + drawn, received, sent))
+    return Check(statistics.median(one.seconds for one in found), found[0].received, found[0].sent)

@@ -1,0 +1,150 @@
+"""What a round costs one member, in a process of its own: everything it computes and every byte it sends.
+
+Rules: from the float32 update to signed chunks in memory, keys, shares, signatures and answers included; the other
+members and the aggregator are real in what they say (peers.py, stage.py) and their time is not counted. The part that
+does not depend on the length of the update is a round of the same members with one parameter. Peak memory counts the
+update itself, and everything else that came after the process had started and warmed up.
+"""
+
+import statistics
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from secagg.bench.case import Case, ClientFigures, establish, policy, words_bytes
+from secagg.bench.footprint import Footprint
+from secagg.bench.inputs import update_of
+from secagg.bench.peers import Peers
+from secagg.bench.stage import Stage
+from secagg.crypto.derive import sha256
+from secagg.crypto.prg import aes_rate
+from secagg.crypto.rng import Rng
+from secagg.ids import RoundId
+from secagg.protocol.lanes import Quantised
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks import masking, node
+from secagg.protocol.masks.messages import Propose
+from secagg.protocol.masks.phases import Masking, Phase, Protected
+from secagg.protocol.rehearsal import START_OF_TIME, Federation, party
+from secagg.protocol.session import RoundHeader
+from secagg.wire.chunks import ChunkHeader, count
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
+from secagg.wire.signed import Signed, sign
+
+Update = npt.NDArray[np.float32]
+_AES_SECONDS = 0.5
+
+
+class Spent(Struct):
+    """What one round took."""
+
+    seconds: float = 0.0
+    cpu: float = 0.0
+    protect: float = 0.0
+    upload_bytes: int = 0
+    chunk_bytes: int = 0
+    control_bytes: int = 0
+
+
+class Measured:
+    """The member that is measured: the real node, its vector work, its chunks."""
+
+    def __init__(
+        self, case: Case, federation: Federation, round_id: RoundId, update: Update, executor: Executor | None
+    ) -> None:
+        self.name, self._round = case.names[0], round_id
+        self._seat = party(federation, self.name, policy=policy(case))
+        self._case, self._federation, self._executor = case, federation, executor
+        self._update = update
+        self._phase: Phase | None = None
+        self.spent = Spent()
+
+    def answer(self, kind: str, data: bytes) -> tuple[tuple[str, bytes], ...]:
+        """Take one message of the aggregator and return what the member sends."""
+        began, cpu = time.perf_counter(), time.process_time()
+        if kind == "Propose":
+            done = node.start(decode(Propose, data, LIMIT_BULK), self._seat.ctx)
+        else:
+            if self._phase is None:
+                raise RuntimeError("a member is asked before it was proposed to")
+            done = node.advance(self._phase, decode(Signed, data, LIMIT_LIST), self._seat.ctx)
+        if isinstance(done.phase, Masking):
+            for _ in range(1 + self._case.handicap):
+                protected = self._protect(done.phase)
+            done = node.advance(done.phase, protected, self._seat.ctx)
+        self._phase = done.phase
+        self._seat.notebook.records.extend(done.records)
+        self.spent.seconds += time.perf_counter() - began
+        self.spent.cpu += time.process_time() - cpu
+        for sent, body in done.send:
+            self.spent.control_bytes += len(body) + len(encode(RoundHeader(self._round, sent)))
+        return done.send
+
+    def _protect(self, phase: Masking) -> Protected:
+        """Do what the node does between training and its last chunk (node.work, node.uploading)."""
+        began = time.perf_counter()
+        given = Quantised(phase.manifest, self._update, 100, {}, self._federation.rng)
+        upload = masking.contribute(given, phase, self.name, self._executor)
+        protected = Protected(upload.root, len(upload.data), sha256(upload.data))
+        self.spent.protect += time.perf_counter() - began
+        self.spent.upload_bytes = len(upload.data)
+        self.spent.chunk_bytes = self._chunks(phase, memoryview(upload.data))
+        return protected
+
+    def _chunks(self, phase: Masking, upload: memoryview) -> int:
+        """Hash and sign the chunks; return the bytes of their headers."""
+        size, headers, key = phase.manifest.chunk_bytes, 0, self._federation.members[self.name]
+        for index in range(count(len(upload), size)):
+            body = upload[index * size : (index + 1) * size]
+            header = ChunkHeader(phase.scope.round, self.name, index, size, len(upload), sha256(body))
+            headers += len(encode(sign(key, "ChunkHeader", phase.scope, self.name, "aggregator", encode(header))))
+        return headers
+
+
+def measure(case: Case, rng: Rng) -> ClientFigures:
+    """Run the case's rounds and return what they cost the first member."""
+    with ThreadPoolExecutor(case.threads) if case.threads > 1 else nullcontext() as executor:
+        few = [_round(case, 1, np.zeros(1, dtype=np.float32), executor, rng) for _ in range(max(case.repeat, 3))]
+        manifest = establish(case, rng)[1]
+        space = Footprint()
+        update = update_of(case.params, rng)
+        rounds = [_round(case, case.params, update, executor, rng) for _ in range(case.repeat)]
+        peak = space.peak()
+    middle = {name: statistics.median(getattr(one, name) for one in rounds) for name in Spent.__struct_fields__}
+    return ClientFigures(
+        seconds=middle["seconds"], cpu=middle["cpu"], setup_seconds=statistics.median(one.seconds for one in few),
+        protect_seconds=middle["protect"],
+        upload_bytes=rounds[0].upload_bytes,
+        control_bytes=rounds[0].control_bytes + rounds[0].chunk_bytes,
+        mask_bytes=_masks(manifest) * words_bytes(manifest), aes_rate=aes_rate(_AES_SECONDS),
+        peak_bytes=peak, baseline_bytes=space.baseline,
+    )  # fmt: skip
+
+
+def _masks(manifest: Manifest) -> int:
+    """Return how many masks a member adds: its own and one for each member that it deals to."""
+    return 1 + (manifest.degree or len(manifest.members) - 1)
+
+
+def _round(case: Case, params: int, update: Update, executor: Executor | None, rng: Rng) -> Spent:
+    """Play one round as far as the measured member's last message."""
+    federation, manifest = establish(case, rng, params)
+    measured = Measured(case, federation, manifest.round, update, executor)
+    stage = Stage(federation, manifest, case.dropped)
+    idle = Protected(bytes(32), 1, bytes(32))
+    peers = Peers(
+        manifest, stage.scope, dict(federation.members), rng, (measured.name,), lambda *_: idle, START_OF_TIME
+    )
+
+    def answer(to: str, kind: str, data: bytes) -> tuple[tuple[str, bytes], ...]:
+        if to == measured.name:
+            return measured.answer(kind, data)
+        return () if kind == "Open" else (peers.answer(to, kind, data),)
+
+    stage.close(stage.open(answer), answer)
+    return measured.spent

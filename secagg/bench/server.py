@@ -1,0 +1,183 @@
+"""What a round costs the aggregator, in a process of its own, and what one member's spot check of it costs.
+
+Rules: every upload is masked by its member with its real masks and lies in a file, as uploads do; nothing of that is
+counted. `seconds` runs from the last upload (verified and added) to the published, logged sum; adding and verifying all
+uploads, which happens while they arrive, are figures of their own. The sum must be the integer sum of the clear words.
+Leaves to others: chunks and durable storage (aggregator.uploads), ratios (masks.py).
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from msgspec import Struct
+
+from secagg.bench.case import Case, ServerFigures, establish, words_bytes
+from secagg.bench.checking import spot_check
+from secagg.bench.footprint import Footprint
+from secagg.bench.inputs import additions, clear_words
+from secagg.bench.peers import Peers
+from secagg.bench.stage import Stage, result
+from secagg.crypto.derive import sha256
+from secagg.crypto.prg import aes_rate
+from secagg.crypto.rng import Rng
+from secagg.errors import ProtocolViolation
+from secagg.protocol.lanes import Groups, Ready, decode_sums, from_upload, packing, upload_root
+from secagg.protocol.manifest import Manifest, Published
+from secagg.protocol.masks import intake, masking
+from secagg.protocol.masks.messages import MaskedInput
+from secagg.protocol.masks.phases import Masking, Protected
+from secagg.protocol.masks.recovery import recover, unmask
+from secagg.protocol.masks.rounds import FromNode, Unmasking
+from secagg.protocol.rehearsal import START_OF_TIME
+from secagg.vector.ring import add_into
+from secagg.wire.codec import decode
+from secagg.wire.signed import Signed
+
+_AES_SECONDS = 0.5
+
+
+class Spent(Struct):
+    """What one round took."""
+
+    seconds: float = 0.0
+    cpu: float = 0.0
+    adding: float = 0.0
+    checking: float = 0.0
+    unmask: float = 0.0
+
+
+class Uploads:
+    """Members' masked uploads in files, and the clear sum that they must give."""
+
+    def __init__(self, manifest: Manifest, folder: Path, rng: Rng, executor: Executor | None) -> None:
+        self._manifest, self._folder, self._rng, self._executor = manifest, folder, rng, executor
+        self.reference: Groups = {}
+
+    def make(self, name: str, phase: Masking) -> Protected:
+        """Make, mask and store a member's upload."""
+        words = clear_words(self._manifest, self._rng)
+        _accumulate(self.reference, words, copy=True)
+        upload = masking.contribute(Ready(words), phase, name, self._executor)
+        (self._folder / name).write_bytes(upload.data)
+        return Protected(upload.root, len(upload.data), sha256(upload.data))
+
+    def read(self, name: str) -> bytes:
+        """Return a member's upload."""
+        return (self._folder / name).read_bytes()
+
+    def exact(self, published: Published) -> bool:
+        """Say whether a published sum is the integer sum of what the members put in."""
+        for group in self._manifest.groups:
+            packing(group).reduce(self.reference[group.name])
+        return {group.name: group.words for group in published.groups} == {
+            name: words.tobytes() for name, words in self.reference.items()
+        }
+
+
+def _accumulate(sums: Groups, words: Groups, *, copy: bool = False) -> None:
+    for name, values in words.items():
+        if name in sums:
+            add_into(sums[name], values)
+        else:
+            sums[name] = values.copy() if copy else values
+
+
+class Server:
+    """The aggregator's side of a round from the first upload on; a round can be played again from there."""
+
+    def __init__(self, stage: Stage, peers: Peers, uploads: Uploads, headers: Sequence[FromNode]) -> None:
+        self._stage, self._peers, self._uploads = stage, peers, uploads
+        self._headers, self._begun = list(headers), stage.phase
+        self.opened: Unmasking | None = None
+
+    def play(self, executor: Executor | None) -> tuple[Published, Spent]:
+        """Take every upload and close the round."""
+        stage, spent, sums = self._stage, Spent(), Groups()
+        stage.phase = self._begun
+        for header in self._headers[:-1]:
+            self._add(header, sums, spent)
+        stage.take(self._headers[:-1])
+        stage.spent.clear()
+        adding, checking, cpu = spent.adding, spent.checking, time.process_time()
+        self._add(self._headers[-1], sums, spent)
+
+        def clear(phase: Unmasking) -> Groups:
+            began = time.perf_counter()
+            self.opened, proof = phase, intake.evidence(phase)
+            unmask(sums, proof, recover(proof), executor)
+            decode_sums(phase.manifest, sums, len(proof.u3))
+            spent.unmask = time.perf_counter() - began
+            return sums
+
+        end = result(stage.close(self._headers[-1:], self._answer, clear))
+        spent.seconds = sum(stage.spent.values()) + spent.adding - adding + spent.checking - checking
+        spent.cpu = time.process_time() - cpu
+        return end.published, spent
+
+    def _answer(self, to: str, kind: str, data: bytes) -> tuple[tuple[str, bytes], ...]:
+        return (self._peers.answer(to, kind, data),)
+
+    def _add(self, header: FromNode, sums: Groups, spent: Spent) -> None:
+        """Verify an upload against its header and add it, as the aggregator does (aggregator.uploads)."""
+        data, manifest = self._uploads.read(header.sender), self._stage.manifest
+        body = decode(MaskedInput, decode(Signed, header.data).body)
+        began = time.perf_counter()
+        if sha256(data) != body.upload or upload_root(manifest, data) != body.root:
+            raise ProtocolViolation(f"The upload of {header.sender} is not the one it signed for.", rule="upload.root")
+        checked = time.perf_counter()
+        spent.checking += checked - began
+        _accumulate(sums, from_upload(manifest, data))
+        spent.adding += time.perf_counter() - checked
+
+
+def measure(case: Case, rng: Rng) -> ServerFigures:
+    """Run the case's rounds and return what they cost the aggregator.
+
+    Raises: BadInput when the case leaves fewer members than a round needs.
+    """
+    with (
+        TemporaryDirectory() as folder,
+        ThreadPoolExecutor(2) as makers,
+        ThreadPoolExecutor(case.threads) if case.threads > 1 else nullcontext() as executor,
+    ):
+        federation, manifest = establish(case, rng)
+        stage = Stage(federation, manifest, case.dropped)
+        uploads = Uploads(manifest, Path(folder), rng, makers)
+        peers = Peers(manifest, stage.scope, dict(federation.members), rng, (), uploads.make, START_OF_TIME)
+        headers = stage.open(lambda to, kind, data: (peers.answer(to, kind, data),))
+        server = Server(stage, peers, uploads, headers)
+        space = Footprint()
+        played = [server.play(executor) for _ in range(case.repeat)]
+        peak, published = space.peak(), played[-1][0]
+        middle = {name: statistics.median(getattr(s, name) for _, s in played) for name in Spent.__struct_fields__}
+        opened, rate = _opened(server), aes_rate(_AES_SECONDS)
+        verify = spot_check(federation, opened, published, uploads.read, rng, case.repeat)
+        exact = all(uploads.exact(one) for one, _ in played)
+        largest = max(uploads.reference.values(), key=len)
+        return ServerFigures(
+            seconds=middle["seconds"], cpu=middle["cpu"], adding_seconds=middle["adding"],
+            checking_seconds=middle["checking"], unmask_seconds=middle["unmask"],
+            additions_seconds=statistics.median(additions(largest, len(headers)) for _ in range(case.repeat)),
+            self_bytes=len(headers) * words_bytes(manifest), pair_bytes=_pairs(opened) * words_bytes(manifest),
+            aes_rate=rate, peak_bytes=peak, baseline_bytes=space.baseline, verify_seconds=verify.seconds,
+            verify_bytes=verify.received, verify_sent_bytes=verify.sent, exact=exact,
+        )  # fmt: skip
+
+
+def _opened(server: Server) -> Unmasking:
+    if server.opened is None:
+        raise RuntimeError("no round was opened")
+    return server.opened
+
+
+def _pairs(phase: Unmasking) -> int:
+    """Return how many pair masks of members that dropped out are in the sum."""
+    proof = intake.evidence(phase)
+    frozen = set(proof.u3)
+    gone = (shares for name, shares in proof.shares.items() if name not in frozen)
+    return sum(piece.receiver in frozen for shares in gone for piece in shares.pieces)
