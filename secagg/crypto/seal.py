@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hpke import (
     Suite,
 )
 
+from secagg.crypto.agree import check_public as check_point
 from secagg.crypto.secret import Secret
 from secagg.errors import ProtocolViolation, SealBroken
 
@@ -67,5 +68,17 @@ def seal(public: bytes, plaintext: bytes, info: bytes) -> bytes:
             X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:]),
         )
         return _SUITE.encrypt(plaintext, key, info)
+    except ValueError:
+        raise ProtocolViolation("A sealing key is malformed.", "Exclude the peer.", rule="seal.key") from None
+
+
+def check_public(public: bytes) -> None:
+    """Check that one can seal to a public key: both halves well-formed, the X25519 half as `agree.check_public` wants.
+
+    Raises: ProtocolViolation.
+    """
+    check_point(public[_MLKEM_PUBLIC:])
+    try:
+        MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC])
     except ValueError:
         raise ProtocolViolation("A sealing key is malformed.", "Exclude the peer.", rule="seal.key") from None

@@ -3,7 +3,7 @@
 It stops an honest round at the moment a message would reach its victim; the test then sends another message instead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,18 @@ class Tripwire(list[FromNode | Send]):
         super().append(item)
         if isinstance(item, Send) and item.kind == self._kind and item.to == self._victim:
             raise Reached(item)
+
+
+class Wiretap(list[FromNode | Send]):
+    """The wire, with somebody on it who does something of its own when a message passes."""
+
+    def __init__(self, act: Callable[[FromNode | Send], None]) -> None:
+        super().__init__()
+        self._act = act
+
+    def append(self, item: FromNode | Send) -> None:
+        super().append(item)
+        self._act(item)
 
 
 @dataclass

@@ -7,7 +7,7 @@ tests/attacks/defences.toml use. Leaves to others: order and consequences (node.
 from typing import TypeVar
 
 from secagg.crypto.derive import sha256
-from secagg.crypto.seal import SealingKey
+from secagg.crypto.seal import SealingKey, check_public
 from secagg.errors import ProtocolViolation, Refused, SealBroken, VerificationFailed, WireError
 from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import Checkpoint, verify_cosignature
@@ -15,7 +15,7 @@ from secagg.log.statements import Contributors, ManifestLogged, open_statement
 from secagg.log.witness import check as check_proof
 from secagg.protocol.acceptance import Expectation
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import graph
+from secagg.protocol.masks import graph, keys
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Agreement,
@@ -45,12 +45,25 @@ def logged_manifest(propose: Propose, scope: Scope, expect: Expectation, memory:
     return check_proof(propose.leaf, propose.proof, expect.log_origin, expect.aggregator_key, last)
 
 
+def opening_key(manifest: Manifest) -> None:
+    """Check that answers can be sealed to the key in the manifest, before anything is done for the round."""
+    try:
+        check_public(manifest.opening_key)
+    except ProtocolViolation:
+        raise Refused("The manifest's opening_key is none.", "Leave the round.", rule="manifest.opening_key") from None
+
+
 def member_keys(u1: bytes, phase: Advertised, me: str) -> tuple[Peer, ...]:
-    """Check U1 (§3 step 1): members, signatures, own entry unchanged, keys distinct, enough of them."""
+    """Check U1 (§3 step 1): members, signatures, own entry unchanged, keys usable and distinct, enough of them."""
     signed = _list(u1, phase.manifest, "AdvertiseKeys", phase.scope, "u1")
     if signed.get(me) != phase.own:
         raise Refused("This node's own keys are missing from U1 or changed.", "Leave the round.", rule="u1.self")
     peers = tuple(Peer(name, decode(AdvertiseKeys, entry.body)) for name, entry in signed.items())
+    for peer in peers:
+        try:
+            keys.check_advertised(peer.keys.seal_key, peer.keys.mask_key)
+        except ProtocolViolation:
+            raise Refused(f"{peer.name} advertises a key that is none.", "Leave the round.", rule="u1.key") from None
     distinct = {peer.keys.seal_key for peer in peers}, {peer.keys.mask_key for peer in peers}
     if any(len(found) != len(peers) for found in distinct):
         raise Refused("Two members advertise the same key.", "Leave the round.", rule="u1.distinct")

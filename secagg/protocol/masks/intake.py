@@ -138,11 +138,12 @@ def _body(phase: Common, event: FromNode, signed: Signed, kind: str, receiver: s
 
 
 def advertise_keys(phase: Advertising, event: FromNode) -> Advertising:
-    """Take step 0's keys; two members with one key cannot both stay."""
+    """Take step 0's keys; one that is none would stop everybody, and two members with one key cannot both stay."""
     signed = decode(Signed, event.data)
     body = decode(AdvertiseKeys, _body(phase, event, signed, "AdvertiseKeys"))
     if not _fresh(phase, event):
         return phase
+    keys.check_advertised(body.seal_key, body.mask_key)
     others = [decode(AdvertiseKeys, entry.body) for entry in phase.keys]
     if any(body.mask_key == other.mask_key or body.seal_key == other.seal_key for other in others):
         raise ProtocolViolation(f"{event.sender} advertises another member's key.", rule="u1.distinct")

@@ -5,6 +5,7 @@ length-prefixed; pair keys also H(U2) and both public keys; so a difference in a
 cancel. Leaves to others: expanding a key (secagg.crypto.prg), which masks to add (masking.py, recovery.py).
 """
 
+from secagg.crypto import agree, seal
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.derive import derive, sha256
 from secagg.crypto.labels import fields
@@ -18,6 +19,15 @@ PAIR_LABEL = "secagg/v1/masks/pair"
 SHARE_LABEL = "secagg/v1/masks/share"
 ANSWER_LABEL = "secagg/v1/masks/answer"
 COMMIT_LABEL = "secagg/v1/masks/commit"
+
+
+def check_advertised(seal_key: bytes, mask_key: bytes) -> None:
+    """Check keys when they come in: one that is of small order, or malformed, would stop every member at a later step.
+
+    Raises: ProtocolViolation.
+    """
+    seal.check_public(seal_key)
+    agree.check_public(mask_key)
 
 
 def self_key(seed: bytes, scope: Scope, owner: str, group: str) -> Secret:

@@ -98,6 +98,7 @@ def start(propose: Propose, ctx: NodeContext) -> Step:
     Raises: Refused naming the rule; VerificationFailed when the log proof does not hold.
     """
     manifest, scope = accept(propose.manifest, ctx.expect, ctx.memory)
+    checks.opening_key(manifest)
     seen = checks.logged_manifest(propose, scope, ctx.expect, ctx.memory)
     sealing = SealingKey.from_private_bytes(ctx.rng(96))
     masking = AgreementKey.from_private_bytes(ctx.rng(32))
