@@ -94,11 +94,15 @@ def _median(values: list[Any]) -> Any:
         return {name: _median([value[name] for value in values]) for name in first}
     if isinstance(first, bool):
         return all(values)
+    if isinstance(first, list | tuple):
+        return [_median(list(parts)) for parts in zip(*values, strict=True)]
     return statistics.median(values) if isinstance(first, float) else first
 
 
 def _flat(rows: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in rows.items():
+        if isinstance(value, list | tuple):
+            value = {part["name"]: part for part in value}
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from secagg.bench.rivals import Rival, rivals, timed
 from secagg.crypto.paillier.decryption import prove_decryption, verify_decryption
 from secagg.crypto.paillier.encrypt import encrypt, obfuscate
 from secagg.crypto.paillier.keys import Profile
@@ -47,6 +48,7 @@ _ADDITIONS = 200
 _THREADED = 128
 """Obfuscators that two threads are timed on."""
 _TIMINGS = 100
+_16_BITS = np.uint64(0xFFFF)
 _PARTIALS = 24
 """Ciphertexts that threshold decryption is timed on, and on a quarter of them: the difference is what each costs."""
 
@@ -116,6 +118,7 @@ class Figures(Struct, frozen=True):
     case: Case
     naive: Costs
     packed: Costs
+    others: tuple[Rival, ...]
     ours: Ours
     threshold: Shared | None
     timing: Timing
@@ -141,6 +144,7 @@ def measure(case: Case, rng: Rng, *, weak: bool = False) -> Figures:
     shared = _threshold(case, rng, weak=weak) if case.profile == "provable" and case.s == 1 else None
     return Figures(
         engine="paillier", case=case, naive=naive, packed=packed, ours=ours, threshold=shared,
+        others=() if weak else rivals(_codes(case, case.params, rng) & _16_BITS, case.key_bits, layout.slot_bits),
         timing=_timing(key, rng),
         encrypt_x=naive.encrypt_us / ours.encrypt_us, online_x=naive.encrypt_us / ours.online_us,
         add_x=naive.add_us / ours.add_us, decrypt_x=naive.decrypt_us / ours.decrypt_us,
@@ -148,13 +152,6 @@ def measure(case: Case, rng: Rng, *, weak: bool = False) -> Figures:
         packed_encrypt_x=packed.encrypt_us / ours.encrypt_us, packed_decrypt_x=packed.decrypt_us / ours.decrypt_us,
         exact=ours.exact and (shared is None or shared.exact),
     )  # fmt: skip
-
-
-def timed(work: Callable[[], _T]) -> tuple[float, _T]:
-    """Return the microseconds of CPU time that work takes, and its result."""
-    began = time.process_time()
-    result = work()
-    return (time.process_time() - began) * 1e6, result
 
 
 def _codes(case: Case, count: int, rng: Rng) -> Codes:
