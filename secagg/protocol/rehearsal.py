@@ -61,16 +61,17 @@ class Federation:
 
 
 def found(
-    names: tuple[str, ...], spec: JobSpec, rng: Rng, colluders: int | None = None, open_log: OpenLog = MemoryLog
-) -> Federation:
-    """Make a federation of `names` (sorted) with fresh keys; c defaults to floor((R − 1)/3)."""
+    names: tuple[str, ...], spec: JobSpec, rng: Rng, colluders: int | None = None, open_log: OpenLog = MemoryLog,
+    others: tuple[Member, ...] = (),
+) -> Federation:  # fmt: skip
+    """Make a federation of `names` (sorted) with fresh keys, and `others`; c defaults to floor((R − 1)/3)."""
     members = {name: SigningKey.from_private_bytes(rng(32)) for name in names}
     aggregator, online, root = (SigningKey.from_private_bytes(rng(32)) for _ in range(3))
     c = rules.default_colluders(len(names)) if colluders is None else colluders
     nodes = tuple(Member(name, name, "node", key.public, rng(32)) for name, key in members.items())
     roster = Roster(
         spec.federation, 1, START_OF_TIME, START_OF_TIME + 86_400, bytes(32), Limits(c, 3),
-        (*nodes, Member(AGGREGATOR, "operator", "aggregator", aggregator.public, rng(32))),
+        (*nodes, Member(AGGREGATOR, "operator", "aggregator", aggregator.public, rng(32)), *others),
     )  # fmt: skip
     delegation = delegate(root, Delegation(spec.federation, online.public, START_OF_TIME + 864_000))
     signed = sign_roster(roster, root.public, delegation, online)

@@ -1,0 +1,296 @@
+"""The aggregator's round of engine `paillier`: collect, freeze, log, ask trustees, combine, publish; pure, no vectors.
+
+How to read it: phases in the order of a round (rounds.py), `advance` is the transition table, `_close` ends a step when
+everybody answered or its deadline came. A dead trustee delays nothing as long as t others are there: each step goes on
+as soon as t have answered, and who is late is asked late.
+Rules (protocol §5, §6): below K_min members or t trustees the round aborts, says who was missing where and releases
+nothing; nothing is opened before the freeze is logged and witnessed; a wrong answer names its trustee and any t right
+ones finish the round; the result is published only after its log entry.
+Leaves to others: uploads, their proofs and products (the shell), the log (secagg.log), the model (secagg.learning).
+"""
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from secagg.crypto.derive import hmac_sha256, sha256
+from secagg.errors import ProtocolViolation
+from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.protocol.custody import custody_of
+from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
+from secagg.protocol.masks import notices as shared
+from secagg.protocol.masks.aggregator import AggregatorContext
+from secagg.protocol.masks.intake import in_order, senders
+from secagg.protocol.masks.messages import Propose, Witnesses
+from secagg.protocol.masks.rounds import (
+    Append,
+    Closed,
+    Common,
+    Deadline,
+    Failed,
+    FromNode,
+    Keep,
+    Log,
+    Logged,
+    Out,
+    Publishing,
+    Send,
+    Standing,
+)
+from secagg.protocol.paillier import intake, notices
+from secagg.protocol.paillier.messages import Freeze, Open, Witness
+from secagg.protocol.paillier.rounds import (
+    Collecting,
+    Combine,
+    Combined,
+    Effect,
+    Event,
+    Freezing,
+    Opening,
+    Phase,
+    Proposing,
+    Waiting,
+    Witnessing,
+)
+from secagg.wire.codec import decode, encode
+from secagg.wire.signed import Scope, sign
+
+_LAST = 3
+_RANK = {"Attend": 0, "EncryptedInput": 0, "Witness": 1, "Decrypt": 2}
+_RANK_OF: dict[type, int] = {
+    Proposing: 0, Collecting: 0, Freezing: 1, Witnessing: 1, Opening: 2, Publishing: _LAST, Closed: _LAST,
+    Failed: _LAST,
+}  # fmt: skip
+"""A message whose rank is below its phase's came late."""
+
+
+@dataclass(frozen=True)
+class Turned:
+    """What the shell saves (`phase`) and then does (`effects`, in order)."""
+
+    phase: Phase
+    effects: tuple[Effect, ...] = ()
+
+
+def start(manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorContext) -> Turned:
+    """Sign a manifest and ask for its log entry; `standings`: which checkpoint each member and trustee holds."""
+    body = encode(manifest)
+    signed = sign(ctx.key, "Manifest", Scope(manifest.round, NO_DIGEST), ctx.name, EVERYBODY, body)
+    scope = Scope(manifest.round, digest(body))
+    statement = shared.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
+    phase = Proposing(scope, manifest, signed, (), standings)
+    return Turned(phase, (Keep(encode(signed)), Log(statement, _sizes(standings))))
+
+
+def _sizes(standings: tuple[Standing, ...]) -> tuple[int, ...]:
+    return tuple(sorted({entry.size for entry in standings}))
+
+
+def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # noqa: C901 - the whole table, one match
+    """Take one event in one phase.
+
+    Raises: ProtocolViolation when a message is not legal here or fails a check; the phase is then unchanged.
+    """
+    match phase, event:
+        case Collecting() | Witnessing() | Opening(), FromNode(kind="Refuse"):
+            return _close_if_complete(intake.refusal(phase, event), ctx)
+        case Collecting(), FromNode(kind="Attend"):
+            return _close_if_complete(intake.attend(phase, event), ctx)
+        case Collecting(), FromNode(kind="EncryptedInput"):
+            return _close_if_complete(intake.encrypted_input(phase, event), ctx)
+        case Witnessing(), FromNode(kind="Witness"):
+            return _close_if_complete(intake.witness(phase, event), ctx)
+        case Opening(), FromNode(kind="Witness"):
+            return _ask_late(phase, event, ctx)
+        case Opening(), FromNode(kind="Decrypt"):
+            return _take_answer(phase, event, ctx)
+        case Opening(), Combined() if phase.trying:
+            return _combined(phase, event, ctx)
+        case Collecting() | Witnessing() | Opening(), Deadline(step) if step == step_of(phase):
+            return _close(phase, ctx)
+        case Proposing(), Logged():
+            return _propose(phase, event)
+        case Freezing(), Logged():
+            return _freeze(phase, event, ctx)
+        case Publishing(), Logged():
+            return Turned(Closed(phase.scope, phase.published, phase.salt, event.leaf, event.proofs[0], phase.out))
+        case _, Deadline():
+            return Turned(phase)
+        case _, FromNode(kind=kind) if _RANK.get(kind, _LAST) < _RANK_OF[type(phase)]:
+            # Nobody's fault: steps go on as soon as enough have answered.
+            return Turned(phase)
+        case _:
+            what = f"{event.kind} of {event.sender}" if isinstance(event, FromNode) else type(event).__name__
+            raise ProtocolViolation(
+                f"{what} is not legal in phase {type(phase).__name__}.", "It is discarded.", rule="phase.message"
+            )
+
+
+def step_of(phase: Waiting) -> str:
+    """Return the protocol's name of the step a waiting phase belongs to."""
+    return intake.STEP[type(phase)]
+
+
+def _close_if_complete(phase: Waiting, ctx: AggregatorContext) -> Turned:
+    """End a step as soon as nothing that is still missing could matter."""
+    left, needed = intake.waiting_for(phase), custody_of(phase.manifest).threshold
+    match phase:
+        case Collecting():
+            members = any(name in phase.manifest.names() for name in left)
+            done = not members and (len(phase.attending) >= needed or not left)
+        case Witnessing():
+            done = len(phase.agreements) >= needed or not left
+        case Opening():
+            done = not left and not phase.trying
+    return _close(phase, ctx) if done else Turned(phase)
+
+
+def _close(phase: Waiting, ctx: AggregatorContext) -> Turned:
+    """End a step: go on, or abort below K_min members or t trustees, naming who was missing."""
+    late = _late(phase)
+    match phase:
+        case Collecting():
+            out = (*phase.out, *late)
+            if len(phase.headers) < phase.manifest.needed:
+                return _abort(phase, out, f"{len(phase.headers)} of {len(phase.manifest.members)} members", ctx)
+            if len(phase.attending) < phase.manifest.threshold:
+                return _abort(phase, out, f"{len(phase.attending)} trustees attend", ctx)
+            return _fix(phase, out, ctx)
+        case Witnessing():
+            if len(phase.agreements) < phase.manifest.threshold:
+                return _abort(phase, (*phase.out, *late), f"{len(phase.agreements)} trustees", ctx)
+            return _ask(phase, ctx)
+        case Opening():
+            if phase.trying:
+                return Turned(phase)
+            return _abort(phase, (*phase.out, *late), f"{_right(phase)} right answers of trustees", ctx)
+
+
+def _late(phase: Waiting) -> tuple[Out, ...]:
+    trustees = custody_of(phase.manifest).names()
+    steps = {name: "Attend" if isinstance(phase, Collecting) and name in trustees else step_of(phase)
+             for name in intake.waiting_for(phase)}  # fmt: skip
+    return tuple(Out(name, step, "no message before the step ended") for name, step in steps.items())
+
+
+def _noted(phase: Common, out: tuple[Out, ...], ctx: AggregatorContext) -> tuple[Effect, ...]:
+    """State who dropped since the phase began."""
+    return tuple(Append(shared.drop_out(phase.scope, entry, ctx.now)) for entry in out if entry not in phase.out)
+
+
+def _abort(phase: Waiting, out: tuple[Out, ...], have: str, ctx: AggregatorContext) -> Turned:
+    step, manifest = step_of(phase), phase.manifest
+    needed = f"{manifest.needed} members and {manifest.threshold} trustees are needed"
+    reason = f"{have} at {step}, {needed}"
+    statement = shared.aborted(phase.scope, step, reason, out, ctx.now)
+    return Turned(Failed(phase.scope, step, reason, out), (*_noted(phase, out, ctx), Append(statement)))
+
+
+def _send(phase: Common, to: str, kind: str, message: object, ctx: AggregatorContext) -> Send:
+    return Send(to, kind, encode(sign(ctx.key, kind, phase.scope, ctx.name, to, encode(message))))
+
+
+def _propose(phase: Proposing, event: Logged) -> Turned:
+    proofs = {proof.old_size: proof for proof in event.proofs}
+    sent = tuple(
+        Send(entry.member, "Propose", encode(Propose(phase.signed, event.leaf, proofs[entry.size])))
+        for entry in phase.standings
+    )
+    return Turned(Collecting(phase.scope, phase.manifest, phase.signed, phase.out), sent)
+
+
+def _fix(phase: Collecting, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    """Freeze U and have it logged, with a proof for the checkpoint of every trustee that attends."""
+    u = encode(in_order(phase.manifest, phase.headers))
+    after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.attending, u)
+    listed = notices.contributor_list(u)
+    statement = notices.contributors(phase.scope, u, listed, ctx.now)
+    kept = (Keep(encode(listed)),) if statement.listed else ()
+    return Turned(
+        after, (*_noted(phase, out, ctx), Keep(u), *kept, Log(statement, _sizes(phase.attending)))
+    )  # fmt: skip
+
+
+def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
+    proofs = {proof.old_size: proof for proof in event.proofs}
+    names = tuple(entry.member for entry in phase.attending)
+    sent = tuple(
+        _send(phase, entry.member, "Freeze", Freeze(phase.u, event.leaf, proofs[entry.size]), ctx)
+        for entry in phase.attending
+    )
+    checkpoint = event.proofs[0].checkpoint
+    after = Witnessing(phase.scope, phase.manifest, phase.signed, phase.out, names, phase.u, checkpoint)
+    return Turned(after, sent)
+
+
+def _ask(phase: Witnessing, ctx: AggregatorContext) -> Turned:
+    asked = tuple(entry.sender for entry in phase.agreements)
+    witnesses = encode(Witnesses(phase.checkpoint, phase.cosignatures, phase.directory))
+    after = Opening(
+        phase.scope, phase.manifest, phase.signed, phase.out, phase.attending, phase.u, phase.checkpoint,
+        phase.agreements, phase.cosignatures, witnesses, asked,
+    )  # fmt: skip
+    message = Open(phase.agreements, phase.cosignatures)
+    sent = tuple(_send(phase, to, "Open", message, ctx) for to in asked)
+    return Turned(after, (Keep(encode(phase.agreements)), Keep(witnesses), *sent))
+
+
+def _ask_late(phase: Opening, event: FromNode, ctx: AggregatorContext) -> Turned:
+    """Ask a trustee that witnessed after t others: its answer may be needed when another's is wrong."""
+    intake.agreed(phase, event, decode(Witness, event.data))
+    if event.sender in phase.asked:
+        return Turned(phase)
+    message = Open(phase.agreements, phase.cosignatures)
+    return Turned(
+        replace(phase, asked=(*phase.asked, event.sender)), (_send(phase, event.sender, "Open", message, ctx),)
+    )
+
+
+def _take_answer(phase: Opening, event: FromNode, ctx: AggregatorContext) -> Turned:
+    after, data = intake.decrypt(phase, event, ctx.opening)
+    if after == phase:
+        return Turned(phase)
+    kept: tuple[Effect, ...] = (Keep(data),)
+    if after.doubled != phase.doubled:
+        first = next(entry.digest for entry in phase.answers if entry.trustee == event.sender)
+        kept = (*kept, Append(notices.equivocation(phase.scope, event.sender, (first, sha256(data)), ctx.now)))
+    tried = _try(after)
+    return Turned(tried.phase, (*kept, *tried.effects))
+
+
+def _candidates(phase: Opening) -> tuple[str, ...]:
+    out = intake.gone(phase)
+    return tuple(entry.trustee for entry in phase.answers if entry.trustee not in out)
+
+
+def _right(phase: Opening) -> int:
+    return len(_candidates(phase))
+
+
+def _try(phase: Opening) -> Turned:
+    """Put answers together as soon as t are there that are not known to be wrong."""
+    found = _candidates(phase)
+    if phase.trying or len(found) < phase.manifest.threshold:
+        return Turned(phase)
+    return Turned(replace(phase, trying=found), (Combine(),))
+
+
+def _combined(phase: Opening, event: Combined, ctx: AggregatorContext) -> Turned:
+    """Publish, or go on waiting for other trustees when too few answers were right."""
+    wrong = tuple(Out(name, "Decrypt", "answered with what is not proven") for name in event.wrong)
+    out = (*phase.out, *wrong)
+    noted = _noted(phase, out, ctx)
+    if not event.used:
+        again = _try(replace(phase, trying=(), out=out))
+        if again.effects:
+            return Turned(again.phase, (*noted, *again.effects))
+        closed = _close_if_complete(replace(phase, trying=(), out=out), ctx)
+        return Turned(closed.phase, (*noted, *closed.effects))
+    used = tuple(entry for entry in phase.answers if entry.trustee in event.used)
+    opened = notices.opening(phase.scope, used, phase.agreements, phase.witnesses, ctx.now)
+    groups = tuple(GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups)
+    published = Published(phase.scope.round, phase.scope.manifest, senders(phase.u), groups)
+    salt = ctx.rng(32)
+    statement = shared.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
+    after = Publishing(phase.scope, phase.manifest, phase.signed, out, published, salt)
+    return Turned(after, (*noted, Append(opened), Log(statement)))

@@ -1,0 +1,88 @@
+"""Answers of trustees to the clear sum: t proven partial decryptions, or a single holder's proven plaintexts.
+
+Rules (protocol §5): every answer is verified against the product that the opener made itself; a wrong one names its
+trustee, and any t right ones open the round. The same function serves the aggregator and the auditor.
+Leaves to others: whose uploads were multiplied (decrypting.Collector), signatures of answers (intake.py, verify.py).
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from secagg.crypto.paillier.decryption import verify_decryption
+from secagg.crypto.paillier.numbers import Numbers
+from secagg.crypto.paillier.partial import Opening, combine, verify_partial
+from secagg.errors import ProtocolViolation
+from secagg.protocol.custody import custody_of
+from secagg.protocol.lanes import Groups
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.paillier.door import threshold_key
+from secagg.protocol.paillier.layout import Layout
+from secagg.protocol.paillier.messages import Answer
+from secagg.wire.signed import Scope
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The clear summed words per lane group, the trustees whose answers gave them, and those whose answers were wrong.
+
+    Without enough right answers there are no words, and nobody was used.
+    """
+
+    groups: Groups
+    used: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+
+def open_sum(
+    manifest: Manifest, scope: Scope, names: tuple[str, ...], u: bytes, products: Numbers,
+    answers: Mapping[str, Answer], executor: Executor | None = None,
+) -> Opened:  # fmt: skip
+    """Open the product of the uploads of `names`; `u` is H(U), `answers` the trustees' by name.
+
+    Raises: ProtocolViolation when the decrypted sum is not one of that many honest members' (paillier.slots).
+    """
+    layout = Layout(manifest)
+    if len(custody_of(manifest).trustees) == 1:
+        words, used, wrong = _alone(layout, scope, u, products, answers, executor)
+    else:
+        words, used, wrong = _together(manifest, scope, names, u, products, answers, executor)
+    return Opened(layout.unpack(words, len(names)) if used else {}, used, wrong)
+
+
+def _together(
+    manifest: Manifest, scope: Scope, names: tuple[str, ...], u: bytes, products: Numbers,
+    answers: Mapping[str, Answer], executor: Executor | None,
+) -> tuple[Numbers, tuple[str, ...], tuple[str, ...]]:  # fmt: skip
+    key, opening = threshold_key(custody_of(manifest)), Opening(scope.manifest, names)
+    right: dict[str, Numbers] = {}
+    wrong = []
+    for trustee, given in answers.items():
+        if len(right) == key.threshold:
+            break
+        try:
+            if given.u != u or given.partial is None:
+                raise ProtocolViolation(f"{trustee} answered something else.", "Ask another.", rule="answer.kind")
+            right[trustee] = verify_partial(key, trustee, opening, products, given.partial, executor)
+        except ProtocolViolation:
+            wrong.append(trustee)
+    if len(right) < key.threshold:
+        return [], (), tuple(wrong)
+    words = combine(key, {key.index(trustee): found for trustee, found in right.items()}, executor)
+    return words, tuple(right), tuple(wrong)
+
+
+def _alone(
+    layout: Layout, scope: Scope, u: bytes, products: Numbers, answers: Mapping[str, Answer],
+    executor: Executor | None,
+) -> tuple[Numbers, tuple[str, ...], tuple[str, ...]]:  # fmt: skip
+    for trustee, given in answers.items():
+        try:
+            if given.u != u or given.plain is None:
+                raise ProtocolViolation(f"{trustee} answered something else.", "Ask again.", rule="answer.kind")
+            words = layout.ring.read_plain(given.plain.words)
+            verify_decryption(layout.ring, scope.manifest, u, products, words, given.plain.proof, executor)
+        except ProtocolViolation:
+            return [], (), (trustee,)
+        return words, (trustee,), ()
+    return [], (), ()

@@ -1,0 +1,122 @@
+"""A federation with trustees in process for tests and benchmarks: keys, shares, custody, manifest, parties.
+
+Rules: the same structs and checks as the roles; randomness comes from the caller's generator, so a rehearsal can be
+repeated. Keys below 2048 bits are possible here and nowhere else, and only with policies that say so.
+Leaves to others: real ceremonies (secagg.protocol.ceremony), real enrolment (keyserver), real jobs (aggregator).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from secagg.crypto.derive import sha256
+from secagg.crypto.paillier.keys import FLOOR_BITS
+from secagg.crypto.paillier.private import PrivateKey
+from secagg.crypto.paillier.ring import Ring
+from secagg.crypto.paillier.table import Table
+from secagg.crypto.paillier.threshold import ThresholdKey
+from secagg.crypto.rng import Rng
+from secagg.crypto.sign import SigningKey
+from secagg.log.checkpoint import read_checkpoint
+from secagg.log.log import MemoryLog
+from secagg.protocol import manifest as rules
+from secagg.protocol import rehearsal
+from secagg.protocol.acceptance import Policy
+from secagg.protocol.custody import accept_key, key_digest
+from secagg.protocol.lanes import Groups
+from secagg.protocol.manifest import Custody, JobSpec, Manifest, Seat
+from secagg.protocol.masks.aggregator import AggregatorContext
+from secagg.protocol.memory import Notebook
+from secagg.protocol.paillier.checks import Expectation
+from secagg.protocol.paillier.decrypting import Secret
+from secagg.protocol.paillier.run import Holder, Member, Rehearsal
+from secagg.protocol.paillier.trustee import TrusteeContext
+from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.roster.members import Member as Enrolled
+from secagg.wire.codec import encode
+
+AHEAD = 2**22
+"""Bytes of the table of powers: rounds in process are small."""
+
+
+@dataclass(frozen=True)
+class Entrusted:
+    """A federation of nodes, and the trustees that open its sums with their signing keys and secrets."""
+
+    nodes: rehearsal.Federation
+    trustees: Mapping[str, SigningKey]
+    secrets: Mapping[str, Secret]
+    custody: Custody
+    policy: Policy
+    powers: Table
+
+
+def entrust(
+    names: tuple[str, ...], spec: JobSpec, key: ThresholdKey | PrivateKey, secrets: Mapping[str, Secret], rng: Rng,
+    *, trustee_colluders: int = 0, s: int = 1, colluders: int | None = None,
+) -> Entrusted:  # fmt: skip
+    """Make a federation of `names` whose job is encrypted to `key`; the trustees, `secrets` by name, accept it."""
+    signing = {name: SigningKey.from_private_bytes(rng(32)) for name in secrets}
+    seats = tuple(Seat(name, f"of-{name}", one.public) for name, one in signing.items())
+    public, threshold = (key.public, 1) if isinstance(key, PrivateKey) else (key, key.threshold)
+    encoded = encode(public)
+    accepted = tuple(accept_key(one, spec.federation, name, encoded) for name, one in signing.items())
+    custody = Custody(encoded, s, seats, threshold, trustee_colluders, accepted)
+    enrolled = tuple(Enrolled(seat.name, seat.organisation, "trustee", seat.key, rng(32)) for seat in seats)
+    nodes = rehearsal.found(
+        names, replace(spec, engine="paillier", custody=custody), rng, colluders, others=enrolled
+    )  # fmt: skip
+    policy = Policy(
+        engines=("paillier",), exact_counts=True, allow_trials=not trustee_colluders,
+        min_key_bits=min(key.public.bits, FLOOR_BITS),
+    )  # fmt: skip
+    return Entrusted(nodes, signing, dict(secrets), custody, policy, Table.build(Ring(key.public, s), AHEAD))
+
+
+def propose(entrusted: Entrusted, round_number: int = 1, attempt: int = 1) -> Manifest:
+    """Return the honest manifest of a round."""
+    nodes, t = entrusted.nodes, entrusted.custody.threshold
+    return replace(
+        rehearsal.propose(nodes, round_number, attempt), custody=entrusted.custody, threshold=t, share_threshold=t,
+        k_min=rules.fewest_entrusted(nodes.colluders),
+    )  # fmt: skip
+
+
+def member(entrusted: Entrusted, name: str, round_number: int = 1, policy: Policy | None = None) -> Member:
+    """Return a node that expects exactly this federation's job and its trustees."""
+    party = rehearsal.party(entrusted.nodes, name, round_number, policy or entrusted.policy)
+    expect = dataclasses.replace(party.ctx.expect, trustees=entrusted.custody.trustees)
+    return Member(dataclasses.replace(party.ctx, expect=expect), party.notebook)
+
+
+def holder(entrusted: Entrusted, name: str) -> Holder:
+    """Return a trustee that accepted its share of the federation's key."""
+    nodes, spec, notebook = entrusted.nodes, entrusted.nodes.spec, Notebook()
+    expect = Expectation(
+        me=name, federation=spec.federation, aggregator=AGGREGATOR, aggregator_key=nodes.aggregator.public,
+        log_origin=f"{spec.federation}/rounds", directory_origin=f"{spec.federation}/directory",
+        directory_key=nodes.online.public, roster_version=nodes.version, roster=sha256(nodes.roster),
+        seats=nodes.seats, trustees=entrusted.custody.trustees, colluders=nodes.colluders,
+        keys=(key_digest(entrusted.custody.key),), directory=read_checkpoint(nodes.directory_note),
+    )  # fmt: skip
+    ctx = TrusteeContext(name, entrusted.trustees[name], nodes.rng, notebook, expect, START_OF_TIME)
+    return Holder(ctx, notebook, entrusted.secrets[name])
+
+
+def table(
+    entrusted: Entrusted, inputs: Mapping[str, Groups], drops: Mapping[str, str] | None = None, **parts: object
+) -> Rehearsal:
+    """Seat a federation for `run_round`; `parts` may replace the manifest, the parties or the log."""
+    nodes = entrusted.nodes
+    origin = f"{nodes.spec.federation}/rounds"
+    seated: dict[str, object] = {
+        "manifest": propose(entrusted),
+        "members": {name: member(entrusted, name) for name in nodes.members},
+        "holders": {name: holder(entrusted, name) for name in entrusted.trustees},
+        "log": MemoryLog(origin, origin, nodes.aggregator),
+        **parts,
+    }
+    keeper = AggregatorContext(AGGREGATOR, nodes.aggregator, nodes.rng, nodes.opening, START_OF_TIME)
+    return Rehearsal(keeper=keeper, inputs=inputs, drops=drops or {}, powers=entrusted.powers, **seated)  # type: ignore[arg-type]

@@ -1,0 +1,111 @@
+"""The aggregator's phases of a round of engine `paillier`; most events and effects are those of engine `masks`.
+
+Rules: a phase holds digests, signed headers and encoded lists, never vectors: answers of trustees are side files that
+it names. It encodes completely; effects are carried out in order, after the phase is saved.
+Leaves to others: the transitions (aggregator.py).
+"""
+
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from secagg.ids import Digest, Name
+from secagg.protocol.lanes import Groups
+from secagg.protocol.masks.messages import Cosignature
+from secagg.protocol.masks.rounds import (
+    Append,
+    Closed,
+    Common,
+    Deadline,
+    Failed,
+    FromNode,
+    Keep,
+    Log,
+    Logged,
+    Publishing,
+    Send,
+    Standing,
+)
+from secagg.wire.signed import Signed
+
+
+class Given(Struct, frozen=True, forbid_unknown_fields=True):
+    """A trustee's signed answer, kept as a side file of this SHA-256."""
+
+    trustee: Name
+    digest: Digest
+
+
+class Proposing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The manifest is signed; waiting for its statement to be logged. `standings` are of members and trustees."""
+
+    standings: tuple[Standing, ...]
+
+
+class Collecting(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Members encrypt; collecting headers of complete, verified uploads, and the trustees that attend."""
+
+    attending: tuple[Standing, ...] = ()
+    headers: tuple[Signed, ...] = ()
+
+
+class Freezing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """U is fixed; waiting for its statement to be logged."""
+
+    attending: tuple[Standing, ...]
+    u: bytes
+
+
+class Witnessing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The freeze is out; collecting agreements and co-signatures of the trustees `attending`."""
+
+    attending: tuple[Name, ...]
+    u: bytes
+    checkpoint: bytes
+    agreements: tuple[Signed, ...] = ()
+    cosignatures: tuple[Cosignature, ...] = ()
+    directory: tuple[Cosignature, ...] = ()
+
+
+class Opening(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The quorum is out; collecting answers. `trying` are those whose answers the shell is putting together now.
+
+    A trustee that witnesses late is asked late: `asked` grows.
+    """
+
+    attending: tuple[Name, ...]
+    u: bytes
+    checkpoint: bytes
+    agreements: tuple[Signed, ...]
+    cosignatures: tuple[Cosignature, ...]
+    witnesses: bytes
+    asked: tuple[Name, ...]
+    answers: tuple[Given, ...] = ()
+    trying: tuple[Name, ...] = ()
+    doubled: tuple[Name, ...] = ()
+
+
+Phase = Proposing | Collecting | Freezing | Witnessing | Opening | Publishing | Closed | Failed
+Waiting = Collecting | Witnessing | Opening
+"""Phases that wait for messages and have a deadline."""
+
+
+@dataclass(frozen=True)
+class Combine:
+    """Multiply U's uploads, put the answers of `trying` together, come back with `Combined`."""
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What the answers gave: clear words per lane group, whose they were, and who answered wrongly.
+
+    Without enough right answers `used` is empty and there are no words.
+    """
+
+    groups: Groups
+    used: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+
+Event = FromNode | Deadline | Logged | Combined
+Effect = Send | Append | Log | Keep | Combine

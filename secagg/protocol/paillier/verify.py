@@ -1,0 +1,68 @@
+"""An auditor's recomputation of a round of engine `paillier` from kept files: U, uploads, answers (protocol §7).
+
+Rules: every signature, order and set is checked again from the bytes; every upload must be the one its header names and
+carry its proof; the product is made anew; every answer that the log names must be proven for exactly this product, and
+together they must give the sum. So the result is the sum of what the members signed, whoever colludes.
+Leaves to others: which files belong to a round (secagg.auditor), that the manifest is the logged one and its key and
+trustees the federation's (`custody`, by the roster that the manifest names).
+"""
+
+from collections.abc import Callable, Sequence
+
+from secagg.crypto.derive import sha256
+from secagg.errors import BundleIncomplete, SecaggError, VerificationFailed
+from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.protocol.custody import custody_of
+from secagg.protocol.lanes import Groups
+from secagg.protocol.manifest import Manifest, digest
+from secagg.protocol.masks.checks import signed_list
+from secagg.protocol.paillier.decrypting import Collector
+from secagg.protocol.paillier.intake import ANSWER_LIMIT
+from secagg.protocol.paillier.messages import Answer
+from secagg.protocol.paillier.opening import open_sum
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope, Signed, open_signed
+
+
+def recompute(
+    manifest_signed: bytes, u: bytes, answers: Sequence[bytes], upload: Callable[[str], bytes], aggregator_key: bytes
+) -> Groups:
+    """Return the clear summed words per lane group.
+
+    `answers` are the signed answers that opened the round, `upload(member)` gives the bytes of a member's upload.
+    Raises: VerificationFailed saying what does not hold; BundleIncomplete as `upload` raises it.
+    """
+    try:
+        return _recompute(manifest_signed, u, answers, upload, aggregator_key)
+    except (VerificationFailed, BundleIncomplete):
+        raise
+    except (SecaggError, KeyError) as error:
+        raise VerificationFailed(f"The round cannot be recomputed: {error}", "Treat the round as unproved.") from None
+
+
+def _recompute(
+    manifest_signed: bytes, u: bytes, answers: Sequence[bytes], upload: Callable[[str], bytes], aggregator_key: bytes
+) -> Groups:
+    signed = decode(Signed, manifest_signed, LIMIT_BULK)
+    manifest = decode(Manifest, signed.body, LIMIT_BULK)
+    open_signed(signed, aggregator_key, "Manifest", Scope(manifest.round, NO_DIGEST), EVERYBODY)
+    scope = Scope(manifest.round, digest(signed.body))
+    names = tuple(signed_list(u, manifest, "EncryptedInput", scope))
+    if len(names) < manifest.needed:
+        raise VerificationFailed(f"{len(names)} contributors are too few.", "Treat the round as unproved.")
+    collector = Collector(manifest, scope, u)
+    for member in names:
+        collector.add(member, upload(member))
+    given = dict(_answer(data, manifest, scope) for data in answers)
+    opened = open_sum(manifest, scope, names, sha256(u), collector.close(), given)
+    if len(opened.used) != len(answers):
+        wrong = ", ".join(opened.wrong) or "one was not needed"
+        raise VerificationFailed(f"The answers do not open the round: {wrong}.", "Treat the round as unproved.")
+    return opened.groups
+
+
+def _answer(data: bytes, manifest: Manifest, scope: Scope) -> tuple[str, Answer]:
+    signed = decode(Signed, data, ANSWER_LIMIT)
+    key = custody_of(manifest).seat(signed.sender).key
+    return signed.sender, decode(Answer, open_signed(signed, key, "Answer", scope, manifest.aggregator), ANSWER_LIMIT)

@@ -1,0 +1,46 @@
+"""Small federations with trustees for tests: keys dealt once, inputs, and one round of them."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from secagg.crypto.paillier.threshold import Share, ThresholdKey, deal
+from secagg.protocol.lanes import Groups
+from secagg.protocol.masks.rounds import Closed, Failed
+from secagg.protocol.paillier.rehearsal import Entrusted, entrust, propose, table
+from secagg.protocol.paillier.run import Rehearsal, run_round
+from support.federation import counted_rng, inputs_of, job, names_of
+from support.paillier_keys import SMALL, seeded, small
+
+TRUSTEES = ("ana", "ben", "cyd", "dan", "eve", "fay", "gus")
+
+
+@lru_cache
+def dealt(trustees: int, threshold: int, bits: int = SMALL) -> tuple[ThresholdKey, list[Share]]:
+    """Return a weak key with shares, made once."""
+    return deal(bits, TRUSTEES[:trustees], threshold, seeded(f"trust/{trustees}/{threshold}/{bits}"), weak=True)
+
+
+def make(
+    count: int, trustees: int = 3, threshold: int = 2, colluders: int = 0, seed: bytes = b"seed", **fields: object
+) -> Entrusted:
+    """Return a federation of `count` nodes whose job `threshold` of `trustees` open, `colluders` of them curious."""
+    key, shares = dealt(trustees, threshold)
+    secrets = dict(zip(key.trustees, shares, strict=True))
+    names = names_of(count)
+    return entrust(names, job(names, **fields), key, secrets, counted_rng(seed), trustee_colluders=colluders)
+
+
+def alone(count: int, profile: str = "provable", s: int = 1, seed: bytes = b"alone", **fields: object) -> Entrusted:
+    """Return a federation of `count` nodes whose sums a single holder opens."""
+    names = names_of(count)
+    key = small(profile)
+    return entrust(names, job(names, **fields), key, {"ana": key}, counted_rng(seed), s=s)
+
+
+def play(
+    entrusted: Entrusted, drops: Mapping[str, str] | None = None, inputs: Mapping[str, Groups] | None = None
+) -> tuple[Closed | Failed, Mapping[str, Groups], Rehearsal]:
+    """Run one round; return its end, the clear inputs and the table."""
+    given = inputs or inputs_of(entrusted.nodes, propose(entrusted))
+    played = table(entrusted, given, drops)
+    return run_round(played), given, played
