@@ -100,6 +100,7 @@ def serve(configuration: Configuration, prompt: Callable[[], str], verbosity: in
         KEYSERVER,
         verbosity=verbosity,
         color=color,
+        federation=authority.federation,
     )
 
 

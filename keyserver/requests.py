@@ -10,7 +10,7 @@ from secagg.ids import Name
 
 Seconds = Annotated[int, Meta(ge=1, le=30 * 86_400)]
 Reason = Annotated[str, Meta(min_length=1, max_length=512)]
-TokenRole = Literal["node", "aggregator"]
+TokenRole = Literal["node", "aggregator", "trustee"]
 
 
 class CreateToken(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="token.create"):

@@ -20,7 +20,7 @@ def token() -> None:
     "--institution", required=True, help="Whom it is for; also the member's name unless --name says otherwise."
 )
 @click.option("--name", default="", help="The member's name.")
-@click.option("--role", type=click.Choice(["node", "aggregator"]), default="node", show_default=True)
+@click.option("--role", type=click.Choice(["node", "aggregator", "trustee"]), default="node", show_default=True)
 @click.option("--ttl", default="24h", show_default=True, help="How long it can be used.")
 @STATE_DIR
 @options

@@ -267,9 +267,9 @@ def describe(newcomer: Newcomer) -> list[str]:
 
 def join(
     line: str, role: str, state_dir: Path, config_out: Path, passphrase_file: Path | None, *,
-    name: str, prompt: Callable[[], str], tell: Tell, wait: float,
+    name: str, prompt: Callable[[], str], tell: Tell, wait: float, with_organisation: bool = False,
 ) -> Path:  # fmt: skip
-    """Enrol this machine and write its configuration; return the file's path.
+    """Enrol this machine and write its configuration, with its organisation where the role says that; return the path.
 
     Raises: as `prepare` and `ask`; BadConfiguration when the file exists already.
     """
@@ -286,6 +286,8 @@ def join(
     roster = standing.roster()
     tell(f"{newcomer.member.name} is a member: roster version {roster.version}, {len(roster.members)} members.")
     own = {"name": newcomer.member.name, "state_dir": str(state_dir.resolve())}
+    if with_organisation:
+        own["organisation"] = newcomer.member.organisation
     if passphrase_file:
         own["passphrase_file"] = str(passphrase_file.resolve())
     where = _addresses(newcomer.token)

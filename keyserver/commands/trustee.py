@@ -1,0 +1,189 @@
+"""`secagg trustee`: join a federation, hold the ceremony that makes a key, accept a share, serve.
+
+Rule: no command opens a database; what a daemon knows, it says over its admin socket.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from secagg.daemon.options import current, options
+
+if TYPE_CHECKING:
+    from secagg.protocol.ceremony.files import Transcript
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+WORDS = click.option("--words", help="Two or more of the eight words, in order, as they were read out: w1,w2.")
+
+
+@click.group(name="trustee")
+@options
+def trustee() -> None:
+    """Hold a share of a key that nobody holds, and open sums."""
+
+
+@trustee.command()
+@click.argument("source", type=click.Choice(["-"]), required=False)
+@click.option(
+    "--state-dir", required=True, type=click.Path(path_type=Path, file_okay=False), help="Made with mode 0700."
+)
+@click.option("--passphrase-file", type=FILE, help="Of the key file; one line, mode 0600. A prompt unless given.")
+@click.option("--name", default="", help="The member's name; that of the token unless given.")
+@click.option("--config-out", default=Path("trustee.toml"), show_default=True, type=FILE)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the operator's approval.")
+@click.option("--timeout", default="24h", show_default=True, help="How long to wait.")
+@options
+def join(
+    source: str | None, state_dir: Path, passphrase_file: Path | None, name: str, config_out: Path,
+    wait: bool, timeout: str,
+) -> None:  # fmt: skip
+    """Enrol this machine with the token on standard input (`-`) or at the prompt, and write trustee.toml."""
+    import sys
+
+    from secagg.daemon.config import duration
+    from secagg.daemon.enrolment import KEYS, token_line
+    from secagg.daemon.enrolment import join as enrol
+
+    line = token_line(sys.stdin) if source else click.prompt("Token", hide_input=True, err=True)
+    new = not (state_dir / KEYS).exists()
+
+    def prompt() -> str:
+        return str(click.prompt("Passphrase of the key file", hide_input=True, confirmation_prompt=new, err=True))
+
+    written = enrol(
+        line, "trustee", state_dir, config_out, passphrase_file, name=name, prompt=prompt, tell=_tell,
+        wait=duration(timeout) if wait else 0.0, with_organisation=True,
+    )  # fmt: skip
+    click.echo(str(written))
+
+
+@trustee.command()
+@click.option("-o", "--output", required=True, type=FILE, help="Where the card goes.")
+@options
+def card(output: Path) -> None:
+    """Write this trustee's card, which the dealer of a ceremony seals its share to."""
+    from keyserver.trustee.ceremony import make_card
+    from keyserver.trustee.config import Identity
+
+    words = make_card(Identity(_configuration()), output)
+    click.echo(str(output))
+    _tell(f"Give {output} to the dealer and read your words out: {' '.join(words)}")
+
+
+@trustee.command()
+@click.argument("cards", nargs=-1, required=True, type=FILE, metavar="CARD...")
+@click.option("--threshold", required=True, type=click.IntRange(1, 16), help="How many trustees open a sum (t).")
+@click.option("--colluders", type=click.IntRange(0, 15), help="How many may collude (c'); the largest unless given.")
+@click.option("--bits", default=3072, show_default=True, type=click.IntRange(2048, 8192), help="Of the modulus.")
+@click.option("--profile", type=click.Choice(["provable", "fast"]), default="provable", help="fast: one trustee only.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new directory."
+)
+@click.option("--yes", is_flag=True, help="Do not ask: the words of every card were compared in another way.")
+@options
+def ceremony(
+    cards: tuple[Path, ...], threshold: int, colluders: int | None, bits: int, profile: str, output: Path, yes: bool
+) -> None:
+    """Be the dealer: on an offline machine, make a key and a share of it for each CARD, then forget."""
+    from importlib.metadata import version
+    from typing import cast
+
+    from keyserver.trustee.ceremony import deal, open_cards, require_new
+    from keyserver.trustee.showing import progress
+    from secagg.crypto.paillier.keys import Profile
+    from secagg.crypto.rng import system_rng
+    from secagg.daemon.clock import wall
+    from secagg.protocol.ceremony.dealing import Plan, check_plan, largest_collusion
+
+    most = max(0, largest_collusion(len(cards), threshold))
+    plan = Plan(
+        threshold, most if colluders is None else colluders, bits, cast(Profile, profile), f"secagg {version('secagg')}"
+    )
+    require_new(output)
+    files, found = open_cards(cards)
+    check_plan(plan, len(found))
+    for one in found:
+        _tell(f"{one.member.name} of {one.member.organisation}: {' '.join(one.words)}")
+    _warn([one.member.name for one in found], plan.threshold, plan.colluders)
+    if not yes:
+        click.confirm("Did every trustee read out these words?", abort=True, err=True)
+    with progress(_tell, color=current().color) as watch:
+        held = deal(plan, files, output, system_rng, wall, watch)
+    for line in held.told:
+        _tell(line)
+    _tell("Next:")
+    for name in (one.member.name for one in found):
+        _tell(f"  {name}: gets key.bin, transcript.json, {name}.share; runs `secagg trustee accept {name}.share`")
+    _tell(f"  you: read these words out to every trustee: {' '.join(held.words)}")
+    _tell("  the operator: gets key.bin, transcript.json and the acceptances; runs `secagg trustee custody`")
+    click.echo(str(held.directory))
+
+
+@trustee.command()
+@click.argument("share", type=FILE)
+@click.option("--key", type=FILE, help="key.bin; beside SHARE unless given.")
+@click.option("--transcript", type=FILE, help="transcript.json; beside SHARE unless given.")
+@WORDS
+@click.option("--yes", is_flag=True, help="Accept without words: the transcript was compared in another way.")
+@click.option("-o", "--output", required=True, type=FILE, help="Where the acceptance goes.")
+@options
+def accept(share: Path, key: Path | None, transcript: Path | None, words: str | None, yes: bool, output: Path) -> None:
+    """Check the share of a key, keep it, and sign that this trustee accepts the key."""
+    from keyserver.trustee import ceremony as work
+    from keyserver.trustee.config import Identity
+    from secagg.protocol.ceremony.files import read_transcript
+
+    own = Identity(_configuration())
+    public, told = key or share.parent / work.KEY, transcript or share.parent / work.TRANSCRIPT
+    found = read_transcript(work.read(told))
+    _warn([place.name for place in found.trustees], found.threshold, found.colluders)
+    heard = None if yes else (words or click.prompt("Two of the words that the dealer reads out", err=True))
+    spoken = None if heard is None else heard.replace(",", " ").split()
+    digest = work.accept(own, share, public, told, spoken, output)
+    _tell(f"The share of key {digest[:16]}… fits and is kept; delete {share}. Give {output} to the operator.")
+    click.echo(str(output))
+
+
+@trustee.command()
+@click.argument("acceptances", nargs=-1, required=True, type=FILE, metavar="ACCEPTANCE...")
+@click.option("--key", required=True, type=FILE, help="key.bin of the ceremony.")
+@click.option("--transcript", required=True, type=FILE, help="transcript.json of the ceremony.")
+@click.option("-s", "s", default=1, show_default=True, type=click.IntRange(1, 3), help="Above 1 with one trustee only.")
+@click.option("-o", "--output", required=True, type=FILE, help="Where the custody goes that job.toml names.")
+@options
+def custody(acceptances: tuple[Path, ...], key: Path, transcript: Path, s: int, output: Path) -> None:
+    """Put a key and enough acceptances together, for jobs of engine paillier."""
+    from keyserver.trustee.ceremony import put_together
+
+    found = put_together(key, transcript, acceptances, s, output)
+    _tell(_numbers(found))
+    click.echo(str(output))
+
+
+def _numbers(found: "Transcript") -> str:
+    who = f"{found.threshold} of {len(found.trustees)} trustees"
+    return f"{who} open sums under a key of {found.bits} bits; {found.colluders} may collude."
+
+
+def _warn(names: list[str], threshold: int, colluders: int) -> None:
+    """Say who can read what, where it is more than nobody."""
+    if len(names) == 1:
+        _tell(f"WARNING: {names[0]} alone holds the whole key and can read every single update. For small trials only.")
+    elif not colluders:
+        _tell("WARNING: no trustee may collude (c' = 0); a dishonest one can help to open two sums. For trials.")
+    if len(names) > 1:
+        _tell(f"Any {threshold} of {', '.join(names)} together can read every single update.")
+
+
+def _configuration() -> Path:
+    from secagg.errors import UsageError
+
+    given = current().config
+    if given is None:
+        raise UsageError("There is no configuration.", "Name it with --config trustee.toml.")
+    return given
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)

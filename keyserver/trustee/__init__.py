@@ -1,0 +1,1 @@
+"""The role `trustee`: holds a share of a decryption key, and opens sums that it multiplied itself (protocol §5)."""
