@@ -29,6 +29,7 @@ HELP = {
     "node": "Join a federation, train beside the data, contribute.",
     "roster": "Show and verify the signed list of members.",
     "token": "Create and list one-time enrolment tokens.",
+    "trustee": "Hold a share of a key that nobody holds, and open sums.",
 }
 
 
