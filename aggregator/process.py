@@ -76,5 +76,5 @@ def serve(
     addresses, broker_key = config.broker.addresses(), config.broker.key()
     run_daemon(
         decides, lambda: ZmqLink(addresses, broker_key, ring.curve), state, own.name, "aggregator",
-        verbosity=verbosity, color=color,
+        verbosity=verbosity, color=color, federation=config.federation.name,
     )  # fmt: skip

@@ -48,5 +48,5 @@ def run(path: Path, drill: Drill | None = None, *, verbosity: int = 0, color: bo
     addresses, broker_key = read.broker.addresses(), read.broker.key()
     run_daemon(
         service, lambda: ZmqLink(addresses, broker_key, ring.curve), state, own.name, "node",
-        verbosity=verbosity, color=color, workers=WORKERS,
+        verbosity=verbosity, color=color, workers=WORKERS, federation=read.federation.name,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from secagg.crypto.derive import sha256
+from secagg.daemon import drill
 from secagg.daemon.vault import private_directory, sync_directory
 from secagg.errors import BadInput, ProtocolViolation, VerificationFailed
 
@@ -128,6 +129,7 @@ class Partial:
         if not 0 <= index < self.chunks or len(data) != self._length(index):
             raise BadInput(f"Chunk {index} of {len(data)} bytes does not belong to this upload.")
         _write_at(self._path, index * self._chunk, data)
+        drill.reach("chunk-data")
         # The entry comes after its data: a crash between the two forgets the chunk, never believes in a torn one.
         _write_at(self._entries, len(self._hashes) * _ENTRY, index.to_bytes(4, "big") + digest)
         self._hashes[index] = digest

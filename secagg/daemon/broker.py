@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 
 from secagg.crypto.rng import Rng, system_rng
 from secagg.crypto.secret import Secret
-from secagg.daemon import clock, logs
+from secagg.daemon import clock, drill, logs
 from secagg.daemon.config import load
 from secagg.daemon.process import notify
 from secagg.daemon.vault import check_private, private_directory, write_private
@@ -87,6 +87,7 @@ def run_broker(path: Path, ready: Path | None = None, *, verbosity: int = 0, col
     Raises: BadConfiguration for what cannot be served: a port that is taken, a key that is open to others.
     """
     config = load(path, BrokerConfig)
+    drill.arm(config.federation.name)
     # Relative paths are relative to the file that names them, wherever the process was started.
     state_dir = private_directory(path.parent / config.broker.state_dir)
     secret = read_key(path.parent / config.broker.key_file if config.broker.key_file else state_dir / KEY)
@@ -109,6 +110,7 @@ async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: P
         rng=system_rng,
         log=log,
         state_dir=state_dir,
+        holding=lambda door: drill.reach("relay", door),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

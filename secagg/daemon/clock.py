@@ -5,6 +5,8 @@ clock that jumps moves no deadline. Source: transport "Crash rules".
 """
 
 import time
+from collections.abc import Callable
+from typing import Protocol
 
 
 def wall() -> int:
@@ -15,3 +17,14 @@ def wall() -> int:
 def monotonic() -> float:
     """Return seconds of a clock that never jumps; only differences mean anything."""
     return time.monotonic()
+
+
+class Handle(Protocol):
+    """A timer that can be dropped."""
+
+    def cancel(self) -> None:
+        """Drop it."""
+
+
+Later = Callable[[float, Callable[[], None]], Handle]
+"""How timers are set: seconds and what to do; a virtual clock in tests."""

@@ -10,7 +10,7 @@ Source: transport "Crash rules".
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -88,7 +88,7 @@ class Journal(Protocol):
         """Return the outbox, oldest first."""
 
     def outgoing(self, id: bytes) -> Outgoing | None:
-        """Return one message of the outbox, or None when it is acknowledged."""
+        """Return one message of the outbox, or None when it is acknowledged. Raises: TryLater when the disk fails."""
 
     def acknowledge(self, id: bytes, by: str) -> bool:
         """Remove a message from the outbox if `by` is whom it was for; return whether it was there."""
@@ -103,24 +103,22 @@ class Journal(Protocol):
 class SqliteJournal:
     """The journal of a daemon: one SQLite file, WAL, every commit on disk before it returns."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+        self._migrations = migrations
+        self._db = _connect(path)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
             # A second daemon on the same state would answer twice: whoever opens first holds the file alone.
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}").fetchall()
             self._migrate(path)
         except sqlite3.Error as error:
-            raise BadConfiguration(
-                f"The journal {path} cannot be opened: {error}.",
-                "Check that no other daemon uses this state directory and that it may be written.",
-                code="E-JOURNAL",
-            ) from None
+            self._db.close()
+            raise _unopened(path, error) from None
 
     def _migrate(self, path: Path) -> None:
         """Bring the schema to the newest version, each step in a transaction of its own."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
+        if version > len(self._migrations):
             self._db.close()
             raise BadConfiguration(
                 f"The journal {path} was written by a newer version ({version}).",
@@ -128,11 +126,11 @@ class SqliteJournal:
                 code="E-JOURNAL",
             )
         # An empty write takes the exclusive lock at once, also when nothing is to migrate.
-        for number, statements in enumerate((*MIGRATIONS[version:], ()), version + 1):
+        for number, statements in enumerate((*self._migrations[version:], ()), version + 1):
             self._db.execute("BEGIN EXCLUSIVE")
             for statement in statements:
                 self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {min(number, len(MIGRATIONS))}")
+            self._db.execute(f"PRAGMA user_version = {min(number, len(self._migrations))}")
             self._db.execute("COMMIT")
 
     @contextmanager
@@ -164,7 +162,10 @@ class SqliteJournal:
 
     def outgoing(self, id: bytes) -> Outgoing | None:
         """Return one message of the outbox, or None."""
-        row = self._db.execute("SELECT id, receiver, kind, header, body FROM outbox WHERE id = ?", (id,)).fetchone()
+        try:
+            row = self._db.execute("SELECT id, receiver, kind, header, body FROM outbox WHERE id = ?", (id,)).fetchone()
+        except sqlite3.Error as error:
+            raise _unwritable(str(error)) from None
         return Outgoing(*row) if row else None
 
     def acknowledge(self, id: bytes, by: str) -> bool:
@@ -309,6 +310,21 @@ class MemoryJournal:
         again = MemoryJournal()
         again._kept = self._kept.copy()
         return again
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, isolation_level=None, timeout=0.5)
+    except sqlite3.Error as error:
+        raise _unopened(path, error) from None
+
+
+def _unopened(path: Path, error: sqlite3.Error) -> BadConfiguration:
+    return BadConfiguration(
+        f"The journal {path} cannot be opened: {error}.",
+        "Check that no other daemon uses this state directory and that it may be written.",
+        code="E-JOURNAL",
+    )
 
 
 def _unwritable(reason: str) -> TryLater:

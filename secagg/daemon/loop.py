@@ -5,8 +5,9 @@ then effects happen. Turns are plain functions on the loop's thread, so two of t
 
 Rules: a durable message (16-byte id) is acknowledged after its commit and handled once, however often it comes; an
 error of the service rolls its turn back, is logged, and the daemon goes on; a peer's faulty message is acknowledged, so
-that it does not come again, but one that met a full disk (TryLater, OSError) is not. An outcome or a timer that met a
-full disk is tried again. Leaves to others: order and age of unacknowledged messages (outbox), decisions (Service).
+that it does not come again, but one that met a full disk (TryLater, OSError) is answered `retry-later`. An outcome, a
+timer or work that met a full disk waits until the disk is back (storage). A peer that says nothing is noticed within
+eight seconds (liveness). Leaves to others: order and age of unacknowledged messages (outbox), decisions (Service).
 Source: transport "Crash rules", architecture "The shape of the core".
 """
 
@@ -16,14 +17,17 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from secagg.crypto.rng import Rng, system_rng
-from secagg.daemon import clock
+from secagg.daemon import clock, drill
 from secagg.daemon.admin import Admin
+from secagg.daemon.clock import Handle, Later
 from secagg.daemon.journal import Journal, Outgoing
+from secagg.daemon.liveness import ALIVE, ASK, SILENT_AFTER, Liveness
 from secagg.daemon.logs import FIELDS
 from secagg.daemon.outbox import Outbox
+from secagg.daemon.storage import Storage, fault
 from secagg.daemon.turn import After, Effect, Emit, Event, Run, Service, Turn, Withdrawn
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, SecaggError, TryLater
 from secagg.transport.link import Link, Received
@@ -32,6 +36,9 @@ __all__ = ["Daemon", "Service", "Turn"]
 
 ACK = "ack"
 """Kind of the shell's acknowledgement: the id of the message, no header, no body."""
+
+PUT_OFF = "retry-later"
+"""Kind of the shell's answer while its disk takes nothing: the id of the message, no header, no body."""
 
 TICK = 1.0
 """Seconds; a message is sent again after outbox.PATIENCE ticks without an answer, that is every two seconds."""
@@ -46,15 +53,8 @@ _NOT_NOW = (TryLater, OSError, MemoryError)
 """What may work when it is tried again: the fault is this machine's, not the message's."""
 
 
-class Handle(Protocol):
-    """A timer that can be dropped."""
-
-    def cancel(self) -> None:
-        """Drop it."""
-
-
-Later = Callable[[float, Callable[[], None]], Handle]
-"""How timers are set: seconds and what to do; a virtual clock in tests."""
+_SILENCE = "It has said nothing for six seconds: it is frozen, or its link is broken."
+_FULL = "Its disk takes nothing now; it is told again until it can."
 
 
 class Daemon:
@@ -73,10 +73,14 @@ class Daemon:
         later: Later | None = None,
         wall: Callable[[], int] = clock.wall,
         rng: Rng = system_rng,
+        storage: Storage | None = None,
+        asks: bool = False,
     ) -> None:
         self._link, self._journal, self._service, self._executor = link, journal, service, executor
         self._log, self._ready, self._wall, self._rng = logger, ready, wall, rng
         self._admin = Admin(admin, self.command) if admin else None
+        self._storage = storage or Storage(journal, wall)
+        self._peers, self._asks = Liveness(), asks
         self._later = later or self._call_later
         self._timers: dict[str, Handle] = {}
         self._outbox = Outbox()
@@ -107,7 +111,7 @@ class Daemon:
         self._journal.forget(self._wall() - REMEMBER)
         for message in self._journal.pending():
             self._queue_ids(self._outbox.add(message.id, message.to, message.kind))
-        self._carry_out(self._advance(self._service.start))
+        self._carry_out(self._advance(self._service.start, what="start"))
         self._schedule_tick()
         if self._admin:
             await self._admin.open()
@@ -127,6 +131,7 @@ class Daemon:
             await self._admin.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         await self._link.close()
+        self._storage.release()
         self._journal.close()
 
     def _call_later(self, seconds: float, act: Callable[[], None]) -> Handle:
@@ -134,27 +139,51 @@ class Daemon:
 
     # Turns ---------------------------------------------------------------------------------------------------------
 
-    def _advance(self, decide: Callable[[Turn], object], sender: str = "", id: bytes = b"") -> Turn:
+    def _advance(self, decide: Callable[[Turn], object], sender: str = "", id: bytes = b"", what: str = "") -> Turn:
         """Let the service decide and save it; return the turn, whose effects may now happen."""
         with self._journal.transaction() as transaction:
             turn = Turn(transaction, self._wall(), self._rng, sender)
             decide(turn)
             if id:
                 transaction.mark_handled(sender, id, turn.now())
+            drill.reach("before-save", what)
+        drill.reach("after-save", what)
         return turn
 
     def _take(self, message: Received) -> None:
-        """Handle one message from the link."""
+        """Handle one message from the link: the shell's own kinds here, the others as a turn."""
         sender, id = message.sender, message.id
+        if self._peers.heard(sender):
+            self._publish({"event": "heard", "peer": sender})
+        if message.kind in (ASK, ALIVE):
+            if message.kind == ASK:
+                self._put(Emit(sender, ALIVE, b"", b""))
+        elif message.kind == PUT_OFF:
+            if self._peers.put_off(sender):
+                self._publish({"event": "put_off", "peer": sender, "cause": _FULL})
+        elif self._storage.read_only:
+            self._put(Emit(sender, PUT_OFF, b"", b"", id))
+        elif message.kind == ACK:
+            self._acknowledged(sender, id)
+        else:
+            self._handle(message)
+
+    def _acknowledged(self, sender: str, id: bytes) -> None:
         try:
-            if message.kind == ACK:
-                if self._journal.acknowledge(id, sender):
-                    self._queue_ids(self._outbox.remove(id))
-                return
+            if self._journal.acknowledge(id, sender):
+                self._queue_ids(self._outbox.remove(id))
+        except TryLater as error:
+            self._failed(error, peer=sender, kind=ACK)
+
+    def _handle(self, message: Received) -> None:
+        sender, id, what = message.sender, message.id, drill.label(message)
+        try:
             if not (id and self._known(sender, id)):
-                self._carry_out(self._advance(lambda turn: self._service.receive(message, turn), sender, id))
+                self._carry_out(self._advance(lambda turn: self._service.receive(message, turn), sender, id, what))
         except _NOT_NOW as error:
             self._failed(error, peer=sender, kind=message.kind)
+            if fault(error):
+                self._put(Emit(sender, PUT_OFF, b"", b"", id))
             return
         except Exception as error:
             self._failed(error, peer=sender, kind=message.kind)
@@ -169,8 +198,11 @@ class Daemon:
         """Handle a timer or an outcome; if it cannot be saved now, try again."""
         if self._stopping.is_set():
             return
+        if self._storage.read_only:
+            self._later(AGAIN, lambda: self._local(decide, name))
+            return
         try:
-            self._carry_out(self._advance(decide))
+            self._carry_out(self._advance(decide, what=name.partition("/")[0]))
         except _NOT_NOW as error:
             self._failed(error, entry=name)
             self._later(AGAIN, lambda: self._local(decide, name))
@@ -187,16 +219,38 @@ class Daemon:
             watchers = self._admin.watchers if self._admin else 0
             state = self._link.state
             shown: dict[str, object] = {"link": state, "unacknowledged": waiting, "unreached": unreached}
-            return shown | {"watchers": watchers, **self._bytes}
+            disk = {"read_only": self._storage.since, "watchers": watchers}
+            return shown | disk | self._peers.shown() | self._bytes
         answers: list[object] = []
-        self._carry_out(self._advance(lambda turn: answers.append(self._service.command(request, turn))))
+        what = f"command.{request.get('command')}"
+        try:
+            turn = self._advance(lambda turn: answers.append(self._service.command(request, turn)), what=what)
+            self._carry_out(turn)
+        except _NOT_NOW as error:
+            if not fault(error):
+                raise
+            self._failed(error, command=what)
+            raise TryLater(fault(error), "Free space on the disk of the state directory.", code="E-DISK") from None
         return answers[0]
 
     def _failed(self, error: BaseException, **where: str) -> None:
+        if self._storage.take(error):
+            self._publish({"event": "read_only", "cause": self._storage.cause, "since": self._storage.since})
+            self._later(AGAIN, self._probe)
         if isinstance(error, SecaggError):
             self._log.warning("refuse", code=error.code, cause=error.cause, remedy=error.remedy, **where)
         else:
             self._log.error("fail", exc_info=error, **where)
+
+    def _probe(self) -> None:
+        """Look whether the disk is back; what waited goes on by itself."""
+        if self._stopping.is_set():
+            return
+        since = self._storage.since
+        if self._storage.recovered():
+            self._publish({"event": "writable", "since": since})
+        else:
+            self._later(AGAIN, self._probe)
 
     # Effects -------------------------------------------------------------------------------------------------------
 
@@ -235,17 +289,30 @@ class Daemon:
 
     def _ring(self, name: str) -> None:
         self._timers.pop(name, None)
-        self._local(lambda turn: self._service.wake(name, turn), name)
+        self._local(lambda turn: self._service.wake(name, turn), f"timer.{name}")
 
     def _start_work(self, name: str, work: Callable[[], object]) -> None:
         future = asyncio.get_running_loop().run_in_executor(self._executor, _outcome, work)
-        future.add_done_callback(lambda done: self._finish(name, done))
+        future.add_done_callback(lambda done: self._finish(name, work, done))
 
-    def _finish(self, name: str, done: asyncio.Future[object]) -> None:
+    def _finish(self, name: str, work: Callable[[], object], done: asyncio.Future[object]) -> None:
         if done.cancelled():
             return
         outcome = done.result()
-        self._local(lambda turn: self._service.finished(name, outcome, turn), name)
+        if isinstance(outcome, BaseException) and fault(outcome):
+            # No outcome of this work: it was kept from it, and is done when the disk is back.
+            self._failed(outcome, entry=name)
+            self._later(AGAIN, lambda: self._do_again(name, work))
+            return
+        self._local(lambda turn: self._service.finished(name, outcome, turn), f"work.{name}")
+
+    def _do_again(self, name: str, work: Callable[[], object]) -> None:
+        if self._stopping.is_set():
+            return
+        if self._storage.read_only:
+            self._later(AGAIN, lambda: self._do_again(name, work))
+        else:
+            self._start_work(name, work)
 
     # The link ------------------------------------------------------------------------------------------------------
 
@@ -254,6 +321,11 @@ class Daemon:
 
     def _tick(self) -> None:
         self._queue_ids(self._outbox.tick())
+        asked, silent = self._peers.tick()
+        for peer in asked if self._asks else ():
+            self._put(Emit(peer, ASK, b"", b""))
+        for peer in silent if self._asks else ():
+            self._publish({"event": "silent", "peer": peer, "since": self._wall() - SILENT_AFTER, "cause": _SILENCE})
         if self._link.state != self._link_state:
             self._link_state = self._link.state
             self._log.info("change_link", state=self._link_state)
@@ -285,12 +357,17 @@ class Daemon:
     async def _send(self) -> None:
         while True:
             while self._queue:
-                item = self._queue.popleft()
-                message = self._journal.outgoing(item) if isinstance(item, bytes) else item
-                if message:
+                if message := self._read_out(self._queue.popleft()):
                     await self._hand_over(message)
             self._queued.clear()
             await self._queued.wait()
+
+    def _read_out(self, item: Emit | bytes) -> Outgoing | Emit | None:
+        try:
+            return self._journal.outgoing(item) if isinstance(item, bytes) else item
+        except TryLater as error:
+            self._failed(error)
+            return None
 
     async def _hand_over(self, message: Outgoing | Emit) -> None:
         to, kind = message.to, message.kind

@@ -19,11 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from inspect import isawaitable
 from pathlib import Path
 
-from secagg.daemon import logs
+from secagg.daemon import clock, drill, logs
 from secagg.daemon.admin import SOCKET
 from secagg.daemon.journal import SqliteJournal
 from secagg.daemon.loop import Daemon, Service
+from secagg.daemon.storage import RESERVED, Storage
 from secagg.daemon.vault import private_directory, write_private
+from secagg.errors import TryLater
 from secagg.transport.link import Link
 
 JOURNAL = "journal.sqlite"
@@ -46,31 +48,34 @@ def run_daemon(
     verbosity: int = 0,
     color: bool = True,
     workers: int = 2,
+    federation: str = "",
 ) -> None:
     """Run a role until SIGTERM or SIGINT; `link_factory` is called inside the running loop.
 
-    Raises: BadConfiguration for a state directory that cannot be used; what the service's `start` raises.
+    Raises: BadConfiguration for a state directory that cannot be used, or a drill outside of a federation for drills;
+    TryLater when the disk has no room; what the service's `start` raises.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    drill.arm(federation)
     private_directory(state_dir)
     logger = logs.configure(role, name, verbosity, color=color)
     executor = ThreadPoolExecutor(workers, thread_name_prefix=f"{role}-work")
     ready = state_dir / READY
 
     def announce() -> None:
-        write_private(ready, json.dumps({"pid": os.getpid(), "name": name, "role": role}).encode())
-        sys.stdout.write(f"ready {role} {name}\n")
-        sys.stdout.flush()
-        notify("READY=1")
+        _announce(ready, name, role)
         logger.info("serve", pid=os.getpid())
 
     async def main() -> None:
         # Opened first: its lock keeps a second daemon away from this state and from this link's key.
         journal = SqliteJournal(state_dir / JOURNAL)
         ready.unlink(missing_ok=True)
+        storage = _reserved(journal, state_dir)
         made = link_factory()
         link = await made if isawaitable(made) else made
-        daemon = Daemon(link, journal, service, executor, logger, state_dir / SOCKET, ready=announce)
+        daemon = Daemon(
+            link, journal, service, executor, logger, state_dir / SOCKET, ready=announce, storage=storage, asks=True
+        )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.stop)
@@ -83,6 +88,28 @@ def run_daemon(
     notify("STOPPING=1")
     logger.info("stop")
     _leave()
+
+
+def _announce(ready: Path, name: str, role: str) -> None:
+    write_private(ready, json.dumps({"pid": os.getpid(), "name": name, "role": role}).encode())
+    sys.stdout.write(f"ready {role} {name}\n")
+    sys.stdout.flush()
+    notify("READY=1")
+
+
+def _reserved(journal: SqliteJournal, state_dir: Path) -> Storage:
+    """Return the storage of a daemon that may begin to write. Raises: TryLater when the disk has no room for it."""
+    storage = Storage(journal, clock.wall, state_dir)
+    try:
+        storage.reserve()
+    except OSError as error:
+        journal.close()
+        raise TryLater(
+            f"There is no room for {RESERVED >> 20} MiB in {state_dir}: {error.strerror}.",
+            "Free space on its disk: a daemon keeps that much back, so that it can end cleanly when it is full.",
+            code="E-DISK",
+        ) from None
+    return storage
 
 
 def notify(message: str) -> None:

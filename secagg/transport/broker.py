@@ -63,11 +63,13 @@ class Broker:
         rng: Rng,
         log: Any,
         state_dir: Path | None = None,
+        holding: Callable[[str], None] = lambda door: None,
     ) -> None:
         self._bind, self._secret, self._rng, self._log = bind, secret, rng, log
         self._directory = Directory(federation, root_fingerprint, keyserver_key, wall, state_dir)
         self._directory.load()
         self._relay = Relay(self._directory, monotonic, log)
+        self._holding = holding
         self._context = zmq.asyncio.Context(io_threads=2)
         self._sockets: dict[str, zmq.asyncio.Socket] = {}
         self._monitors: dict[str, zmq.asyncio.Socket] = {}
@@ -174,6 +176,7 @@ class Broker:
             self._routes[door].pop(key, None)
         if post is None:
             return
+        self._holding(door)
         answered = route if (post.door, post.key) == (door, key) else self._routes[post.door].get(post.key)
         if answered is None:
             self.counts["dropped.unreachable"] += 1

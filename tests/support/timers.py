@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it; stands in for the loop's own timers (secagg.daemon.loop.Later)."""
+"""A clock that stands still until a test moves it; stands in for the loop's own timers (secagg.daemon.clock.Later)."""
 
 from collections.abc import Callable
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,40 @@ def test_every_commit_is_on_disk(tmp_path: Path) -> None:
     read = [journal._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
     journal.close()
     assert read == ["wal", 2]
+
+
+OLDER = MIGRATIONS
+NEWER = (*OLDER, ("CREATE TABLE notes (text TEXT)", "INSERT INTO notes VALUES ('migrated')"))
+
+
+def version_of(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_an_older_journal_is_brought_up_to_date_with_everything_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    old = SqliteJournal(path, OLDER)
+    fill(old)
+    old.close()
+    new = SqliteJournal(path, NEWER)
+    with new.transaction() as transaction:
+        assert transaction.get("round/1") == b"one"
+    assert new.pending() == [FIRST, SECOND]
+    new.close()
+    assert version_of(path) == len(NEWER)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT text FROM notes").fetchall() == [("migrated",)]
+    SqliteJournal(path, NEWER).close()
+    with pytest.raises(BadConfiguration, match="newer version"):
+        SqliteJournal(path, OLDER)
+
+
+def test_a_migration_that_fails_leaves_the_version_before(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    SqliteJournal(path, OLDER).close()
+    with pytest.raises(BadConfiguration, match="cannot be opened"):
+        SqliteJournal(path, (*OLDER, ("CREATE TABLE notes (text TEXT)", "no SQL at all")))
+    assert version_of(path) == len(OLDER)
+    SqliteJournal(path, NEWER).close()
+    assert version_of(path) == len(NEWER)

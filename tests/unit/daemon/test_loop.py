@@ -1,6 +1,7 @@
 """The shell over the in-memory link: once, saved before sent, and going on whatever happens."""
 
 import asyncio
+import errno
 import io
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +39,12 @@ class Counting:
 
     def __init__(self) -> None:
         self.outcomes: list[object] = []
+        self.faults: list[OSError] = []
+
+    def write(self) -> object:
+        if self.faults:
+            raise self.faults.pop()
+        return "written"
 
     def start(self, turn: Turn) -> None:
         turn.put("starts", bytes([len(turn.get("starts") or b"")]))
@@ -60,6 +67,8 @@ class Counting:
             case "work":
                 turn.run("double", lambda: 42)
                 turn.run("explode", explode)
+            case "write":
+                turn.run("write", self.write)
 
     def wake(self, name: str, turn: Turn) -> None:
         turn.send("peer", "rang", name.encode())
@@ -80,7 +89,9 @@ class Counting:
 class Stage:
     """A daemon named `role` and one peer, whose messages the tests write by hand."""
 
-    def __init__(self, journal: MemoryJournal | None = None, socket: Path | None = None) -> None:
+    def __init__(
+        self, journal: MemoryJournal | None = None, socket: Path | None = None, asks: bool = False
+    ) -> None:
         self.lost: list[Received] = []
         self.losing: Callable[[Received], bool] = lambda message: False
         self.network = MemoryNetwork(self._fate)
@@ -99,6 +110,7 @@ class Stage:
             later=self.timers.later,
             wall=lambda: 1_000_000,
             rng=system_rng,
+            asks=asks,
         )
 
     def _fate(self, to: str, message: Received) -> Sequence[Received]:
@@ -192,8 +204,9 @@ def test_nothing_leaves_before_it_is_saved() -> None:
         stage.journal.writable = False
         await stage.say("plain", b"x", ID)
         await stage.say("plain", b"y")
-        assert await stage.heard() == []
+        assert await stage.heard() == [("retry-later", b""), ("retry-later", b"")]
         stage.journal.writable = True
+        stage.timers.pass_time(AGAIN)
         await stage.say("plain", b"x", ID)
         assert await stage.heard() == [("answer", b"x"), ("once", b"x"), ("ack", ID)]
 
@@ -315,7 +328,7 @@ def test_a_timer_that_meets_a_full_disk_rings_again() -> None:
         stage.journal.writable = False
         stage.timers.pass_time(10)
         stage.journal.writable = True
-        stage.timers.pass_time(AGAIN)
+        stage.timers.pass_time(2 * AGAIN)
         assert [message.kind for message in stage.journal.pending()] == ["answer", "rang"]
 
     Stage().play(script)
@@ -356,8 +369,9 @@ def test_a_person_asks_at_the_admin_socket(tmp_path: Path) -> None:
         assert await asyncio.to_thread(admin.call, path, {"command": "status"}) == {"rounds": 0}
         assert await watching == {"seen": "status"}
         link = await asyncio.to_thread(admin.call, path, {"command": "link"})
-        traffic = {"sent_bytes": 0, "received_bytes": 0}
-        assert link == {"link": "connected", "unacknowledged": {}, "unreached": {}, "watchers": 1, **traffic}
+        quiet: dict[str, object] = {"read_only": None, "silent": {}, "put_off": []}
+        quiet |= {"sent_bytes": 0, "received_bytes": 0}
+        assert link == {"link": "connected", "unacknowledged": {}, "unreached": {}, "watchers": 1, **quiet}
         events.close()
         with pytest.raises(Exception, match=r"No\. Ask otherwise\.") as caught:
             await asyncio.to_thread(admin.call, path, {"command": "refuse"})
@@ -367,3 +381,95 @@ def test_a_person_asks_at_the_admin_socket(tmp_path: Path) -> None:
     assert not path.exists()
     with pytest.raises(PeerUnavailable, match="No daemon answers"):
         admin.call(path, {"command": "status"})
+
+
+def test_a_role_whose_disk_is_full_decides_nothing_says_so_and_comes_back() -> None:
+    async def script(stage: Stage) -> None:
+        stage.journal.writable = False
+        await stage.say("plain", b"x", ID)
+        assert stage.daemon.command({"command": "link"})["read_only"] == 1_000_000  # type: ignore[index]
+        for _ in range(3):
+            stage.timers.pass_time(AGAIN)
+            await stage.say("plain", b"x", ID)
+        assert await stage.heard() == [("retry-later", b"")] * 4
+        stage.journal.writable = True
+        # Until the probe has written, nothing is tried: a small message may pass where a chunk does not.
+        await stage.say("plain", b"x", ID)
+        assert await stage.heard() == [("retry-later", b"")]
+        stage.timers.pass_time(AGAIN)
+        assert stage.daemon.command({"command": "link"})["read_only"] is None  # type: ignore[index]
+        await stage.say("plain", b"x", ID)
+        assert (await stage.heard())[-1] == ("ack", ID)
+
+    told = [line["event"] for line in Stage().play(script).logged() if line["event"] in ("read_only", "writable")]
+    assert told == ["read_only", "writable"]
+
+
+def test_a_peer_whose_disk_is_full_is_shown_while_it_says_so() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("retry-later", id=ID)
+        await stage.say("retry-later", id=ID)
+        assert stage.daemon.command({"command": "link"})["put_off"] == ["peer"]  # type: ignore[index]
+        assert await stage.heard() == []
+        stage.timers.pass_time(6)
+        assert stage.daemon.command({"command": "link"})["put_off"] == []  # type: ignore[index]
+
+    assert [line["event"] for line in Stage().play(script).logged()].count("put_off") == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_work_that_a_disk_kept_from_being_done_is_done_later_and_never_taken_for_failed(number: int) -> None:
+    async def script(stage: Stage) -> None:
+        stage.service.faults = [OSError(number, "the disk")]
+        await stage.say("write")
+        assert stage.service.outcomes == []
+        stage.timers.pass_time(AGAIN)
+        await settle()
+        assert stage.service.outcomes == ["written"]
+
+    Stage().play(script)
+
+
+def test_other_faults_of_work_are_its_outcome() -> None:
+    async def script(stage: Stage) -> None:
+        stage.service.faults = [FileNotFoundError(errno.ENOENT, "no data")]
+        await stage.say("write")
+        assert [type(outcome) for outcome in stage.service.outcomes] == [FileNotFoundError]
+        assert stage.daemon.command({"command": "link"})["read_only"] is None  # type: ignore[index]
+
+    Stage().play(script)
+
+
+def test_a_command_that_cannot_be_saved_says_which_disk_and_reading_goes_on() -> None:
+    async def script(stage: Stage) -> None:
+        stage.journal.writable = False
+        with pytest.raises(TryLater, match="disk is full") as caught:
+            stage.daemon.command({"command": "do"})
+        assert caught.value.code == "E-DISK"
+        assert stage.daemon.command({"command": "link"})["read_only"] == 1_000_000  # type: ignore[index]
+
+    Stage().play(script)
+
+
+def test_a_peer_that_falls_silent_is_asked_and_noticed_within_eight_seconds() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("quiet")
+        await drain(stage.peer)
+        stage.timers.pass_time(2)
+        assert ("ask-alive", b"") in await stage.heard()
+        stage.timers.pass_time(5)
+        assert stage.daemon.command({"command": "link"})["silent"] == {"peer": 7}  # type: ignore[index]
+        await stage.say("alive")
+        assert stage.daemon.command({"command": "link"})["silent"] == {}  # type: ignore[index]
+
+    stage = Stage(asks=True).play(script)
+    told = [(line["event"], line["peer"]) for line in stage.logged() if line["event"] in ("silent", "heard")]
+    assert told == [("silent", "peer"), ("heard", "peer")]
+
+
+def test_a_peer_that_asks_is_answered_without_a_turn() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("ask-alive")
+        assert await stage.heard() == [("alive", b"")]
+
+    assert Stage().play(script).kept() == []
