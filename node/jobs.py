@@ -4,7 +4,7 @@ How to read it: `announced` brings a job, `result` and `aborted` the end of a ro
 missing, `finished` takes what was computed; `present` says what this node stands before.
 Rules: a job is believed with the aggregator's signature and its log entry, a result with its log entry, its salted
 digest and the set this node opened for; the next model is computed here and never taken from anybody. A job's name
-means one job for ever. Leaves to others: rounds (node.rounds), pieces (node.fetching), models themselves (node.work).
+means one job for ever. Leaves to others: rounds (node.rounds), pieces (secagg.daemon), models (node.work).
 Source: protocol §6.4, architecture "The path of an update".
 """
 
@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 
 from node import believing, records
-from node.fetching import Fetching
-from node.ledger import Ledger
 from node.records import Job
 from node.work import Stepped, Sums, Work
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
+from secagg.daemon.fetching import Fetching
 from secagg.daemon.following import Follower
+from secagg.daemon.ledger import Ledger
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, SecaggError, TryLater, VerificationFailed
 from secagg.ids import RoundId

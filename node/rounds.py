@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from node import records
 from node.drill import Drill
 from node.jobs import Jobs
-from node.ledger import Ledger
 from node.records import Job, Refusal, Round, Upload
 from node.spot import require_trust
 from node.uploading import Uploading
@@ -24,6 +23,7 @@ from node.work import Work
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.following import Follower
+from secagg.daemon.ledger import Ledger
 from secagg.daemon.membership import Standing
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from node import fetching, jobs, records, spot, uploading
+from node import jobs, records, spot, uploading
 from node.config import OwnTask
 from node.drill import Drill
 from node.jobs import Ended, Jobs
@@ -22,7 +22,7 @@ from node.waiting import waiting
 from node.work import Work
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
-from secagg.daemon import following
+from secagg.daemon import fetching, following
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.following import Follower, Own
 from secagg.daemon.membership import Pin

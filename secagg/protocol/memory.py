@@ -4,7 +4,7 @@ Rules (protocol §3, §6.5): one manifest per (job, round, attempt); a later att
 per (job, round, group) over all attempts; static inputs are opened only for the same set or a disjoint one, and by one
 group of trustees only, because each knows only the sets that it opened itself. Records are written in the same
 transaction as the phase that depends on them.
-Leaves to others: durability (node.ledger over the journal), policy.
+Leaves to others: durability (secagg.daemon.ledger over the journal), policy.
 """
 
 from typing import Protocol

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import pytest
 
-from node import fetching
-from node.fetching import Fetching
 from secagg.crypto.derive import sha256
+from secagg.daemon import fetching
 from secagg.daemon.blobs import Blobs
+from secagg.daemon.fetching import Fetching
 from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.turn import After, Emit, Turn
 from secagg.errors import BadInput, ProtocolViolation, VerificationFailed

@@ -1,4 +1,4 @@
-"""What a node has taken part in, opened and witnessed, kept in its journal for as long as the node exists.
+"""What a node or a trustee has taken part in, opened and witnessed, kept in its journal for as long as it exists.
 
 Rules (protocol §3, §6.5): records are only ever appended, and numbered, so that their order survives a restart; they
 are written in the turn that keeps the phase depending on them; they hold no secret and so are not sealed. Of a log only
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 
 class Ledger:
-    """The `Memory` of a node during one turn."""
+    """The `Memory` of a member during one turn."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
