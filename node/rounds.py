@@ -222,23 +222,12 @@ class Rounds:
             )
 
     def _relied(self, proposed: Manifest, turn: Turn) -> Standing:
-        """Return the roster that a manifest is held against: the one in force, or the one that it merely renewed.
-
-        A renewal changes nobody, and a round proposed in its moment should not fail; a revocation does.
-        Raises: Refused when it has expired, since nobody knows then who was revoked.
-        """
-        found, before = self._follower.standing(turn), self._follower.before(turn)
-        if before is not None:
-            old, new = before.roster(), found.roster()
-            renewed = (old.members, old.limits) == (new.members, new.limits)
-            found = before if renewed and old.version == proposed.roster_version else found
-        if turn.now() >= found.roster().expires:
+        """Return the roster that a manifest is held against. Raises: Refused when it has expired."""
+        try:
+            return self._follower.relied(proposed.roster_version, turn)
+        except Refused:
             self.behind = True
-            raise Refused(
-                f"Roster version {found.roster().version} has expired.", "Check the key server, then the clock.",
-                rule="roster.expired",
-            )  # fmt: skip
-        return found
+            raise
 
     def _context(self, job: Job, turn: Turn, relied: Standing | None = None) -> NodeContext:
         standing = relied or self._follower.standing(turn)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from secagg.daemon.membership import Pin, Standing, follow, request
 from secagg.daemon.turn import Turn
-from secagg.errors import NotAuthorised, TryLater, VerificationFailed
+from secagg.errors import NotAuthorised, Refused, TryLater, VerificationFailed
 from secagg.roster.members import Roster
 from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import decode, encode
@@ -61,6 +61,24 @@ class Follower:
         """Return what stood before the roster in force, or None."""
         kept = turn.get(_BEFORE)
         return decode(Standing, kept, _WHOLE) if kept else None
+
+    def relied(self, version: int, turn: Turn) -> Standing:
+        """Return the roster that a manifest of this version is held against: the one in force, or what it renewed.
+
+        A renewal changes nobody, and a round proposed in its moment should not fail; a revocation does.
+        Raises: TryLater while there is no roster; Refused when it has expired, since nobody knows then who was revoked.
+        """
+        found, before = self.standing(turn), self.before(turn)
+        if before is not None:
+            old, new = before.roster(), found.roster()
+            renewed = (old.members, old.limits) == (new.members, new.limits)
+            found = before if renewed and old.version == version else found
+        if turn.now() >= found.roster().expires:
+            raise Refused(
+                f"Roster version {found.roster().version} has expired.", "Check the key server, then the clock.",
+                rule="roster.expired",
+            )  # fmt: skip
+        return found
 
     def ask(self, turn: Turn) -> None:
         """Ask the key server for the roster in force, and again until it answers."""
