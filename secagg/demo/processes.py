@@ -52,7 +52,7 @@ def undisturbed() -> Iterator[None]:
 
 
 class Processes:
-    """Children by name; a context manager that ends them."""
+    """Children by name; a context manager that ends them. `environment` holds what some of them are given besides."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -60,6 +60,7 @@ class Processes:
         # What a child that is ended leaves unfinished goes with everything else.
         self._scratch = directory / "scratch"
         self._scratch.mkdir(mode=0o700, exist_ok=True)
+        self.environment: dict[str, dict[str, str]] = {}
         self._children: dict[str, Child] = {}
         self._lock = threading.Lock()
         self._ended = False
@@ -96,12 +97,13 @@ class Processes:
         return printed.decode()
 
     def _spawn(self, name: str, line: list[str], out: IO[bytes] | int, err: int) -> Child:
+        own = {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._scratch)} | self.environment.get(name, {})
         with undisturbed(), self._lock:
             if self._ended:
                 raise TryLater(f"{name} is not started: everything is being ended.", "Start again.")
             self._children[name] = subprocess.Popen(  # noqa: S603 - our own command and paths
                 line, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._scratch)},
+                env=os.environ | own,
             )  # fmt: skip
             return self._children[name]
 
@@ -144,6 +146,10 @@ class Processes:
                 child.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.kill(name)
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a child."""
+        return self._children[name].pid
 
     def killed(self, name: str) -> bool:
         """Say whether a child died by SIGKILL."""
