@@ -31,8 +31,12 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Plots need matplotlib; the packages that we are compared with are left out where they have no wheel.
 bench: $(STAMP)
-	$(BIN)/secagg bench $(ARGS)
+	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(PIP) --no-build-isolation -e '.[bench]'
+	$(BIN)/python -c "import paillier, tenseal" 2>/dev/null || $(PIP) --no-build-isolation -e '.[compare]' \
+		|| echo "the extra 'compare' cannot be installed here: those comparisons are skipped"
+	nice -n 5 $(BIN)/python -m secagg.bench.suite $(if $(QUICK),--quick) $(ARGS)
 
 mutants: $(STAMP)
 	$(BIN)/python tests/support/mutants.py tests/attacks/defences.toml $(ARGS)

@@ -38,6 +38,8 @@ from secagg.wire.signed import Signed, sign
 
 Update = npt.NDArray[np.float32]
 _AES_SECONDS = 0.5
+_FEW, _MANY = 3, 100
+"""Rounds of one parameter; one when there are so many members that their company takes its time."""
 
 
 class Spent(Struct):
@@ -108,8 +110,9 @@ class Measured:
 
 def measure(case: Case, rng: Rng) -> ClientFigures:
     """Run the case's rounds and return what they cost the first member."""
+    times = _FEW if case.nodes <= _MANY else 1
     with ThreadPoolExecutor(case.threads) if case.threads > 1 else nullcontext() as executor:
-        few = [_round(case, 1, np.zeros(1, dtype=np.float32), executor, rng) for _ in range(max(case.repeat, 3))]
+        few = [_round(case, 1, np.zeros(1, dtype=np.float32), executor, rng) for _ in range(times)]
         manifest = establish(case, rng)[1]
         space = Footprint()
         update = update_of(case.params, rng)

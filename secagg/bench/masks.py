@@ -29,7 +29,7 @@ class Figures(Struct, frozen=True):
     `client_x` = client ÷ (mask bytes ÷ AES rate), `client_settled_x` the same less 15 ms. `server_seconds` runs from
     the last upload to the logged sum, `adding_seconds` are the additions of all uploads; `server_x` = their sum ÷ (AES
     time of the masks that come off + as many plain numpy additions), `server_aes_x` = server ÷ that AES time alone.
-    `verify_part` = verify ÷ client. Vectors: peak memory ÷ 4·d.
+    `verify_part` = verify ÷ client. Vectors: peak memory ÷ 4·d. `protect_seconds` is the member's work on its vector.
     """
 
     engine: str
@@ -42,6 +42,7 @@ class Figures(Struct, frozen=True):
     threads: int
     client_seconds: float
     client_setup_seconds: float
+    protect_seconds: float
     server_seconds: float
     adding_seconds: float
     checking_seconds: float
@@ -82,7 +83,8 @@ def measure(case: Case) -> Figures:
     return Figures(
         engine="masks", nodes=case.nodes, params=case.params, bits=case.bits, dropouts=len(case.dropped),
         graph=case.graph, degree=manifest.degree or case.nodes - 1, threads=case.threads,
-        client_seconds=client.seconds, client_setup_seconds=client.setup_seconds, server_seconds=server.seconds,
+        client_seconds=client.seconds, client_setup_seconds=client.setup_seconds,
+        protect_seconds=client.protect_seconds, server_seconds=server.seconds,
         adding_seconds=server.adding_seconds, checking_seconds=server.checking_seconds,
         unmask_seconds=server.unmask_seconds, verify_seconds=server.verify_seconds, verify_bytes=server.verify_bytes,
         verify_sent_bytes=server.verify_sent_bytes,
