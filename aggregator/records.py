@@ -12,12 +12,17 @@ from msgspec.structs import replace
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput
 from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId
+from secagg.protocol import engines
 from secagg.protocol.manifest import JobSpec
+from secagg.protocol.masks.rounds import Closed, Common, Failed
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed
 
 WHOLE = 2**40
 """Limit for values that this daemon wrote itself."""
+
+Phase = Common | Closed | Failed
+"""A phase of any engine's round."""
 
 JobState = Literal["queued", "waiting", "round", "step", "done", "failed"]
 
@@ -130,3 +135,20 @@ def put_held(turn: Turn, member: str, size: int) -> None:
 def held(turn: Turn, member: str) -> int:
     """Return the size of the last checkpoint that a member is known to hold."""
     return int(turn.get(f"held/{member}") or b"0")
+
+
+class Saved(Struct, frozen=True, forbid_unknown_fields=True):
+    """The round in the journal: its phase, and the log entry it waits for with the sizes to prove from."""
+
+    phase: bytes
+    began: int
+    entry: int = -1
+    sizes: tuple[int, ...] = ()
+    proposal: int = -1
+    engine: str = "masks"
+
+
+def phase_of(saved: Saved) -> Phase:
+    """Return the phase of a running round, as its engine wrote it."""
+    found: Phase = decode(engines.load(saved.engine, "shell").PHASE, saved.phase, WHOLE)
+    return found

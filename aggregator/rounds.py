@@ -4,22 +4,21 @@ How to read it: `begin` starts an attempt; `message`, `chunk`, `wake` and `finis
 phase and carries out what it asks for; `ended` is called with the last phase.
 Rules: the phase lies in the journal before anything it asks for leaves; a deadline counts from the moment its step
 began, or began again after a restart; heavy work runs beside the loop and is asked for again after a restart.
-Leaves to others: what is legal (secagg.protocol.masks.aggregator), which round is next (aggregator.schedule).
+Leaves to others: what is legal (the engine's aggregator), which round is next (aggregator.schedule).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
-
-from msgspec import Struct
+from pathlib import Path
+from typing import Any, cast
 
 from aggregator import records
 from aggregator.logbook import LogBook
-from aggregator.records import WHOLE
+from aggregator.records import WHOLE, Phase, Saved, phase_of
 from aggregator.spot import Handing
 from aggregator.telling import step_of, where
-from aggregator.uploads import Equivocated, Uploads
+from aggregator.uploads import Equivocated, Uploads, shell_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
@@ -29,35 +28,26 @@ from secagg.ids import Digest
 from secagg.log.bundle import BundleWriter
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import Equivocation, Refusal
-from secagg.protocol.lanes import Groups
+from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import aggregator as machine
-from secagg.protocol.masks import intake, notices
-from secagg.protocol.masks.messages import AdvertiseKeys, Propose
+from secagg.protocol.masks import notices
+from secagg.protocol.masks.aggregator import AggregatorContext
+from secagg.protocol.masks.intake import Refuse
+from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.rounds import (
-    Advertising,
-    Agreeing,
     Append,
     Closed,
     Common,
     Deadline,
-    Effect,
-    Event,
     Failed,
-    Freezing,
     FromNode,
     Keep,
     Log,
     Logged,
-    Phase,
-    Proposing,
     Publishing,
     Send,
     Standing,
-    Unmask,
-    Unmasked,
     Unmasking,
-    Uploading,
 )
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
@@ -67,16 +57,6 @@ from secagg.wire.signed import Signed, sign
 
 UNMASK, TAKE, STEP = "unmask", "take", "step"
 _ROUND = "round"
-
-
-class Saved(Struct, frozen=True, forbid_unknown_fields=True):
-    """The round in the journal: its phase, and the log entry it waits for with the sizes to prove from."""
-
-    phase: bytes
-    began: int
-    entry: int = -1
-    sizes: tuple[int, ...] = ()
-    proposal: int = -1
 
 
 @dataclass(frozen=True)
@@ -91,6 +71,7 @@ class Desk:
     bundle: BundleWriter
     opening: Callable[[str, Turn], SealingKey]
     handing: Handing
+    files: Path
 
 
 class Rounds:
@@ -104,29 +85,34 @@ class Rounds:
     def running(self, turn: Turn) -> Phase | None:
         """Return the phase of the running round."""
         kept = turn.get(_ROUND)
-        return _phase(decode(Saved, kept, WHOLE)) if kept else None
+        return phase_of(decode(Saved, kept, WHOLE)) if kept else None
 
     def begin(self, manifest: Manifest, standings: tuple[Standing, ...], turn: Turn) -> None:
         """Sign, log and propose a manifest."""
         for standing in standings:
             turn.put(f"told/{standing.member}", str(standing.size).encode())
         turn.event({"event": "round_started", **where(manifest.round), "members": list(manifest.names())})
-        turned = machine.start(manifest, standings, self._context(manifest, turn))
-        self._apply(turned, Saved(b"", turn.now()), None, turn)
+        turned = shell_of(manifest).start(manifest, standings, self._context(manifest, turn))
+        self._apply(turned, Saved(b"", turn.now(), engine=manifest.engine), None, turn)
 
     def start(self, turn: Turn) -> None:
         """Take up the round after a restart: its timer and the work that was lost."""
         saved = self._saved(turn)
-        phase = _phase(saved) if saved else None
-        self._desk.uploads.sweep(phase, [decode(Signed, kept) for _, kept in turn.scan("header/")])
-        if isinstance(phase, intake.Collecting):
-            self._set_timer(phase, turn)
-        if isinstance(phase, Uploading):
-            for member in phase.manifest.names():
-                self._take(phase, member, turn)
-        if isinstance(phase, Unmasking):
-            self._unmask(phase, turn)
+        phase = phase_of(saved) if saved else None
+        open_phase = phase if isinstance(phase, Common) else None
+        self._desk.uploads.sweep(open_phase, [decode(Signed, kept) for _, kept in turn.scan("header/")])
+        if open_phase is not None:
+            self._resume(open_phase, turn)
         self._logged(turn)
+
+    def _resume(self, phase: Common, turn: Turn) -> None:
+        shell = shell_of(phase.manifest)
+        if shell.waits(phase):
+            self._set_timer(phase, turn)
+        for member in phase.manifest.names() if shell.uploads(phase) else ():
+            self._take(phase, member, turn)
+        if shell.works(phase):
+            self._open(phase, turn)
 
     # Events ----------------------------------------------------------------------------------------------------------
 
@@ -138,14 +124,14 @@ class Rounds:
         saved, header = self._saved(turn), decode(RoundHeader, message.header)
         if saved is None:
             return
-        phase = _phase(saved)
+        phase = phase_of(saved)
         if phase.scope.round != header.round:
             return
         event = FromNode(message.sender, header.kind, message.body)
-        if header.kind == "MaskedInput":
+        if isinstance(phase, Common) and header.kind == shell_of(phase.manifest).UPLOAD:
             self._header(phase, event, turn)
             return
-        self._check_size(event)
+        self._check_size(saved, event)
         self._advance(event, turn)
         if header.kind == "Refuse":
             self._state_refusal(phase, event, turn)
@@ -156,7 +142,7 @@ class Rounds:
         Raises: ProtocolViolation when it does not fit.
         """
         phase = self.running(turn)
-        if not isinstance(phase, Uploading):
+        if not isinstance(phase, Common) or not shell_of(phase.manifest).uploads(phase):
             return
         member = message.sender
         try:
@@ -172,19 +158,19 @@ class Rounds:
     def wake(self, name: str, turn: Turn) -> None:
         """Take the end of a step; the timer names round and step, so that an old one means nothing."""
         phase = self.running(turn)
-        if isinstance(phase, intake.Collecting) and name == _timer(phase):
-            self._advance(Deadline(machine.step_of(phase)), turn)
+        if isinstance(phase, Common) and shell_of(phase.manifest).waits(phase) and name == _timer(phase):
+            self._advance(Deadline(shell_of(phase.manifest).step_of(phase)), turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Take the outcome of work that this round asked for."""
         kind, _, rest = name.partition("/")
         phase = self.running(turn)
-        if phase is None or not rest.startswith(phase.scope.round.label()):
+        if not isinstance(phase, Common) or not rest.startswith(phase.scope.round.label()):
             return
         if kind == TAKE:
             self._taken(phase, rest.rpartition("/")[2], outcome, turn)
-        elif kind == UNMASK and isinstance(phase, Unmasking):
-            self._unmasked(phase, outcome, turn)
+        elif kind == UNMASK and shell_of(phase.manifest).works(phase):
+            self._opened(phase, outcome, turn)
 
     def logged(self, turn: Turn) -> None:
         """Go on when the entry that the round waits for is published."""
@@ -193,10 +179,11 @@ class Rounds:
     def propose_again(self, member: str, size: int, turn: Turn) -> None:
         """Repeat the proposal to a member that came back holding another checkpoint than it was thought to."""
         saved = self._saved(turn)
-        phase = _phase(saved) if saved else None
-        if saved is None or not isinstance(phase, Advertising) or member not in machine.waiting_for(phase):
+        phase = phase_of(saved) if saved else None
+        if saved is None or not isinstance(phase, Common) or turn.get(f"told/{member}") == str(size).encode():
             return
-        if turn.get(f"told/{member}") == str(size).encode():
+        shell = shell_of(phase.manifest)
+        if not shell.proposes(phase) or member not in shell.waiting_for(phase):
             return
         turn.put(f"told/{member}", str(size).encode())
         leaf, proof = self._desk.book.leaf(saved.proposal), self._desk.book.prove(saved.proposal, size)
@@ -209,41 +196,47 @@ class Rounds:
         kept = turn.get(_ROUND)
         return decode(Saved, kept, WHOLE) if kept else None
 
-    def _context(self, manifest: Manifest, turn: Turn) -> machine.AggregatorContext:
+    def _context(self, manifest: Manifest, turn: Turn) -> AggregatorContext:
         desk = self._desk
         opening = desk.opening(manifest.round.job, turn)
-        return machine.AggregatorContext(desk.name, desk.key, desk.rng, opening, turn.now())
+        return AggregatorContext(desk.name, desk.key, desk.rng, opening, turn.now())
 
-    def _advance(self, event: Event, turn: Turn) -> None:
+    def _advance(self, event: object, turn: Turn) -> None:
         saved = self._saved(turn)
         if saved is None:
             return
-        before = _phase(saved)
+        before = phase_of(saved)
         manifest = _manifest(before)
-        turned = machine.advance(before, event, self._context(manifest, turn))
+        turned = shell_of(manifest).advance(before, event, self._context(manifest, turn))
         if isinstance(event, FromNode) and turned.phase is not before:
             self._note_message(manifest, event, before, turn)
         self._apply(turned, saved, before, turn)
 
-    def _apply(self, turned: machine.Turned, saved: Saved, before: Phase | None, turn: Turn) -> None:
+    def _apply(self, turned: Any, saved: Saved, before: Phase | None, turn: Turn) -> None:
         """Keep the phase, tell those who watch, do what it asks for."""
-        phase = turned.phase
-        turn.put(_ROUND, encode(Saved(encode(phase), saved.began, -1, (), saved.proposal)))
+        phase: Phase = turned.phase
+        turn.put(_ROUND, encode(Saved(encode(phase), saved.began, -1, (), saved.proposal, saved.engine)))
         self._tell(before, phase, turn)
         for effect in turned.effects:
             self._do(effect, phase, turn)
-        if isinstance(phase, Freezing):
-            self._desk.uploads.keep(phase.u3, self._desk.bundle)
+        if isinstance(phase, Common):
+            self._kept(phase, before, turn)
+        if isinstance(phase, Closed | Failed):
+            self._end(phase, saved, before, turn)
+
+    def _kept(self, phase: Common, before: Phase | None, turn: Turn) -> None:
+        """Keep beside the phase what it names, and set its timer."""
+        shell = shell_of(phase.manifest)
+        if (listed := shell.frozen(phase)) is not None:
+            self._desk.uploads.keep(listed, self._desk.bundle)
         if isinstance(phase, Unmasking):
             self._desk.handing.remember(phase, turn)
         if isinstance(phase, Publishing):
             self._desk.bundle.put_result(phase.scope.round, encode(phase.published), phase.salt)
-        if isinstance(phase, intake.Collecting) and type(phase) is not type(before):
+        if shell.waits(phase) and type(phase) is not type(before):
             self._set_timer(phase, turn)
-        if isinstance(phase, Closed | Failed):
-            self._end(phase, saved, before, turn)
 
-    def _do(self, effect: Effect, phase: Phase, turn: Turn) -> None:
+    def _do(self, effect: object, phase: Phase, turn: Turn) -> None:
         match effect:
             case Append(statement):
                 self._desk.book.add(statement, turn)
@@ -253,15 +246,16 @@ class Rounds:
                 self._desk.bundle.put_file(data)
             case Send(to, kind, data):
                 turn.send(to, "round", encode(RoundHeader(phase.scope.round, kind)), data)
-            case Unmask():
-                self._unmask(cast(Unmasking, phase), turn)
+            case _:
+                # The one effect that each engine names itself: open the sum.
+                self._open(cast(Common, phase), turn)
 
     def _await(self, entry: int, sizes: tuple[int, ...], phase: Phase, turn: Turn) -> None:
         saved = self._saved(turn)
         if saved is None:
             return
-        proposal = entry if isinstance(phase, Proposing) else saved.proposal
-        turn.put(_ROUND, encode(Saved(saved.phase, saved.began, entry, sizes, proposal)))
+        proposal = entry if saved.proposal < 0 else saved.proposal
+        turn.put(_ROUND, encode(Saved(saved.phase, saved.began, entry, sizes, proposal, saved.engine)))
 
     def _logged(self, turn: Turn) -> None:
         saved, book = self._saved(turn), self._desk.book
@@ -270,13 +264,13 @@ class Rounds:
         proofs = tuple(book.prove(saved.entry, size) for size in saved.sizes)
         self._advance(Logged(book.leaf(saved.entry), proofs), turn)
 
-    def _set_timer(self, phase: intake.Collecting, turn: Turn) -> None:
-        seconds = phase.manifest.step_ms / 1000
+    def _set_timer(self, phase: Common, turn: Turn) -> None:
+        seconds, shell = phase.manifest.step_ms / 1000, shell_of(phase.manifest)
         turn.after(_timer(phase), seconds)
         turn.event(
             {
-                "event": "waiting", **where(phase.manifest.round), "step": machine.step_of(phase),
-                "for": list(machine.waiting_for(phase)), "need": phase.manifest.needed, "since": turn.now(),
+                "event": "waiting", **where(phase.manifest.round), "step": shell.step_of(phase),
+                "for": list(shell.waiting_for(phase)), "need": phase.manifest.needed, "since": turn.now(),
                 "until": turn.now() + round(seconds),
             }
         )  # fmt: skip
@@ -293,78 +287,78 @@ class Rounds:
 
     # Uploads and the sum ---------------------------------------------------------------------------------------------
 
-    def _header(self, phase: Phase, event: FromNode, turn: Turn) -> None:
+    def _header(self, phase: Common, event: FromNode, turn: Turn) -> None:
         """Keep the header of an upload; it becomes an event once the upload is here and verified."""
-        if not isinstance(phase, Uploading):
-            raise ProtocolViolation(f"A header of {event.sender} came outside step 2.", rule="phase.message")
-        intake.masked_input(phase, event)
+        shell = shell_of(_manifest(phase))
+        if not shell.uploads(phase):
+            raise ProtocolViolation(f"A header of {event.sender} came when none is taken.", rule="phase.message")
+        shell.check_header(phase, event)
         key = f"header/{event.sender}"
         if turn.get(key) is None:
             turn.put(key, event.data)
             self._take(phase, event.sender, turn)
 
-    def _take(self, phase: Uploading, member: str, turn: Turn) -> None:
+    def _take(self, phase: Common, member: str, turn: Turn) -> None:
         kept = turn.get(f"header/{member}")
-        if kept is None or member in intake.received(phase):
+        if kept is None or member in shell_of(phase.manifest).uploaded(phase):
             return
         header, uploads = decode(Signed, kept), self._desk.uploads
         if uploads.whole(phase, member, header):
             turn.run(f"{TAKE}/{phase.scope.round.label()}/{member}", lambda: uploads.take(phase, member, header))
 
-    def _taken(self, phase: Phase, member: str, outcome: object, turn: Turn) -> None:
-        kept = turn.get(f"header/{member}")
-        if not isinstance(phase, Uploading) or kept is None or member in intake.received(phase):
+    def _taken(self, phase: Common, member: str, outcome: object, turn: Turn) -> None:
+        kept, shell = turn.get(f"header/{member}"), shell_of(phase.manifest)
+        if not shell.uploads(phase) or kept is None or member in shell.uploaded(phase):
             return
         if isinstance(outcome, BaseException):
-            turn.event(step_of(phase.manifest.round, "MaskedInput", member, "refused", str(outcome)))
+            turn.event(step_of(phase.manifest.round, shell.UPLOAD, member, "refused", str(outcome)))
             turn.delete(f"header/{member}")
             return
-        self._advance(FromNode(member, "MaskedInput", kept), turn)
+        self._advance(FromNode(member, shell.UPLOAD, kept), turn)
 
-    def _unmask(self, phase: Unmasking, turn: Turn) -> None:
-        turn.run(f"{UNMASK}/{phase.scope.round.label()}", lambda: self._desk.uploads.clear(phase))
+    def _open(self, phase: Common, turn: Turn) -> None:
+        uploads, files = self._desk.uploads, self._desk.files
+        work = partial(uploads.clear, phase, lambda digest: (files / digest).read_bytes())
+        turn.run(f"{UNMASK}/{phase.scope.round.label()}", work)
 
-    def _unmasked(self, phase: Unmasking, outcome: object, turn: Turn) -> None:
+    def _opened(self, phase: Common, outcome: object, turn: Turn) -> None:
         if not isinstance(outcome, BaseException):
-            self._advance(Unmasked(cast(Groups, outcome)), turn)
+            self._advance(outcome, turn)
             return
         saved = self._saved(turn)
         if saved is None:
             return
         reason = outcome.cause if isinstance(outcome, SecaggError) else f"{type(outcome).__name__}: {outcome}"
-        statement = notices.aborted(phase.scope, "Unmask", reason, phase.out, turn.now())
-        failed = machine.Turned(Failed(phase.scope, "Unmask", reason, phase.out), (Append(statement),))
-        self._apply(failed, saved, phase, turn)
+        self._apply(shell_of(phase.manifest).failed(phase, reason, turn.now()), saved, phase, turn)
 
     # What is noted beside the machine --------------------------------------------------------------------------------
 
-    def _check_size(self, event: FromNode) -> None:
-        """Refuse keys that claim a checkpoint this log never had: the freeze could not be proved from it."""
-        if event.kind != "AdvertiseKeys":
-            return
-        size = decode(AdvertiseKeys, decode(Signed, event.data).body).log_size
-        if size > self._desk.book.published:
+    def _check_size(self, saved: Saved, event: FromNode) -> None:
+        """Refuse a message that claims a checkpoint this log never had: the freeze could not be proved from it."""
+        size = engines.load(saved.engine, "shell").claimed_size(event)
+        if size is not None and size > self._desk.book.published:
             raise WireError(f"{event.sender} claims a checkpoint of {size} entries.", "It is not of this log.")
 
     def _note_message(self, manifest: Manifest, event: FromNode, before: Phase, turn: Turn) -> None:
-        if event.kind == "AdvertiseKeys":
-            size = decode(AdvertiseKeys, decode(Signed, event.data).body).log_size
+        """Note which checkpoint a member holds now, and tell those who watch."""
+        size, checkpoint = shell_of(manifest).claimed_size(event), getattr(before, "checkpoint", b"")
+        if size is None and checkpoint and event.kind in ("ConsistencyCheck", "Witness"):
+            size = read_checkpoint(checkpoint).size
+        if size is not None:
             records.put_held(turn, event.sender, size)
-        if isinstance(before, Agreeing) and event.kind == "ConsistencyCheck":
-            records.put_held(turn, event.sender, read_checkpoint(before.checkpoint).size)
         if event.kind != "Refuse":
             turn.event(step_of(manifest.round, event.kind, event.sender, "sent"))
 
     def _state_refusal(self, phase: Phase, event: FromNode, turn: Turn) -> None:
-        leave = decode(intake.Refuse, decode(Signed, event.data).body)
-        where = notices.where(phase.scope, turn.now())
-        reason = leave.reason[:500]
-        self._desk.book.add(Refusal(**where, member=event.sender, rule=leave.rule[:500], reason=reason), turn)
-        step = machine.step_of(phase) if isinstance(phase, intake.Collecting) else ""
+        leave, where = decode(Refuse, decode(Signed, event.data).body), notices.where(phase.scope, turn.now())
+        said = Refusal(**where, member=event.sender, rule=leave.rule[:500], reason=leave.reason[:500])
+        self._desk.book.add(said, turn)
+        shell = shell_of(_manifest(phase))
+        step = shell.step_of(phase) if shell.waits(phase) else ""
         told = step_of(_manifest(phase).round, step, event.sender, "refused", leave.reason)
         turn.event({**told, "rule": leave.rule})
 
-    def _state_equivocation(self, phase: Uploading, member: str, both: tuple[Digest, Digest], turn: Turn) -> None:
+    def _state_equivocation(self, phase: Common, member: str, both: tuple[Digest, Digest], turn: Turn) -> None:
         key = f"equivocated/{member}"
         if turn.get(key) is not None:
             return
@@ -373,7 +367,8 @@ class Rounds:
         digests = tuple(digest.hex() for digest in both)
         self._desk.book.add(Equivocation(**where, member=member, digests=digests), turn)
         reason = "sent two different bodies for one chunk; the first stays"
-        turn.event(step_of(phase.manifest.round, "MaskedInput", member, "refused", reason))
+        upload = shell_of(phase.manifest).UPLOAD
+        turn.event(step_of(phase.manifest.round, upload, member, "refused", reason))
 
     def _tell(self, before: Phase | None, after: Phase, turn: Turn) -> None:
         known = before.out if before is not None else ()
@@ -383,15 +378,11 @@ class Rounds:
                 turn.event(step_of(manifest.round, entry.step, entry.member, "dropped", entry.reason))
 
 
-def _phase(saved: Saved) -> Phase:
-    return decode(cast(type[Phase], Phase), saved.phase, WHOLE)
-
-
 def _manifest(phase: Phase | None) -> Manifest:
     if not isinstance(phase, Common):
         raise RuntimeError("a round that is over has no manifest any more")
     return phase.manifest
 
 
-def _timer(phase: intake.Collecting) -> str:
-    return f"{STEP}/{phase.scope.round.label()}/{machine.step_of(phase)}"
+def _timer(phase: Common) -> str:
+    return f"{STEP}/{phase.scope.round.label()}/{shell_of(phase.manifest).step_of(phase)}"

@@ -16,7 +16,7 @@ from aggregator.rounds import Desk
 from aggregator.schedule import MODEL, Schedule
 from aggregator.spot import Handing
 from aggregator.telling import dropped
-from aggregator.uploads import Uploads
+from aggregator.uploads import Uploads, shell_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import following
@@ -27,8 +27,7 @@ from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.bundle import BundleWriter
 from secagg.log.log import Log
-from secagg.protocol.masks import aggregator as machine
-from secagg.protocol.masks.intake import Collecting
+from secagg.protocol.masks.rounds import Common
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -49,8 +48,9 @@ class AggregatorService:
         self._pin = pin
         self._book = LogBook(log, name, key)
         bundle, uploads = BundleWriter(state_dir / "audit"), self.uploads(Blobs(state_dir / "uploads"))
-        self._handing = Handing(name, state_dir / "audit" / "files", Blobs(state_dir / "opened"))
-        self._desk = Desk(name, key, rng, self._book, uploads, bundle, self._membership.opening, self._handing)
+        files = state_dir / "audit" / "files"
+        self._handing = Handing(name, files, Blobs(state_dir / "opened"))
+        self._desk = Desk(name, key, rng, self._book, uploads, bundle, self._membership.opening, self._handing, files)
         self._presence = Presence()
         self._schedule = Schedule(self._desk, self._blobs, self._membership, self._presence)
 
@@ -176,8 +176,8 @@ class AggregatorService:
             return None
         found = phase.scope.round
         shown: dict[str, object] = {"round": found.round, "attempt": found.attempt, "phase": type(phase).__name__}
-        if isinstance(phase, Collecting):
-            shown |= {"step": machine.step_of(phase), "waiting": list(machine.waiting_for(phase))}
+        if isinstance(phase, Common) and (shell := shell_of(phase.manifest)).waits(phase):
+            shown |= {"step": shell.step_of(phase), "waiting": list(shell.waiting_for(phase))}
         return shown | {"dropped": dropped(phase.out)}
 
     def _show(self, name: str, turn: Turn) -> dict[str, object]:

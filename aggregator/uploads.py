@@ -1,35 +1,41 @@
 """Uploads: chunks to a stored blob, a stored blob to a verified one, verified ones to a running sum.
 
 Rules (protocol §3 step 2; transport "Uploads"): a chunk is checked against the manifest and its sender's signature,
-stored, and only then acknowledged; the first bytes of a chunk stay; an upload counts once it is complete and has the
-length, the SHA-256 and the Merkle root of its signed header. The running sum is O(d): a vector is dropped once added;
-the sum is a cache and is rebuilt from the blobs when it does not hold exactly the recorded set.
-Leaves to others: which message is legal when (aggregator.rounds), the masks (secagg.protocol.masks).
+stored, and only then acknowledged; the first bytes of a chunk stay; an upload counts once it is complete and is what
+its signed header says, by the manifest's engine. The running sum is O(d): a vector is dropped once added; the sum is a
+cache and is rebuilt from the blobs when it does not hold exactly the recorded set.
+Leaves to others: which message is legal when (aggregator.rounds), sums and proofs (the engine's `shell`).
 """
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from threading import Lock
+from typing import Any
+
+from msgspec import Struct
 
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs, Partial
 from secagg.errors import ProtocolViolation
+from secagg.ids import Count, Digest
 from secagg.log.bundle import BundleWriter
-from secagg.protocol.lanes import Groups, decode_sums, from_upload, upload_bytes, upload_root
+from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import intake
-from secagg.protocol.masks.masking import WORKERS
-from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.recovery import recover, unmask
-from secagg.protocol.masks.rounds import Phase, Unmasking, Uploading
-from secagg.vector.ring import add_into
+from secagg.protocol.masks.rounds import Common
 from secagg.wire.chunks import ChunkHeader, span
 from secagg.wire.codec import decode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed, open_signed
 
 RECEIVER = "aggregator"
 """Receiver of signed chunk headers: the role, since its bytes are for whoever aggregates."""
+
+
+class Named(Struct, frozen=True):
+    """What the headers of all engines say of an upload; the engine has checked the rest."""
+
+    length: Count
+    upload: Digest
 
 
 class Equivocated(Exception):
@@ -49,9 +55,10 @@ class Uploads:
         self._lock = Lock()
         self._round = ""
         self._added: dict[str, bytes] = {}
-        self._sums: Groups = {}
+        self._sums: dict[str, Any] = {}
+        self._engines: dict[str, Any] = {}
 
-    def chunk(self, phase: Uploading, sender: str, header: bytes, body: bytes) -> ChunkHeader:
+    def chunk(self, phase: Common, sender: str, header: bytes, body: bytes) -> ChunkHeader:
         """Store one chunk durably and return its header, which may now be acknowledged.
 
         Raises: ProtocolViolation when it does not fit the manifest; Equivocated when other bytes are stored already.
@@ -64,18 +71,17 @@ class Uploads:
         partial.write(found.index, body)
         return found
 
-    def whole(self, phase: Uploading, member: str, header: Signed) -> bool:
+    def whole(self, phase: Common, member: str, header: Signed) -> bool:
         """Say whether every byte of the upload that `header` names is here."""
         partial = self._partial(phase, member)
-        return len(partial.have()) == partial.chunks or self._blobs.has(decode(MaskedInput, header.body).upload)
+        return len(partial.have()) == partial.chunks or self._blobs.has(named(header).upload)
 
-    def take(self, phase: Uploading, member: str, header: Signed) -> None:
+    def take(self, phase: Common, member: str, header: Signed) -> None:
         """Verify a whole upload against its header and add it to the running sum. Runs beside the loop.
 
         Raises: ProtocolViolation when it is not what the header says; it is then discarded.
         """
-        body = decode(MaskedInput, header.body)
-        partial = self._partial(phase, member)
+        body, partial = named(header), self._partial(phase, member)
         with self._lock:
             if len(partial.have()) == partial.chunks:
                 stored = partial.complete()
@@ -83,36 +89,37 @@ class Uploads:
                     self._blobs.delete(stored)
         if not self._blobs.has(body.upload):
             raise ProtocolViolation(f"The upload of {member} is not the one it signed for.", rule="upload.digest")
-        data = self._blobs.get(body.upload)
-        if body.length != len(data) or upload_root(phase.manifest, data) != body.root:
-            raise ProtocolViolation(f"The upload of {member} has another root than its header.", rule="upload.root")
-        self._add(phase.scope.round.label(), member, body.upload, from_upload(phase.manifest, data))
+        data, label = self._blobs.get(body.upload), phase.scope.round.label()
+        engine = self._engines.setdefault(label, shell_of(phase.manifest))
+        engine.verify(phase, member, header, data)
+        self._add(label, member, body.upload, engine.words(phase.manifest, data))
 
-    def clear(self, phase: Unmasking) -> Groups:
-        """Return the clear summed words of a round; its canaries are checked before anybody sees a result.
+    def clear(self, phase: Common, file: Callable[[str], bytes]) -> object:
+        """Return what opens a round, an event of its engine; canaries are checked before anybody sees a result.
 
-        Runs beside the loop. Raises: ProtocolViolation when a canary is wrong.
+        `file` reads a side file by its digest. Runs beside the loop. Raises: ProtocolViolation when a canary is wrong.
         """
-        proof = intake.evidence(phase)
-        sums = self.sum(phase.manifest, phase.u3)
-        with ThreadPoolExecutor(WORKERS) as workers:
-            unmask(sums, proof, recover(proof), workers)
-        decode_sums(phase.manifest, sums, len(proof.u3))
-        return sums
+        engine = shell_of(phase.manifest)
+        opened: object = engine.open_sum(phase, self.sum(phase.manifest, engine.list_of(phase)), file)
+        return opened
 
-    def sum(self, manifest: Manifest, u3: bytes) -> Groups:
-        """Return the sum of exactly U3's uploads, and let go of it. Runs beside the loop."""
-        wanted = {signed.sender: decode(MaskedInput, signed.body).upload for signed in _list(u3)}
+    def sum(self, manifest: Manifest, listed: bytes) -> dict[str, Any]:
+        """Return the sum of exactly the listed headers' uploads, and let go of it. Runs beside the loop."""
+        wanted = {signed.sender: named(signed).upload for signed in _list(listed)}
         with self._lock:
             if (self._round, self._added) != (manifest.round.label(), wanted):
                 self._rebuild(manifest, wanted)
             sums, self._sums, self._added = self._sums, {}, {}
             return sums
 
-    def keep(self, u3: bytes, bundle: BundleWriter) -> None:
-        """Link U3's uploads into the audit files, where they outlive the round."""
-        for signed in _list(u3):
-            digest = decode(MaskedInput, signed.body).upload
+    def path(self, digest: bytes) -> Path:
+        """Return where the upload of this SHA-256 lies."""
+        return self._blobs.path(digest)
+
+    def keep(self, listed: bytes, bundle: BundleWriter) -> None:
+        """Link the frozen uploads into the audit files, where they outlive the round."""
+        for signed in _list(listed):
+            digest = named(signed).upload
             bundle.link_file(digest.hex(), self._blobs.path(digest))
 
     def forget(self, manifest: Manifest, headers: Iterable[Signed]) -> None:
@@ -123,40 +130,52 @@ class Uploads:
             partial = self._partials.pop(key, None) or self._open(key, manifest)
             partial.discard()
         for signed in headers:
-            self._blobs.delete(decode(MaskedInput, signed.body).upload)
+            self._blobs.delete(named(signed).upload)
         with self._lock:
+            self._engines.pop(label, None)
             if self._round == label:
                 self._round, self._added, self._sums = "", {}, {}
 
-    def sweep(self, phase: Phase | None, headers: Iterable[Signed]) -> None:
+    def sweep(self, phase: Common | None, headers: Iterable[Signed]) -> None:
         """Drop what a crash left of rounds that ended; stay with the round that is running and its headers."""
         label = f"{phase.scope.round.label()}." if phase else None
-        self._blobs.sweep({decode(MaskedInput, signed.body).upload for signed in headers}, label)
+        self._blobs.sweep({named(signed).upload for signed in headers}, label)
 
-    def _partial(self, phase: Uploading, member: str) -> Partial:
+    def _partial(self, phase: Common, member: str) -> Partial:
         key = f"{phase.scope.round.label()}.{member}"
         if key not in self._partials:
             self._partials[key] = self._open(key, phase.manifest)
         return self._partials[key]
 
     def _open(self, key: str, manifest: Manifest) -> Partial:
-        return self._blobs.partial(key, upload_bytes(manifest), manifest.chunk_bytes)
+        return self._blobs.partial(key, shell_of(manifest).upload_bytes(manifest), manifest.chunk_bytes)
 
-    def _add(self, label: str, member: str, digest: bytes, words: Groups) -> None:
+    def _add(self, label: str, member: str, digest: bytes, words: Any) -> None:
         with self._lock:
             if self._round != label:
                 self._round, self._added, self._sums = label, {}, {}
             if member not in self._added:
                 self._added[member] = digest
-                _accumulate(self._sums, words)
+                self._engines[label].accumulate(self._sums, words)
 
     def _rebuild(self, manifest: Manifest, wanted: Mapping[str, bytes]) -> None:
         self._round, self._added, self._sums = manifest.round.label(), dict(wanted), {}
+        engine = shell_of(manifest)
         for digest in wanted.values():
-            _accumulate(self._sums, from_upload(manifest, self._blobs.get(digest)))
+            engine.accumulate(self._sums, engine.words(manifest, self._blobs.get(digest)))
 
 
-def _checked(phase: Uploading, sender: str, header: bytes, body: bytes) -> ChunkHeader:
+def shell_of(manifest: Manifest) -> Any:
+    """Return what the manifest's engine has for this shell (secagg.protocol.masks.shell names the functions)."""
+    return engines.load(manifest.engine, "shell")
+
+
+def named(signed: Signed) -> Named:
+    """Return which upload a signed header is of."""
+    return decode(Named, signed.body)
+
+
+def _checked(phase: Common, sender: str, header: bytes, body: bytes) -> ChunkHeader:
     manifest = phase.manifest
     signed = decode(Signed, header)
     if signed.sender != sender or sender not in manifest.names():
@@ -164,7 +183,7 @@ def _checked(phase: Uploading, sender: str, header: bytes, body: bytes) -> Chunk
     found = decode(ChunkHeader, open_signed(signed, manifest.key(sender), "ChunkHeader", phase.scope, RECEIVER))
     fits = (
         (found.round, found.node, found.size, found.total)
-        == (phase.scope.round, sender, manifest.chunk_bytes, upload_bytes(manifest))
+        == (phase.scope.round, sender, manifest.chunk_bytes, shell_of(manifest).upload_bytes(manifest))
     )  # fmt: skip
     if not fits:
         raise ProtocolViolation(f"A chunk of {sender} does not fit the manifest.", rule="chunk.manifest")
@@ -174,13 +193,5 @@ def _checked(phase: Uploading, sender: str, header: bytes, body: bytes) -> Chunk
     return found
 
 
-def _accumulate(sums: Groups, words: Groups) -> None:
-    for group, values in words.items():
-        if group in sums:
-            add_into(sums[group], values)
-        else:
-            sums[group] = values
-
-
 def _list(data: bytes) -> tuple[Signed, ...]:
-    return decode(tuple[Signed, ...], data, LIMIT_BULK)
+    return decode(tuple[Signed, ...], data, LIMIT_LIST)

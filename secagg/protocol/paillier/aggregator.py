@@ -131,6 +131,11 @@ def step_of(phase: Waiting) -> str:
     return intake.STEP[type(phase)]
 
 
+def waiting_for(phase: Waiting) -> tuple[str, ...]:
+    """Return the members and trustees whose message this step still lacks."""
+    return intake.waiting_for(phase)
+
+
 def _close_if_complete(phase: Waiting, ctx: AggregatorContext) -> Turned:
     """End a step as soon as nothing that is still missing could matter."""
     left, needed = intake.waiting_for(phase), custody_of(phase.manifest).threshold
@@ -162,7 +167,7 @@ def _close(phase: Waiting, ctx: AggregatorContext) -> Turned:
             return _ask(phase, ctx)
         case Opening():
             if phase.trying:
-                return Turned(phase)
+                return Turned(replace(phase, overdue=True))
             return _abort(phase, (*phase.out, *late), f"{_right(phase)} right answers of trustees", ctx)
 
 
@@ -284,7 +289,8 @@ def _combined(phase: Opening, event: Combined, ctx: AggregatorContext) -> Turned
         again = _try(replace(phase, trying=(), out=out))
         if again.effects:
             return Turned(again.phase, (*noted, *again.effects))
-        closed = _close_if_complete(replace(phase, trying=(), out=out), ctx)
+        going = replace(phase, trying=(), out=out)
+        closed = _close(going, ctx) if phase.overdue else _close_if_complete(going, ctx)
         return Turned(closed.phase, (*noted, *closed.effects))
     used = tuple(entry for entry in phase.answers if entry.trustee in event.used)
     opened = notices.opening(phase.scope, used, phase.agreements, phase.witnesses, ctx.now)

@@ -70,7 +70,8 @@ class Witnessing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
 class Opening(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     """The quorum is out; collecting answers. `trying` are those whose answers the shell is putting together now.
 
-    A trustee that witnesses late is asked late: `asked` grows.
+    A trustee that witnesses late is asked late: `asked` grows. When the step's time is over while answers are being
+    put together, the phase is `overdue`: what they give is the end.
     """
 
     attending: tuple[Name, ...]
@@ -83,6 +84,7 @@ class Opening(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     answers: tuple[Given, ...] = ()
     trying: tuple[Name, ...] = ()
     doubled: tuple[Name, ...] = ()
+    overdue: bool = False
 
 
 Phase = Proposing | Collecting | Freezing | Witnessing | Opening | Publishing | Closed | Failed

@@ -1,0 +1,133 @@
+"""What the aggregator's shell asks of engine `masks` beside its transitions: uploads, their sum, what a phase means.
+
+Rules: every engine has a module of this name with these functions; a shell asks it and knows no engine. Uploads are
+verified before their headers count, and added as they arrive: the running sum is O(d).
+Leaves to others: the transitions (aggregator.py), storing and timers (aggregator.rounds, aggregator.uploads).
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+from secagg.errors import ProtocolViolation
+from secagg.protocol import lanes
+from secagg.protocol.lanes import Groups, decode_sums, from_upload, upload_root
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks import aggregator, intake, notices
+from secagg.protocol.masks.aggregator import Turned
+from secagg.protocol.masks.masking import WORKERS
+from secagg.protocol.masks.messages import AdvertiseKeys, MaskedInput
+from secagg.protocol.masks.recovery import recover, unmask
+from secagg.protocol.masks.rounds import (
+    Advertising,
+    Append,
+    Common,
+    Failed,
+    Freezing,
+    FromNode,
+    Phase,
+    Unmasked,
+    Unmasking,
+    Uploading,
+)
+from secagg.vector.ring import add_into
+from secagg.wire.codec import decode
+from secagg.wire.signed import Signed
+
+PHASE = Phase
+UPLOAD = "MaskedInput"
+OPENING = "Unmask"
+
+start, advance = aggregator.start, aggregator.advance
+step_of, waiting_for = aggregator.step_of, aggregator.waiting_for
+
+
+def waits(phase: object) -> bool:
+    """Say whether a phase waits for messages, and has a deadline."""
+    return isinstance(phase, intake.Collecting)
+
+
+def proposes(phase: object) -> bool:
+    """Say whether a proposal may be repeated in this phase."""
+    return isinstance(phase, Advertising)
+
+
+def uploads(phase: object) -> bool:
+    """Say whether uploads are taken in this phase."""
+    return isinstance(phase, Uploading)
+
+
+def works(phase: object) -> bool:
+    """Say whether a phase waits for `open_sum`."""
+    return isinstance(phase, Unmasking)
+
+
+def frozen(phase: object) -> bytes | None:
+    """Return the list of the headers whose uploads are now fixed, when this is the phase that fixes them."""
+    return phase.u3 if isinstance(phase, Freezing) else None
+
+
+def uploaded(phase: Uploading) -> tuple[str, ...]:
+    """Return whose uploads count already."""
+    return intake.received(phase)
+
+
+def check_header(phase: Uploading, event: FromNode) -> None:
+    """Check a header before its upload is looked at. Raises: ProtocolViolation."""
+    intake.masked_input(phase, event)
+
+
+def claimed_size(event: FromNode) -> int | None:
+    """Return the size of the log checkpoint that a message says its sender holds, if it says so."""
+    if event.kind != "AdvertiseKeys":
+        return None
+    return decode(AdvertiseKeys, decode(Signed, event.data).body).log_size
+
+
+def failed(phase: Common, reason: str, now: int) -> Turned:
+    """Return the end of a round whose sum cannot be opened."""
+    statement = notices.aborted(phase.scope, OPENING, reason, phase.out, now)
+    return Turned(Failed(phase.scope, OPENING, reason, phase.out), (Append(statement),))
+
+
+def upload_bytes(manifest: Manifest) -> int:
+    """Return the length of an upload in bytes."""
+    return lanes.upload_bytes(manifest)
+
+
+def verify(phase: Uploading, member: str, header: Signed, data: bytes) -> None:
+    """Hold a whole upload, which has its header's SHA-256, against its header. Raises: ProtocolViolation."""
+    body = decode(MaskedInput, header.body)
+    if body.length != len(data) or upload_root(phase.manifest, data) != body.root:
+        raise ProtocolViolation(f"The upload of {member} has another root than its header.", rule="upload.root")
+
+
+def words(manifest: Manifest, data: bytes) -> Groups:
+    """Return what `accumulate` adds of one upload. Raises: ProtocolViolation when its length differs."""
+    return from_upload(manifest, data)
+
+
+def accumulate(sums: dict[str, Any], found: Groups) -> None:
+    """Add one upload to the running sum in place."""
+    for group, values in found.items():
+        if group in sums:
+            add_into(sums[group], values)
+        else:
+            sums[group] = values
+
+
+def open_sum(phase: Unmasking, sums: dict[str, Any], file: Callable[[str], bytes]) -> Unmasked:
+    """Remove the masks from the sum of exactly the frozen uploads; its canaries are checked before anybody sees it.
+
+    Raises: ProtocolViolation when a canary is wrong.
+    """
+    proof = intake.evidence(phase)
+    with ThreadPoolExecutor(WORKERS) as workers:
+        unmask(sums, proof, recover(proof), workers)
+    decode_sums(phase.manifest, sums, len(proof.u3))
+    return Unmasked(cast(Groups, sums))
+
+
+def list_of(phase: Unmasking) -> bytes:
+    """Return the list of the headers whose sum is opened."""
+    return phase.u3

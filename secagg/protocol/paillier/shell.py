@@ -1,0 +1,140 @@
+"""What the aggregator's shell asks of engine `paillier` beside its transitions; as masks/shell.py does for `masks`.
+
+Rules: an upload counts once its proof of knowledge holds; the running product is one vector; answers of trustees are
+side files, read when they are put together.
+Leaves to others: the transitions (aggregator.py), storing and timers (aggregator.rounds, aggregator.uploads).
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from secagg.crypto.derive import sha256
+from secagg.crypto.paillier.product import Product
+from secagg.protocol.lanes import decode_sums
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.masks import notices
+from secagg.protocol.masks.intake import senders
+from secagg.protocol.masks.rounds import Append, Common, Failed, FromNode
+from secagg.protocol.paillier import aggregator, intake
+from secagg.protocol.paillier.accepting import check_upload
+from secagg.protocol.paillier.aggregator import Turned
+from secagg.protocol.paillier.intake import ANSWER_LIMIT
+from secagg.protocol.paillier.layout import Layout
+from secagg.protocol.paillier.messages import Answer, Attend, EncryptedInput
+from secagg.protocol.paillier.opening import open_sum as open_product
+from secagg.protocol.paillier.rounds import Collecting, Combined, Freezing, Opening, Phase, Waiting
+from secagg.wire.codec import decode
+from secagg.wire.signed import Signed
+
+PHASE = Phase
+UPLOAD = "EncryptedInput"
+OPENING = "Decrypt"
+WORKERS = 2
+
+start, advance = aggregator.start, aggregator.advance
+step_of, waiting_for = aggregator.step_of, aggregator.waiting_for
+
+
+@dataclass(frozen=True)
+class Ciphertexts:
+    """One verified upload, to be multiplied in."""
+
+    layout: Layout
+    data: bytes
+
+
+def waits(phase: object) -> bool:
+    """Say whether a phase waits for messages, and has a deadline."""
+    return isinstance(phase, Waiting)
+
+
+def proposes(phase: object) -> bool:
+    """Say whether a proposal may be repeated in this phase."""
+    return isinstance(phase, Collecting)
+
+
+def uploads(phase: object) -> bool:
+    """Say whether uploads are taken in this phase."""
+    return isinstance(phase, Collecting)
+
+
+def works(phase: object) -> bool:
+    """Say whether a phase waits for `open_sum`."""
+    return isinstance(phase, Opening) and bool(phase.trying)
+
+
+def frozen(phase: object) -> bytes | None:
+    """Return the list of the headers whose uploads are now fixed, when this is the phase that fixes them."""
+    return phase.u if isinstance(phase, Freezing) else None
+
+
+def uploaded(phase: Collecting) -> tuple[str, ...]:
+    """Return whose uploads count already."""
+    return tuple(entry.sender for entry in phase.headers)
+
+
+def check_header(phase: Collecting, event: FromNode) -> None:
+    """Check a header before its upload is looked at. Raises: ProtocolViolation."""
+    intake.encrypted_input(phase, event)
+
+
+def claimed_size(event: FromNode) -> int | None:
+    """Return the size of the log checkpoint that a message says its sender holds, if it says so."""
+    return decode(Attend, decode(Signed, event.data).body).log_size if event.kind == "Attend" else None
+
+
+def failed(phase: Common, reason: str, now: int) -> Turned:
+    """Return the end of a round whose sum cannot be opened."""
+    statement = notices.aborted(phase.scope, OPENING, reason, phase.out, now)
+    return Turned(Failed(phase.scope, OPENING, reason, phase.out), (Append(statement),))
+
+
+def upload_bytes(manifest: Manifest) -> int:
+    """Return the length of an upload in bytes."""
+    return Layout(manifest).upload_bytes
+
+
+def verify(phase: Collecting, member: str, header: Signed, data: bytes) -> None:
+    """Hold a whole upload, which has its header's SHA-256, against its header and its proof.
+
+    Raises: ProtocolViolation.
+    """
+    body = decode(EncryptedInput, header.body)
+    with ThreadPoolExecutor(WORKERS) as workers:
+        check_upload(Layout(phase.manifest), phase.scope, member, body, data, workers)
+
+
+def words(manifest: Manifest, data: bytes) -> Ciphertexts:
+    """Return what `accumulate` multiplies in of one upload."""
+    return Ciphertexts(Layout(manifest), data)
+
+
+def accumulate(sums: dict[str, Any], found: Ciphertexts) -> None:
+    """Multiply one upload into the running product. Raises: ProtocolViolation when it is not as it was verified."""
+    product = sums.setdefault("", Product(found.layout.ring, found.layout.ciphertexts))
+    product.multiply(found.data)
+
+
+def open_sum(phase: Opening, sums: dict[str, Any], file: Callable[[str], bytes]) -> Combined:
+    """Put the answers of `phase.trying` (side files by digest) together over the product of the frozen uploads.
+
+    Raises: ProtocolViolation when the sum is not one of honest members, or a canary is wrong.
+    """
+    answers = {
+        entry.trustee: decode(Answer, decode(Signed, file(entry.digest.hex()), ANSWER_LIMIT).body, ANSWER_LIMIT)
+        for entry in phase.answers
+        if entry.trustee in phase.trying
+    }
+    names, products = senders(phase.u), sums[""].close()
+    with ThreadPoolExecutor(WORKERS) as workers:
+        opened = open_product(phase.manifest, phase.scope, names, sha256(phase.u), products, answers, workers)
+    if opened.used:
+        decode_sums(phase.manifest, opened.groups, len(names))
+    return Combined(opened.groups, opened.used, opened.wrong)
+
+
+def list_of(phase: Opening) -> bytes:
+    """Return the list of the headers whose sum is opened."""
+    return phase.u
