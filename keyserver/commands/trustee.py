@@ -161,6 +161,39 @@ def custody(acceptances: tuple[Path, ...], key: Path, transcript: Path, s: int, 
     click.echo(str(output))
 
 
+@trustee.command()
+@options
+def serve() -> None:
+    """Judge rounds and open sums until SIGTERM; prints `ready trustee NAME` once everything is open."""
+    from keyserver.trustee.process import serve as run
+
+    given = current()
+    run(_configuration(), verbosity=given.verbosity, color=given.color)
+
+
+@trustee.command()
+@options
+def status() -> None:
+    """Show the roster, the keys and the rounds of this trustee, who it waits for, and what it refused."""
+    import json
+
+    from keyserver.trustee.process import admin_socket
+    from keyserver.trustee.waiting import Waiting
+    from secagg.daemon.admin import call
+    from secagg.daemon.clock import wall
+
+    path = admin_socket(_configuration())
+    found = call(path, {"command": "status"}) | call(path, {"command": "link"})
+    if current().format != "table":
+        click.echo(json.dumps(found))
+        return
+    for one in found.pop("waiting"):
+        wait = Waiting(one["for"], one["what"], one["since"], one["until"])
+        click.echo(f"{'waiting':>16}  {wait.sentence(wall())}")
+    for name, value in found.items():
+        click.echo(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
+
+
 def _numbers(found: "Transcript") -> str:
     who = f"{found.threshold} of {len(found.trustees)} trustees"
     return f"{who} open sums under a key of {found.bits} bits; {found.colluders} may collude."

@@ -1,0 +1,95 @@
+"""The process that decrypts: it alone opens a share, works with it once, and ends (protocol §5, attack 30).
+
+`python -m keyserver.trustee.decrypting` reads one `Order` from standard input and writes one `Decrypted` to standard
+output; nothing secret is on its command line, in its environment or in a file. `decrypt` starts it and waits.
+Rules: the share is opened in that process and nowhere else; its memory is kept from core files and debuggers, and it
+dies with the daemon that started it. A share, the product and a phase give one answer, so doing it again harms nobody.
+Leaves to others: whether to decrypt at all (rounds), the arithmetic (secagg.protocol.paillier.decrypting).
+"""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from msgspec import Struct
+
+from keyserver.trustee.hardening import die_with_parent, harden
+from keyserver.trustee.store import Store
+from secagg.crypto.paillier.numbers import Numbers
+from secagg.crypto.paillier.private import PrivateKey
+from secagg.crypto.paillier.threshold import Share
+from secagg.crypto.rng import system_rng
+from secagg.crypto.secret import Secret
+from secagg.errors import SecaggError
+from secagg.ids import Key
+from secagg.protocol import custody
+from secagg.protocol.paillier.decrypting import answer
+from secagg.protocol.paillier.layout import Layout
+from secagg.protocol.paillier.phases import Decrypted, Decrypting
+from secagg.wire.codec import decode, encode
+
+WHOLE = 2**40
+_FAILED = 70
+
+
+class Order(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to decrypt: the phase, this trustee's name, the product as it would travel, and where the share lies."""
+
+    phase: Decrypting
+    name: str
+    products: bytes
+    state_dir: str
+    storage: Key
+
+
+def decrypt(phase: Decrypting, name: str, products: Numbers, state_dir: Path, storage: Secret) -> Decrypted:
+    """Have `products`, which this trustee multiplied itself, decrypted with its share in a process of its own.
+
+    Raises: SecaggError when that process fails; its cause is on this process's standard error.
+    """
+    written = Layout(phase.manifest).ring.write(products)
+    order = encode(Order(phase, name, written, str(state_dir.resolve()), storage.reveal()))
+    # Isolated: neither the environment nor the working directory chooses what code sees the share.
+    line = [sys.executable, "-I", "-m", "keyserver.trustee.decrypting"]
+    done = subprocess.run(line, input=order, stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own program
+    if done.returncode:
+        raise SecaggError(
+            f"The process that decrypts ended with {done.returncode}.", "Its own words stand before this line.",
+            code="E-DECRYPT",
+        )  # fmt: skip
+    return decode(Decrypted, done.stdout, WHOLE)
+
+
+def work(order: Order) -> Decrypted:
+    """Open the share and use it.
+
+    Raises: BadInput, BadConfiguration when it is not there or damaged; ProtocolViolation for a product that is none.
+    """
+    held = custody.custody_of(order.phase.manifest)
+    store = Store(Path(order.state_dir), Secret(order.storage), system_rng)
+    secret = store.share(custody.key_digest(held.key))
+    products = Layout(order.phase.manifest).ring.read(order.products)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
+        if len(held.trustees) == 1:
+            key: Share | PrivateKey = PrivateKey.from_private_bytes(secret)
+        else:
+            key = Share(held.names().index(order.name) + 1, secret)
+        return answer(order.phase, key, products, system_rng, executor)
+
+
+def main() -> int:
+    """Take the order from standard input; return the exit code."""
+    die_with_parent()
+    harden()
+    try:
+        sys.stdout.buffer.write(encode(work(decode(Order, sys.stdin.buffer.read(), WHOLE))))
+    except SecaggError as error:
+        sys.stderr.write(f"error[{error.code}]: {error}\n")
+        return _FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

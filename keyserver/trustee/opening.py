@@ -1,0 +1,128 @@
+"""The work on a frozen set that this trustee decided to open: fetch, verify and multiply every upload, then decrypt.
+
+How to read it: `pursue` does the next thing for the oldest such round: an upload is fetched piece by piece, multiplied
+in beside the loop and deleted, then the next; when none is left the product is decrypted in a process of its own.
+Rules: what is fetched is named by the frozen, signed headers; the product is a cache in this process, made again after
+a restart; memory and disk are one upload and one product, however many members there are.
+Leaves to others: deciding, and saying what came out (rounds). Source: protocol §5, attacks 19, 31.
+"""
+
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from keyserver.trustee import records
+from keyserver.trustee.decrypting import decrypt
+from secagg.crypto.secret import Secret
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.fetching import Fetching
+from secagg.daemon.turn import Turn
+from secagg.protocol.paillier.decrypting import collect
+from secagg.protocol.paillier.layout import Layout
+from secagg.protocol.paillier.phases import Decrypting
+from secagg.transport.link import Received
+
+MULTIPLY, DECRYPT = "multiply", "decrypt"
+ELSEWHERE = "elsewhere"
+"""The outcome of work that was already being done."""
+
+
+class _Product:
+    """The product of one round as far as it is made.
+
+    What is done beside the loop claims it first: a turn that is rolled back has asked for nothing, and two that asked
+    for the same thing do it once.
+    """
+
+    def __init__(self, label: str, phase: Decrypting) -> None:
+        self.label, self.phase, self.collector = label, phase, collect(phase)
+        self.limit = Layout(phase.manifest).upload_bytes
+        self._lock = Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Say whether something is done to it now."""
+        return self._lock.locked()
+
+    def claim(self) -> bool:
+        """Begin to do something to it; False when somebody else does."""
+        return self._lock.acquire(blocking=False)
+
+    def release(self) -> None:
+        """End what `claim` began."""
+        self._lock.release()
+
+
+class Work:
+    """One product at a time."""
+
+    def __init__(self, name: str, blobs: Blobs, state_dir: Path, storage: Secret) -> None:
+        self._name, self._blobs, self._state, self._storage = name, blobs, state_dir, storage
+        self._fetching = Fetching(blobs)
+        self._product: _Product | None = None
+
+    def pursue(self, aggregator: str, turn: Turn) -> None:
+        """Do the next thing for the oldest round that is to be opened."""
+        product = self._current(turn)
+        if product is None or product.busy:
+            return
+        label, collector = product.label, product.collector
+        for member, digest in collector.wanted().items():
+            if not self._fetching.want(aggregator, digest, product.limit, turn):
+                return
+            turn.run(f"{MULTIPLY}/{label}/{member}", partial(self._multiply, product, member, digest))
+            return
+        turn.run(f"{DECRYPT}/{label}", partial(self._decrypt, product))
+
+    def piece(self, message: Received, aggregator: str, turn: Turn) -> None:
+        """Take a piece of an upload.
+
+        Raises: ProtocolViolation, VerificationFailed when it is not what was asked for.
+        """
+        if self._fetching.piece(message, turn):
+            self.pursue(aggregator, turn)
+
+    def missing(self, label: str) -> tuple[str, ...]:
+        """Return whose uploads are not multiplied in yet."""
+        product = self._product
+        return tuple(product.collector.wanted()) if product and product.label == label else ()
+
+    def end(self, label: str, turn: Turn) -> None:
+        """Let go of a round."""
+        if self._product and self._product.label == label:
+            self._product = None
+            self._fetching.stop(turn)
+
+    def sweep(self) -> None:
+        """Remove what a crash left: uploads are fetched again, but for one that is on its way."""
+        self._blobs.sweep((), "fetch-")
+
+    def _current(self, turn: Turn) -> _Product | None:
+        if self._product is None:
+            for kept in records.all_rounds(turn):
+                phase = kept.stage()
+                if isinstance(phase, Decrypting):
+                    self._product = _Product(kept.label, phase)
+                    break
+        return self._product
+
+    def _multiply(self, product: _Product, member: str, digest: bytes) -> object:
+        if not product.claim():
+            return ELSEWHERE
+        try:
+            if member in product.collector.wanted():
+                product.collector.add(member, self._blobs.get(digest))
+        finally:
+            # Also a damaged one: it is fetched again, or never wanted again.
+            self._blobs.delete(digest)
+            product.release()
+        return None
+
+    def _decrypt(self, product: _Product) -> object:
+        if not product.claim():
+            return ELSEWHERE
+        try:
+            products = product.collector.close()
+            return decrypt(product.phase, self._name, products, self._state, self._storage)
+        finally:
+            product.release()

@@ -1,0 +1,233 @@
+"""The rounds this trustee judges: the aggregator's messages into the state machine, its phase saved, its answers out.
+
+How to read it: `message` and `finished` bring events; `_keep` saves what the machine says and sends it; `_leave` says
+by which rule this trustee takes no part; `close` ends a round.
+Rules: a decision is in the journal, on disk, before any work on it begins, and is made once for each (job, round,
+group); an answer is recorded and repeated byte for byte, also after a restart, until the round is over.
+Leaves to others: what is legal (secagg.protocol.paillier.trustee), fetching and decrypting (opening).
+"""
+
+from contextlib import suppress
+from typing import cast
+
+from keyserver.trustee import records
+from keyserver.trustee.opening import DECRYPT, ELSEWHERE, MULTIPLY, Work
+from keyserver.trustee.records import Refusal, Round
+from keyserver.trustee.store import Store
+from secagg.crypto.derive import sha256
+from secagg.crypto.rng import Rng
+from secagg.crypto.sign import SigningKey
+from secagg.daemon.following import Follower
+from secagg.daemon.ledger import Ledger
+from secagg.daemon.membership import Standing
+from secagg.daemon.turn import Turn
+from secagg.errors import NotAuthorised, ProtocolViolation, Refused, TryLater
+from secagg.ids import EVERYBODY, RoundId
+from secagg.protocol import manifest as rules
+from secagg.protocol.manifest import Manifest, Seat
+from secagg.protocol.masks.intake import Refuse
+from secagg.protocol.masks.messages import Propose
+from secagg.protocol.paillier import trustee as machine
+from secagg.protocol.paillier.checks import Expectation
+from secagg.protocol.paillier.phases import Attending, Decrypted, Decrypting
+from secagg.protocol.paillier.trustee import TrusteeContext
+from secagg.protocol.session import RoundHeader
+from secagg.roster.members import Member, Roster
+from secagg.transport.link import Received
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
+from secagg.wire.signed import Scope, Signed, sign
+
+LIMIT, AGAIN = "limit", "opening"
+"""Timers: how the name of a round's begins; what failed beside the loop is tried again."""
+
+PAUSE = 5.0
+"""Seconds until work that failed for no fault of the uploads is tried again."""
+
+
+class Rounds:
+    """Every round that is not over."""
+
+    def __init__(
+        self, name: str, key: SigningKey, rng: Rng, follower: Follower, store: Store, work: Work
+    ) -> None:  # fmt: skip
+        self._name, self._key, self._rng = name, key, rng
+        self._follower, self._store, self._work = follower, store, work
+        self.behind = False
+
+    def start(self, turn: Turn) -> None:
+        """Take up every round after a restart."""
+        self._work.sweep()
+        for kept in records.all_rounds(turn):
+            self._limit(kept, turn)
+        self.pursue(turn)
+
+    # Events ----------------------------------------------------------------------------------------------------------
+
+    def aggregator(self, turn: Turn) -> Member:
+        """Return the aggregator. Raises: TryLater while no roster names one."""
+        with suppress(NotAuthorised):
+            return self._follower.roster(turn).aggregator()
+        raise TryLater("The roster names no aggregator yet.", "Wait until the operator has enrolled one.")
+
+    def message(self, message: Received, turn: Turn) -> None:
+        """Take a message of kind `round`; one of a round that is over means nothing.
+
+        Raises: NotAuthorised for another sender than the aggregator; ProtocolViolation when it fails a check;
+        VerificationFailed when a log proof does not hold.
+        """
+        if message.sender != self.aggregator(turn).name:
+            raise NotAuthorised(f"{message.sender} sends a message of a round, which only the aggregator may.")
+        header = decode(RoundHeader, message.header)
+        if header.kind == "Propose":
+            self._proposed(decode(Propose, message.body, LIMIT_BULK), turn)
+            return
+        kept = records.find_round(turn, header.round)
+        if kept is not None:
+            self._advance(kept, decode(Signed, message.body, LIMIT_LIST), turn)
+
+    def pursue(self, turn: Turn) -> None:
+        """Go on with what is to be opened."""
+        with suppress(TryLater):
+            self._work.pursue(self.aggregator(turn).name, turn)
+
+    def piece(self, message: Received, turn: Turn) -> None:
+        """Take a piece of an upload. Raises: NotAuthorised, ProtocolViolation, VerificationFailed."""
+        aggregator = self.aggregator(turn).name
+        if message.sender != aggregator:
+            raise NotAuthorised(f"{message.sender} sends a piece, which only the aggregator may.")
+        self._work.piece(message, aggregator, turn)
+
+    def finished(self, name: str, outcome: object, turn: Turn) -> None:
+        """Take what was done beside the loop for a round; for one that is over it means nothing."""
+        kind, _, rest = name.partition("/")
+        label = rest.partition("/")[0]
+        kept = next((one for one in records.all_rounds(turn) if one.label == label), None)
+        if kept is None or outcome == ELSEWHERE:
+            return
+        if isinstance(outcome, ProtocolViolation):
+            refusal = Refused(outcome.cause, outcome.remedy, rule=outcome.rule)
+            self._leave(kept.scope, refusal, turn)
+        elif isinstance(outcome, BaseException):
+            turn.event({"event": "fail", **_where(kept.scope.round), "cause": str(outcome), "step": "Decrypt"})
+            turn.after(AGAIN, PAUSE)
+            return
+        elif kind == DECRYPT:
+            self._advance(kept, cast(Decrypted, outcome), turn)
+            self._work.end(label, turn)
+        elif kind == MULTIPLY:
+            turn.event({"event": "multiply", **_where(kept.scope.round), "missing": list(self._work.missing(label))})
+        self.pursue(turn)
+
+    def overdue(self, label: str, turn: Turn) -> None:
+        """End a round whose time is over."""
+        for kept in records.all_rounds(turn):
+            if kept.label == label:
+                turn.event({"event": "overdue", **_where(kept.scope.round)})
+                self._end(kept, turn)
+
+    def close(self, round_id: RoundId, turn: Turn) -> None:
+        """End a round, and its earlier attempts, of which nothing more is wanted."""
+        for kept in records.all_rounds(turn):
+            found = kept.scope.round
+            if found.opening == round_id.opening and found.attempt <= round_id.attempt:
+                self._end(kept, turn)
+
+    # A proposal ------------------------------------------------------------------------------------------------------
+
+    def _proposed(self, propose: Propose, turn: Turn) -> None:
+        proposed = decode(Manifest, propose.manifest.body, LIMIT_BULK)
+        scope = Scope(round=proposed.round, manifest=rules.digest(propose.manifest.body))
+        kept = records.find_round(turn, proposed.round)
+        if kept and kept.scope == scope:
+            if isinstance(kept.stage(), Attending):
+                self._send(scope.round, "Attend", kept.answer, turn)
+            return
+        if any((entry.round, entry.manifest) == (scope.round, scope.manifest) for entry in Ledger(turn).accepted()):
+            # Entered before and left: it is not entered again.
+            return
+        if proposed.roster_version > self._follower.roster(turn).version:
+            # In memory, because this turn is rolled back: the next word of presence asks for it.
+            self.behind = True
+            raise TryLater(
+                f"The round relies on roster version {proposed.roster_version}, which is not here yet.",
+                "It is asked for; the proposal comes again.",
+            )
+        try:
+            relied = self._follower.relied(proposed.roster_version, turn)
+            done = machine.start(propose, self._context(relied, turn))
+        except Refused as refusal:
+            self._leave(scope, refusal, turn)
+            return
+        self.close(scope.round, turn)
+        until = turn.now() + -(-proposed.round_ms // 1000)
+        begun = Round(scope, b"", done.send[0][1], turn.now(), until)
+        self._keep(begun, done, turn)
+        self._limit(begun, turn)
+        turn.event({"event": "attend", **_where(scope.round), "members": list(proposed.names())})
+
+    def _context(self, standing: Standing, turn: Turn) -> TrusteeContext:
+        roster, aggregator = standing.roster(), self.aggregator(turn)
+        expect = Expectation(
+            me=self._name, federation=roster.federation, aggregator=aggregator.name,
+            aggregator_key=aggregator.sign_key, log_origin=f"{roster.federation}/rounds",
+            directory_origin=f"{roster.federation}/directory", directory_key=standing.log_key(),
+            roster_version=roster.version, roster=standing.digest(), seats=_seats(roster, "node"),
+            trustees=_seats(roster, "trustee"), colluders=roster.limits.colluders,
+            keys=tuple(sha256(key) for key in self._store.public_keys()), directory=standing.checkpoint(),
+        )  # fmt: skip
+        return TrusteeContext(self._name, self._key, self._rng, Ledger(turn), expect, turn.now())
+
+    # The machine -----------------------------------------------------------------------------------------------------
+
+    def _advance(self, kept: Round, event: Signed | Decrypted, turn: Turn) -> None:
+        try:
+            done = machine.advance(kept.stage(), event, self._context(self._follower.standing(turn), turn))
+        except Refused as refusal:
+            self._leave(kept.scope, refusal, turn)
+            return
+        self._keep(kept, done, turn)
+        if isinstance(done.phase, Decrypting) and isinstance(event, Signed):
+            turn.event({"event": "decide", **_where(kept.scope.round), "contributors": list(done.phase.names)})
+            # In a turn of its own: the decision is on disk when work on it begins.
+            turn.after(AGAIN, 0)
+
+    def _keep(self, kept: Round, done: machine.Step, turn: Turn) -> None:
+        """Save the phase and what must be remembered, then send: both in this turn, in this order."""
+        Ledger(turn).add(done.records)
+        records.put_round(turn, Round(kept.scope, encode(done.phase), kept.answer, turn.now(), kept.until))
+        for kind, data in done.send:
+            self._send(kept.scope.round, kind, data, turn)
+            turn.event({"event": "step", **_where(kept.scope.round), "step": kind, "state": "sent"})
+
+    def _limit(self, kept: Round, turn: Turn) -> None:
+        """Let the round end by itself; a restart never makes it longer."""
+        turn.after(f"{LIMIT}/{kept.label}", max(1.0, kept.until - turn.now()))
+
+    def _send(self, round_id: RoundId, kind: str, data: bytes, turn: Turn) -> None:
+        turn.send(self.aggregator(turn).name, "round", encode(RoundHeader(round_id, kind)), data)
+
+    def _end(self, kept: Round, turn: Turn) -> None:
+        records.drop_round(turn, kept)
+        turn.cancel(f"{LIMIT}/{kept.label}")
+        self._work.end(kept.label, turn)
+
+    def _leave(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
+        """Take no part, and say by which rule, here and to the aggregator."""
+        records.put_refusal(turn, Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy))
+        told = {"rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
+        turn.event({"event": "refuse", **_where(scope.round), **told})
+        refuse = encode(Refuse(refusal.rule, refusal.cause))
+        signed = sign(self._key, "Refuse", scope, self._name, EVERYBODY, refuse)
+        self._send(scope.round, "Refuse", encode(signed), turn)
+        kept = records.find_round(turn, scope.round)
+        if kept and kept.scope == scope:
+            self._end(kept, turn)
+
+
+def _seats(roster: Roster, role: str) -> tuple[Seat, ...]:
+    return tuple(Seat(one.name, one.organisation, one.sign_key) for one in roster.members if one.role == role)
+
+
+def _where(round_id: RoundId) -> dict[str, object]:
+    return {"job": round_id.job, "round": round_id.round, "attempt": round_id.attempt}

@@ -1,0 +1,188 @@
+"""The trustee as a service of the daemon's loop: every message, timer, outcome and command to the part it is for.
+
+Rules: a decision only, on what the journal and the accepted shares hold; it follows the roster and the round log by
+itself and says every two seconds that it is here and which checkpoint it holds; a proof that starts elsewhere than its
+last checkpoint is no offence: it says where it stands and is told again.
+Leaves to others: rounds (rounds), the roster (secagg.daemon.following), shares (store).
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from keyserver.trustee import records, rounds
+from keyserver.trustee.opening import Work
+from keyserver.trustee.rounds import Rounds
+from keyserver.trustee.store import Store
+from keyserver.trustee.waiting import waiting
+from secagg.crypto.derive import sha256
+from secagg.crypto.rng import Rng
+from secagg.crypto.secret import Secret
+from secagg.crypto.sign import SigningKey
+from secagg.daemon import fetching, following
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.following import Follower, Own
+from secagg.daemon.ledger import Ledger
+from secagg.daemon.membership import Pin
+from secagg.daemon.turn import Turn
+from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
+from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
+from secagg.log.statements import Result, open_statement
+from secagg.log.witness import check
+from secagg.protocol.memory import Witnessed
+from secagg.protocol.session import AbortNotice, Present, ResultNotice
+from secagg.transport.link import Received
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope, Signed, open_signed
+
+PRESENT = "present"
+EVERY = 2.0
+"""Seconds between two words that this trustee is here."""
+
+_SINCE = "since"
+
+
+class TrusteeService:
+    """The role `trustee` of one organisation."""
+
+    def __init__(
+        self, name: str, key: SigningKey, pin: Pin, state_dir: Path, storage: Secret, rng: Rng
+    ) -> None:  # fmt: skip
+        self._store = Store(state_dir, storage, rng)
+        self._follower = Follower(Own(name, "trustee", key.public), pin)
+        self._work = Work(name, Blobs(state_dir / "blobs"), state_dir, storage)
+        self._rounds = Rounds(name, key, rng, self._follower, self._store, self._work)
+        self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
+            "roster": self._roster,
+            "round": self._rounds.message,
+            "piece": self._rounds.piece,
+            "result": self._result,
+            "aborted": self._aborted,
+        }
+
+    def start(self, turn: Turn) -> None:
+        """Take up what was kept."""
+        if turn.get(_SINCE) is None:
+            self._mark(turn)
+        self._rounds.start(turn)
+        # Also after a restart: a roster may have changed while nobody listened.
+        self._follower.ask(turn)
+        self._present(turn)
+
+    def receive(self, message: Received, turn: Turn) -> None:
+        """Handle a message.
+
+        Raises: TryLater when it needs a roster that is still on its way; ProtocolViolation, BadSignature, WireError,
+        VerificationFailed or NotAuthorised when it is not to be believed.
+        """
+        handle = self._handlers.get(message.kind)
+        if handle is None:
+            raise ProtocolViolation(
+                f"{message.sender} sends a {message.kind}.", "It is discarded.", rule="message.kind"
+            )
+        try:
+            handle(message, turn)
+        except VerificationFailed as error:
+            if error.code != "E-BEHIND":
+                raise
+            self._say_present(turn)
+
+    def wake(self, name: str, turn: Turn) -> None:
+        """Handle a timer."""
+        match name:
+            case "present":
+                self._present(turn)
+            case following.TIMER:
+                self._follower.ask(turn)
+            case fetching.TIMER | rounds.AGAIN:
+                self._rounds.pursue(turn)
+            case _:
+                self._rounds.overdue(name.removeprefix(f"{rounds.LIMIT}/"), turn)
+
+    def finished(self, name: str, outcome: object, turn: Turn) -> None:
+        """Handle the outcome of work."""
+        self._rounds.finished(name, outcome, turn)
+
+    def command(self, request: dict[str, object], turn: Turn) -> object:
+        """Answer a person at the admin socket. Raises: BadInput for a command there is not."""
+        if request.get("command") != "status":
+            cause = f"The trustee knows no command {request.get('command')}."
+            raise BadInput(cause, "Use the command of this version.")
+        known, kept = self._follower.known(turn), records.all_rounds(turn)
+        keys, refusal = self._store.public_keys(), records.find_refusal(turn)
+        missing = tuple(name for one in kept for name in self._work.missing(one.label))
+        waits = waiting(known, len(keys), kept, missing, int(turn.get(_SINCE) or b"0"))
+        return {
+            "roster": self._follower.roster(turn).version if known else None,
+            "keys": [sha256(key).hex() for key in keys],
+            "rounds": {one.label: type(one.stage()).__name__ for one in kept},
+            "opened": len(Ledger(turn).opened()),
+            "waiting": [one.shown() for one in waits],
+            "refused": {"round": refusal.round.label(), "rule": refusal.rule, "cause": refusal.cause,
+                        "remedy": refusal.remedy} if refusal else None,
+        }  # fmt: skip
+
+    # Messages --------------------------------------------------------------------------------------------------------
+
+    def _roster(self, message: Received, turn: Turn) -> None:
+        roster = self._follower.take(message, turn)
+        if roster is not None:
+            turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
+            self._mark(turn)
+            self._say_present(turn)
+            self._rounds.pursue(turn)
+
+    def _result(self, message: Received, turn: Turn) -> None:
+        """Take word that a round has a result: its log entry is witnessed, its answer not repeated any more."""
+        notice = decode(ResultNotice, message.body, LIMIT_BULK)
+        aggregator = self._rounds.aggregator(turn)
+
+        def key_of(signer: str) -> bytes:
+            if signer != aggregator.name:
+                raise VerificationFailed(f"{signer} signed a result, which only the aggregator may.", "Ask it.")
+            return aggregator.sign_key
+
+        statement, _ = open_statement(notice.leaf, key_of)
+        if not isinstance(statement, Result) or _round_of(statement) != notice.round:
+            raise VerificationFailed("The log entry is not of this round's result.", "Ask the aggregator.")
+        ledger, origin = Ledger(turn), f"{notice.round.federation}/rounds"
+        seen = check(notice.leaf, notice.proof, origin, aggregator.sign_key, ledger.last(origin))
+        ledger.add([Witnessed(origin=seen.origin, size=seen.size, root=seen.root)])
+        self._close(notice.round, turn)
+
+    def _aborted(self, message: Received, turn: Turn) -> None:
+        signed = decode(Signed, message.body, LIMIT_BULK)
+        notice = decode(AbortNotice, signed.body, LIMIT_BULK)
+        key = self._rounds.aggregator(turn).sign_key
+        open_signed(signed, key, "AbortNotice", Scope(notice.round, NO_DIGEST), EVERYBODY)
+        self._close(notice.round, turn)
+
+    def _close(self, round_id: RoundId, turn: Turn) -> None:
+        self._rounds.close(round_id, turn)
+        self._mark(turn)
+        self._say_present(turn)
+
+    def _present(self, turn: Turn) -> None:
+        turn.after(PRESENT, EVERY)
+        if self._rounds.behind:
+            self._rounds.behind = False
+            self._follower.ask(turn)
+        self._say_present(turn)
+
+    def _say_present(self, turn: Turn) -> None:
+        """Tell the aggregator that this trustee is here and which checkpoint it holds, if it can open anything."""
+        if not self._store.public_keys():
+            return
+        # There may be no roster yet, or no aggregator in it.
+        with suppress(TryLater):
+            aggregator = self._rounds.aggregator(turn)
+            last = Ledger(turn).last(f"{self._follower.roster(turn).federation}/rounds")
+            turn.emit(aggregator.name, "present", b"", encode(Present(last.size if last else 0)))
+
+    def _mark(self, turn: Turn) -> None:
+        turn.put(_SINCE, str(turn.now()).encode())
+
+
+def _round_of(statement: Result) -> RoundId:
+    return RoundId(statement.federation, statement.job, statement.round, statement.attempt, statement.group)

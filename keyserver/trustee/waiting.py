@@ -1,0 +1,62 @@
+"""What a trustee waits for, in words for people: for whom, for what, since when, until when.
+
+Rules: times are wall time, for people and never for decisions; a round ends with its time, outside of rounds a trustee
+waits as long as it takes. Leaves to others: showing it (commands). Source: operations "Commands".
+"""
+
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from keyserver.trustee.records import Round
+from secagg.protocol.paillier.phases import Answered, Attending, Decrypting, Witnessed
+
+
+class Waiting(Struct, frozen=True):
+    """One wait; `until` is None when it has no end."""
+
+    for_whom: str
+    what: str
+    since: int
+    until: int | None = None
+
+    def shown(self) -> dict[str, object]:
+        """Return plain values for the admin socket."""
+        return {"for": self.for_whom, "what": self.what, "since": self.since, "until": self.until}
+
+    def sentence(self, now: int) -> str:
+        """Return one line, at wall time `now`."""
+        start = datetime.fromtimestamp(self.since, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if self.since else "the start"
+        said = f"{self.for_whom}: {self.what}, since {start}"
+        if self.until is None:
+            return said
+        left = max(0, self.until - now)
+        return f"{said}, {left // 60:02}:{left % 60:02} left"
+
+
+def waiting(known: bool, keys: int, rounds: list[Round], missing: tuple[str, ...], since: int) -> list[Waiting]:
+    """Return what this trustee waits for; `missing` are members whose uploads are not multiplied in yet."""
+    if not known:
+        return [Waiting("keyserver", "the first roster", since)]
+    if not keys:
+        return [Waiting("the dealer of a ceremony", "a share of a key to accept", since)]
+    if not rounds:
+        return [Waiting("aggregator", "a round", since)]
+    return [_in_round(kept, missing) for kept in rounds]
+
+
+def _in_round(kept: Round, missing: tuple[str, ...]) -> Waiting:
+    name = f"round {kept.scope.round.round} of {kept.scope.round.job}"
+    match kept.stage():
+        case Attending():
+            return Waiting("aggregator", f"the frozen uploads of {name}", kept.since, kept.until)
+        case Witnessed():
+            return Waiting("aggregator", f"the other trustees' witness lines in {name}", kept.since, kept.until)
+        case Decrypting() if missing:
+            return Waiting("aggregator", f"the uploads of {', '.join(missing)} in {name}", kept.since, kept.until)
+        case Decrypting():
+            return Waiting("this trustee", f"its own decryption in {name}", kept.since, kept.until)
+        case Answered():
+            return Waiting("aggregator", f"the result of {name}", kept.since, kept.until)
+        case _:
+            return Waiting("aggregator", f"the end of {name}", kept.since, kept.until)
