@@ -197,7 +197,7 @@ class Schedule:
             k_min=minimum, degree=degree, share_threshold=among, groups=rules.lane_groups(spec, len(seats)),
             scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits, clip_log2=spec.clip_log2,
             prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms, round_ms=spec.round_ms,
-            chunk_bytes=spec.chunk_bytes, directory=standing.note, aggregator=self._desk.name,
+            chunk_bytes=rules.chunk_bytes(spec, len(seats)), directory=standing.note, aggregator=self._desk.name,
             opening_key=self._desk.opening(spec.name, turn).public,
         )  # fmt: skip
 

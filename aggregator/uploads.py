@@ -14,7 +14,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs, Partial
 from secagg.errors import ProtocolViolation
 from secagg.ids import Count, Digest
@@ -68,7 +67,7 @@ class Uploads:
         known = partial.hash_of(found.index)
         if known is not None and known != found.hash:
             raise Equivocated((known, found.hash))
-        partial.write(found.index, body)
+        partial.write(found.index, body, found.hash)
         return found
 
     def whole(self, phase: Common, member: str, header: Signed) -> bool:
@@ -84,14 +83,16 @@ class Uploads:
         body, partial = named(header), self._partial(phase, member)
         with self._lock:
             if len(partial.have()) == partial.chunks:
-                stored = partial.complete()
-                if stored != body.upload:
-                    self._blobs.delete(stored)
+                partial.complete(body.upload)
         if not self._blobs.has(body.upload):
             raise ProtocolViolation(f"The upload of {member} is not the one it signed for.", rule="upload.digest")
-        data, label = self._blobs.get(body.upload), phase.scope.round.label()
+        data, label = self._blobs.read(body.upload), phase.scope.round.label()
         engine = self._engines.setdefault(label, shell_of(phase.manifest))
-        engine.verify(phase, member, header, data)
+        try:
+            engine.verify(phase, member, header, data)
+        except ProtocolViolation:
+            self._blobs.delete(body.upload)
+            raise
         self._add(label, member, body.upload, engine.words(phase.manifest, data))
 
     def clear(self, phase: Common, file: Callable[[str], bytes]) -> object:
@@ -161,8 +162,10 @@ class Uploads:
     def _rebuild(self, manifest: Manifest, wanted: Mapping[str, bytes]) -> None:
         self._round, self._added, self._sums = manifest.round.label(), dict(wanted), {}
         engine = shell_of(manifest)
-        for digest in wanted.values():
-            engine.accumulate(self._sums, engine.words(manifest, self._blobs.get(digest)))
+        for member, name in wanted.items():
+            data = self._blobs.read(name)
+            engine.check_name(manifest, member, name, data)
+            engine.accumulate(self._sums, engine.words(manifest, data))
 
 
 def shell_of(manifest: Manifest) -> Any:
@@ -188,7 +191,7 @@ def _checked(phase: Common, sender: str, header: bytes, body: bytes) -> ChunkHea
     if not fits:
         raise ProtocolViolation(f"A chunk of {sender} does not fit the manifest.", rule="chunk.manifest")
     start, stop = span(found)
-    if len(body) != stop - start or sha256(body) != found.hash:
+    if len(body) != stop - start or shell_of(manifest).chunk_hash(manifest, body) != found.hash:
         raise ProtocolViolation(f"A chunk of {sender} is not the bytes it is signed for.", rule="chunk.hash")
     return found
 

@@ -62,12 +62,15 @@ class Round(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Upload(Struct, frozen=True, forbid_unknown_fields=True):
-    """An upload on its way: its blob, its length and chunk size in bytes, and which chunks the aggregator holds."""
+    """An upload on its way: its blob (named by its Merkle root), its length and chunk size in bytes, the hash of every
+    chunk, and which of them the aggregator holds.
+    """
 
     scope: Scope
     blob: Digest
     total: Count
     size: Count
+    chunks: tuple[Digest, ...]
     stored: tuple[Count, ...] = ()
 
 

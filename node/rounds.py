@@ -300,7 +300,7 @@ class Rounds:
             self._uploading.drop(done.upload, turn)
             return
         self._advance(kept, done, turn)
-        upload = Upload(kept.scope, done.upload, done.length, phase.manifest.chunk_bytes)
+        upload = Upload(kept.scope, done.upload, done.length, phase.manifest.chunk_bytes, done.chunks)
         self._uploading.begin(upload, self._jobs.aggregator(turn).name, turn)
 
     def _open(self, kept: Round) -> Phase:

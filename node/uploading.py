@@ -5,15 +5,16 @@ the aggregator's signed receipt for exactly this chunk. What is on its way is a 
 Leaves to others: masking (node.work), when an upload ends (node.rounds). Source: transport "Uploads".
 """
 
+from msgspec.structs import replace
+
 from node import records
 from node.records import Upload
-from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.outbox import WINDOW
 from secagg.daemon.turn import Turn
 from secagg.errors import BadSignature
-from secagg.wire.chunks import ChunkAck, ChunkHeader, count
+from secagg.wire.chunks import ChunkAck, ChunkHeader
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed, open_signed, sign
 
@@ -42,7 +43,7 @@ class Uploading:
         """Send what has no receipt once more: after a while without any, or after a restart."""
         self._flying = set()
         upload = records.find_upload(turn)
-        if upload and len(upload.stored) < count(upload.total, upload.size):
+        if upload and len(upload.stored) < len(upload.chunks):
             self._send(upload, to, turn)
 
     def stored(self, body: bytes, aggregator: str, aggregator_key: bytes, turn: Turn) -> bool:
@@ -57,9 +58,9 @@ class Uploading:
         if receipt is None or receipt.index in upload.stored:
             return False
         self._flying.discard(receipt.index)
-        upload = Upload(upload.scope, upload.blob, upload.total, upload.size, (*upload.stored, receipt.index))
+        upload = replace(upload, stored=(*upload.stored, receipt.index))
         records.put_upload(turn, upload)
-        if len(upload.stored) == count(upload.total, upload.size):
+        if len(upload.stored) == len(upload.chunks):
             turn.cancel(TIMER)
             return True
         self._send(upload, aggregator, turn)
@@ -87,12 +88,13 @@ class Uploading:
         if receipt.round != upload.scope.round:
             return None
         open_signed(signed, key, "ChunkAck", upload.scope, self._name)
-        if (receipt.node, receipt.hash) != (self._name, sha256(self._part(upload, receipt.index))):
+        known = receipt.index < len(upload.chunks) and upload.chunks[receipt.index]
+        if (receipt.node, receipt.hash) != (self._name, known):
             raise BadSignature("A receipt is for another chunk than was sent.", "The chunk is sent again.")
         return receipt
 
     def _send(self, upload: Upload, to: str, turn: Turn) -> None:
-        for index in range(count(upload.total, upload.size)):
+        for index in range(len(upload.chunks)):
             if len(self._flying) >= WINDOW:
                 break
             if index not in self._flying and index not in upload.stored:
@@ -102,7 +104,9 @@ class Uploading:
 
     def _send_chunk(self, upload: Upload, index: int, to: str, turn: Turn) -> None:
         body = self._part(upload, index)
-        header = ChunkHeader(upload.scope.round, self._name, index, upload.size, upload.total, sha256(body))
+        header = ChunkHeader(
+            upload.scope.round, self._name, index, upload.size, upload.total, upload.chunks[index]
+        )
         signed = sign(self._key, "ChunkHeader", upload.scope, self._name, RECEIVER, encode(header))
         turn.emit(to, "chunk", encode(signed), body)
 

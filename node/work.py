@@ -52,6 +52,7 @@ class Work:
         self._made: dict[str, Any] = {}
         self._turn = Lock()
         self._last: tuple[object, Contribution] | None = None
+        self._warm: bytearray | None = None
 
     def require(self, spec: JobSpec) -> OwnTask:
         """Return the configured task of a job.
@@ -133,8 +134,11 @@ class Work:
     def protect(self, given: Contribution, phase: Masking, name: str) -> Protected:
         """Mask a contribution and keep the upload as a blob; return what its header says. Raises: BadInput on NaN."""
         with ThreadPoolExecutor(masking.WORKERS) as workers:
-            upload = masking.contribute(given, phase, name, workers)
-        return Protected(upload.root, len(upload.data), self._blobs.put(upload.data))
+            upload = masking.contribute(given, phase, name, workers, self._warm)
+        # Masked words are no secret, and the next round's take their place.
+        self._warm = upload.data
+        self._blobs.put_as(upload.root, upload.data)
+        return Protected(upload.root, len(upload.data), upload.chunks)
 
     def step(self, spec: JobSpec, model: bytes, published: bytes) -> Stepped:
         """Take a published result in: the next model of a training job.

@@ -39,6 +39,13 @@ class Bundle:
             raise VerificationFailed(f"File {name} holds something else.", "Ask for the original.")
         return data
 
+    def upload(self, name: str) -> bytes:
+        """Return the upload kept under this name (hex): its engine's digest, which the caller recomputes.
+
+        Raises: BundleIncomplete when it is not there.
+        """
+        return self._read(self.directory / "files" / name, name)
+
     def result(self, name: str) -> bytes:
         """Return the published result with this salted digest (hex); the caller checks it with the salt."""
         return self._read(self.directory / "results" / name, f"result {name}")

@@ -87,13 +87,18 @@ def named_files(statement: AnyStatement) -> tuple[str, ...]:
         case ManifestLogged():
             return (statement.signed,)
         case Contributors():
-            of_members = (name for member in statement.members for name in (member.header, member.upload))
-            return (statement.u1, statement.u2, statement.u3, *_listed(statement), *of_members)
+            headers = (member.header for member in statement.members)
+            return (statement.u1, statement.u2, statement.u3, *_listed(statement), *headers)
         case Opening():
             answers = (answer.digest for answer in statement.answers)
             return (*_listed(statement), *answers, statement.signatures, statement.witnesses)
         case _:
             return ()
+
+
+def named_uploads(statement: AnyStatement) -> tuple[str, ...]:
+    """Return the digests (hex) that the uploads of a statement are kept under; the auditor recomputes them."""
+    return tuple(member.upload for member in statement.members) if isinstance(statement, Contributors) else ()
 
 
 def _listed(statement: Contributors | Opening) -> tuple[str, ...]:
@@ -150,6 +155,13 @@ def _put_files(statements: list[AnyStatement], source: Path, output: Path, write
             continue
         if (source / name).is_file():
             writer.put_file(_unchanged(source / name, (source / name).read_bytes(), sha256))
+        else:
+            missing.append(name)
+    for name in dict.fromkeys(name for statement in statements for name in named_uploads(statement)):
+        if (output / "files" / name).is_file():
+            continue
+        if (source / name).is_file():
+            writer.put_upload(name, (source / name).read_bytes())
         else:
             missing.append(name)
     return missing

@@ -10,6 +10,7 @@ import statistics
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,6 @@ from secagg.bench.footprint import Footprint
 from secagg.bench.inputs import update_of
 from secagg.bench.peers import Peers
 from secagg.bench.stage import Stage
-from secagg.crypto.derive import sha256
 from secagg.crypto.prg import aes_rate
 from secagg.crypto.rng import Rng
 from secagg.ids import RoundId
@@ -31,7 +31,7 @@ from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.phases import Masking, Phase, Protected
 from secagg.protocol.rehearsal import START_OF_TIME, Federation, party
 from secagg.protocol.session import RoundHeader
-from secagg.wire.chunks import ChunkHeader, count
+from secagg.wire.chunks import ChunkHeader
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed, sign
@@ -53,16 +53,24 @@ class Spent(Struct):
     control_bytes: int = 0
 
 
+@dataclass
+class Vector:
+    """What a node keeps from round to round: its update, and the memory of its last upload, for the next one."""
+
+    update: Update
+    warm: bytearray | None = None
+
+
 class Measured:
     """The member that is measured: the real node, its vector work, its chunks."""
 
     def __init__(
-        self, case: Case, federation: Federation, round_id: RoundId, update: Update, executor: Executor | None
+        self, case: Case, federation: Federation, round_id: RoundId, vector: Vector, executor: Executor | None
     ) -> None:
         self.name, self._round = case.names[0], round_id
         self._seat = party(federation, self.name, policy=policy(case))
         self._case, self._federation, self._executor = case, federation, executor
-        self._update = update
+        self._vector = vector
         self._phase: Phase | None = None
         self.spent = Spent()
 
@@ -90,20 +98,20 @@ class Measured:
     def _protect(self, phase: Masking) -> Protected:
         """Do what the node does between training and its last chunk (node.work, node.uploading)."""
         began = time.perf_counter()
-        given = Quantised(phase.manifest, self._update, 100, {}, self._federation.rng)
-        upload = masking.contribute(given, phase, self.name, self._executor)
-        protected = Protected(upload.root, len(upload.data), sha256(upload.data))
+        given = Quantised(phase.manifest, self._vector.update, 100, {}, self._federation.rng)
+        upload = masking.contribute(given, phase, self.name, self._executor, self._vector.warm)
+        self._vector.warm = upload.data
+        protected = Protected(upload.root, len(upload.data), upload.chunks)
         self.spent.protect += time.perf_counter() - began
         self.spent.upload_bytes = len(upload.data)
-        self.spent.chunk_bytes = self._chunks(phase, memoryview(upload.data))
+        self.spent.chunk_bytes = self._sign_chunks(phase, upload)
         return protected
 
-    def _chunks(self, phase: Masking, upload: memoryview) -> int:
-        """Hash and sign the chunks; return the bytes of their headers."""
+    def _sign_chunks(self, phase: Masking, upload: masking.Upload) -> int:
+        """Sign the chunks; return the bytes of their headers."""
         size, headers, key = phase.manifest.chunk_bytes, 0, self._federation.members[self.name]
-        for index in range(count(len(upload), size)):
-            body = upload[index * size : (index + 1) * size]
-            header = ChunkHeader(phase.scope.round, self.name, index, size, len(upload), sha256(body))
+        for index, digest in enumerate(upload.chunks):
+            header = ChunkHeader(phase.scope.round, self.name, index, size, len(upload.data), digest)
             headers += len(encode(sign(key, "ChunkHeader", phase.scope, self.name, "aggregator", encode(header))))
         return headers
 
@@ -112,11 +120,11 @@ def measure(case: Case, rng: Rng) -> ClientFigures:
     """Run the case's rounds and return what they cost the first member."""
     times = _FEW if case.nodes <= _MANY else 1
     with ThreadPoolExecutor(case.threads) if case.threads > 1 else nullcontext() as executor:
-        few = [_round(case, 1, np.zeros(1, dtype=np.float32), executor, rng) for _ in range(times)]
+        few = [_round(case, 1, Vector(np.zeros(1, dtype=np.float32)), executor, rng) for _ in range(times)]
         manifest = establish(case, rng)[1]
         space = Footprint()
-        update = update_of(case.params, rng)
-        rounds = [_round(case, case.params, update, executor, rng) for _ in range(case.repeat)]
+        vector = Vector(update_of(case.params, rng))
+        rounds = [_round(case, case.params, vector, executor, rng) for _ in range(case.repeat)]
         peak = space.peak()
     middle = {name: statistics.median(getattr(one, name) for one in rounds) for name in Spent.__struct_fields__}
     return ClientFigures(
@@ -134,12 +142,12 @@ def _masks(manifest: Manifest) -> int:
     return 1 + (manifest.degree or len(manifest.members) - 1)
 
 
-def _round(case: Case, params: int, update: Update, executor: Executor | None, rng: Rng) -> Spent:
+def _round(case: Case, params: int, vector: Vector, executor: Executor | None, rng: Rng) -> Spent:
     """Play one round as far as the measured member's last message."""
     federation, manifest = establish(case, rng, params)
-    measured = Measured(case, federation, manifest.round, update, executor)
+    measured = Measured(case, federation, manifest.round, vector, executor)
     stage = Stage(federation, manifest, case.dropped)
-    idle = Protected(bytes(32), 1, bytes(32))
+    idle = Protected(bytes(32), 1, ())
     peers = Peers(
         manifest, stage.scope, dict(federation.members), rng, (measured.name,), lambda *_: idle, START_OF_TIME
     )

@@ -151,7 +151,7 @@ class Peers:
             u2_names=self._dealers, held=(),
         )  # fmt: skip
         done = self._upload(member.name, phase)
-        header = self._sign(member, "MaskedInput", MaskedInput(done.root, done.length, done.upload, self._u2))
+        header = self._sign(member, "MaskedInput", MaskedInput(done.upload, done.length, self._u2))
         self._headers[member.name] = header
         return encode(header)
 

@@ -22,11 +22,10 @@ from secagg.bench.footprint import Footprint
 from secagg.bench.inputs import additions, clear_words
 from secagg.bench.peers import Peers
 from secagg.bench.stage import Stage, result
-from secagg.crypto.derive import sha256
 from secagg.crypto.prg import aes_rate
 from secagg.crypto.rng import Rng
 from secagg.errors import ProtocolViolation
-from secagg.protocol.lanes import Groups, Ready, decode_sums, from_upload, packing, upload_root
+from secagg.protocol.lanes import Groups, Ready, accumulate, decode_sums, packing, upload_root
 from secagg.protocol.manifest import Manifest, Published
 from secagg.protocol.masks import intake, masking
 from secagg.protocol.masks.messages import MaskedInput
@@ -64,7 +63,7 @@ class Uploads:
         _accumulate(self.reference, words, copy=True)
         upload = masking.contribute(Ready(words), phase, name, self._executor)
         (self._folder / name).write_bytes(upload.data)
-        return Protected(upload.root, len(upload.data), sha256(upload.data))
+        return Protected(upload.root, len(upload.data), upload.chunks)
 
     def read(self, name: str) -> bytes:
         """Return a member's upload."""
@@ -127,11 +126,11 @@ class Server:
         data, manifest = self._uploads.read(header.sender), self._stage.manifest
         body = decode(MaskedInput, decode(Signed, header.data).body)
         began = time.perf_counter()
-        if sha256(data) != body.upload or upload_root(manifest, data) != body.root:
+        if upload_root(manifest, data) != body.upload:
             raise ProtocolViolation(f"The upload of {header.sender} is not the one it signed for.", rule="upload.root")
         checked = time.perf_counter()
         spent.checking += checked - began
-        _accumulate(sums, from_upload(manifest, data))
+        accumulate(manifest, sums, data)
         spent.adding += time.perf_counter() - checked
 
 

@@ -34,8 +34,13 @@ class Blobs:
     def put(self, data: bytes | bytearray) -> bytes:
         """Keep `data`; return its digest (32 bytes). It is on disk when this returns."""
         digest = sha256(data)
-        path = self.path(digest)
-        if not self.has(digest):
+        self.put_as(digest, data)
+        return digest
+
+    def put_as(self, name: bytes, data: bytes | bytearray) -> None:
+        """Keep `data` under another digest of it than SHA-256, which whoever reads it checks."""
+        path = self.path(name)
+        if not self.has(name):
             draft = path.with_name(f".{path.name}.new")
             with draft.open("wb") as file:
                 file.write(data)
@@ -43,7 +48,6 @@ class Blobs:
                 os.fsync(file.fileno())
             draft.rename(path)
             sync_directory(self._directory)
-        return digest
 
     def path(self, digest: bytes) -> Path:
         """Return where the blob of this digest lies, or would lie."""
@@ -58,14 +62,21 @@ class Blobs:
 
         Raises: BadInput when it is not there; VerificationFailed when its bytes are not what they were.
         """
-        try:
-            data = self.path(digest).read_bytes()
-        except FileNotFoundError:
-            raise BadInput(f"The blob {digest.hex()[:16]}… is not here.", "Fetch it again.", code="E-BLOB") from None
+        data = self.read(digest)
         if sha256(data) != digest:
             cause = f"The blob {digest.hex()[:16]}… is damaged on disk."
             raise VerificationFailed(cause, "Check the disk and restore the file.", code="E-BLOB")
         return data
+
+    def read(self, name: bytes) -> bytes:
+        """Return what is kept under a name; whether it is what the name says is for the caller to check.
+
+        Raises: BadInput when it is not there.
+        """
+        try:
+            return self.path(name).read_bytes()
+        except FileNotFoundError:
+            raise BadInput(f"The blob {name.hex()[:16]}… is not here.", "Fetch it again.", code="E-BLOB") from None
 
     def delete(self, digest: bytes) -> None:
         """Remove the blob; a missing one is no error."""
@@ -112,15 +123,16 @@ class Partial:
         return set(self._hashes)
 
     def hash_of(self, index: int) -> bytes | None:
-        """Return the SHA-256 of a chunk that is stored, else None."""
+        """Return the hash under which a chunk is stored, else None."""
         return self._hashes.get(index)
 
-    def write(self, index: int, data: bytes) -> None:
-        """Store a chunk; it is on disk when this returns. The same chunk twice is no error.
+    def write(self, index: int, data: bytes, digest: bytes = b"") -> None:
+        """Store a chunk under its hash (SHA-256 when none is given); it is on disk when this returns.
 
+        The same chunk twice is no error.
         Raises: ProtocolViolation (rule `equivocation`) for other bytes than those stored; BadInput for a wrong length.
         """
-        digest = sha256(data)
+        digest = digest or sha256(data)
         known = self._hashes.get(index)
         if known is not None:
             if known != digest:
@@ -134,21 +146,21 @@ class Partial:
         _write_at(self._entries, len(self._hashes) * _ENTRY, index.to_bytes(4, "big") + digest)
         self._hashes[index] = digest
 
-    def complete(self) -> bytes:
-        """Make the whole blob out of its chunks; return its digest (32 bytes).
+    def complete(self, name: bytes = b"") -> bytes:
+        """Make the whole blob out of its chunks and return its name: SHA-256, or `name`, which whoever reads it checks.
 
         Raises: BadInput while chunks are missing.
         """
         missing = self.chunks - len(self._hashes)
         if missing:
             raise BadInput(f"{missing} of {self.chunks} chunks are missing.", "Send them.")
-        digest = _digest_of(self._path)
-        self._path.rename(self._blobs / digest.hex())
+        name = name or _digest_of(self._path)
+        self._path.rename(self._blobs / name.hex())
         sync_directory(self._blobs)
         sync_directory(self._path.parent)
         self._entries.unlink(missing_ok=True)
         self._hashes.clear()
-        return digest
+        return name
 
     def discard(self) -> None:
         """Drop what is stored."""

@@ -4,6 +4,7 @@ Leaves to others: the format (secagg.log.bundle), the round (secagg.protocol.run
 """
 
 from secagg.log.bundle import BundleWriter
+from secagg.protocol.lanes import upload_root
 from secagg.protocol.masks.rounds import Closed, Failed
 from secagg.protocol.run import Table
 from secagg.wire.codec import encode
@@ -11,7 +12,9 @@ from secagg.wire.codec import encode
 
 def keep(writer: BundleWriter, table: Table, end: Closed | Failed) -> None:
     """Store a round's side files and uploads and, if it has one, its result and salt."""
-    for data in (*table.files.values(), *table.uploads.values()):
+    for data in table.files.values():
         writer.put_file(data)
+    for upload in table.uploads.values():
+        writer.put_upload(upload_root(table.manifest, upload).hex(), upload)
     if isinstance(end, Closed):
         writer.put_result(end.scope.round, encode(end.published), end.salt)

@@ -68,8 +68,8 @@ def look(bundle: Path, uploads: Path, job: str, hospital: str, vector: list[floa
     digest = next(entry.upload for entry in statement.members if entry.member == hospital)
     masked = (uploads / digest).read_bytes()
     words = np.rint(np.array(vector) * 2.0**LOSSLESS_FRACTION).astype(np.int64)
-    # An upload ends with the words of the vector, its canary before them.
-    return Seen(hospital, words.tobytes(), masked[-words.nbytes :])
+    # An upload begins with its canary and the words of the vector.
+    return Seen(hospital, words.tobytes(), masked[words.itemsize : words.itemsize + words.nbytes])
 
 
 def upload_bytes(bundle: Path, uploads: Path, job: str) -> int:

@@ -4,7 +4,8 @@
 BUNDLE/ root.txt            federation and the fingerprint of its root key
         directory/          the key server's log (tiles, checkpoint)
         rounds/             the aggregator's log
-        files/<sha256>      side files that statements name: rosters, manifests, lists, uploads, answers
+        files/<digest>      side files that statements name, by SHA-256: rosters, manifests, lists, answers;
+                            uploads by the digest in their header, for masks their Merkle root
         results/<hmac hex>  published results by their salted digest
         salts.json          salt of each round's result, hex by round label
 ```
@@ -47,6 +48,10 @@ class BundleWriter:
         with suppress(FileExistsError):
             (files / name).hardlink_to(source)
         tiles.flush(files)
+
+    def put_upload(self, name: str, data: bytes) -> None:
+        """Store an upload under the name (hex) that statements give it, which the auditor recomputes."""
+        tiles.write(self._directory / "files" / name, data)
 
     def put_root(self, federation: str, fingerprint: str) -> None:
         """Store what the auditor compares with the fingerprint it was told."""

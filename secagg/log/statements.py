@@ -117,7 +117,7 @@ INLINE = 200
 
 
 class Contributor(Struct, frozen=True, forbid_unknown_fields=True):
-    """A member of the frozen set: SHA-256 of its signed header and of its upload."""
+    """A member of the frozen set: SHA-256 of its signed header, and the digest that its upload is kept under."""
 
     member: Name
     header: Hex

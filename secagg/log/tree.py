@@ -32,6 +32,12 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+def pieces(data: bytes | bytearray | memoryview, size: int) -> list[bytes]:
+    """Return the leaf hashes of `data` cut into pieces of `size` bytes; the last one may be shorter."""
+    view = memoryview(data)
+    return [leaf_hash(view[start : start + size]) for start in range(0, len(view), size)]
+
+
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected: bytes) -> None:
     """Check that leaf hash `leaf` stands at `index` in the tree of `size` leaves with root `expected`.
 

@@ -120,7 +120,7 @@ def check_fields(proposed: Manifest, expect: Expectation) -> None:
         "graph": (proposed.graph, spec.graph),
         "step_ms": (proposed.step_ms, spec.step_ms),
         "round_ms": (proposed.round_ms, spec.round_ms),
-        "chunk_bytes": (proposed.chunk_bytes, spec.chunk_bytes),
+        "chunk_bytes": (proposed.chunk_bytes, rules.chunk_bytes(spec, nodes)),
         "aggregator": (proposed.aggregator, expect.aggregator),
         "custody": (proposed.custody, spec.custody),
     }

@@ -2,7 +2,8 @@
 
 Rules (protocol §2): the first slot of every group is 1, so the sum of the canaries must equal the contributor count;
 the weight is inside the value, q = Q(n_k/W · Δ); honest overflow is impossible by construction and what does not fit is
-refused here. An upload is the wire form of the groups one after another.
+refused here. An upload is the wire form of the groups, the last of the manifest first, each filled up with zeros to
+whole 8 bytes; its leaves are equal pieces of as many bytes as 4,096 words of its first group have.
 Leaves to others: masks, sums of words (engines), floats of the model (secagg.learning).
 """
 
@@ -14,12 +15,13 @@ import numpy.typing as npt
 
 from secagg.crypto.rng import Rng
 from secagg.errors import BadInput, ProtocolViolation
-from secagg.log.tree import leaf_hash, root
+from secagg.log.tree import pieces, root
+from secagg.protocol.manifest import LEAF_WORDS as LEAF_WORDS
 from secagg.protocol.manifest import LOSSLESS_BITS, LOSSLESS_FRACTION, LaneGroup, Lanes, Manifest, Scalar
 from secagg.vector.packing import Packing
 from secagg.vector.quantize import BLOCK, Encoder, Quantizer, decode_sum
 
-LEAF_WORDS = 4096
+_ALIGNED = 8
 BLOCK_BYTES = 196_608
 """Words that are worked on at a time: with a key stream and its source they fit a second-level cache of 1 MiB."""
 
@@ -52,9 +54,34 @@ def quantizer(manifest: Manifest | Lanes) -> Quantizer:
     return Quantizer(bits=manifest.bits, clip=2.0**manifest.clip_log2)
 
 
+def spans(manifest: Manifest) -> dict[str, tuple[int, int]]:
+    """Return where each lane group's wire form lies in an upload, [start, stop) in bytes, in the upload's order."""
+    found, start = {}, 0
+    for group in reversed(manifest.groups):
+        stop = start + packing(group).wire_bytes
+        found[group.name] = (start, stop)
+        # So that a leaf never ends within a word.
+        start = -(-stop // _ALIGNED) * _ALIGNED
+    return found
+
+
 def upload_bytes(manifest: Manifest) -> int:
     """Return the length of one upload in bytes."""
-    return sum(packing(group).wire_bytes for group in manifest.groups)
+    last = list(spans(manifest).values())[-1][1]
+    return -(-last // _ALIGNED) * _ALIGNED
+
+
+def leaf_bytes(manifest: Manifest) -> int:
+    """Return the length in bytes of every leaf of an upload but the last."""
+    return LEAF_WORDS * packing(manifest.groups[-1]).word_bytes
+
+
+def chunk_hash(manifest: Manifest, body: bytes | memoryview) -> bytes:
+    """Return the hash that names a chunk: the Merkle root over its own leaves.
+
+    Where a chunk holds a power of two of them it is a node of the upload's tree: nothing is hashed twice.
+    """
+    return root(pieces(body, leaf_bytes(manifest)))
 
 
 def block_words(pack: Packing) -> int:
@@ -168,21 +195,30 @@ class Sums:
         self.update = update
 
 
+def check_canaries(manifest: Manifest | Lanes, words: Mapping[str, Words], contributors: int) -> None:
+    """Check that the first slot of every lane group counts the contributors.
+
+    Raises: ProtocolViolation.
+    """
+    for group in manifest.groups:
+        first = Packing(group.layout, group.slot_bits, 1).unpack(words[group.name][:1])
+        if int(first[0]) != contributors:
+            raise ProtocolViolation(
+                f"The canary of lane group {group.name} is {int(first[0])}, not {contributors}.",
+                "An upload is malformed; the round is aborted and nothing is published.",
+                rule="lanes.canary",
+            )
+
+
 def decode_sums(manifest: Manifest | Lanes, words: Mapping[str, Words], contributors: int) -> Sums:
     """Unpack summed words into values.
 
     Raises: ProtocolViolation when a canary differs from the number of contributors.
     """
+    check_canaries(manifest, words, contributors)
     slots = {}
     for group in manifest.groups:
-        opened = packing(group).unpack(words[group.name])
-        if int(opened[0]) != contributors:
-            raise ProtocolViolation(
-                f"The canary of lane group {group.name} is {int(opened[0])}, not {contributors}.",
-                "An upload is malformed; the round is aborted and nothing is published.",
-                rule="lanes.canary",
-            )
-        slots[group.name] = opened[1:]
+        slots[group.name] = packing(group).unpack(words[group.name])[1:]
     scalars = {
         lane.name: int(value) / 2**lane.fraction
         for lane, value in zip(manifest.scalars, slots["scalars"].astype(np.int64), strict=True)
@@ -194,34 +230,56 @@ def decode_sums(manifest: Manifest | Lanes, words: Mapping[str, Words], contribu
 
 def to_upload(manifest: Manifest, groups: Mapping[str, Words]) -> bytes:
     """Return the wire bytes of one upload."""
-    return b"".join(bytes(packing(group).to_wire(groups[group.name])) for group in manifest.groups)
+    out = bytearray(upload_bytes(manifest))
+    for group in manifest.groups:
+        start, stop = spans(manifest)[group.name]
+        out[start:stop] = packing(group).to_wire(groups[group.name])
+    return bytes(out)
 
 
 def from_upload(manifest: Manifest, data: bytes | memoryview) -> Groups:
     """Return the words per group of one upload.
 
-    Raises: ProtocolViolation when the length differs from the manifest's.
+    Raises: ProtocolViolation when the length differs from the manifest's, or what fills it up is not zero.
     """
-    view, groups, start = memoryview(data), {}, 0
+    _check_upload(manifest, data)
+    view, where = memoryview(data), spans(manifest)
+    return {group.name: packing(group).from_wire(view[slice(*where[group.name])]) for group in manifest.groups}
+
+
+def accumulate(manifest: Manifest, sums: Groups, data: bytes | memoryview) -> None:
+    """Add the words of one upload to running sums (made when `sums` is empty), block by block: no copy of it is made.
+
+    Raises: ProtocolViolation when the length differs from the manifest's, or what fills it up is not zero.
+    """
+    if not sums:
+        sums.update(from_upload(manifest, data))
+        return
+    _check_upload(manifest, data)
+    for group in manifest.groups:
+        pack, (start, _) = packing(group), spans(manifest)[group.name]
+        total = sums[group.name]
+        for at in range(0, pack.words, block_words(pack)):
+            block = total[at : at + block_words(pack)]
+            words = np.empty(len(block), dtype=pack.dtype)
+            first = start + at * pack.word_bytes
+            pack.read_wire(memoryview(data)[first : first + len(block) * pack.word_bytes], words)
+            block += words
+
+
+def _check_upload(manifest: Manifest, data: bytes | memoryview) -> None:
+    view, filled = memoryview(data), 0
     if len(view) != upload_bytes(manifest):
         raise ProtocolViolation(f"An upload has {len(view)} bytes, not {upload_bytes(manifest)}.", rule="upload.length")
-    for group in manifest.groups:
-        size = packing(group).wire_bytes
-        groups[group.name] = packing(group).from_wire(view[start : start + size])
-        start += size
-    return groups
+    for start, stop in (*spans(manifest).values(), (len(view), len(view))):
+        if any(view[filled:start]):
+            raise ProtocolViolation("What fills an upload up is not zero.", "Discard it.", rule="upload.length")
+        filled = stop
 
 
 def upload_root(manifest: Manifest, data: bytes | memoryview) -> bytes:
-    """Return the Merkle root over leaves of 4,096 words of one lane group each (protocol §3, step 2)."""
-    view, leaves, start = memoryview(data), [], 0
-    for group in manifest.groups:
-        pack = packing(group)
-        leaf_bytes = LEAF_WORDS * (pack.wire_bytes // pack.words)
-        stop = start + pack.wire_bytes
-        leaves += [leaf_hash(view[at : min(at + leaf_bytes, stop)]) for at in range(start, stop, leaf_bytes)]
-        start = stop
-    return root(leaves)
+    """Return the Merkle root over the leaves of an upload (protocol §3, step 2)."""
+    return root(pieces(data, leaf_bytes(manifest)))
 
 
 def _check_length(manifest: Manifest, values: npt.NDArray[np.floating]) -> None:

@@ -13,10 +13,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from secagg.crypto.derive import sha256
 from secagg.errors import BadInput
 from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, RoundId, Signature
-from secagg.vector.packing import cheapest, slot_bits
+from secagg.vector.packing import Packing, cheapest, slot_bits
 from secagg.wire.chunks import Size
 from secagg.wire.limits import CHUNK
 
+LEAF_WORDS = 4096
 LOSSLESS_BITS = 64
 LOSSLESS_FRACTION = 24
 PRG = "aes-128-ctr"
@@ -248,6 +249,19 @@ def lane_groups(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
         )
     width = slot_bits(spec.bits, nodes)
     return scalars, LaneGroup("update", cheapest(width), spec.bits, width, 1 + spec.parameters)
+
+
+def chunk_bytes(spec: JobSpec, nodes: int) -> int:
+    """Return the bytes of a chunk: the largest power of two of leaves within the job's, which may be below one leaf.
+
+    Such a chunk's hash is a node of the upload's Merkle tree, so that no byte is hashed twice.
+    """
+    if spec.custody is not UNSET:
+        return spec.chunk_bytes
+    group = lane_groups(spec, nodes)[-1]
+    leaf = LEAF_WORDS * Packing(group.layout, group.slot_bits, group.count).word_bytes
+    many = spec.chunk_bytes // leaf
+    return leaf << (many.bit_length() - 1) if many else spec.chunk_bytes
 
 
 def _slots_of(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:

@@ -101,7 +101,7 @@ def propose(federation: Federation, round_number: int = 1, attempt: int = 1) -> 
         k_min=rules.minimum_contributors(nodes, federation.colluders), degree=degree, share_threshold=among,
         groups=rules.lane_groups(spec, nodes), scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits,
         clip_log2=spec.clip_log2, prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms,
-        round_ms=spec.round_ms, chunk_bytes=spec.chunk_bytes,
+        round_ms=spec.round_ms, chunk_bytes=rules.chunk_bytes(spec, nodes),
         directory=federation.directory_note, aggregator=AGGREGATOR, opening_key=federation.opening.public,
     )  # fmt: skip
 

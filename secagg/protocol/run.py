@@ -16,7 +16,7 @@ from secagg.crypto.derive import sha256
 from secagg.ids import STEPS
 from secagg.log.log import Log as AppendOnly
 from secagg.log.statements import sign_statement
-from secagg.protocol.lanes import Contribution, Groups, Ready, from_upload
+from secagg.protocol.lanes import Contribution, Groups, Ready, accumulate
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, masking, node
 from secagg.protocol.masks.aggregator import AggregatorContext
@@ -45,7 +45,6 @@ from secagg.protocol.masks.rounds import (
     Unmasking,
 )
 from secagg.protocol.memory import Notebook
-from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed
@@ -105,15 +104,6 @@ def run_round(table: Table) -> Closed | Failed:
 def _held(party: Party) -> int:
     last = party.notebook.last(party.ctx.expect.log_origin)
     return last.size if last else 0
-
-
-def _accumulate(table: Table, upload: bytes | bytearray) -> None:
-    """Add an upload to the running sum: O(d) memory, whatever n."""
-    for group, words in from_upload(table.manifest, memoryview(upload)).items():
-        if group in table.sums:
-            add_into(table.sums[group], words)
-        else:
-            table.sums[group] = words
 
 
 def _event(table: Table, event: Event) -> None:
@@ -176,8 +166,8 @@ def _answer(table: Table, party: Party, message: Send) -> node.Step:
     for _ in range(table.repeat):
         given = table.inputs[message.to]
         made = masking.contribute(Ready(given) if isinstance(given, dict) else given, done.phase, message.to)
-        protected = Protected(made.root, len(made.data), sha256(made.data))
-    _accumulate(table, made.data)
+        protected = Protected(made.root, len(made.data), made.chunks)
+    accumulate(table.manifest, table.sums, memoryview(made.data))
     if table.keep_uploads:
         table.uploads[message.to] = bytes(made.data)
     return node.advance(done.phase, protected, party.ctx)

@@ -142,6 +142,6 @@ def header_of(scene: Scene) -> bytes:
     party = scene.table.parties[GONE]
     assert party.phase is not None
     done = node.advance(party.phase, told(scene.table, "DeliverShares", GONE), party.ctx)
-    sent = node.advance(done.phase, Protected(bytes(32), 1, bytes(32)), party.ctx).send
+    sent = node.advance(done.phase, Protected(bytes(32), 1, ()), party.ctx).send
     assert [name for name, _ in sent] == ["MaskedInput"]
     return encode(decode(Signed, sent[0][1]))

@@ -131,10 +131,10 @@ def test_a_second_vector_is_not_taken_under_the_masks_of_the_first() -> None:
     """Work that ends twice, before or after a restart, brings two uploads; only the first is ever signed."""
     scene, phase = ready()
     once = scene.party.ctx
-    uploaded = node.advance(phase, Protected(b"r" * 32, 9, b"u" * 32), once)
+    uploaded = node.advance(phase, Protected(b"r" * 32, 9, (b"u" * 32,)), once)
     assert isinstance(uploaded.phase, Uploaded)
     with pytest.raises(ProtocolViolation) as caught:
-        node.advance(uploaded.phase, Protected(b"s" * 32, 9, b"v" * 32), once)
+        node.advance(uploaded.phase, Protected(b"s" * 32, 9, (b"v" * 32,)), once)
     assert caught.value.rule == "phase.message"
 
 

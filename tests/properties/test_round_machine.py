@@ -29,7 +29,7 @@ from secagg.errors import Refused, SecaggError
 from secagg.ids import EVERYBODY, STEPS
 from secagg.log.log import MemoryLog
 from secagg.log.statements import sign_statement
-from secagg.protocol.lanes import Groups, Ready, from_upload, upload_root
+from secagg.protocol.lanes import Groups, Ready, from_upload
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, intake, keys, masking, node
 from secagg.protocol.masks import phases as members
@@ -353,9 +353,9 @@ class RoundMachine(RuleBasedStateMachine):
 
     def protect(self, name: str) -> None:
         phase = cast(Masking, self.parties[name].phase)
-        upload = bytes(masking.contribute(Ready(self.inputs[name]), phase, name).data)
-        self.blobs[sha256(upload)] = upload
-        done = Protected(upload_root(phase.manifest, upload), len(upload), sha256(upload))
+        upload = masking.contribute(Ready(self.inputs[name]), phase, name)
+        self.blobs[upload.root] = bytes(upload.data)
+        done = Protected(upload.root, len(upload.data), upload.chunks)
         self.refusing("member", lambda: self.told(name, done))
 
     # What must hold --------------------------------------------------------------------------------------------------

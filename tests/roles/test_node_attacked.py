@@ -328,7 +328,7 @@ def test_an_upload_masked_for_a_round_that_ended_meanwhile_is_deleted(tmp_path: 
         late = blobs.put(b"masked words")
         with node.journal.transaction() as transaction:
             turn = Turn(transaction, node.now, node.rng)
-            node.service.finished("mask/job.7.1.0", Protected(bytes(32), 12, late), turn)
+            node.service.finished("mask/job.7.1.0", Protected(late, 12, ()), turn)
         for effect in turn.effects:
             if isinstance(effect, Run):
                 effect.work()

@@ -38,7 +38,7 @@ def test_every_node_checks_every_round_and_says_what_it_cost(tmp_path: Path) -> 
     assert ward.named("job_done")
     for node in ward.nodes.values():
         checked = node.named("spot")
-        assert [(e["round"], e["state"], e["count"]) for e in checked] == [(n, "holds", 2) for n in (1, 2)]
+        assert [(e["round"], e["state"], e["count"]) for e in checked] == [(n, "holds", 1) for n in (1, 2)]
         assert all(0 < event["bytes"] < 60_000 for event in checked)
 
 

@@ -30,7 +30,7 @@ from secagg.log.log import Log, MemoryLog
 from secagg.log.witness import check as check_proof
 from secagg.protocol import server_step
 from secagg.protocol.acceptance import Expectation, Policy
-from secagg.protocol.lanes import Ready, encode_sum, encode_training, upload_root
+from secagg.protocol.lanes import Ready, chunk_hash, encode_sum, encode_training
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.messages import ANSWERED_BY, Propose
@@ -222,16 +222,17 @@ class Member:
             groups = encode_sum(manifest, self.value())
         else:
             groups = encode_training(manifest, self.value() / 2**10, 10, {}, self.rng)
-        upload = bytes(masking.contribute(Ready(groups), phase, self.name).data)
-        await self.upload(phase, upload)
-        return node.advance(phase, Protected(upload_root(manifest, upload), len(upload), sha256(upload)), ctx)
+        made = masking.contribute(Ready(groups), phase, self.name)
+        await self.upload(phase, bytes(made.data))
+        return node.advance(phase, Protected(made.root, len(made.data), made.chunks), ctx)
 
     async def upload(self, phase: Masking, upload: bytes) -> None:
         """Send an upload in chunks."""
         size = phase.manifest.chunk_bytes
         for index in range(count(len(upload), size)):
             body = upload[index * size : (index + 1) * size]
-            header = ChunkHeader(phase.scope.round, self.name, index, size, len(upload), sha256(body))
+            digest = chunk_hash(phase.manifest, body)
+            header = ChunkHeader(phase.scope.round, self.name, index, size, len(upload), digest)
             key = self.federation.members[self.name]
             signed = sign(key, "ChunkHeader", phase.scope, self.name, "aggregator", encode(header))
             await self.link.send(AGGREGATOR, "chunk", encode(signed), body)

@@ -84,7 +84,8 @@ class Round:
 
     def upload(self, name: str) -> bytes:
         """Return the wire form of a member's upload."""
-        return b"".join(self.on_wire(group, self.masked[name][str(group["name"])]) for group in self.groups)
+        parts = [self.on_wire(group, self.masked[name][str(group["name"])]) for group in reversed(self.groups)]
+        return b"".join(part + bytes(-len(part) % 8) for part in parts)
 
     def on_wire(self, group: Mapping[str, object], values: Sequence[int]) -> bytes:
         """Return masked words as they travel."""
@@ -93,8 +94,8 @@ class Round:
         return b"".join(value.to_bytes(size, "little")[:width] for value in values)
 
     def root(self, name: str) -> bytes:
-        """Return the Merkle root of an upload: here one leaf per group."""
-        return tree_hash([leaf(self.on_wire(g, self.masked[name][str(g["name"])])) for g in self.groups])
+        """Return the Merkle root of an upload: here it is one leaf."""
+        return tree_hash([leaf(self.upload(name))])
 
     def commitment(self, name: str) -> bytes:
         """Return the commitment to b_u."""

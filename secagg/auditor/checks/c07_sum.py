@@ -41,7 +41,7 @@ def _recompute(evidence: Evidence, entry: Entry, result: Result, frozen: Contrib
     try:
         words = recompute(
             file(relies.statement.signed), file(frozen.u1), file(frozen.u2), file(frozen.u3),
-            [file(answer.digest) for answer in opened.answers], lambda member: file(uploads[member]),
+            [file(answer.digest) for answer in opened.answers], lambda member: evidence.bundle.upload(uploads[member]),
             _proposer(evidence, relies),
         )  # fmt: skip
     except BundleIncomplete:

@@ -107,9 +107,10 @@ class DeliverShares(Struct, frozen=True, forbid_unknown_fields=True):
 class MaskedInput(Struct, frozen=True, forbid_unknown_fields=True):
     """Node → everybody, step 2: what the upload is; the bytes travel as chunks."""
 
-    root: Digest
-    length: Count
     upload: Digest
+    """The Merkle root of the upload's leaves; it is kept under this name."""
+
+    length: Count
     u2: Digest
 
 

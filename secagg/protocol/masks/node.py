@@ -244,7 +244,7 @@ def _hold(phase: Shared, message: DeliverShares, ctx: NodeContext) -> Step:
 
 def _protected(phase: Masking, done: Protected, ctx: NodeContext) -> Step:
     """Step 2, second half: the upload is stored; sign its header."""
-    body = encode(MaskedInput(root=done.root, length=done.length, upload=done.upload, u2=phase.u2))
+    body = encode(MaskedInput(upload=done.upload, length=done.length, u2=phase.u2))
     header = sign(ctx.key, "MaskedInput", phase.scope, ctx.name, EVERYBODY, body)
     after = Uploaded(
         scope=phase.scope, manifest=phase.manifest, seal_private=b"", mask_private=b"", seen=phase.seen, u2=phase.u2,

@@ -80,7 +80,7 @@ def contributors(phase: Freezing, now: int) -> Contributors:
 
 
 def contributor_list(phase: Freezing) -> tuple[Contributor, ...]:
-    """Return the frozen set with a digest per header and upload."""
+    """Return the frozen set with a digest per header and the root of each upload."""
     headers = decode(tuple[Signed, ...], phase.u3, LIMIT_LIST)
     return tuple(
         Contributor(entry.sender, sha256(encode(entry)).hex(), decode(MaskedInput, entry.body).upload.hex())

@@ -132,8 +132,8 @@ Phase = Advertised | Drawing | Shared | Masking | Uploaded | Agreed | Answered |
 
 
 class Protected(Struct, frozen=True, forbid_unknown_fields=True):
-    """Shell → phase `Masking`: the upload is stored; its Merkle root, length in bytes and SHA-256."""
+    """Shell → phase `Masking`: the upload is stored under its Merkle root; its length in bytes, its chunks' hashes."""
 
-    root: Digest
-    length: int
     upload: Digest
+    length: int
+    chunks: tuple[Digest, ...]

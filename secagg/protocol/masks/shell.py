@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from secagg.errors import ProtocolViolation
 from secagg.protocol import lanes
-from secagg.protocol.lanes import Groups, decode_sums, from_upload, upload_root
+from secagg.protocol.lanes import Groups, check_canaries, upload_root
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, intake, notices
 from secagg.protocol.masks.aggregator import Turned
@@ -30,7 +30,6 @@ from secagg.protocol.masks.rounds import (
     Unmasking,
     Uploading,
 )
-from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -96,24 +95,29 @@ def upload_bytes(manifest: Manifest) -> int:
 
 
 def verify(phase: Uploading, member: str, header: Signed, data: bytes) -> None:
-    """Hold a whole upload, which has its header's SHA-256, against its header. Raises: ProtocolViolation."""
-    body = decode(MaskedInput, header.body)
-    if body.length != len(data) or upload_root(phase.manifest, data) != body.root:
+    """Hold a whole upload against its header. Raises: ProtocolViolation."""
+    check_name(phase.manifest, member, decode(MaskedInput, header.body).upload, data)
+
+
+def check_name(manifest: Manifest, member: str, name: bytes, data: bytes) -> None:
+    """Hold the bytes of an upload against the name it is kept under, its Merkle root. Raises: ProtocolViolation."""
+    if len(data) != upload_bytes(manifest) or upload_root(manifest, data) != name:
         raise ProtocolViolation(f"The upload of {member} has another root than its header.", rule="upload.root")
 
 
-def words(manifest: Manifest, data: bytes) -> Groups:
-    """Return what `accumulate` adds of one upload. Raises: ProtocolViolation when its length differs."""
-    return from_upload(manifest, data)
+def chunk_hash(manifest: Manifest, body: bytes) -> bytes:
+    """Return the hash that names a chunk of an upload."""
+    return lanes.chunk_hash(manifest, body)
 
 
-def accumulate(sums: dict[str, Any], found: Groups) -> None:
-    """Add one upload to the running sum in place."""
-    for group, values in found.items():
-        if group in sums:
-            add_into(sums[group], values)
-        else:
-            sums[group] = values
+def words(manifest: Manifest, data: bytes) -> tuple[Manifest, bytes]:
+    """Return what `accumulate` adds of one upload."""
+    return manifest, data
+
+
+def accumulate(sums: dict[str, Any], found: tuple[Manifest, bytes]) -> None:
+    """Add one upload to the running sum in place. Raises: ProtocolViolation when its form differs."""
+    lanes.accumulate(found[0], sums, found[1])
 
 
 def open_sum(phase: Unmasking, sums: dict[str, Any], file: Callable[[str], bytes]) -> Unmasked:
@@ -124,7 +128,7 @@ def open_sum(phase: Unmasking, sums: dict[str, Any], file: Callable[[str], bytes
     proof = intake.evidence(phase)
     with ThreadPoolExecutor(WORKERS) as workers:
         unmask(sums, proof, recover(proof), workers)
-    decode_sums(phase.manifest, sums, len(proof.u3))
+    check_canaries(phase.manifest, sums, len(proof.u3))
     return Unmasked(cast(Groups, sums))
 
 

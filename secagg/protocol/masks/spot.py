@@ -18,8 +18,8 @@ from secagg.crypto.rng import Rng
 from secagg.errors import BadInput, SecaggError, VerificationFailed
 from secagg.ids import Count, Digest, RoundId
 from secagg.log.growing import Tree
-from secagg.log.tree import leaf_hash, verify_inclusion
-from secagg.protocol.lanes import LEAF_WORDS, Words, packing
+from secagg.log.tree import leaf_hash, pieces, verify_inclusion
+from secagg.protocol.lanes import Words, leaf_bytes, packing, spans, upload_bytes
 from secagg.protocol.manifest import LaneGroup, Manifest, Published
 from secagg.protocol.masks.masking import Mask, apply
 from secagg.protocol.masks.recovery import Evidence, masks_to_remove, recover
@@ -56,8 +56,8 @@ class Transcript(Struct, frozen=True, forbid_unknown_fields=True):
     answers: tuple[Signed, ...]
 
 
-class Place(Struct, frozen=True):
-    """Where a leaf lies: its lane group, first word and number of words there, and its bytes in the upload."""
+class Part(Struct, frozen=True):
+    """The part of a leaf that lies in one lane group: first word, number of words, and its bytes in the leaf."""
 
     group: LaneGroup
     word: int
@@ -66,22 +66,28 @@ class Place(Struct, frozen=True):
     stop: int
 
 
-def places(manifest: Manifest) -> list[Place]:
-    """Return every leaf of an upload, in their order (protocol §3, step 2)."""
-    found, base = [], 0
-    for group in manifest.groups:
-        pack = packing(group)
-        width = pack.wire_bytes // pack.words
-        for word in range(0, pack.words, LEAF_WORDS):
-            words = min(LEAF_WORDS, pack.words - word)
-            found.append(Place(group, word, words, base + word * width, base + (word + words) * width))
-        base += pack.wire_bytes
+def leaves_in(manifest: Manifest) -> int:
+    """Return how many leaves an upload has."""
+    return -(-upload_bytes(manifest) // leaf_bytes(manifest))
+
+
+def parts(manifest: Manifest, index: int) -> list[Part]:
+    """Return what a leaf of an upload holds, in its order (protocol §3, step 2)."""
+    begin, found = index * leaf_bytes(manifest), []
+    of_name = {group.name: group for group in manifest.groups}
+    for name, (start, stop) in spans(manifest).items():
+        first, last = max(begin, start), min(begin + leaf_bytes(manifest), stop)
+        if first < last:
+            width = packing(of_name[name]).word_bytes
+            found.append(
+                Part(of_name[name], (first - start) // width, (last - first) // width, first - begin, last - begin)
+            )
     return found
 
 
 def draw(manifest: Manifest, rng: Rng, count: int = LEAVES) -> tuple[int, ...]:
     """Return `count` different leaves, or all if there are fewer, each set as likely as any other."""
-    left = list(range(len(places(manifest))))
+    left = list(range(leaves_in(manifest)))
     chosen = []
     for _ in range(min(count, len(left))):
         # 128 bits over at most 2^20 leaves: the bias is below 2^-100.
@@ -91,9 +97,9 @@ def draw(manifest: Manifest, rng: Rng, count: int = LEAVES) -> tuple[int, ...]:
 
 def tree_of(manifest: Manifest, data: bytes | memoryview) -> Tree:
     """Return the tree over the leaves of an upload."""
-    view, tree = memoryview(data), Tree()
-    for place in places(manifest):
-        tree.append(leaf_hash(bytes(view[place.start : place.stop])))
+    tree = Tree()
+    for leaf in pieces(data, leaf_bytes(manifest)):
+        tree.append(leaf)
     return tree
 
 
@@ -102,16 +108,12 @@ def leaves(manifest: Manifest, data: bytes | memoryview, tree: Tree, indexes: Se
 
     Raises: BadInput when there are too many, or one does not exist.
     """
-    all_places, view = places(manifest), memoryview(data)
-    if len(indexes) > MOST or any(not 0 <= index < len(all_places) for index in indexes):
-        raise BadInput(f"At most {MOST} leaves of {len(all_places)} can be asked for.", "Draw them from the manifest.")
+    size, many, view = leaf_bytes(manifest), leaves_in(manifest), memoryview(data)
+    if len(indexes) > MOST or any(not 0 <= index < many for index in indexes):
+        raise BadInput(f"At most {MOST} leaves of {many} can be asked for.", "Draw them from the manifest.")
     return tuple(
-        Leaf(
-            index, bytes(view[all_places[index].start : all_places[index].stop]),
-            tree.inclusion(index, len(all_places)),
-        )
-        for index in indexes
-    )  # fmt: skip
+        Leaf(index, bytes(view[index * size : (index + 1) * size]), tree.inclusion(index, many)) for index in indexes
+    )
 
 
 def info(scope: Scope, aggregator: str, checker: str, part: int) -> bytes:
@@ -139,22 +141,22 @@ def check(
     except SecaggError as error:
         cause = f"The round cannot be recomputed: {error.cause}"
         raise VerificationFailed(cause, "Keep what was handed out.") from None
-    all_places = places(manifest)
     for position, index in enumerate(indexes):
-        place = all_places[index]
-        total = np.zeros(place.words, dtype=packing(place.group).dtype)
-        for member, header in headers.items():
-            leaf = _leaf(found, member, position, index)
-            verify_inclusion(leaf_hash(leaf.data), index, len(all_places), leaf.path, header.root)
-            add_into(total, _words(place, leaf.data, member))
-        apply(total, masks[place.group.name], place.word)
-        packing(place.group).reduce(total)
-        if total.tobytes() != _published(published, place):
-            raise VerificationFailed(
-                f"Leaf {index} of the published sum is not the sum of the uploads.",
-                "The aggregator lies: keep the evidence and leave the job.",
-                code="E-SPOT",
-            )
+        drawn = {
+            member: _leaf(found, member, position, index, manifest, header.upload) for member, header in headers.items()
+        }
+        for part in parts(manifest, index):
+            total = np.zeros(part.words, dtype=packing(part.group).dtype)
+            for data in drawn.values():
+                add_into(total, _words(part, data))
+            apply(total, masks[part.group.name], part.word)
+            packing(part.group).reduce(total)
+            if total.tobytes() != _published(published, part):
+                raise VerificationFailed(
+                    f"Leaf {index} of the published sum is not the sum of the uploads.",
+                    "The aggregator lies: keep the evidence and leave the job.",
+                    code="E-SPOT",
+                )
 
 
 def _masks(evidence: Evidence, manifest: Manifest) -> dict[str, tuple[Mask, ...]]:
@@ -168,24 +170,29 @@ def _masks(evidence: Evidence, manifest: Manifest) -> dict[str, tuple[Mask, ...]
     }
 
 
-def _leaf(found: Mapping[str, Sequence[Leaf]], member: str, position: int, index: int) -> Leaf:
+def _leaf(
+    found: Mapping[str, Sequence[Leaf]], member: str, position: int, index: int, manifest: Manifest, root: bytes
+) -> bytes:
+    """Return the bytes of a drawn leaf, once they are under the root that its owner signed."""
     given = found.get(member, ())
     if len(given) <= position or given[position].index != index:
         raise VerificationFailed(f"Leaf {index} of {member} was not handed out.", "Ask again.")
-    return given[position]
-
-
-def _words(place: Place, data: bytes, member: str) -> Words:
-    if len(data) != place.stop - place.start:
+    data, size = given[position].data, leaf_bytes(manifest)
+    if len(data) != min(size, upload_bytes(manifest) - index * size):
         raise VerificationFailed(f"A leaf of {member} has another length.", "Ask again.")
-    slots = 3 * place.words if place.group.layout == "3x21" else place.words
-    return Packing(place.group.layout, place.group.slot_bits, slots).from_wire(data)
+    verify_inclusion(leaf_hash(data), index, leaves_in(manifest), given[position].path, root)
+    return data
 
 
-def _published(published: Published, place: Place) -> bytes:
-    words = next(group.words for group in published.groups if group.name == place.group.name)
-    width = np.dtype(packing(place.group).dtype).itemsize
-    return words[place.word * width : (place.word + place.words) * width]
+def _words(part: Part, data: bytes) -> Words:
+    slots = 3 * part.words if part.group.layout == "3x21" else part.words
+    return Packing(part.group.layout, part.group.slot_bits, slots).from_wire(data[part.start : part.stop])
+
+
+def _published(published: Published, part: Part) -> bytes:
+    words = next(group.words for group in published.groups if group.name == part.group.name)
+    width = np.dtype(packing(part.group).dtype).itemsize
+    return words[part.word * width : (part.word + part.words) * width]
 
 
 def members(transcript: Transcript) -> tuple[str, ...]:

@@ -11,12 +11,11 @@ from typing import TypeVar
 from secagg.crypto.derive import sha256
 from secagg.errors import BundleIncomplete, ProtocolViolation, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST
-from secagg.protocol.lanes import Groups, from_upload, upload_root
+from secagg.protocol.lanes import Groups, accumulate, upload_root
 from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.masks.checks import signed_list
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, MaskedInput, ShareList
 from secagg.protocol.masks.recovery import Evidence, recover, unmask
-from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, open_signed
@@ -107,10 +106,6 @@ def _answer(signed: Signed, manifest: Manifest, scope: Scope) -> Answer:
 
 
 def _accumulate(sums: Groups, manifest: Manifest, member: str, header: MaskedInput, data: bytes) -> None:
-    if sha256(data) != header.upload or upload_root(manifest, data) != header.root:
+    if len(data) != header.length or upload_root(manifest, data) != header.upload:
         raise VerificationFailed(f"The kept upload of {member} is not the one it signed.", "Ask for the original.")
-    for group, words in from_upload(manifest, data).items():
-        if group in sums:
-            add_into(sums[group], words)
-        else:
-            sums[group] = words.copy()
+    accumulate(manifest, sums, data)

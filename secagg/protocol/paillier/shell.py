@@ -12,6 +12,7 @@ from typing import Any
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.product import Product
+from secagg.errors import ProtocolViolation
 from secagg.protocol.lanes import decode_sums
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import notices
@@ -97,13 +98,24 @@ def upload_bytes(manifest: Manifest) -> int:
 
 
 def verify(phase: Collecting, member: str, header: Signed, data: bytes) -> None:
-    """Hold a whole upload, which has its header's SHA-256, against its header and its proof.
+    """Hold a whole upload against its header and its proof.
 
     Raises: ProtocolViolation.
     """
     body = decode(EncryptedInput, header.body)
     with ThreadPoolExecutor(WORKERS) as workers:
         check_upload(Layout(phase.manifest), phase.scope, member, body, data, workers)
+
+
+def check_name(manifest: Manifest, member: str, name: bytes, data: bytes) -> None:
+    """Hold the bytes of an upload against the name it is kept under, its SHA-256. Raises: ProtocolViolation."""
+    if sha256(data) != name:
+        raise ProtocolViolation(f"The kept upload of {member} is damaged.", "Check the disk.", rule="upload.digest")
+
+
+def chunk_hash(manifest: Manifest, body: bytes) -> bytes:
+    """Return the hash that names a chunk of an upload."""
+    return sha256(body)
 
 
 def words(manifest: Manifest, data: bytes) -> Ciphertexts:

@@ -32,7 +32,7 @@ def test_everything_comes_back_after_a_restart() -> None:
     journal = MemoryJournal()
     job = Job(SPEC, digest("body"), 2, digest("model"), digest("values"), ready=True)
     found = Round(Scope(PLACE, digest("manifest")), b"sealed", b"answer", b"manifest", 3, 9)
-    upload = Upload(found.scope, digest("blob"), 10_000, 4096, (0, 2))
+    upload = Upload(found.scope, digest("blob"), 10_000, 4096, (digest("0"), digest("1"), digest("2")), (0, 2))
     refusal = Refusal(PLACE, "rule", "Cause.", "Remedy.")
     with turn_of(journal) as turn:
         assert (records.find_round(turn), records.find_upload(turn), records.find_refusal(turn)) == (None, None, None)
@@ -62,7 +62,7 @@ def test_what_is_in_use_is_every_blob_of_a_job_the_upload_and_evidence() -> None
     with turn_of() as turn:
         assert records.blobs_in_use(turn) == set()
         records.put_job(turn, Job(SPEC, NO_DIGEST, model=digest("model"), published=digest("sum"), awaited=notice))
-        records.put_upload(turn, Upload(Scope(PLACE, NO_DIGEST), digest("upload"), 1, 4096))
+        records.put_upload(turn, Upload(Scope(PLACE, NO_DIGEST), digest("upload"), 1, 4096, (digest("0"),)))
         turn.put(f"{EVIDENCE}{digest('lie').hex()}", b"")
         wanted = {digest(name) for name in ("model", "sum", "awaited", "upload", "lie")}
         assert records.blobs_in_use(turn) == wanted

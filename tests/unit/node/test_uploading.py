@@ -25,6 +25,7 @@ from support.federation import counted_rng
 
 SIZE, CHUNKS = 4096, 11
 DATA = counted_rng(b"upload")(SIZE * (CHUNKS - 1) + 100)
+HASHES = tuple(sha256(DATA[at : at + SIZE]) for at in range(0, len(DATA), SIZE))
 SCOPE = Scope(RoundId("fed", "job", 3), sha256(b"manifest"))
 NODE, AGGREGATOR = (SigningKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Bench:
 
     def __init__(self, place: Path) -> None:
         self.journal, self.blobs = MemoryJournal(), Blobs(place)
-        self.upload = Upload(SCOPE, self.blobs.put(DATA), len(DATA), SIZE)
+        self.upload = Upload(SCOPE, self.blobs.put(DATA), len(DATA), SIZE, HASHES)
         self.start()
 
     def start(self) -> None:

@@ -67,9 +67,9 @@ def test_inside_a_round_it_ends_with_the_rounds_time(phase: Phase | None, what: 
 
 def test_an_upload_says_how_far_it_is() -> None:
     with turn_of() as turn:
-        records.put_upload(turn, Upload(SCOPE, NO_DIGEST, 4096 * 3 - 5, 4096, (0, 2)))
+        records.put_upload(turn, Upload(SCOPE, NO_DIGEST, 4096 * 3 - 5, 4096, (NO_DIGEST,) * 3, (0, 2)))
         assert "2 chunks so far" in waiting(ROUND, None, JOB, True, turn).what
-        records.put_upload(turn, Upload(SCOPE, NO_DIGEST, 4096 * 3 - 5, 4096, (0, 2, 1)))
+        records.put_upload(turn, Upload(SCOPE, NO_DIGEST, 4096 * 3 - 5, 4096, (NO_DIGEST,) * 3, (0, 2, 1)))
         assert waiting(ROUND, None, JOB, True, turn).what == "the end of the round"
 
 
