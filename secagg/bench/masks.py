@@ -1,8 +1,9 @@
 """What a round of engine `masks` costs one member and the aggregator, each measured in a process of its own.
 
-Rules (operations, bench): one JSON object per case; seconds are medians; every ratio (`_x`, `_part`) divides figures of
-the same run by the AES rate and the numpy sums of the same process, so that it holds on any machine; memory is the peak
-above the process's own baseline, in vectors of 4·d bytes. `handicap` does the member's vector work twice and must show.
+Rules (operations, bench): one JSON object per case; seconds are medians (case.py says of which clock); every ratio
+(`_x`, `_part`) divides figures of the same run by the AES rate and the numpy sums of the same process, so that it holds
+on any machine; memory is the peak above the process's own baseline, in vectors of 4·d bytes. `handicap` does the
+member's vector work twice and must show.
 Leaves to others: the roles (client.py, server.py), printing (command.py), judging (targets.py).
 """
 
@@ -65,8 +66,8 @@ class Figures(Struct, frozen=True):
     verify_part: float
     node_vectors: float
     aggregator_vectors: float
-    client_cpu_seconds: float
-    server_cpu_seconds: float
+    client_best_seconds: float
+    server_best_seconds: float
     handicap: bool
 
 
@@ -96,7 +97,7 @@ def measure(case: Case) -> Figures:
         server_x=(server.seconds + server.adding_seconds) / (own + pairs + server.additions_seconds),
         server_aes_x=server.seconds / (own + pairs), verify_part=server.verify_seconds / client.seconds,
         node_vectors=client.peak_bytes / vector, aggregator_vectors=server.peak_bytes / vector,
-        client_cpu_seconds=client.cpu, server_cpu_seconds=server.cpu, handicap=case.handicap,
+        client_best_seconds=client.best, server_best_seconds=server.best, handicap=case.handicap,
     )  # fmt: skip
 
 
