@@ -29,7 +29,8 @@ class Figures(Struct, frozen=True):
 
     `client_x` = client ÷ (mask bytes ÷ AES rate), `client_settled_x` the same less 15 ms. `server_seconds` runs from
     the last upload to the logged sum, `adding_seconds` are the additions of all uploads; `server_x` = their sum ÷ (AES
-    time of the masks that come off + as many plain numpy additions), `server_aes_x` = server ÷ that AES time alone.
+    time of the masks that come off + as many plain numpy additions), `server_aes_x` = server ÷ that AES time alone;
+    `server_vector_x` counts of the server only what it does with vectors (`unmask_seconds`, `adding_seconds`).
     `verify_part` = verify ÷ client. Vectors: peak memory ÷ 4·d. `protect_seconds` is the member's work on its vector.
     """
 
@@ -62,6 +63,7 @@ class Figures(Struct, frozen=True):
     client_x: float
     client_settled_x: float
     server_x: float
+    server_vector_x: float
     server_aes_x: float
     verify_part: float
     node_vectors: float
@@ -95,6 +97,7 @@ def measure(case: Case) -> Figures:
         pair_aes_seconds=pairs, additions_seconds=server.additions_seconds, client_x=client.seconds / masks,
         client_settled_x=(client.seconds - _SETTLED) / masks,
         server_x=(server.seconds + server.adding_seconds) / (own + pairs + server.additions_seconds),
+        server_vector_x=(server.unmask_seconds + server.adding_seconds) / (own + pairs + server.additions_seconds),
         server_aes_x=server.seconds / (own + pairs), verify_part=server.verify_seconds / client.seconds,
         node_vectors=client.peak_bytes / vector, aggregator_vectors=server.peak_bytes / vector,
         client_best_seconds=client.best, server_best_seconds=server.best, handicap=case.handicap,

@@ -24,15 +24,14 @@ from secagg.bench.stage import Stage, result
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.errors import ProtocolViolation
-from secagg.protocol.lanes import Groups, Ready, decode_sums, from_upload, packing, upload_root
+from secagg.protocol.lanes import Groups, Ready, decode_sums, packing
 from secagg.protocol.manifest import Manifest, Published
-from secagg.protocol.masks import intake, masking
+from secagg.protocol.masks import intake, masking, shell
 from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.recovery import recover, unmask
-from secagg.protocol.masks.rounds import FromNode, Unmasking
+from secagg.protocol.masks.rounds import FromNode, Phase, Unmasking, Uploading
 from secagg.protocol.rehearsal import START_OF_TIME
-from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -56,7 +55,7 @@ class Uploads:
     def make(self, name: str, phase: Masking) -> Protected:
         """Make, mask and store a member's upload."""
         words = clear_words(self._manifest, self._rng)
-        _accumulate(self.reference, words, copy=True)
+        shell.accumulate(self.reference, {name: values.copy() for name, values in words.items()})
         upload = masking.contribute(Ready(words), phase, name, self._executor)
         (self._folder / name).write_bytes(upload.data)
         return Protected(upload.root, len(upload.data), sha256(upload.data))
@@ -74,21 +73,13 @@ class Uploads:
         }
 
 
-def _accumulate(sums: Groups, words: Groups, *, copy: bool = False) -> None:
-    for name, values in words.items():
-        if name in sums:
-            add_into(sums[name], values)
-        else:
-            sums[name] = values.copy() if copy else values
-
-
 class Server:
     """The aggregator's side of a round from the first upload on; a round can be played again from there."""
 
     def __init__(self, stage: Stage, peers: Peers, uploads: Uploads, headers: Sequence[FromNode], clock: Clock) -> None:
         self._clock = clock
         self._stage, self._peers, self._uploads = stage, peers, uploads
-        self._headers, self._begun = list(headers), stage.phase
+        self._headers, self._begun = list(headers), _uploading(stage.phase)
         self.opened: Unmasking | None = None
 
     def play(self, executor: Executor | None) -> tuple[Published, Spent]:
@@ -119,15 +110,23 @@ class Server:
 
     def _add(self, header: FromNode, sums: Groups, spent: Spent) -> None:
         """Verify an upload against its header and add it, as the aggregator does (aggregator.uploads)."""
-        data, manifest = self._uploads.read(header.sender), self._stage.manifest
-        body = decode(MaskedInput, decode(Signed, header.data).body)
+        data, signed = self._uploads.read(header.sender), decode(Signed, header.data)
         began = self._clock()
-        if sha256(data) != body.upload or upload_root(manifest, data) != body.root:
-            raise ProtocolViolation(f"The upload of {header.sender} is not the one it signed for.", rule="upload.root")
+        if sha256(data) != decode(MaskedInput, signed.body).upload:
+            raise ProtocolViolation(
+                f"The upload of {header.sender} is not the one it signed for.", rule="upload.digest"
+            )
+        shell.verify(self._begun, header.sender, signed, data)
         checked = self._clock()
         spent.checking += checked - began
-        _accumulate(sums, from_upload(manifest, data))
+        shell.accumulate(sums, shell.words(self._stage.manifest, data))
         spent.adding += self._clock() - checked
+
+
+def _uploading(phase: Phase) -> Uploading:
+    if not isinstance(phase, Uploading):
+        raise RuntimeError(f"the measured round is in {type(phase).__name__} before its uploads")
+    return phase
 
 
 def measure(case: Case, rng: Rng) -> ServerFigures:
