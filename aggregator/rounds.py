@@ -19,7 +19,7 @@ from aggregator import records
 from aggregator.logbook import LogBook
 from aggregator.records import WHOLE, Phase, Saved, phase_of
 from aggregator.spot import Handing
-from aggregator.telling import step_of, where
+from aggregator.telling import step_of, tell_wait, where
 from aggregator.uploads import Equivocated, Uploads, shell_of, uploads_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
@@ -276,12 +276,11 @@ class Rounds:
     def _set_timer(self, phase: Common, turn: Turn) -> None:
         seconds, shell = phase.manifest.step_ms / 1000, shell_of(phase.manifest)
         turn.after(_timer(phase), seconds)
-        turn.event(
+        tell_wait(
             {
-                "event": "waiting", **where(phase.manifest.round), "step": shell.step_of(phase),
-                "for": list(shell.waiting_for(phase)), "need": phase.manifest.needed, "since": turn.now(),
-                "until": turn.now() + round(seconds),
-            }
+                **where(phase.manifest.round), "step": shell.step_of(phase), "for": list(shell.waiting_for(phase)),
+                "need": phase.manifest.needed, "since": turn.now(), "until": turn.now() + round(seconds),
+            }, turn,
         )  # fmt: skip
 
     def _end(self, phase: Closed | Failed, saved: Saved, before: Phase | None, turn: Turn) -> None:
