@@ -46,6 +46,10 @@ mutants: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python tests/support/soak.py $(or $(SEEDS),0-500) --workers $(WORKERS) $(if $(BUG),--bug $(BUG)) $(if $(TRACE),--trace)
 
+# Real processes die, freeze and lose their links, for minutes; an interrupted run goes on where it was.
+drill: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python tests/support/drills.py --kills $(KILLS) --state drill-state.json $(ARGS)
+
 docs: $(STAMP)
 	$(BIN)/python -m pytest -q tests/unit/house/test_docs.py $(ARGS)
 
