@@ -140,7 +140,7 @@ def test_a_node_that_is_served_such_a_file_refuses_the_job_and_holds_up_nobody(t
 
 
 def test_a_file_announced_longer_than_the_jobs_model_is_not_fetched(tmp_path: Path) -> None:
-    """The first piece says how long the file is: nothing is laid out on disk for a length that the job does not have."""
+    """The first piece says how long the file is: nothing is laid out on disk for a length the job does not have."""
     ward = Ward(make(4, chunk_bytes=4096), tmp_path)
     evil = Evil(ward, FILES["2^60 elements"], 2**50)
     trained(ward)
