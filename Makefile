@@ -8,7 +8,10 @@ INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WORKERS ?= 2
 
-.PHONY: demo test lint bench mutants docs clean
+KILLS ?= 500
+ROUNDS ?= 100
+
+.PHONY: demo test lint bench mutants soak drill docs clean
 
 # Entry points are written at install: the stamp depends on what declares them.
 $(STAMP): pyproject.toml constraints.txt
@@ -31,15 +34,24 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Plots need matplotlib; the packages that we are compared with are left out where they have no wheel.
+# Plots need matplotlib; the packages that we are compared with are left out where they have no wheel. A quick run takes
+# what is there.
 bench: $(STAMP)
-	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(PIP) --no-build-isolation -e '.[bench]'
-	$(BIN)/python -c "import paillier, tenseal" 2>/dev/null || $(PIP) --no-build-isolation -e '.[compare]' \
+	test -n "$(QUICK)" || $(BIN)/python -c "import matplotlib" 2>/dev/null || $(PIP) --no-build-isolation -e '.[bench]'
+	test -n "$(QUICK)" || $(BIN)/python -c "import paillier, tenseal" 2>/dev/null \
+		|| $(PIP) --no-build-isolation -e '.[compare]' \
 		|| echo "the extra 'compare' cannot be installed here: those comparisons are skipped"
 	nice -n 5 $(BIN)/python -m secagg.bench.suite $(if $(QUICK),--quick) $(ARGS)
 
 mutants: $(STAMP)
 	$(BIN)/python tests/support/mutants.py tests/attacks/defences.toml $(ARGS)
+
+soak: $(STAMP)
+	$(BIN)/python tests/support/soak.py $(or $(SEEDS),0-500) --workers $(WORKERS) $(if $(BUG),--bug $(BUG)) $(if $(TRACE),--trace)
+
+# Real processes die, freeze and lose their links, for minutes; an interrupted run goes on where it was.
+drill: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python tests/support/drills.py --kills $(KILLS) --state drill-state.json $(ARGS)
 
 docs: $(STAMP)
 	$(BIN)/python -m pytest -q tests/unit/house/test_docs.py $(ARGS)

@@ -8,38 +8,47 @@ Source: operations "Configuration", learning "Algorithms".
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, field
 
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.config import duration
-from secagg.errors import BadConfiguration, BadInput
+from secagg.errors import BadConfiguration, BadInput, WireError
 from secagg.ids import NO_DIGEST, Count, Name, Ordinal
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import decode_model, encode_model, of_arrays
-from secagg.protocol import server_step
+from secagg.protocol import engines, server_step
+from secagg.protocol.custody import check_custody
+from secagg.protocol.engines import ENTRUSTED
 from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import (
     LOSSLESS_BITS,
     LOSSLESS_FRACTION,
+    Custody,
     Graph,
     JobSpec,
     Published,
     Purpose,
     Scalar,
+    Seat,
+    fewest_entrusted,
     lane_groups,
     minimum_contributors,
+    threshold,
 )
 from secagg.protocol.masks import graph
 from secagg.roster.members import Roster
 from secagg.wire.chunks import Size
 from secagg.wire.codec import decode
-from secagg.wire.limits import CHUNK
+from secagg.wire.limits import CHUNK, LIMIT_BULK
 
 WHOLE = 2**40
+
+LONGEST_ANSWER = LIMIT_BULK - 16_384
+"""An answer of a trustee is one message: as many bytes as an upload, its seal, two signatures and its proof."""
 
 
 class JobPart(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,9 +81,12 @@ class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnginePart(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[engine]`: `bits` per value and `clip`, a power of two; sums are lossless and ignore both."""
+    """`[engine]`: `bits` per value and `clip`, a power of two; sums are lossless and ignore both.
 
-    name: Literal["masks"] = "masks"
+    Engine `paillier` needs a custody, which `secagg job submit` is given beside the file.
+    """
+
+    name: Literal["masks", "paillier"] = "masks"
     bits: Annotated[int, Meta(ge=2, le=31)] = 16
     clip: float = 4.0
     chunk: Size = CHUNK
@@ -132,11 +144,23 @@ def read_model(path: Path) -> Model:
         raise BadInput(cause, "Name a safetensors file.") from None
 
 
-def make_spec(file: JobFile, roster: Roster, model: Model | None) -> JobSpec:
+def read_custody(path: Path) -> Custody:
+    """Return what `secagg trustee custody` wrote to `path`. Raises: BadInput."""
+    try:
+        return decode(Custody, path.read_bytes())
+    except (OSError, WireError) as error:
+        raise BadInput(f"{path} is no custody: {error}.", "Name what `secagg trustee custody` wrote.") from None
+
+
+def make_spec(file: JobFile, roster: Roster, model: Model | None, custody: Custody | None = None) -> JobSpec:
     """Return the job that a file asks for, over the members of this roster.
 
-    Raises: BadInput or BadConfiguration when it could never run.
+    Raises: BadInput, BadConfiguration or Refused when it could never run.
     """
+    if (file.engine.name in ENTRUSTED) != (custody is not None):
+        raise BadInput(
+            "Engine paillier needs a custody, and other engines have none.", "Give --custody FILE for paillier only."
+        )
     training = file.job.purpose == "training"
     if training != (model is not None) or training == bool(file.job.length):
         raise BadInput(
@@ -154,7 +178,7 @@ def make_spec(file: JobFile, roster: Roster, model: Model | None) -> JobSpec:
         engine=file.engine.name, scalars=_scalars(file, model), uses=file.job.uses,
         architecture=model.architecture if model else NO_DIGEST,
         initial_model=model.digest if model else NO_DIGEST, chunk_bytes=file.engine.chunk,
-        graph=file.cohort.graph, dropouts=file.cohort.max_dropouts,
+        graph=file.cohort.graph, dropouts=file.cohort.max_dropouts, custody=custody or UNSET,
     )  # fmt: skip
     _check(spec, roster)
     return spec
@@ -162,14 +186,58 @@ def make_spec(file: JobFile, roster: Roster, model: Model | None) -> JobSpec:
 
 def _check(spec: JobSpec, roster: Roster) -> None:
     nodes = len(spec.cohort)
-    needed = max(minimum_contributors(nodes, roster.limits.colluders), spec.min_nodes, roster.limits.min_nodes)
+    fewest = numbers(spec, roster.limits.colluders).k_min
+    needed = max(fewest, spec.min_nodes, roster.limits.min_nodes)
     if nodes < needed:
         raise BadInput(
             f"The cohort has {nodes} members, {needed} are needed.", "Enrol more nodes, or lower min_nodes.",
             code="E-COHORT",
         )  # fmt: skip
     lane_groups(spec, nodes)
-    graph.of_job(spec, roster.limits.colluders)
+    if spec.custody is not UNSET:
+        _check_entrusted(spec, spec.custody)
+
+
+def check_trustees(spec: JobSpec, roster: Roster) -> None:
+    """Hold a job's trustees against the roster, as every node will.
+
+    Raises: Refused naming the rule.
+    """
+    if spec.custody is not UNSET:
+        known = tuple(Seat(one.name, one.organisation, one.sign_key) for one in roster.members if one.role == "trustee")
+        check_custody(spec.custody, spec.federation, known, trials=True)
+
+
+def _check_entrusted(spec: JobSpec, custody: Custody) -> None:
+    """Judge the key, and whether an answer of a trustee fits one message."""
+    engines.load(spec.engine, "door").admit(custody)
+    if spec.graph != "complete":
+        raise BadInput("Members of this engine share nothing with each other.", "Leave [cohort] graph out.")
+    size = engines.load(spec.engine, "layout").upload_bytes_of(spec)
+    if size > LONGEST_ANSWER:
+        raise BadInput(
+            f"The sum has {size} bytes of ciphertexts, a trustee's answer at most {LONGEST_ANSWER}.",
+            "Use fewer bits or parameters, or engine masks.",
+        )
+
+
+class Numbers(NamedTuple):
+    """t, K_min, degree of the graph and threshold of shares."""
+
+    threshold: int
+    k_min: int
+    degree: int
+    among: int
+
+
+def numbers(spec: JobSpec, colluders: int) -> Numbers:
+    """Return what follows from a job's engine and cohort and the federation's c. Raises: BadInput."""
+    if spec.custody is not UNSET:
+        t = spec.custody.threshold
+        return Numbers(t, fewest_entrusted(colluders), 0, t)
+    nodes = len(spec.cohort)
+    degree, among = graph.of_job(spec, colluders)
+    return Numbers(threshold(nodes, colluders), minimum_contributors(nodes, colluders), degree, among)
 
 
 def _cohort(file: JobFile, roster: Roster) -> tuple[str, ...]:

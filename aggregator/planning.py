@@ -10,11 +10,10 @@ import math
 from aggregator import jobs
 from aggregator.jobs import JobFile, Model
 from secagg.errors import BadInput
+from secagg.protocol import engines, server_step
 from secagg.protocol import manifest as rules
-from secagg.protocol import server_step
 from secagg.protocol.lanes import packing
-from secagg.protocol.manifest import JobSpec
-from secagg.protocol.masks import graph
+from secagg.protocol.manifest import Custody, JobSpec
 from secagg.roster.members import Limits, Member, Roster
 
 _ROOM = {"3x21": 21, "3bytes": 24, "lane32": 32, "lane64": 64}
@@ -22,8 +21,9 @@ _ROOM = {"3x21": 21, "3bytes": 24, "lane32": 32, "lane64": 64}
 
 
 def plan(
-    file: JobFile, nodes: int, model: Model | None, colluders: int | None = None, examples: int = 0
-) -> dict[str, object]:
+    file: JobFile, nodes: int, model: Model | None, colluders: int | None = None, examples: int = 0,
+    custody: Custody | None = None,
+) -> dict[str, object]:  # fmt: skip
     """Return layout, bytes, thresholds and error of a job over `nodes` members.
 
     `examples` is how many all members together are expected to train on; as many as W allows unless given.
@@ -32,21 +32,36 @@ def plan(
     if nodes < 1:
         raise BadInput("There is nobody in the cohort.", "Give --nodes, or name members in [cohort].")
     limit = rules.default_colluders(nodes) if colluders is None else colluders
-    spec = jobs.make_spec(file, _roster(file, nodes, limit), model)
+    spec = jobs.make_spec(file, _roster(file, nodes, limit, custody), model, custody)
     lanes = server_step.lanes_of(spec)
     update = next(group for group in lanes.groups if group.name == "update")
-    degree, among = graph.of_job(spec, limit)
-    total = sum(packing(group).wire_bytes for group in lanes.groups)
+    numbers = jobs.numbers(spec, limit)
     found: dict[str, object] = {
         "job": spec.name, "purpose": spec.purpose, "nodes": nodes, "colluders": limit,
-        "threshold": rules.threshold(nodes, limit), "k_min": rules.minimum_contributors(nodes, limit),
-        "neighbours": degree or nodes - 1, "share_threshold": among,
-        "layout": update.layout, "slot_bits": update.slot_bits,
-        "headroom_bits": _ROOM[update.layout] - update.slot_bits,
-        "upload_bytes": total, "bytes_per_parameter": round(total / spec.parameters, 3),
-        "masks_per_upload": degree + 1 if degree else nodes,
+        "threshold": numbers.threshold, "k_min": numbers.k_min, "slot_bits": update.slot_bits,
     }  # fmt: skip
+    if custody is not None:
+        found |= _entrusted(spec, custody)
+    else:
+        total = sum(packing(group).wire_bytes for group in lanes.groups)
+        found |= {
+            "neighbours": numbers.degree or nodes - 1, "share_threshold": numbers.among, "layout": update.layout,
+            "headroom_bits": _ROOM[update.layout] - update.slot_bits,
+            "upload_bytes": total, "bytes_per_parameter": round(total / spec.parameters, 3),
+            "masks_per_upload": numbers.degree + 1 if numbers.degree else nodes,
+        }  # fmt: skip
     return found | (_training(spec, nodes, examples) if spec.purpose == "training" else {"exact": True})
+
+
+def _entrusted(spec: JobSpec, custody: Custody) -> dict[str, object]:
+    """Return what the round costs with trustees: each of them fetches every upload and multiplies it itself."""
+    size, names = engines.load(spec.engine, "layout").upload_bytes_of(spec), custody.names()
+    readers = "anybody who holds the key of " + names[0] if len(names) == 1 else f"any {custody.threshold} of them"
+    return {
+        "engine": spec.engine, "trustees": len(names), "trustee_colluders": custody.colluders, "can_read": readers,
+        "s": custody.s, "upload_bytes": size, "bytes_per_parameter": round(size / spec.parameters, 3),
+        "bytes_to_each_trustee": size * len(spec.cohort),
+    }  # fmt: skip
 
 
 def _training(spec: JobSpec, nodes: int, examples: int) -> dict[str, object]:
@@ -62,8 +77,11 @@ def _training(spec: JobSpec, nodes: int, examples: int) -> dict[str, object]:
     return {"clip": 2.0**spec.clip_log2, "scale": scale, "examples": expected, "rms_error_of_mean": error}
 
 
-def _roster(file: JobFile, nodes: int, colluders: int) -> Roster:
-    """Return a roster of as many nodes, those that the job names among them."""
+def _roster(file: JobFile, nodes: int, colluders: int, custody: Custody | None) -> Roster:
+    """Return a roster of as many nodes, those that the job names among them, and of the trustees."""
     names = [*file.cohort.members, *(f"node-{index:05d}" for index in range(nodes))][:nodes]
     members = tuple(Member(name, name, "node", bytes(32), bytes(32)) for name in sorted(names))
+    if custody is not None:
+        seats = custody.trustees
+        members += tuple(Member(one.name, one.organisation, "trustee", one.key, bytes(32)) for one in seats)
     return Roster("plan", 1, 0, 1, bytes(32), Limits(colluders, 1), members)

@@ -13,18 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from msgspec import UNSET
+
 from aggregator import records
 from aggregator.logbook import LogBook
 from aggregator.records import WHOLE, Phase, Saved, phase_of
 from aggregator.spot import Handing
-from aggregator.telling import step_of, where
-from aggregator.uploads import Equivocated, Uploads, shell_of
+from aggregator.telling import step_of, tell_wait, where
+from aggregator.uploads import Equivocated, Uploads, shell_of, uploads_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, SecaggError, WireError
-from secagg.ids import Digest
 from secagg.log.bundle import BundleWriter
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import Equivocation, Refusal
@@ -87,6 +88,14 @@ class Rounds:
         kept = turn.get(_ROUND)
         return phase_of(decode(Saved, kept, WHOLE)) if kept else None
 
+    def entrusts(self, asker: str, digest: bytes, turn: Turn) -> bool:
+        """Say whether this is the upload of the running round's frozen set, and the asker one of its trustees."""
+        phase = self.running(turn)
+        if not isinstance(phase, Common) or phase.manifest.custody is UNSET:
+            return False
+        listed = getattr(phase, "u", b"")
+        return asker in phase.manifest.custody.names() and digest in uploads_of(listed) if listed else False
+
     def begin(self, manifest: Manifest, standings: tuple[Standing, ...], turn: Turn) -> None:
         """Sign, log and propose a manifest."""
         for standing in standings:
@@ -148,7 +157,7 @@ class Rounds:
         try:
             found = self._desk.uploads.chunk(phase, member, message.header, message.body)
         except Equivocated as both:
-            self._state_equivocation(phase, member, both.digests, turn)
+            self._state_equivocation(phase, member, both.headers, turn)
             return
         ack = encode(ChunkAck(found.round, found.node, found.index, found.hash))
         signed = sign(self._desk.key, "ChunkAck", phase.scope, self._desk.name, member, ack)
@@ -267,12 +276,11 @@ class Rounds:
     def _set_timer(self, phase: Common, turn: Turn) -> None:
         seconds, shell = phase.manifest.step_ms / 1000, shell_of(phase.manifest)
         turn.after(_timer(phase), seconds)
-        turn.event(
+        tell_wait(
             {
-                "event": "waiting", **where(phase.manifest.round), "step": shell.step_of(phase),
-                "for": list(shell.waiting_for(phase)), "need": phase.manifest.needed, "since": turn.now(),
-                "until": turn.now() + round(seconds),
-            }
+                **where(phase.manifest.round), "step": shell.step_of(phase), "for": list(shell.waiting_for(phase)),
+                "need": phase.manifest.needed, "since": turn.now(), "until": turn.now() + round(seconds),
+            }, turn,
         )  # fmt: skip
 
     def _end(self, phase: Closed | Failed, saved: Saved, before: Phase | None, turn: Turn) -> None:
@@ -358,13 +366,14 @@ class Rounds:
         told = step_of(_manifest(phase).round, step, event.sender, "refused", leave.reason)
         turn.event({**told, "rule": leave.rule})
 
-    def _state_equivocation(self, phase: Common, member: str, both: tuple[Digest, Digest], turn: Turn) -> None:
+    def _state_equivocation(self, phase: Common, member: str, both: tuple[bytes, bytes], turn: Turn) -> None:
+        """Log that a member signed two bodies for one chunk, and keep both signatures beside the log as the proof."""
         key = f"equivocated/{member}"
         if turn.get(key) is not None:
             return
         turn.put(key, b"")
         where = notices.where(phase.scope, turn.now())
-        digests = tuple(digest.hex() for digest in both)
+        digests = tuple(self._desk.bundle.put_file(header) for header in both)
         self._desk.book.add(Equivocation(**where, member=member, digests=digests), turn)
         reason = "sent two different bodies for one chunk; the first stays"
         upload = shell_of(phase.manifest).UPLOAD

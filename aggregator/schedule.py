@@ -12,12 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from msgspec import UNSET
+
 from aggregator import jobs, records
 from aggregator.membership import Membership
 from aggregator.presence import Presence
 from aggregator.records import Job, Outcome
 from aggregator.rounds import Desk, Rounds
-from aggregator.telling import dropped, where
+from aggregator.telling import PRESENCE, dropped, tell_wait, where
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.turn import Turn
@@ -26,10 +28,9 @@ from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
 from secagg.log.statements import JobCreated
 from secagg.protocol import manifest as rules
 from secagg.protocol.lanes import Sums
-from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.masks import graph
+from secagg.protocol.manifest import JobSpec, Manifest, Seat
 from secagg.protocol.masks.rounds import Closed, Failed, Standing
-from secagg.protocol.session import LOST_STEP, AbortNotice, Announce, Present, ResultNotice, job_scope
+from secagg.protocol.session import LOST_STEPS, AbortNotice, Announce, Present, ResultNotice, job_scope
 from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, sign
 
@@ -67,7 +68,7 @@ class Schedule:
         """Return the oldest job that is not over."""
         return next((job for job in records.all_jobs(turn) if job.state in _OPEN), None)
 
-    def submit(self, file: jobs.JobFile, model: Path | None, turn: Turn) -> Job:
+    def submit(self, file: jobs.JobFile, model: Path | None, custody: Path | None, turn: Turn) -> Job:
         """Sign a job, log it and put it at the end of the queue.
 
         Raises: BadInput when its name is used, or it could never run; TryLater while there is no roster.
@@ -81,7 +82,8 @@ class Schedule:
                 raise BadInput(f"The job {name}, which this one uses, has no result.", "Wait for it.", code="E-JOB")
         data = _read(model) if model else b""
         described = jobs.describe_model(data) if model else None
-        spec = jobs.make_spec(file, roster, described)
+        spec = jobs.make_spec(file, roster, described, jobs.read_custody(custody) if custody else None)
+        jobs.check_trustees(spec, roster)
         signed = sign(self._desk.key, "JobSpec", job_scope(spec), self._desk.name, EVERYBODY, encode(spec))
         self._desk.bundle.put_file(encode(signed))
         digest = sha256(encode(signed)).hex()
@@ -112,7 +114,7 @@ class Schedule:
 
     def _gather(self, job: Job, turn: Turn) -> None:
         """Announce a job once its whole cohort is here."""
-        missing = tuple(name for name in job.spec.cohort if self._presence.of(name) is None)
+        missing = tuple(name for name in job.spec.cohort if self._presence.of(name) is None) + self._holders(job)
         self._tell_missing(job, missing, turn)
         if missing:
             return
@@ -131,9 +133,18 @@ class Schedule:
         if job.attempt == 1 and not job.rejoin_ms:
             # Whoever dropped out of the last round and is not back is not waited for a second time.
             awaited = tuple(m for m in missing if m not in job.gone or self._presence.of(m) is not None)
+        awaited += self._holders(job)
         self._tell_missing(job, awaited, turn)
         if not awaited or self._overdue == _mark(job):
             self._propose(job, turn)
+
+    def _holders(self, job: Job) -> tuple[str, ...]:
+        """Return the trustees that are away, when those who are here are too few to open a sum."""
+        if job.spec.custody is UNSET:
+            return ()
+        names = job.spec.custody.names()
+        away = tuple(name for name in names if self._presence.of(name) is None)
+        return away if len(names) - len(away) < job.spec.custody.threshold else ()
 
     def _await_members(self, job: Job, turn: Turn) -> None:
         self._overdue, self._missing = "", None
@@ -149,12 +160,12 @@ class Schedule:
 
     def _tell_missing(self, job: Job, missing: tuple[str, ...], turn: Turn) -> None:
         if missing and missing != self._missing:
-            turn.event(
+            tell_wait(
                 {
-                    "event": "waiting", "job": job.spec.name, "round": job.round, "attempt": job.attempt,
-                    "step": "presence", "for": list(missing), "need": len(job.spec.cohort), "since": turn.now(),
+                    "job": job.spec.name, "round": job.round, "attempt": job.attempt, "step": PRESENCE,
+                    "for": list(missing), "need": len(job.spec.cohort), "since": turn.now(),
                     "until": None if job.state == "queued" else turn.now() + round(_patience(job)),
-                }
+                }, turn,
             )  # fmt: skip
         self._missing = missing
 
@@ -165,7 +176,7 @@ class Schedule:
         except NotAuthorised as error:
             self._fail(job, error.cause, turn)
             return
-        standings = tuple(Standing(member, self._size(member, turn)) for member in job.spec.cohort)
+        standings = tuple(Standing(party, self._size(party, turn)) for party in _parties(job.spec))
         self._presence.clear()
         self._missing = None
         records.put_job(turn, job, state="round")
@@ -187,18 +198,18 @@ class Schedule:
         members = [roster.member(name) for name in spec.cohort]
         seats = tuple(Seat(member.name, member.organisation, member.sign_key) for member in members)
         colluders = roster.limits.colluders
-        minimum = rules.minimum_contributors(len(seats), colluders)
-        degree, among = graph.of_job(spec, colluders)
+        found = jobs.numbers(spec, colluders)
         return Manifest(
             round=RoundId(spec.federation, spec.name, job.round, job.attempt), engine=spec.engine,
             purpose=spec.purpose, task=spec.task, job_digest=sha256(job.signed.body), model=job.model_digest,
             architecture=spec.architecture, roster_version=roster.version, roster=standing.digest(), members=seats,
-            colluders=colluders, threshold=rules.threshold(len(seats), colluders),
-            k_min=minimum, degree=degree, share_threshold=among, groups=rules.lane_groups(spec, len(seats)),
+            colluders=colluders, threshold=found.threshold,
+            k_min=found.k_min, degree=found.degree, share_threshold=found.among,
+            groups=rules.lane_groups(spec, len(seats)),
             scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits, clip_log2=spec.clip_log2,
             prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms, round_ms=spec.round_ms,
             chunk_bytes=rules.chunk_bytes(spec, len(seats)), directory=standing.note, aggregator=self._desk.name,
-            opening_key=self._desk.opening(spec.name, turn).public,
+            opening_key=self._desk.opening(spec.name, turn).public, custody=spec.custody,
         )  # fmt: skip
 
     # How a round ends ------------------------------------------------------------------------------------------------
@@ -207,8 +218,8 @@ class Schedule:
         """Publish a result, or say why there is none and go on."""
         job = records.get_job(turn, phase.scope.round.job)
         gone = tuple(entry.member for entry in phase.out)
-        for member in job.spec.cohort:
-            turn.withdraw(member)
+        for party in _parties(job.spec):
+            turn.withdraw(party)
         if isinstance(phase, Closed):
             self._close(records.put_job(turn, job, gone=gone), phase, began, turn)
         else:
@@ -237,7 +248,7 @@ class Schedule:
         outcome = Outcome(found, step=phase.step, reason=phase.reason, missing=missing)
         for member in job.spec.cohort:
             self._tell_outcome(outcome, member, 0, turn)
-        lost = phase.step == LOST_STEP
+        lost = phase.step in LOST_STEPS
         turn.event(
             {
                 "event": "round_aborted", **where(found), "step": phase.step, "reason": phase.reason,
@@ -298,11 +309,16 @@ class Schedule:
 
     def heard(self, member: str, said: Present, turn: Turn) -> None:
         """Take a member's presence; tell it what it lacks."""
-        if member not in {node.name for node in self._membership.roster(turn).nodes()}:
-            raise NotAuthorised(f"{member} is no node of this federation.", "Enrol it as a node.")
+        role = self._membership.roster(turn).member(member).role
+        if role not in ("node", "trustee"):
+            raise NotAuthorised(f"{member} takes no part in rounds.", "Enrol it as a node or a trustee.")
         self._presence.hear(member, said)
         records.put_held(turn, member, said.log_size)
         size = self._size(member, turn)
+        if role == "trustee":
+            self._rounds.propose_again(member, size, turn)
+            self.consider(turn)
+            return
         outcome = records.find_outcome(turn, said.job, said.next_round) if said.job else None
         job = self.active(turn)
         if outcome:
@@ -336,6 +352,11 @@ class Schedule:
             book.prove(outcome.entry, size),
         )  # fmt: skip
         turn.send(member, "result", b"", encode(result))
+
+
+def _parties(spec: JobSpec) -> tuple[str, ...]:
+    """Return everybody whom a round of a job is proposed to: its cohort, and the trustees that open it."""
+    return spec.cohort if spec.custody is UNSET else (*spec.custody.names(), *spec.cohort)
 
 
 def _patience(job: Job) -> float:

@@ -15,7 +15,7 @@ from aggregator.presence import TICK, Presence
 from aggregator.rounds import Desk
 from aggregator.schedule import MODEL, Schedule
 from aggregator.spot import Handing
-from aggregator.telling import dropped
+from aggregator.telling import PRESENCE, dropped, last_wait
 from aggregator.uploads import Uploads, shell_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
@@ -122,8 +122,8 @@ class AggregatorService:
             case {"command": "status"}:
                 return self._status(turn)
             case {"command": "job-submit", "file": file, **rest}:
-                model = rest.get("model")
-                job = self._schedule.submit(_job_file(file), Path(str(model)) if model else None, turn)
+                model, custody = (Path(str(rest[name])) if rest.get(name) else None for name in ("model", "custody"))
+                job = self._schedule.submit(_job_file(file), model, custody, turn)
                 return _shown(job)
             case {"command": "job-list"}:
                 return [_shown(job) for job in records.all_jobs(turn)]
@@ -146,11 +146,14 @@ class AggregatorService:
             self._schedule.consider(turn)
 
     def _serve(self, message: Received, turn: Turn) -> None:
-        """Send one piece of a model or a result to a member."""
+        """Send one piece of a model or a result to a member, or of a frozen upload to a trustee that opens it."""
         asked = decode(Fetch, message.body)
-        if not records.is_public(turn, asked.digest):
+        if records.is_public(turn, asked.digest):
+            data = memoryview(self._blobs.get(asked.digest))
+        elif self._schedule.rounds.entrusts(message.sender, asked.digest, turn):
+            data = memoryview(self._desk.uploads.path(asked.digest).read_bytes())
+        else:
             raise BadInput(f"{message.sender} asks for a blob that is not published.", "It is not answered.")
-        data = memoryview(self._blobs.get(asked.digest))
         start = asked.index * PIECE
         if start >= len(data):
             raise BadInput(f"{message.sender} asks for a piece outside a blob.", "It is not answered.")
@@ -167,8 +170,18 @@ class AggregatorService:
         return {
             "roster": roster.version if roster else None, "log": self._book.published,
             "members": {name: self._presence.of(name) is not None for name in nodes},
-            "job": job.spec.name if job else None, "round": self._round(turn),
+            "job": job.spec.name if job else None, "round": self._round(turn), "waiting": self._waiting(turn),
         }  # fmt: skip
+
+    def _waiting(self, turn: Turn) -> dict[str, object] | None:
+        """Return who is waited for now, since when and until when; None while this aggregator works, or has no job."""
+        phase, job = self._schedule.rounds.running(turn), self._schedule.active(turn)
+        if isinstance(phase, Common) and (shell := shell_of(phase.manifest)).waits(phase):
+            told = last_wait(shell.step_of(phase), turn)
+            return told and told | {"for": list(shell.waiting_for(phase))}
+        if job and job.state in ("queued", "waiting"):
+            return last_wait(PRESENCE, turn)
+        return None
 
     def _round(self, turn: Turn) -> dict[str, object] | None:
         phase = self._schedule.rounds.running(turn)

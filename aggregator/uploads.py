@@ -38,11 +38,11 @@ class Named(Struct, frozen=True):
 
 
 class Equivocated(Exception):
-    """A member signed two different bodies for one chunk; both digests."""
+    """A member signed two different bodies for one chunk; both signed headers, as received, which prove it."""
 
-    def __init__(self, digests: tuple[bytes, bytes]) -> None:
+    def __init__(self, headers: tuple[bytes, bytes]) -> None:
         super().__init__("two bodies for one chunk")
-        self.digests = digests
+        self.headers = headers
 
 
 class Uploads:
@@ -66,8 +66,8 @@ class Uploads:
         partial = self._partial(phase, sender)
         known = partial.hash_of(found.index)
         if known is not None and known != found.hash:
-            raise Equivocated((known, found.hash))
-        partial.write(found.index, body, found.hash)
+            raise Equivocated((partial.proof_of(found.index), header))
+        partial.write(found.index, body, header, found.hash)
         return found
 
     def whole(self, phase: Common, member: str, header: Signed) -> bool:
@@ -176,6 +176,11 @@ def shell_of(manifest: Manifest) -> Any:
 def named(signed: Signed) -> Named:
     """Return which upload a signed header is of."""
     return decode(Named, signed.body)
+
+
+def uploads_of(listed: bytes) -> set[bytes]:
+    """Return the SHA-256 of every upload that a list of headers names."""
+    return {named(signed).upload for signed in _list(listed)}
 
 
 def _checked(phase: Common, sender: str, header: bytes, body: bytes) -> ChunkHeader:

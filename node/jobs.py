@@ -30,7 +30,7 @@ from secagg.log.witness import LogProof
 from secagg.protocol import server_step
 from secagg.protocol.lanes import packing
 from secagg.protocol.manifest import JobSpec, Published
-from secagg.protocol.session import LOST_STEP, AbortNotice, Announce, Present, ResultNotice
+from secagg.protocol.session import LOST_STEPS, AbortNotice, Announce, Present, ResultNotice
 from secagg.roster.members import Member
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -176,7 +176,7 @@ class Jobs:
         """Take word that a round ended without a result; return which. Raises: as `announced`."""
         notice: AbortNotice = believing.opened_abort(message.body, self._sender(message, turn))
         job = records.find_job(turn, notice.round.job)
-        if job and notice.step == LOST_STEP and notice.round.round == job.next_round:
+        if job and notice.step in LOST_STEPS and notice.round.round == job.next_round:
             # It may have been opened: it never comes again, and the next round starts from the same model.
             self._go_on(records.put_job(turn, job, next_round=job.next_round + 1, awaited=None), turn)
         told = {"step": notice.step, "reason": notice.reason, "missing": list(notice.missing)}

@@ -21,17 +21,19 @@ _PEER = re.compile(r"\A(?P<name>[a-z0-9-]{1,64})=(?P<key>[0-9a-f]{64})\Z")
 
 class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     """The section as written; `pinned_peers` are `name=key`, the key in 64 lowercase hex digits; `jobs` those that may
-    train a task that another job trained before."""
+    train a task that another job trained before; `allow_trials` takes trustees of whom none may collude."""
 
     min_nodes: Annotated[int, Meta(ge=3, lt=2**31)] = _STRICT.min_nodes
     max_colluders: Count | None = _STRICT.max_colluders
-    engines: Annotated[tuple[Literal["masks", "plain"], ...], Meta(min_length=1)] = ("masks",)
+    engines: Annotated[tuple[Literal["masks", "paillier", "plain"], ...], Meta(min_length=1)] = ("masks",)
     allow_plain: bool = _STRICT.allow_plain
     exact_counts: bool = _STRICT.exact_counts
     max_rounds_per_source: Ordinal = _STRICT.max_rounds_per_source
     server: Literal["malicious", "semi-malicious"] = "malicious"
     pinned_peers: tuple[str, ...] = ()
     jobs: tuple[Name, ...] = ()
+    allow_trials: bool = _STRICT.allow_trials
+    min_key_bits: Annotated[int, Meta(ge=2048, le=8192)] = _STRICT.min_key_bits
     spot_leaves: Annotated[int, Meta(ge=0, le=MOST)] = LEAVES
 
     def policy(self) -> Policy:
@@ -49,7 +51,8 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
             min_nodes=self.min_nodes, max_colluders=self.max_colluders, engines=self.engines,
             allow_plain=self.allow_plain, exact_counts=self.exact_counts,
             max_rounds_per_source=self.max_rounds_per_source, server=self.server,
-            pinned_peers=_pins(self.pinned_peers), jobs=self.jobs,
+            pinned_peers=_pins(self.pinned_peers), jobs=self.jobs, allow_trials=self.allow_trials,
+            min_key_bits=self.min_key_bits,
         )  # fmt: skip
 
 

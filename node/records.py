@@ -59,6 +59,7 @@ class Round(Struct, frozen=True, forbid_unknown_fields=True):
     manifest: bytes = b""
     since: Count = 0
     until: Count = 0
+    engine: str = "masks"
 
 
 class Upload(Struct, frozen=True, forbid_unknown_fields=True):

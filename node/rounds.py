@@ -5,11 +5,11 @@ by which rule this node takes no part; `close` ends the round and destroys its k
 Rules: a proposal is judged by what this node knows itself (roster, job, model, policy, ledger); one that it has left
 is not entered again; training begins with the proposal and masks are laid on only once U2 is known; a fault of the
 institution's own task is told to others as a rule, never with its text, which may speak of the data.
-Leaves to others: what is legal (secagg.protocol.masks.node), which round comes (node.jobs), chunks (node.uploading).
+Leaves to others: what is legal (the engine's node), which round comes (node.jobs), chunks (node.uploading).
 """
 
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from node.jobs import Jobs
 from node.records import Job, Refusal, Round, Upload
 from node.spot import require_trust
 from node.uploading import Uploading
-from node.work import Work
+from node.work import Named, Work, member_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.following import Follower
@@ -33,11 +33,9 @@ from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Expectation, Policy
 from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.masks import node as machine
 from secagg.protocol.masks.intake import Refuse
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.node import NodeContext
-from secagg.protocol.masks.phases import Advertised, Drawing, Masking, Phase, Protected, Shared
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -77,10 +75,10 @@ class Rounds:
         except SealBroken:
             self.close(kept.scope.round, turn)
             return
-        if isinstance(phase, Advertised | Drawing | Shared | Masking):
+        if member_of(kept.engine).trains(phase):
             # Clear words are never written, so they are computed again; nothing made from them has left.
             try:
-                self._begin_update(phase.manifest, turn)
+                self._begin_update(decode(Manifest, kept.manifest, LIMIT_BULK), turn)
             except SecaggError as error:
                 # Without anybody to tell it to, the round ends by itself.
                 with suppress(TryLater):
@@ -129,8 +127,8 @@ class Rounds:
         kind, _, label = name.partition("/")
         kept = records.find_round(turn)
         if kept is None or kept.scope.round.label() != label:
-            if isinstance(outcome, Protected):
-                self._uploading.drop(outcome.upload, turn)
+            if kind == MASK and not isinstance(outcome, BaseException):
+                self._uploading.drop(cast(Named, outcome).upload, turn)
             return
         if isinstance(outcome, BaseException):
             self._failed(kept.scope, outcome, turn)
@@ -139,7 +137,7 @@ class Rounds:
             self._mask(kept, turn)
         else:
             self._clear = {}
-            self._protected(kept, cast(Protected, outcome), turn)
+            self._protected(kept, cast(Named, outcome), turn)
 
     def overdue(self, label: str, turn: Turn) -> None:
         """End a round whose time is over: nobody may ask for its answers any more, and its keys are destroyed."""
@@ -159,7 +157,7 @@ class Rounds:
             self._uploading.end(turn)
             self._erase(kept.scope.round.label(), turn)
 
-    def phase(self, turn: Turn) -> Phase | None:
+    def phase(self, turn: Turn) -> object | None:
         """Return the phase this node is in, None also when its key is gone."""
         kept = records.find_round(turn)
         try:
@@ -174,8 +172,9 @@ class Rounds:
         scope = Scope(round=proposed.round, manifest=rules.digest(propose.manifest.body))
         kept = records.find_round(turn)
         if kept and kept.scope == scope:
-            if isinstance(self._open(kept), Advertised):
-                self._send(scope.round, "AdvertiseKeys", kept.answer, turn)
+            engine = member_of(kept.engine)
+            if engine.FIRST and engine.joined(self._open(kept)):
+                self._send(scope.round, engine.FIRST, kept.answer, turn)
             return
         if self._left(scope, turn):
             return
@@ -195,13 +194,15 @@ class Rounds:
             own = self._work.require(job.spec)
             self._jobs.uses(job, turn)
             require_trust(self._jobs.aggregator(turn).sign_key, turn)
-            done = machine.start(propose, self._context(job, turn, relied))
+            # The engine of the signed job: a manifest that names another one is refused by it.
+            done = member_of(job.spec.engine).start(propose, self._context(job, turn, relied))
         except Refused as refusal:
             self._leave(scope, refusal, turn)
             return
         if kept:
             self.close(kept.scope.round, turn)
-        self._keep(Round(scope, b"", done.send[0][1], propose.manifest.body), done, turn)
+        answer = done.send[0][1] if done.send else b""
+        self._keep(Round(scope, b"", answer, propose.manifest.body, engine=job.spec.engine), done, turn)
         self._limit(scope.round, turn)
         turn.event({"event": "accept", **_where(scope.round), "members": list(proposed.names()), "task": own.name})
         self._begin_update(proposed, turn)
@@ -239,25 +240,26 @@ class Rounds:
             directory_key=standing.log_key(), spec=job.spec, spec_digest=job.body, roster_version=roster.version,
             roster=standing.digest(), seats=seats, colluders=roster.limits.colluders, policy=self._policy,
             model=job.model_digest, round=job.next_round, directory=standing.checkpoint(),
+            trustees=tuple(Seat(m.name, m.organisation, m.sign_key) for m in roster.members if m.role == "trustee"),
         )  # fmt: skip
         return NodeContext(self._name, self._key, self._rng, Ledger(turn), expect, turn.now())
 
     # The machine -----------------------------------------------------------------------------------------------------
 
-    def _advance(self, kept: Round, message: Signed | Protected, turn: Turn) -> None:
-        job = self._jobs.job(kept.scope.round.job, turn)
+    def _advance(self, kept: Round, event: object, turn: Turn) -> None:
+        job, engine = self._jobs.job(kept.scope.round.job, turn), member_of(kept.engine)
         try:
-            done = machine.advance(self._open(kept), message, self._context(job, turn))
+            done = engine.advance(self._open(kept), event, self._context(job, turn))
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
         self._keep(kept, done, turn)
-        if isinstance(done.phase, Masking):
+        if engine.ready(done.phase):
             fresh = records.find_round(turn)
             if fresh:
                 self._mask(fresh, turn)
 
-    def _keep(self, kept: Round, done: machine.Step, turn: Turn) -> None:
+    def _keep(self, kept: Round, done: Any, turn: Turn) -> None:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
         Ledger(turn).add(done.records)
         scope, label = kept.scope, kept.scope.round.label()
@@ -288,24 +290,25 @@ class Rounds:
         turn.run(f"{UPDATE}/{manifest.round.label()}", lambda: self._work.update(manifest, job.spec, job.model, sums))
 
     def _mask(self, kept: Round, turn: Turn) -> None:
-        """Mask once both are there: the clear words and U2."""
+        """Mask or encrypt once both are there: the clear words, and what the engine needs beside them."""
         label, phase = kept.scope.round.label(), self._open(kept)
         given = self._clear.get(label)
-        if isinstance(phase, Masking) and given is not None:
-            turn.run(f"{MASK}/{label}", lambda: self._work.protect(given, phase, self._name))
+        if member_of(kept.engine).ready(phase) and given is not None:
+            turn.run(f"{MASK}/{label}", lambda: self._work.protect(kept.engine, given, phase, self._name))
 
-    def _protected(self, kept: Round, done: Protected, turn: Turn) -> None:
-        phase = self._open(kept)
-        if not isinstance(phase, Masking):
+    def _protected(self, kept: Round, done: Named, turn: Turn) -> None:
+        if not member_of(kept.engine).ready(self._open(kept)):
             self._uploading.drop(done.upload, turn)
             return
         self._advance(kept, done, turn)
-        upload = Upload(kept.scope, done.upload, done.length, phase.manifest.chunk_bytes, done.chunks)
+        manifest = decode(Manifest, kept.manifest, LIMIT_BULK)
+        upload = Upload(kept.scope, done.upload, done.length, manifest.chunk_bytes, done.chunks)
         self._uploading.begin(upload, self._jobs.aggregator(turn).name, turn)
 
-    def _open(self, kept: Round) -> Phase:
+    def _open(self, kept: Round) -> object:
         sealed = self._keys.open(kept.scope.round.label(), kept.sealed)
-        return decode(cast(type[Phase], Phase), sealed, WHOLE)
+        phase: object = decode(member_of(kept.engine).PHASE, sealed, WHOLE)
+        return phase
 
     # Leaving ---------------------------------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ class NodeService:
     ) -> None:  # fmt: skip
         self._blobs = blobs = Blobs(state_dir / "blobs")
         self._tasks = tasks
-        self._work = Work(tasks, blobs, rng)
+        self._work = Work(tasks, blobs, rng, state_dir / "tables")
         self._follower = Follower(Own(name, "node", key.public), pin)
         self._jobs = Jobs(name, self._follower, blobs, self._work)
         upload = Uploading(name, key, blobs)

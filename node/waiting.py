@@ -13,13 +13,12 @@ from msgspec import Struct
 from node import records
 from node.records import Job, Round
 from secagg.daemon.turn import Turn
-from secagg.protocol.masks.phases import Phase
 
 _AWAITED = {
     "Advertised": "the keys of all members (U1)",
     "Drawing": "the draw of the graph",
     "Shared": "the shares of all members (U2)",
-    "Uploaded": "the frozen list of uploads (U3)",
+    "Uploaded": "the frozen list of uploads",
     "Agreed": "the signatures of the others on U3",
     "Answered": "the result",
 }
@@ -49,7 +48,7 @@ def sentence(shown: Mapping[str, object], now: int) -> str:
     return f"{said}, {left // 60:02}:{left % 60:02} left"
 
 
-def waiting(kept: Round | None, phase: Phase | None, job: Job | None, known: bool, turn: Turn) -> Waiting:
+def waiting(kept: Round | None, phase: object | None, job: Job | None, known: bool, turn: Turn) -> Waiting:
     """Return what this node waits for: in the round `kept`, else before the next one of the job it stands in."""
     if kept:
         return _in_round(kept, phase, turn)
@@ -68,9 +67,9 @@ def waiting(kept: Round | None, phase: Phase | None, job: Job | None, known: boo
     return Waiting("aggregator", others, since)
 
 
-def _in_round(kept: Round, phase: Phase | None, turn: Turn) -> Waiting:
+def _in_round(kept: Round, phase: object | None, turn: Turn) -> Waiting:
     name, upload = type(phase).__name__, records.find_upload(turn)
-    if name == "Masking":
+    if name in ("Masking", "Encrypting"):
         return Waiting("this node", "its own update", kept.since, kept.until)
     if upload and len(upload.stored) * upload.size < upload.total:
         sent = f"receipts for the upload, {len(upload.stored)} chunks so far"

@@ -8,8 +8,9 @@ Source: architecture "The path of an update".
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,17 +24,43 @@ from secagg.daemon.blobs import Blobs
 from secagg.errors import BadInput, Refused, SecaggError
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
-from secagg.protocol import server_step
+from secagg.protocol import engines, server_step
 from secagg.protocol.lanes import Contribution, Quantised, Ready, encode_sum
 from secagg.protocol.manifest import JobSpec, Manifest, Published
-from secagg.protocol.masks import masking
-from secagg.protocol.masks.phases import Masking, Protected
 from secagg.wire.codec import decode
 
 WHOLE = 2**40
 
 Sums = Mapping[str, npt.NDArray[np.float64]]
 """What earlier sum jobs of the federation published, by job."""
+
+
+WORKERS = 2
+"""Threads that mask or encrypt one contribution."""
+
+
+class Named(Protocol):
+    """What every engine's header says of an upload."""
+
+    @property
+    def upload(self) -> bytes:
+        """Return the digest it is kept under."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Return its bytes."""
+        ...
+
+    @property
+    def chunks(self) -> tuple[bytes, ...]:
+        """Return the hash of every chunk."""
+        ...
+
+
+def member_of(engine: str) -> Any:
+    """Return what an engine has for this shell (secagg.protocol.masks.member names the functions)."""
+    return engines.load(engine, "member")
 
 
 class Stepped(Struct, frozen=True):
@@ -47,8 +74,9 @@ class Stepped(Struct, frozen=True):
 class Work:
     """The institution's tasks, and everything that takes longer than a turn may."""
 
-    def __init__(self, tasks: Mapping[str, OwnTask], blobs: Blobs, rng: Rng) -> None:
-        self._tasks, self._blobs, self._rng = tasks, blobs, rng
+    def __init__(self, tasks: Mapping[str, OwnTask], blobs: Blobs, rng: Rng, tables: Path) -> None:
+        """`tables` is a directory for what an engine computes once for a key."""
+        self._tasks, self._blobs, self._rng, self._tables = tasks, blobs, rng, tables
         self._made: dict[str, Any] = {}
         self._turn = Lock()
         self._last: tuple[object, Contribution] | None = None
@@ -131,14 +159,18 @@ class Work:
         trained = run_training(task, self._arrays(model), data, context)
         return Quantised(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
 
-    def protect(self, given: Contribution, phase: Masking, name: str) -> Protected:
-        """Mask a contribution and keep the upload as a blob; return what its header says. Raises: BadInput on NaN."""
-        with ThreadPoolExecutor(masking.WORKERS) as workers:
-            upload = masking.contribute(given, phase, name, workers, self._warm)
-        # Masked words are no secret, and the next round's take their place.
-        self._warm = upload.data
-        self._blobs.put_as(upload.root, upload.data)
-        return Protected(upload.root, len(upload.data), upload.chunks)
+    def protect(self, engine: str, given: Contribution, phase: object, name: str) -> Named:
+        """Mask or encrypt a contribution and keep the upload as a blob; return what its header says.
+
+        Raises: BadInput on NaN.
+        """
+        with ThreadPoolExecutor(WORKERS) as workers:
+            data, done = member_of(engine).protect(phase, name, given, self._rng, self._tables, workers, self._warm)
+        # What is masked or encrypted is no secret, and the next round's takes its place.
+        self._warm = data if isinstance(data, bytearray) else None
+        named: Named = done
+        self._blobs.put_as(named.upload, data)
+        return named
 
     def step(self, spec: JobSpec, model: bytes, published: bytes) -> Stepped:
         """Take a published result in: the next model of a training job.

@@ -22,8 +22,9 @@ def job() -> None:
 @job.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--model", type=click.Path(path_type=Path, dir_okay=False), help="First model (safetensors).")
+@click.option("--custody", type=click.Path(path_type=Path, dir_okay=False), help="Key and trustees (paillier).")
 @options
-def submit(file: Path, model: Path | None) -> None:
+def submit(file: Path, model: Path | None, custody: Path | None) -> None:
     """Submit the job in FILE (job.toml); a training job needs its first model."""
     import msgspec
 
@@ -32,8 +33,9 @@ def submit(file: Path, model: Path | None) -> None:
     from secagg.daemon.config import load
 
     request: dict[str, object] = {"command": "job-submit", "file": msgspec.to_builtins(load(file, JobFile))}
-    if model:
-        request["model"] = str(model.absolute())
+    for name, path in (("model", model), ("custody", custody)):
+        if path:
+            request[name] = str(path.absolute())
     show(ask(request))
 
 
@@ -43,16 +45,21 @@ def submit(file: Path, model: Path | None) -> None:
 @click.option("--colluders", type=click.IntRange(0), help="c of the federation; floor((n - 1) / 3) unless given.")
 @click.option("--examples", default=0, help="What all members together train on; as many as allowed unless given.")
 @click.option("--model", type=click.Path(path_type=Path, dir_okay=False), help="First model (safetensors).")
+@click.option("--custody", type=click.Path(path_type=Path, dir_okay=False), help="Key and trustees (paillier).")
 @options
-def check(file: Path, nodes: int, colluders: int | None, examples: int, model: Path | None) -> None:
+def check(
+    file: Path, nodes: int, colluders: int | None, examples: int, model: Path | None, custody: Path | None
+) -> None:
     """Say what the job in FILE would cost and how exact it would be; nothing is sent."""
     from aggregator.console import show
-    from aggregator.jobs import JobFile, read_model
+    from aggregator.jobs import JobFile, read_custody, read_model
     from aggregator.planning import plan
     from secagg.daemon.config import load
 
     job = load(file, JobFile)
-    show(plan(job, nodes or len(job.cohort.members), read_model(model) if model else None, colluders, examples))
+    held = read_custody(custody) if custody else None
+    count = nodes or len(job.cohort.members)
+    show(plan(job, count, read_model(model) if model else None, colluders, examples, held))
 
 
 @job.command()

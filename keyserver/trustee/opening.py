@@ -7,24 +7,29 @@ a restart; memory and disk are one upload and one product, however many members 
 Leaves to others: deciding, and saying what came out (rounds). Source: protocol §5, attacks 19, 31.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Lock
 
 from keyserver.trustee import records
 from keyserver.trustee.decrypting import decrypt
+from secagg.crypto.paillier.numbers import Numbers
 from secagg.crypto.secret import Secret
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
 from secagg.daemon.turn import Turn
 from secagg.protocol.paillier.decrypting import collect
 from secagg.protocol.paillier.layout import Layout
-from secagg.protocol.paillier.phases import Decrypting
+from secagg.protocol.paillier.phases import Decrypted, Decrypting
 from secagg.transport.link import Received
 
 MULTIPLY, DECRYPT = "multiply", "decrypt"
 ELSEWHERE = "elsewhere"
 """The outcome of work that was already being done."""
+
+Decrypt = Callable[[Decrypting, str, Numbers, Path, Secret], Decrypted]
+"""How a product is decrypted with the share: as `decrypting.decrypt` does, in a process of its own."""
 
 
 class _Product:
@@ -56,8 +61,9 @@ class _Product:
 class Work:
     """One product at a time."""
 
-    def __init__(self, name: str, blobs: Blobs, state_dir: Path, storage: Secret) -> None:
+    def __init__(self, name: str, blobs: Blobs, state_dir: Path, storage: Secret, decrypt: Decrypt = decrypt) -> None:
         self._name, self._blobs, self._state, self._storage = name, blobs, state_dir, storage
+        self._apart = decrypt
         self._fetching = Fetching(blobs)
         self._product: _Product | None = None
 
@@ -123,6 +129,6 @@ class Work:
             return ELSEWHERE
         try:
             products = product.collector.close()
-            return decrypt(product.phase, self._name, products, self._state, self._storage)
+            return self._apart(product.phase, self._name, products, self._state, self._storage)
         finally:
             product.release()

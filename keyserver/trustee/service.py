@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from keyserver.trustee import records, rounds
-from keyserver.trustee.opening import Work
+from keyserver.trustee.decrypting import decrypt
+from keyserver.trustee.opening import Decrypt, Work
 from keyserver.trustee.rounds import Rounds
 from keyserver.trustee.store import Store
 from keyserver.trustee.waiting import waiting
@@ -47,11 +48,12 @@ class TrusteeService:
     """The role `trustee` of one organisation."""
 
     def __init__(
-        self, name: str, key: SigningKey, pin: Pin, state_dir: Path, storage: Secret, rng: Rng
+        self, name: str, key: SigningKey, pin: Pin, state_dir: Path, storage: Secret, rng: Rng,
+        decrypt: Decrypt = decrypt,
     ) -> None:  # fmt: skip
         self._store = Store(state_dir, storage, rng)
         self._follower = Follower(Own(name, "trustee", key.public), pin)
-        self._work = Work(name, Blobs(state_dir / "blobs"), state_dir, storage)
+        self._work = Work(name, Blobs(state_dir / "blobs"), state_dir, storage, decrypt)
         self._rounds = Rounds(name, key, rng, self._follower, self._store, self._work)
         self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
             "roster": self._roster,

@@ -28,6 +28,7 @@ from secagg.log.statements import (
     AnyStatement,
     Contributors,
     JobCreated,
+    KeyDealt,
     ManifestLogged,
     Opening,
     Result,
@@ -82,13 +83,16 @@ def named_files(statement: AnyStatement) -> tuple[str, ...]:
     match statement:
         case RosterChanged():
             return (statement.roster,)
+        case KeyDealt():
+            return (statement.key, statement.transcript)
         case JobCreated():
             return (statement.spec,)
         case ManifestLogged():
             return (statement.signed,)
         case Contributors():
             headers = (member.header for member in statement.members)
-            return (statement.u1, statement.u2, statement.u3, *_listed(statement), *headers)
+            lists = (name for name in (statement.u1, statement.u2, statement.u3) if name)
+            return (*lists, *_listed(statement), *headers)
         case Opening():
             answers = (answer.digest for answer in statement.answers)
             return (*_listed(statement), *answers, statement.signatures, statement.witnesses)

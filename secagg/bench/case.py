@@ -1,8 +1,12 @@
 """A measured case of engine `masks`, and what each role reports about it.
 
-Rules: seconds are wall time of one role's own work, medians over `repeat` rounds; `cpu` is what the process's threads
-took together. A vector is 4·d bytes. Leaves to others: measuring (client.py, server.py), ratios (masks.py).
+Rules: seconds are medians over `repeat` rounds of one role's own work: CPU time on one thread, which is wall time where
+nobody else computes and holds where somebody does; wall time on two. `best` is the least of the rounds.
+Leaves to others: measuring (client.py, server.py), ratios (masks.py).
 """
+
+import time
+from collections.abc import Callable
 
 import numpy as np
 from msgspec import Struct
@@ -14,6 +18,7 @@ from secagg.protocol.lanes import packing
 from secagg.protocol.manifest import JobSpec, Manifest, Scalar
 from secagg.protocol.rehearsal import Federation, found, propose
 
+Clock = Callable[[], float]
 SCALARS = (Scalar("examples", 2**30), Scalar("saturated", 2**40))
 
 
@@ -32,6 +37,11 @@ class Case(Struct, frozen=True):
     handicap: bool = False
 
     @property
+    def clock(self) -> Clock:
+        """Return the clock that roles are timed with."""
+        return time.thread_time if self.threads == 1 else time.perf_counter
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Return the members in roster order."""
         return tuple(f"node-{index:04d}" for index in range(self.nodes))
@@ -46,7 +56,7 @@ class ClientFigures(Struct, frozen=True):
     """What a round costs one member."""
 
     seconds: float
-    cpu: float
+    best: float
     setup_seconds: float
     protect_seconds: float
     upload_bytes: int
@@ -61,7 +71,7 @@ class ServerFigures(Struct, frozen=True):
     """What a round costs the aggregator, and what a member's spot check of it costs."""
 
     seconds: float
-    cpu: float
+    best: float
     adding_seconds: float
     checking_seconds: float
     unmask_seconds: float

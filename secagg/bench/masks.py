@@ -1,8 +1,9 @@
 """What a round of engine `masks` costs one member and the aggregator, each measured in a process of its own.
 
-Rules (operations, bench): one JSON object per case; seconds are medians; every ratio (`_x`, `_part`) divides figures of
-the same run by the AES rate and the numpy sums of the same process, so that it holds on any machine; memory is the peak
-above the process's own baseline, in vectors of 4·d bytes. `handicap` does the member's vector work twice and must show.
+Rules (operations, bench): one JSON object per case; seconds are medians (case.py says of which clock); every ratio
+(`_x`, `_part`) divides figures of the same run by the AES rate and the numpy sums of the same process, so that it holds
+on any machine; memory is the peak above the process's own baseline, in vectors of 4·d bytes. `handicap` does the
+member's vector work twice and must show.
 Leaves to others: the roles (client.py, server.py), printing (command.py), judging (targets.py).
 """
 
@@ -28,7 +29,8 @@ class Figures(Struct, frozen=True):
 
     `client_x` = client ÷ (mask bytes ÷ AES rate), `client_settled_x` the same less 15 ms. `server_seconds` runs from
     the last upload to the logged sum, `adding_seconds` are the additions of all uploads; `server_x` = their sum ÷ (AES
-    time of the masks that come off + as many plain numpy additions), `server_aes_x` = server ÷ that AES time alone.
+    time of the masks that come off + as many plain numpy additions), `server_aes_x` = server ÷ that AES time alone;
+    `server_vector_x` counts of the server only what it does with vectors (`unmask_seconds`, `adding_seconds`).
     `verify_part` = verify ÷ client. Vectors: peak memory ÷ 4·d. `protect_seconds` is the member's work on its vector.
     """
 
@@ -61,12 +63,13 @@ class Figures(Struct, frozen=True):
     client_x: float
     client_settled_x: float
     server_x: float
+    server_vector_x: float
     server_aes_x: float
     verify_part: float
     node_vectors: float
     aggregator_vectors: float
-    client_cpu_seconds: float
-    server_cpu_seconds: float
+    client_best_seconds: float
+    server_best_seconds: float
     handicap: bool
 
 
@@ -94,9 +97,10 @@ def measure(case: Case) -> Figures:
         pair_aes_seconds=pairs, additions_seconds=server.additions_seconds, client_x=client.seconds / masks,
         client_settled_x=(client.seconds - _SETTLED) / masks,
         server_x=(server.seconds + server.adding_seconds) / (own + pairs + server.additions_seconds),
+        server_vector_x=(server.unmask_seconds + server.adding_seconds) / (own + pairs + server.additions_seconds),
         server_aes_x=server.seconds / (own + pairs), verify_part=server.verify_seconds / client.seconds,
         node_vectors=client.peak_bytes / vector, aggregator_vectors=server.peak_bytes / vector,
-        client_cpu_seconds=client.cpu, server_cpu_seconds=server.cpu, handicap=case.handicap,
+        client_best_seconds=client.best, server_best_seconds=server.best, handicap=case.handicap,
     )  # fmt: skip
 
 

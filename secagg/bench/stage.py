@@ -6,10 +6,10 @@ asked for, because "the last upload" is where the server's time begins.
 Leaves to others: who answers (peers.py, client.py), vectors (server.py).
 """
 
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection
 
+from secagg.bench.case import Clock
 from secagg.ids import NO_DIGEST
 from secagg.log.log import Log, MemoryLog
 from secagg.log.statements import sign_statement
@@ -45,13 +45,13 @@ Clear = Callable[[Unmasking], Groups]
 class Stage:
     """One round: `open` plays it to the uploads, `close` from there to its end."""
 
-    def __init__(self, federation: Federation, manifest: Manifest, dropped: Collection[str]) -> None:
+    def __init__(self, federation: Federation, manifest: Manifest, dropped: Collection[str], clock: Clock) -> None:
         rounds = f"{federation.spec.federation}/rounds"
         self._keeper = aggregator.AggregatorContext(
             AGGREGATOR, federation.aggregator, federation.rng, federation.opening, START_OF_TIME
         )
         self.log: Log = MemoryLog(rounds, rounds, federation.aggregator)
-        self.manifest, self.dropped = manifest, dropped
+        self.manifest, self.dropped, self._clock = manifest, dropped, clock
         self.spent: defaultdict[str, float] = defaultdict(float)
         self._held: list[FromNode] | None = None
         self._clear: Clear | None = None
@@ -90,9 +90,9 @@ class Stage:
                 self._held.append(event)
                 continue
             name = type(self.phase).__name__
-            began = time.perf_counter()
+            began = self._clock()
             turned = aggregator.advance(self.phase, event, self._keeper)
-            self.spent[name] += time.perf_counter() - began
+            self.spent[name] += self._clock() - began
             self.phase = turned.phase
             events.extend(self._do(turned.effects, answer))
 
@@ -100,7 +100,7 @@ class Stage:
         found: list[Event] = []
         name = type(self.phase).__name__
         for effect in effects:
-            began = time.perf_counter()
+            began = self._clock()
             match effect:
                 case Append(statement):
                     self.log.append(sign_statement(statement, AGGREGATOR, self._keeper.key))
@@ -114,7 +114,7 @@ class Stage:
                     continue
                 case Keep() | Unmask():
                     continue
-            self.spent[name] += time.perf_counter() - began
+            self.spent[name] += self._clock() - began
         return found
 
     def _publish(self, leaf: bytes, sizes: tuple[int, ...]) -> Logged:

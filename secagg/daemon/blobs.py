@@ -18,8 +18,12 @@ from secagg.daemon.vault import private_directory, sync_directory
 from secagg.errors import BadInput, ProtocolViolation, VerificationFailed
 
 _NAME = re.compile(r"\A[a-z0-9.-]{1,200}\Z")
-_ENTRY = 36
-"""Bytes of one entry of a partial upload: index (4, big-endian) and hash of the chunk (32)."""
+_ENTRY = 38
+"""Bytes of one entry of a partial upload: index (4, big-endian), hash of the chunk (32), length of its proof (2); the
+proof follows, which is whatever shows who sent the chunk. The last entry of a whole blob has the blob's own digest."""
+
+_WHOLE = 2**32 - 1
+"""Index of the entry that says that the blob is whole."""
 
 _READ = 1_048_576
 
@@ -109,8 +113,11 @@ class Partial:
 
     def __init__(self, blobs: Path, path: Path, total: int, chunk_bytes: int) -> None:
         self._blobs, self._path, self._total, self._chunk = blobs, path, total, chunk_bytes
-        self._entries = path.with_name(f"{path.name}.have")
+        self._entries = path.with_name(f"{path.name}.entries")
         self._hashes: dict[int, bytes] = {}
+        self._proofs: dict[int, bytes] = {}
+        self._end = 0
+        self._whole = b""
         self._read_entries()
 
     @property
@@ -126,9 +133,14 @@ class Partial:
         """Return the hash under which a chunk is stored, else None."""
         return self._hashes.get(index)
 
-    def write(self, index: int, data: bytes, digest: bytes = b"") -> None:
-        """Store a chunk under its hash (SHA-256 when none is given); it is on disk when this returns.
+    def proof_of(self, index: int) -> bytes:
+        """Return what came with a chunk that is stored, else nothing."""
+        return self._proofs.get(index, b"")
 
+    def write(self, index: int, data: bytes, proof: bytes = b"", digest: bytes = b"") -> None:
+        """Store a chunk under its hash (SHA-256 when none is given) with its proof (at most 65,535 bytes).
+
+        All is on disk when this returns.
         The same chunk twice is no error.
         Raises: ProtocolViolation (rule `equivocation`) for other bytes than those stored; BadInput for a wrong length.
         """
@@ -143,44 +155,73 @@ class Partial:
         _write_at(self._path, index * self._chunk, data)
         drill.reach("chunk-data")
         # The entry comes after its data: a crash between the two forgets the chunk, never believes in a torn one.
-        _write_at(self._entries, len(self._hashes) * _ENTRY, index.to_bytes(4, "big") + digest)
-        self._hashes[index] = digest
+        _write_at(self._entries, self._end, _entry(index, digest, proof))
+        self._remember(index, digest, proof)
+
+    def _remember(self, index: int, digest: bytes, proof: bytes) -> None:
+        self._hashes[index], self._proofs[index] = digest, proof
+        self._end += _ENTRY + len(proof)
 
     def complete(self, name: bytes = b"") -> bytes:
-        """Make the whole blob out of its chunks and return its name: SHA-256, or `name`, which whoever reads it checks.
+        """Make the whole blob out of its chunks, once; return its name: SHA-256, or `name`, which its reader checks.
 
+        Which chunks it was made of stays known until `discard`, so that another body for one of them is noticed.
         Raises: BadInput while chunks are missing.
         """
         missing = self.chunks - len(self._hashes)
         if missing:
             raise BadInput(f"{missing} of {self.chunks} chunks are missing.", "Send them.")
-        name = name or _digest_of(self._path)
-        self._path.rename(self._blobs / name.hex())
-        sync_directory(self._blobs)
-        sync_directory(self._path.parent)
-        self._entries.unlink(missing_ok=True)
-        self._hashes.clear()
-        return name
+        if not self._whole:
+            name = name or _digest_of(self._path)
+            _write_at(self._entries, self._end, _entry(_WHOLE, name, b""))
+            self._path.rename(self._blobs / name.hex())
+            sync_directory(self._blobs)
+            sync_directory(self._path.parent)
+            self._whole = name
+        return self._whole
 
     def discard(self) -> None:
         """Drop what is stored."""
         self._path.unlink(missing_ok=True)
+        self._forget()
+
+    def _forget(self) -> None:
         self._entries.unlink(missing_ok=True)
         self._hashes.clear()
+        self._proofs.clear()
+        self._end, self._whole = 0, b""
 
     def _length(self, index: int) -> int:
         return min(self._chunk, self._total - index * self._chunk)
 
     def _read_entries(self) -> None:
         """Take up what is stored; data without an entry, or a torn entry, is written again."""
-        if not self._path.exists() or not self._entries.exists():
-            self._entries.unlink(missing_ok=True)
+        if not self._entries.exists():
             return
-        kept = self._entries.read_bytes()
-        for start in range(0, len(kept) - _ENTRY + 1, _ENTRY):
-            index = int.from_bytes(kept[start : start + 4], "big")
-            if index < self.chunks:
-                self._hashes[index] = kept[start + 4 : start + _ENTRY]
+        whole = self._parse(self._entries.read_bytes())
+        if self._path.exists():
+            return
+        if whole and (self._blobs / whole.hex()).exists():
+            self._whole = whole
+        else:
+            self._forget()
+
+    def _parse(self, kept: bytes) -> bytes:
+        """Remember the entries in `kept` up to the first torn one; return the digest of the whole, if it was whole."""
+        while len(kept) >= self._end + _ENTRY:
+            head = kept[self._end : self._end + _ENTRY]
+            index, size = int.from_bytes(head[:4], "big"), int.from_bytes(head[36:], "big")
+            proof = kept[self._end + _ENTRY : self._end + _ENTRY + size]
+            if index == _WHOLE:
+                return head[4:36]
+            if len(proof) < size or index >= self.chunks:
+                break
+            self._remember(index, head[4:36], proof)
+        return b""
+
+
+def _entry(index: int, digest: bytes, proof: bytes) -> bytes:
+    return index.to_bytes(4, "big") + digest + len(proof).to_bytes(2, "big") + proof
 
 
 def _write_at(path: Path, offset: int, data: bytes) -> None:

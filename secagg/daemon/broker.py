@@ -2,7 +2,8 @@
 
 Rules: the key lies in the state directory (0600 in 0700); the process announces itself only after it has tried its own
 doors; memory is limited, because an enrolled peer that sends a message of endless frames would fill it, and a broker
-that ends is started again by its supervisor and has lost nothing that matters.
+that ends is started again by its supervisor and has lost nothing that matters. Memory and descriptors are looked at
+every few seconds and said before they run out; `status` answers over the admin socket, as that of every daemon.
 Leaves to others: relaying (secagg.transport.broker), restarting (the service manager).
 Source: transport "Security traps of ZeroMQ", operations "Deployment".
 """
@@ -21,6 +22,7 @@ from msgspec import Meta, Struct
 from secagg.crypto.rng import Rng, system_rng
 from secagg.crypto.secret import Secret
 from secagg.daemon import clock, drill, logs
+from secagg.daemon.admin import SOCKET, Admin
 from secagg.daemon.config import load
 from secagg.daemon.process import notify
 from secagg.daemon.vault import check_private, private_directory, write_private
@@ -28,10 +30,22 @@ from secagg.errors import BadConfiguration, BadInput
 from secagg.ids import Name
 from secagg.transport.broker import Broker
 from secagg.transport.curve import Addresses, addresses, key_text, new_secret, parse_key, public_key
+from secagg.transport.link import KEYSERVER
 
 KEY = "curve.key"
 FILES = 65_536
 """File descriptors wanted: one for each connection; a process without any left refuses everybody."""
+
+LOOK = 5.0
+"""Seconds between two looks at memory and descriptors."""
+
+NEAR = 0.8
+"""Part of a limit from which on it is an error to be looked into."""
+
+_REMEDIES = {
+    "memory": "A peer may send a message without end; the supervisor starts this broker again when it ends.",
+    "descriptors": "Raise LimitNOFILE, or find out who connects so often.",
+}
 
 
 class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +111,11 @@ def run_broker(path: Path, ready: Path | None = None, *, verbosity: int = 0, col
     notify("STOPPING=1")
 
 
+def admin_socket(path: Path) -> Path:
+    """Return the admin socket of the broker that a configuration file describes. Raises: BadConfiguration."""
+    return path.parent / load(path, BrokerConfig).broker.state_dir / SOCKET
+
+
 async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: Path | None, log: Any) -> None:
     federation = config.federation
     broker = Broker(
@@ -115,16 +134,58 @@ async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: P
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, broker.stop)
+    began = clock.wall()
+    admin = Admin(state_dir / SOCKET, lambda request: _answer(request, broker, began))
     bound = await broker.open()
+    watch = asyncio.create_task(_watch_limits(log))
     try:
+        await admin.open()
         _announce(bound, public_key(secret), federation.name, ready)
         log.info("serve", pid=os.getpid(), address=bound.control, version=broker.roster_version)
         await broker.serve()
     finally:
+        watch.cancel()
+        await admin.close()
         if ready:
             ready.unlink(missing_ok=True)
         for reason, count in sorted(broker.counts.items()):
             log.info("count", reason=reason, count=count)
+
+
+def _answer(request: dict[str, object], broker: Broker, began: int) -> object:
+    """Answer a person: who is connected, what waits for whom, how near the limits are. Raises: BadInput."""
+    if request.get("command") != "status":
+        raise BadInput(f"The broker knows no command {request.get('command')}.", "Use the command of this version.")
+    version = broker.roster_version
+    waiting = None if version else {"for": KEYSERVER, "what": "the first roster", "since": began, "until": None}
+    return {
+        "roster": version or None, "since": began, "waiting": waiting, "connected": broker.connected,
+        "waiting_bytes": broker.waiting, "counts": dict(sorted(broker.counts.items())), **_used(),
+    }  # fmt: skip
+
+
+def _used() -> dict[str, int]:
+    """Return what this process has of memory (bytes of address space) and descriptors, and what it may have."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return {
+        "memory": pages * resource.getpagesize(), "memory_limit": resource.getrlimit(resource.RLIMIT_AS)[0],
+        "descriptors": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names only, a thousand times a day
+        "descriptor_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    }  # fmt: skip
+
+
+async def _watch_limits(log: Any) -> None:
+    """Say once, each time that it comes to that, that most of a limit is used."""
+    near: set[str] = set()
+    while True:
+        used = _used()
+        for what, remedy in _REMEDIES.items():
+            most = used[f"{what}_limit"]
+            high = most > 0 and used[what] > NEAR * most
+            if high and what not in near:
+                log.error("near_limit", kind=what, have=used[what], need=most, remedy=remedy)
+            near = near | {what} if high else near - {what}
+        await asyncio.sleep(LOOK)
 
 
 def _keyserver_key(federation: FederationSection) -> bytes:

@@ -70,6 +70,7 @@ class Fetching:
 
     def _complete(self, partial: Partial, turn: Turn) -> bool:
         stored = partial.complete()
+        partial.discard()
         if stored != self._wanted:
             self._blobs.delete(stored)
             self._partial = None

@@ -10,7 +10,6 @@ Leaves to others: what the federation is for (heart.py), showing it (live.py).
 import itertools
 import json
 import os
-import secrets
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from secagg.crypto.rng import system_rng
 from secagg.daemon.admin import SOCKET, call, stream
 from secagg.demo.processes import SECAGG, Processes, undisturbed
 from secagg.errors import BadInput, TryLater
@@ -201,7 +201,7 @@ class Federation:
         if not path.exists():
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(16) + "\n")
+                file.write(system_rng(16).hex() + "\n")
         return path
 
     def _keyserver_toml(self) -> Path:

@@ -80,6 +80,17 @@ class RosterChanged(Statement, frozen=True, forbid_unknown_fields=True, kw_only=
     roster: Hex
 
 
+class KeyDealt(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A ceremony dealt a decryption key to trustees; SHA-256 of its public part and of the dealer's transcript."""
+
+    key: Hex
+    transcript: Hex
+    bits: Count
+    trustees: tuple[Name, ...]
+    threshold: Count
+    colluders: Count
+
+
 class JobCreated(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
     """A job was submitted; `spec` is the SHA-256 of the signed job."""
 
@@ -189,8 +200,8 @@ class Equivocation(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 AnyStatement = (
-    RosterRoot | TokenIssued | TokenConsumed | Enrolled | Revoked | RosterChanged | JobCreated | ManifestLogged
-    | DropOut | Contributors | Opening | Result | Aborted | Refusal | Equivocation
+    RosterRoot | TokenIssued | TokenConsumed | Enrolled | Revoked | RosterChanged | KeyDealt | JobCreated
+    | ManifestLogged | DropOut | Contributors | Opening | Result | Aborted | Refusal | Equivocation
 )  # fmt: skip
 
 

@@ -223,7 +223,7 @@ def check_directory(proposed: Manifest, expect: Expectation) -> None:
     Raises: Refused with rule `manifest.directory`; VerificationFailed when it is no checkpoint at all.
     """
     relied = open_checkpoint(proposed.directory, expect.directory_origin, expect.directory_key)
-    if expect.directory is None or relied != expect.directory:
+    if relied != expect.directory:
         raise _lie("directory", "is not the directory this node was shown")
 
 

@@ -236,10 +236,15 @@ def fewest_entrusted(colluders: int) -> int:
 def lane_groups(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
     """Return the lane groups of a round of `nodes` members: `scalars`, then `update`, each led by its canary.
 
-    Raises: BadInput when a slot does not fit a word.
+    Raises: BadInput when a slot does not fit a word, or the sum of a metric its lane.
     """
     if spec.custody is not UNSET:
         return _slots_of(spec, nodes)
+    for lane in spec.scalars:
+        if lane.bound * nodes >= 2**63:
+            raise BadInput(
+                f"The metric {lane.name} of {nodes} members does not fit its lane.", "Lower its bound or its fraction."
+            )
     scalars = LaneGroup("scalars", "lane64", 64, 64, 1 + len(spec.scalars))
     if spec.bits == LOSSLESS_BITS:
         return scalars, LaneGroup("update", "lane64", 64, 64, 1 + spec.parameters)

@@ -18,8 +18,8 @@ from secagg.wire.signed import Scope, Signed
 PIECE = 524_288
 """Bytes of a fetched piece."""
 
-LOST_STEP = "Unmask"
-"""An abort in this step may follow an opening: the round is lost, and the next one starts from the same model."""
+LOST_STEPS = frozenset({"Unmask", "Decrypt"})
+"""An abort in one of these may follow an opening: the round is lost, and the next one starts from the same model."""
 
 
 def job_scope(spec: JobSpec) -> Scope:

@@ -89,6 +89,12 @@ class Broker:
         return self._rooms.size
 
     @property
+    def connected(self) -> list[str]:
+        """Return the names of the members that spoke on the control socket and were not found gone since."""
+        names = (self._directory.name_of(key) for key in self._routes["control"])
+        return sorted(name for name in names if name)
+
+    @property
     def sockets(self) -> dict[str, zmq.asyncio.Socket]:
         """Return the sockets by door, for reading their options back."""
         return self._sockets

@@ -33,6 +33,16 @@ def test_the_same_data_with_one_member_less_is_refused_by_a_node() -> None:
     assert propose(federation).purpose == "sum"
 
 
+def test_the_ledger_is_asked_again_before_anything_is_released() -> None:
+    """Another job over an overlapping set was opened after this node had agreed to this one."""
+    federation = make(5, purpose="sum", bits=64, scalars=())
+    scene = stop_before("Open", federation=federation, count=5)
+    scene.party.notebook.records.append(entry(7, "node-00", "node-01", "node-02", "node-03"))
+    with pytest.raises(Refused) as caught:
+        scene.deliver(scene.message.data)
+    assert caught.value.rule == "ledger.static"
+
+
 def trained(job: str, number: int, task: str = "task") -> Opened:
     return Opened(RoundId("fed", job, number), task, ("node-00", "node-01", "node-02"), False, NO_DIGEST)
 

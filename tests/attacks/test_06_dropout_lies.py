@@ -1,20 +1,25 @@
 """Row 6: lies about who dropped out: another U2 for one node, signers outside U3, too few of them, a second attempt."""
 
+from collections.abc import Callable
+
 import pytest
 from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
-from secagg.errors import Refused
+from secagg.errors import BadSignature, Refused
+from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol.masks import node, notices
-from secagg.protocol.masks.messages import DeliverShares, Freeze, MaskedInput, Open
-from secagg.protocol.masks.phases import Answered
-from secagg.protocol.masks.rounds import Freezing
-from secagg.protocol.rehearsal import START_OF_TIME, propose
+from secagg.protocol.masks.messages import Agreement, DeliverShares, Freeze, MaskedInput, Open, ShareList
+from secagg.protocol.masks.phases import Answered, Uploaded
+from secagg.protocol.masks.rounds import Failed, Freezing
+from secagg.protocol.memory import Accepted, Opened
+from secagg.protocol.rehearsal import START_OF_TIME, party, propose, table
+from secagg.protocol.run import run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
-from secagg.wire.signed import Signed
+from secagg.wire.signed import Signed, sign
 from support.adversary import Scene, logged, proposal_of, stop_before
-from support.federation import make
+from support.federation import BEARS, inputs_of, make, sparse
 
 
 def members(data: bytes) -> tuple[Signed, ...]:
@@ -54,11 +59,70 @@ def test_an_upload_over_another_u2_stops_the_round_for_everybody() -> None:
     header = decode(MaskedInput, u3[9].body)
     other = replace(header, u2=sha256(lied.u2))
     key = scene.federation.members["node-09"]
-    from secagg.ids import EVERYBODY
-    from secagg.wire.signed import sign
-
     swapped = sign(key, "MaskedInput", scene.scope, "node-09", EVERYBODY, encode(other))
     assert refused(scene, freeze(scene, encode((*u3[:9], swapped)))) == "u3.same-u2"
+
+
+def colluding(scene: Scene, kind: str, member: str, content: object) -> Signed:
+    """Return what a colluding member signs in this round."""
+    return sign(scene.federation.members[member], kind, scene.scope, member, EVERYBODY, encode(content))
+
+
+def test_a_member_of_u2_that_was_never_in_u1_is_refused() -> None:
+    """node-04 fell silent before its keys went out; it colludes, and signs a list of shares all the same."""
+    scene = stop_before("DeliverShares", count=5, drops={"node-04": "AdvertiseKeys"})
+    honest = scene.body(DeliverShares)
+    own = decode(ShareList, members(honest.u2)[0].body, LIMIT_BULK)
+    forged = colluding(scene, "ShareKeys", "node-04", own)
+    assert refused(scene, DeliverShares(encode((*members(honest.u2), forged)), honest.pieces)) == "u2.subset"
+
+
+def other_u1(own: ShareList) -> ShareList:
+    return replace(own, u1=bytes(32))
+
+
+def fewer_receivers(own: ShareList) -> ShareList:
+    return replace(own, pieces=own.pieces[:-1])
+
+
+@pytest.mark.parametrize("change", [other_u1, fewer_receivers])
+def test_shares_that_were_dealt_over_another_u1_are_refused(change: Callable[[ShareList], ShareList]) -> None:
+    scene = stop_before("DeliverShares")
+    honest = scene.body(DeliverShares)
+    *before, last = members(honest.u2)
+    forged = colluding(scene, "ShareKeys", last.sender, change(decode(ShareList, last.body, LIMIT_BULK)))
+    assert refused(scene, DeliverShares(encode((*before, forged)), honest.pieces)) == "u2.same-u1"
+
+
+def test_a_member_of_u3_that_was_never_in_u2_is_refused() -> None:
+    """node-04 dealt no shares; it colludes, and signs the header of an upload, so that its masks would stay in."""
+    scene = stop_before("Freeze", count=5, drops={"node-04": "ShareKeys"})
+    u3 = members(scene.body(Freeze).u3)
+    forged = colluding(scene, "MaskedInput", "node-04", decode(MaskedInput, u3[0].body))
+    assert refused(scene, freeze(scene, encode((*u3, forged)))) == "u3.subset"
+
+
+def test_a_neighbourhood_declared_dropped_is_refused_on_a_sparse_graph() -> None:
+    """Enough members of the whole cohort are left, but too few who hold this node's shares."""
+    scene = stop_before("Freeze", federation=sparse(), policy=BEARS)
+    phase = scene.party.phase
+    assert isinstance(phase, Uploaded)
+    near = [held.owner for held in phase.held if held.owner != "node-00"]
+    left = phase.manifest.share_threshold - 2
+    gone = set(near[left:])
+    u3 = tuple(entry for entry in members(scene.body(Freeze).u3) if entry.sender not in gone)
+    assert len(u3) >= phase.manifest.needed
+    assert refused(scene, freeze(scene, encode(u3))) == "u3.neighbours"
+
+
+def test_a_step_that_too_few_members_take_ends_the_round_and_opens_nothing() -> None:
+    federation = make(4)
+    given = inputs_of(federation, propose(federation))
+    sat = table(federation, given, {"node-02": "MaskedInput", "node-03": "MaskedInput"})
+    end = run_round(sat)
+    assert isinstance(end, Failed)
+    assert (end.step, [out.member for out in end.out]) == ("MaskedInput", ["node-02", "node-03"])
+    assert not [item for item in sat.wire if item.kind in ("Freeze", "Open", "Unmask")]
 
 
 def test_a_u2_below_the_quorum_is_refused() -> None:
@@ -97,6 +161,38 @@ def test_only_members_of_u3_count_as_signers() -> None:
     dropped = stop_before("Open", federation=make(5))
     stranger = replace(dropped.body(Open).agreements[4], sender="node-09")
     assert refused(scene, replace(honest, agreements=(*honest.agreements, stranger))) == "open.signer"
+
+
+def test_agreements_are_verified_and_name_the_sets_that_this_node_signed() -> None:
+    scene = stop_before("Open")
+    honest = scene.body(Open)
+    *before, last = honest.agreements
+    flipped = replace(last, signature=bytes([last.signature[0] ^ 1]) + last.signature[1:])
+    with pytest.raises(BadSignature):
+        scene.show(replace(honest, agreements=(*before, flipped)))
+    mine = decode(Agreement, last.body)
+    for sets in (replace(mine, u2=bytes(32)), replace(mine, u3=bytes(32))):
+        lied = colluding(scene, "ConsistencyCheck", last.sender, sets)
+        assert refused(scene, replace(honest, agreements=(*before, lied))) == "open.same-sets"
+
+
+def test_a_round_that_was_opened_meanwhile_is_not_opened_again() -> None:
+    """The ledger is asked where the material is released, whatever phase the node is in."""
+    scene = stop_before("Open")
+    where = scene.scope.round
+    scene.party.notebook.records.append(Opened(where, "task", ("node-00",), False, bytes(32)))
+    with pytest.raises(Refused) as caught:
+        scene.deliver(scene.message.data)
+    assert caught.value.rule == "attempt.opened"
+
+
+def test_an_attempt_is_not_entered_once_a_later_one_was() -> None:
+    federation = make(4)
+    seat = party(federation, "node-00")
+    seat.notebook.records.append(Accepted(RoundId("fed", "job", 1, 2), bytes(32)))
+    with pytest.raises(Refused) as caught:
+        node.start(proposal_of(federation, propose(federation)), seat.ctx)
+    assert caught.value.rule == "attempt.superseded"
 
 
 def test_a_second_attempt_after_an_opening_is_refused() -> None:

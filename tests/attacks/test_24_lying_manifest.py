@@ -1,20 +1,26 @@
 """Rows 16 and 24: a manifest that lies in one field is refused, and the refusal names the field."""
 
+from dataclasses import replace as with_fields
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from secagg.errors import Refused
+from secagg.errors import BadSignature, Refused, VerificationFailed
+from secagg.ids import RoundId
+from secagg.log.statements import JobCreated, sign_statement
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.manifest import LaneGroup, Seat
+from secagg.protocol.manifest import Custody, LaneGroup, Manifest, lane_groups
 from secagg.protocol.masks import node
-from secagg.protocol.rehearsal import party, propose
-from secagg.wire.signed import Signed
+from secagg.protocol.rehearsal import START_OF_TIME, Federation, party, propose
+from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL
 from support.adversary import proposal_of
-from support.federation import make
+from support.federation import BEARS, make, names_of, sparse
 
 LIES: dict[str, Any] = {
+    "federation": {"round": RoundId("another-fed", "job", 1)},
+    "job": {"round": RoundId("fed", "another-job", 1)},
+    "round": {"round": RoundId("fed", "job", 2)},
     "engine": "plain",
     "purpose": "sum",
     "task": "another",
@@ -38,13 +44,16 @@ LIES: dict[str, Any] = {
     "round_ms": 1,
     "chunk_bytes": 4096,
     "aggregator": "somebody",
+    "custody": Custody(b"key", 1, (), 1, 1, ()),
+    "degree": 2,
+    "share_threshold": 2,
 }
 
 
 @pytest.mark.parametrize("field", LIES)
 def test_a_lie_in_one_field_is_refused_by_name(field: str) -> None:
-    federation = make(4)
-    lie = replace(propose(federation), **{field: LIES[field]})
+    federation, lie = make(4), LIES[field]
+    lie = replace(propose(federation), **(lie if isinstance(lie, dict) else {field: lie}))
     with pytest.raises(Refused) as refused:
         node.start(proposal_of(federation, lie), party(federation, "node-00").ctx)
     assert refused.value.rule == f"manifest.{field}"
@@ -57,27 +66,79 @@ def test_the_honest_manifest_is_accepted() -> None:
     assert [kind for kind, _ in done.send] == ["AdvertiseKeys"]
 
 
-def cohort(names: tuple[str, ...], seats: tuple[Seat, ...]) -> tuple[Seat, ...]:
-    return tuple(seat for seat in seats if seat.name in names)
+def refused(federation: Federation, manifest: Manifest, ctx: node.NodeContext | None = None) -> str:
+    """Propose a manifest to node-00; return the rule that refuses it."""
+    with pytest.raises(Refused) as caught:
+        node.start(proposal_of(federation, manifest), ctx or party(federation, "node-00").ctx)
+    return caught.value.rule
+
+
+def knowing(ctx: node.NodeContext, **changes: Any) -> node.NodeContext:
+    """Return a node that expects something else."""
+    return with_fields(ctx, expect=with_fields(ctx.expect, **changes))
+
+
+def of_four(federation: Federation) -> Manifest:
+    """Return the manifest of a job for the first four of five members."""
+    honest = propose(federation)
+    groups = lane_groups(federation.spec, 4)
+    return replace(honest, members=honest.members[:4], groups=groups, threshold=3, k_min=3, share_threshold=3)
 
 
 def test_a_cohort_smaller_than_the_jobs_is_refused() -> None:
     federation = make(10)
-    few = cohort(tuple(federation.members)[:6], federation.seats)
-    lie = replace(propose(federation), members=few, threshold=4, k_min=4)
-    with pytest.raises(Refused) as refused:
-        node.start(proposal_of(federation, lie), party(federation, "node-00").ctx)
-    assert refused.value.rule in ("manifest.members", "manifest.groups")
+    few = federation.seats[:6]
+    groups = lane_groups(federation.spec, 6)
+    lie = replace(propose(federation), members=few, groups=groups, threshold=5, k_min=5, share_threshold=5)
+    assert refused(federation, lie) == "manifest.members"
 
 
-def test_two_seats_of_one_organisation_are_refused() -> None:
+def test_a_cohort_without_this_node_is_refused() -> None:
+    federation = make(5, cohort=names_of(4))
+    assert node.start(proposal_of(federation, of_four(federation)), party(federation, "node-00").ctx).send
+    assert refused(federation, of_four(federation), party(federation, "node-04").ctx) == "manifest.members"
+
+
+def test_a_round_beyond_the_signed_jobs_last_is_refused() -> None:
     federation = make(4)
-    honest = propose(federation)
-    twin = replace(honest.members[1], organisation=honest.members[0].organisation)
-    lie = replace(honest, members=(honest.members[0], twin, *honest.members[2:]))
-    with pytest.raises(Refused) as refused:
-        node.start(proposal_of(federation, lie), party(federation, "node-00").ctx)
-    assert refused.value.rule == "manifest.members"
+    assert federation.spec.rounds == 9
+    tenth = party(federation, "node-00", round_number=10)
+    assert refused(federation, propose(federation, 10), tenth.ctx) == "manifest.round"
+
+
+@pytest.mark.parametrize("size", [LIMIT_CONTROL // 16 - 1, LIMIT_BULK + 1])
+def test_chunks_that_no_link_carries_are_refused_although_the_job_is_signed(size: int) -> None:
+    federation = make(4, chunk_bytes=size)
+    assert refused(federation, propose(federation)) == "manifest.chunk_bytes"
+
+
+def test_trustees_have_no_part_in_this_engine_although_the_job_is_signed() -> None:
+    federation = make(4, custody=LIES["custody"])
+    assert refused(federation, replace(propose(federation), custody=LIES["custody"])) == "manifest.custody"
+
+
+def test_trustees_are_those_of_the_signed_job() -> None:
+    federation = make(4, engine="paillier", custody=LIES["custody"])
+    other = replace(LIES["custody"], key=b"another")
+    assert refused(federation, replace(propose(federation), custody=other)) == "manifest.custody"
+
+
+def test_a_directory_that_this_node_was_not_shown_is_refused() -> None:
+    federation = make(4)
+    seat = party(federation, "node-00")
+    statement = JobCreated(federation="fed", time=START_OF_TIME, job="job", spec="00" * 32)
+    federation.directory.append(sign_statement(statement, "keyserver", federation.online))
+    federation.directory.publish()
+    assert refused(federation, propose(federation), seat.ctx) == "manifest.directory"
+    nothing = knowing(party(federation, "node-00").ctx, directory=None)
+    assert refused(federation, propose(federation), nothing) == "manifest.directory"
+
+
+def test_a_directory_under_another_key_is_refused() -> None:
+    federation = make(4)
+    ctx = knowing(party(federation, "node-00").ctx, directory_key=federation.aggregator.public)
+    with pytest.raises(VerificationFailed):
+        node.start(proposal_of(federation, propose(federation)), ctx)
 
 
 def test_a_hand_picked_cohort_does_not_lower_c() -> None:
@@ -105,14 +166,48 @@ POLICIES = {
 def test_the_institutions_policy_refuses_by_name(name: str) -> None:
     federation = make(4)
     member = party(federation, "node-00", policy=POLICIES[name])
-    with pytest.raises(Refused) as refused:
-        node.start(proposal_of(federation, propose(federation)), member.ctx)
-    assert refused.value.rule == f"policy.{name}"
+    assert refused(federation, propose(federation), member.ctx) == f"policy.{name}"
+
+
+def test_fewer_nodes_than_the_signed_job_itself_asks_for_are_refused() -> None:
+    federation = make(4, min_nodes=5)
+    assert refused(federation, propose(federation)) == "policy.min_nodes"
+
+
+def test_rounds_beyond_the_policys_are_refused_whatever_was_opened_before() -> None:
+    federation = make(4)
+    policy = Policy(exact_counts=True, max_rounds_per_source=1)
+    assert node.start(
+        proposal_of(federation, propose(federation)), party(federation, "node-00", policy=policy).ctx
+    ).send
+    second = party(federation, "node-00", 2, policy)
+    assert refused(federation, propose(federation, 2), second.ctx) == "policy.max_rounds_per_source"
+
+
+def test_unprotected_sums_need_a_human_to_allow_them() -> None:
+    federation = make(4, engine="plain")
+    policy = Policy(exact_counts=True, engines=("masks", "plain"))
+    member = party(federation, "node-00", policy=policy)
+    assert refused(federation, propose(federation), member.ctx) == "policy.allow_plain"
+
+
+def test_a_sparse_graph_needs_a_human_to_allow_it() -> None:
+    federation = sparse()
+    strict = party(federation, "node-00", policy=with_fields(BEARS, server="malicious"))
+    assert refused(federation, propose(federation), strict.ctx) == "policy.server"
+
+
+@pytest.mark.parametrize("change", [{"degree": 4}, {"share_threshold": 2}, {"degree": 0, "share_threshold": 16}])
+def test_a_sparse_graph_that_is_thinner_than_the_parameters_is_refused(change: dict[str, int]) -> None:
+    federation = sparse()
+    ctx = party(federation, "node-00", policy=BEARS).ctx
+    assert refused(federation, replace(propose(federation), **change), ctx).removeprefix("manifest.") in change
 
 
 def test_a_manifest_of_another_signer_is_refused() -> None:
     federation, other = make(4), make(4, seed=b"other")
-    forged = proposal_of(other, propose(federation))
-    assert isinstance(forged.manifest, Signed)
-    with pytest.raises(Exception, match="does not verify"):
+    honest = proposal_of(federation, propose(federation))
+    forged = replace(honest, manifest=proposal_of(other, propose(federation)).manifest)
+    with pytest.raises(BadSignature) as caught:
         node.start(forged, party(federation, "node-00").ctx)
+    assert caught.value.rule == "signature.invalid"

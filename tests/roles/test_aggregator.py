@@ -11,6 +11,7 @@ from secagg.errors import BadInput
 from secagg.ids import STEPS
 from secagg.learning.layout import encode_model
 from secagg.protocol.lanes import upload_root
+from secagg.protocol.rehearsal import START_OF_TIME
 from secagg.protocol.session import Fetch
 from secagg.wire.codec import encode
 from support.aggregating import Hall
@@ -235,3 +236,31 @@ def test_a_job_that_could_never_run_is_refused_at_once(tmp_path: Path, fields: d
             stage.submit(None, **fields)
 
     stage.play(script)
+
+
+def test_status_says_who_is_waited_for_since_when_and_until_when(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+    stage.members["node-01"].silent = "ShareKeys"
+    stage.members["node-02"].away = True
+
+    def waiting() -> dict[str, object]:
+        status = stage.daemon.command({"command": "status"})
+        assert isinstance(status, dict)
+        found: dict[str, object] = status["waiting"]
+        return found
+
+    async def script(stage: Hall) -> None:
+        await begin(stage)
+        before = waiting()
+        assert (before["step"], before["for"], before["until"]) == ("presence", ["node-02"], None)
+        stage.members["node-02"].away = False
+        await stage.gather()
+        within = waiting()
+        assert (within["step"], within["for"], within["need"]) == ("ShareKeys", ["node-01"], 3)
+        assert (within["since"], within["until"]) == (START_OF_TIME, START_OF_TIME + 3)
+        await stage.restart()
+        assert waiting() == within
+        await stage.wait(4)
+
+    stage.play(script)
+    assert stage.named("job_done")

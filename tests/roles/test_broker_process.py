@@ -1,5 +1,6 @@
 """`secagg broker` as a process: key, configuration, readiness, a taken port, an end on SIGTERM."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -51,14 +52,29 @@ def test_it_serves_members_and_ends_on_sigterm(tmp_path: Path) -> None:
     authority = Authority(now=clock.wall())
     key = init_broker(tmp_path / "state")
 
+    def status() -> dict[str, object]:
+        shown = CliRunner().invoke(main, ["broker", "status", "--config", str(config), "--format", "json"])
+        assert shown.exit_code == 0, shown.stderr
+        found: dict[str, object] = json.loads(shown.stdout)
+        return found
+
     async def use(places: Addresses) -> None:
         broker_key = parse_key(told["public_key"])
+        assert await asyncio.to_thread(lambda: status()["waiting"]) == before["waiting"]
         async with dialled(places, "keyserver", "hungary", broker_key=broker_key) as (keyserver, hungary):
             await push_roster(keyserver, authority.roster("hungary"))
             await connected(hungary)
+            shown = await asyncio.to_thread(status)
+        assert (shown["roster"], shown["waiting"], shown["connected"]) == (1, None, ["hungary", "keyserver"])
+        assert 0 < int(str(shown["memory"])) < int(str(shown["memory_limit"])) == 4096 * 2**20
+        assert 0 < int(str(shown["descriptors"])) < int(str(shown["descriptor_limit"]))
 
-    with served(write_config(tmp_path)) as (process, told):
+    config = write_config(tmp_path)
+    with served(config) as (process, told):
         assert parse_key(told["public_key"]) == key
+        before = status()
+        assert before["waiting"] == {"for": "keyserver", "what": "the first roster", "since": before["since"],
+                                     "until": None}  # fmt: skip
         run(use(Addresses(told["control"], told["bulk"], told["enrol"])))
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=10)

@@ -283,7 +283,7 @@ def test_no_two_trainings_share_a_task_and_one_that_is_done_serves_the_next_atte
     )
     gate, spec = Event(), make(4, purpose="sum", bits=64, scalars=(), parameters=7).spec
     own = OwnTask("task", f"{tmp_path / 'task.py'}:Ones", tmp_path / "data.txt", {"gate": gate})
-    work = Work({"task": own}, Blobs(tmp_path / "blobs"), counted_rng(b"work"))
+    work = Work({"task": own}, Blobs(tmp_path / "blobs"), counted_rng(b"work"), tmp_path / "tables")
     proposals = [propose(make(4, purpose="sum", bits=64, scalars=(), parameters=7), 1, attempt) for attempt in (1, 2)]
     with ThreadPoolExecutor(2) as executor:
         done = [executor.submit(work.update, manifest, spec, bytes(32), {}) for manifest in proposals]

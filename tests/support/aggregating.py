@@ -40,7 +40,7 @@ from secagg.protocol.masks.phases import Phase as NodePhase
 from secagg.protocol.memory import Notebook, Witnessed
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
 from secagg.protocol.session import (
-    LOST_STEP,
+    LOST_STEPS,
     AbortNotice,
     Announce,
     Fetch,
@@ -142,7 +142,7 @@ class Member:
                 open_signed(signed, self.federation.aggregator.public, "AbortNotice", scope, EVERYBODY)
                 self.aborted.append(notice)
                 self.phase = None
-                if notice.step == LOST_STEP:
+                if notice.step in LOST_STEPS:
                     self.next_round = notice.round.round + 1
                 await self.present()
 

@@ -157,7 +157,7 @@ class Drill:
         if name not in self._frozen and self.federation.processes.alive(name):
             os.kill(self.federation.processes.pid(name), signal.SIGSTOP)
             self._frozen[name] = time.monotonic() + seconds
-            self.counts.stops[_role(name)] += 1
+            self.counts.stops[role_of(name)] += 1
 
     def _thaw(self, name: str) -> None:
         if self._frozen.pop(name, None) is not None:
@@ -181,9 +181,9 @@ class Drill:
                 raise AssertionError(f"{self.federation.processes.failure(name)}")
             died += 1
             self._frozen.pop(name, None)
-            self.counts.kills[_role(name)] += 1
+            self.counts.kills[role_of(name)] += 1
             if self._armed[name]:
-                self.counts.points[f"{_role(name)} {self._armed[name]}"] += 1
+                self.counts.points[f"{role_of(name)} {self._armed[name]}"] += 1
             self.begin(name, self.point(name) if died <= more else "")
         return died
 
@@ -199,10 +199,13 @@ class Drill:
         except SecaggError as error:
             return error if error.code in ("E-JOB", "E-LATER") else None
 
-    def job(self, kills: int) -> None:
-        """Run one job in which about this many processes die, and judge it."""
+    def job(self, kills: int, again: int | None = None) -> None:
+        """Run one job in which about this many processes die, and judge it.
+
+        At most `again` of them, by default all but the first ones, are started again with a crash point.
+        """
         name = f"job-{self.counts.jobs}"
-        left = kills
+        left = kills if again is None else again
         victims = self.chance.sample((AGGREGATOR, BROKER, *NODES, KEYSERVER), k=min(kills, 4))
         begun, submitted = time.monotonic(), False
         while True:
@@ -216,7 +219,7 @@ class Drill:
                     self._strike(victims)
                 if shown["state"] in ("done", "failed"):
                     break
-                if self.chance.random() < 0.03 and left > 0:
+                if again is None and self.chance.random() < 0.03 and left > 0:
                     self.kill(self.chance.choice((AGGREGATOR, BROKER, *NODES)))
             if time.monotonic() - begun > JOB_LIMIT:
                 raise AssertionError(f"{name} hangs: {shown}")
@@ -273,7 +276,8 @@ class Drill:
             time.sleep(0.1)
 
 
-def _role(name: str) -> str:
+def role_of(name: str) -> str:
+    """Return the role of a process by its name."""
     return "node" if name in NODES else name
 
 

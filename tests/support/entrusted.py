@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
+from secagg.crypto.paillier.keys import Profile
+from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.threshold import Share, ThresholdKey, deal
 from secagg.protocol.lanes import Groups
 from secagg.protocol.masks.rounds import Closed, Failed
@@ -30,10 +32,13 @@ def make(
     return entrust(names, job(names, **fields), key, secrets, counted_rng(seed), trustee_colluders=colluders)
 
 
-def alone(count: int, profile: str = "provable", s: int = 1, seed: bytes = b"alone", **fields: object) -> Entrusted:
-    """Return a federation of `count` nodes whose sums a single holder opens."""
+def alone(
+    count: int, profile: Profile = "provable", s: int = 1, held: PrivateKey | None = None, seed: bytes = b"alone",
+    **fields: object,
+) -> Entrusted:  # fmt: skip
+    """Return a federation of `count` nodes whose sums a single holder opens, with a weak key unless it `held` one."""
     names = names_of(count)
-    key = small(profile)
+    key = held or small(profile)
     return entrust(names, job(names, **fields), key, {"ana": key}, counted_rng(seed), s=s)
 
 

@@ -26,6 +26,9 @@ import pytest
 VARIABLE = "SECAGG_MUTANT"
 TESTS = Path(__file__).resolve().parents[1]
 FAILED = pytest.ExitCode.TESTS_FAILED
+PATIENCE = 30
+"""Seconds for one test without its defence: what waits then for something that never comes has failed, and is ended."""
+
 WORKERS = 2
 """Tests at a time: most of a run is one process on one core."""
 
@@ -79,8 +82,11 @@ def run(test: str, mutant: tuple[str, str] | None) -> int:
         environment[VARIABLE] = json.dumps(mutant)
     environment["PYTHONPATH"] = str(TESTS)  # plugins are imported before pytest reads its own pythonpath
     plugins = ["-p", "support.mutants", "-p", "no:cacheprovider"]
-    line = [sys.executable, "-m", "pytest", "-q", "-x", *plugins, "-c", str(TESTS.parent / "pyproject.toml"), test]
-    return subprocess.run(line, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+    patience = [] if mutant is None else [f"--timeout={PATIENCE}", "--timeout-method=thread"]
+    line = [sys.executable, "-m", "pytest", "-q", "-x", *plugins, *patience]
+    line += ["-c", str(TESTS.parent / "pyproject.toml"), test]
+    quiet = subprocess.DEVNULL
+    return subprocess.run(line, env=environment, stdout=quiet, stderr=quiet, check=False).returncode
 
 
 def judge(table: Sequence[Mapping[str, str]]) -> int:

@@ -19,20 +19,19 @@ from typing import Any
 from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.transport.link import BROKER, KEYSERVER
 from support.federation import names_of
-from support.simulation_clock import Chance, Crash, Stuck, VirtualLoop
+from support.simulation_clock import Chance, Crash, Stuck, VirtualLoop, remembered
 from support.simulation_disk import watched
 from support.simulation_network import SimulatedNetwork, Span, Weather
 from support.simulation_oracles import Watch, audit, inspect
 from support.simulation_roles import (
     TASK,
     AggregatorMachine,
-    Crashes,
     KeyserverMachine,
     NodeMachine,
-    World,
     founded,
     shelf,
 )
+from support.simulation_world import Crashes, World
 
 CHUNK = 4096
 PATIENCE = 600.0
@@ -46,8 +45,7 @@ class Outcome:
     seed: int
     violations: tuple[str, ...]
     jobs: Counter[str]
-    crashes: int
-    messages: int
+    count: Counter[str]
     seconds: float
     trace: tuple[str, ...]
 
@@ -68,10 +66,12 @@ class Simulation:
         self.names = names_of(self.chance.choose((3, 4, 4, 5)))
         self.weather = Weather.drawn(Chance(seed, "weather"), (*self.names, AGGREGATOR, KEYSERVER))
         crashes = Crashes(Chance(seed, "crashes"), self.loop, self.weather.calm)
-        self.planned = crashes.left
         self.world = World(self.loop, crashes)
-        self.watch = Watch(self.world)
-        self.world.network = SimulatedNetwork(self.loop, Chance(seed, "network"), self.weather, self.watch.sent)
+        watch = Watch(self.world)
+        self.world.restarted = watch.restarted
+        self.world.network = SimulatedNetwork(
+            self.loop, Chance(seed, "network"), self.weather, watch.sent, self.world.count
+        )
         self.plan = self._plan()
         self._found()
 
@@ -81,7 +81,7 @@ class Simulation:
             self.world.violate("fail", f"the loop met {context['message']}: {error!r}")
 
     def _plan(self) -> dict[str, Any]:
-        lengths = (7, 7, 600, 1500)
+        lengths = (7, 7, 1500, 4000)
         jobs = {name: (self.chance.choose(lengths), 10 * number) for number, name in enumerate(("a", "b", "last"))}
         return {"nodes": len(self.names), "jobs": jobs}
 
@@ -107,6 +107,7 @@ class Simulation:
 
         def switch(full: bool) -> None:
             self.world.note(machine, "disk is full" if full else "disk has space")
+            self.world.count["disk full"] += full
             self.world.machines[machine].storage.full = full
 
         self.loop.call_later(span.start, switch, True)
@@ -153,19 +154,17 @@ class Simulation:
         self._rejoin = chance.choose(("0s", "10s"))
         self.loop.call_later(chance.between(3, 8), self._submit, "a", chance.choose((1, 1, 2)))
         self.loop.call_later(chance.between(3, 30), self._submit, "b")
-        crashed = []
-        with watched([machine.disk for machine in self.world.machines.values()]):
+        with remembered(), watched([machine.disk for machine in self.world.machines.values()]):
             try:
                 self.loop.run_until_complete(self._main())
             except Stuck as error:
                 self.world.violate("job", str(error))
             jobs = inspect(self.world, self.plan)
-            crashed = [line for line in self.world.trace if " crash at " in line]
-        audit(self.world, self.place)
+            audit(self.world, self.place)
+        world = self.world
         return Outcome(
-            self.seed, tuple(self.world.violations), jobs, len(crashed), self.watch.count, self.loop.now,
-            tuple(self.world.trace),
-        )  # fmt: skip
+            self.seed, tuple(world.violations), jobs, world.count, self.loop.now, tuple(world.trace)
+        )
 
     async def _main(self) -> None:
         end = self.weather.calm + PATIENCE

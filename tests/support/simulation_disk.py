@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from secagg.errors import TryLater
 from support.simulation_clock import Chance
 
 Point = Callable[[str], None]
+SECTOR = 512
+"""Bytes that a disk writes whole or not at all."""
 
 
 class Disk:
@@ -52,8 +54,8 @@ class Disk:
             self._bytes[os.fstat(descriptor).st_ino] = _read(f"/proc/self/fd/{descriptor}")
         self._point("disk.synced")
 
-    def crash(self, chance: Chance) -> None:
-        """Leave what a power cut may leave."""
+    def crash(self, chance: Chance) -> int:
+        """Leave what a power cut may leave; return how many files were not certain."""
         now, old = _flat(_files(self.root)), _flat(self._names)
         # Names hold digests of sealed bytes, which differ between runs; inodes count up alike in all of them.
         changed = sorted((path for path in {*now, *old} if now.get(path) != old.get(path)),
@@ -76,6 +78,7 @@ class Disk:
                 Path(path).write_bytes(data)
                 Path(path).chmod(0o600)
         self.settle()
+        return len(left)
 
     def _content(self, node: int, path: str, now: dict[str, int], chance: Chance) -> bytes:
         certain = self._bytes.get(node, b"")
@@ -85,7 +88,16 @@ class Disk:
         written = _read(at)
         if written == certain:
             return written
-        return chance.choose((certain, written, written[: chance.below(len(written) + 1)]))
+        return chance.choose((certain, written, _torn(certain, written, chance)))
+
+
+def _torn(certain: bytes, written: bytes, chance: Chance) -> bytes:
+    """Return a file some of whose sectors were written: bytes that were certain and not written again stay."""
+    more = len(written) - len(certain)
+    length = len(certain) + chance.below(more + 1) if more > 0 else len(written)
+    old = certain.ljust(length, b"\0")
+    places = range(0, length, SECTOR)
+    return b"".join((written if chance.happens(0.5) else old)[at : at + SECTOR] for at in places)[:length]
 
 
 def _read(path: str) -> bytes:
@@ -182,12 +194,14 @@ class Storage:
         self._synced += self._tail
         self._tail = []
 
-    def crash(self, chance: Chance) -> None:
-        """Keep a beginning of the tail, its last record perhaps torn."""
+    def crash(self, chance: Chance) -> int:
+        """Keep a beginning of the tail, its last record perhaps torn; return whether anything was in it, as 0 or 1."""
+        cut = min(1, len(self._tail))
         kept = self._tail[: chance.below(len(self._tail) + 1)]
         torn = self._tail[len(kept) : len(kept) + 1]
         self._synced += [*kept, *(record[: chance.below(len(record))] for record in torn)]
         self._tail = []
+        return cut
 
     def read(self) -> _Tables:
         """Return the tables after the last whole record; what follows a torn one was never acknowledged."""
@@ -204,22 +218,13 @@ class Storage:
 class SimulatedJournal:
     """A `Journal` over a `Storage`; one record per transaction, on disk before the transaction ends."""
 
-    def __init__(self, storage: Storage, point: Point = lambda name: None) -> None:
-        self._storage, self._point = storage, point
+    def __init__(self, storage: Storage, point: Point = lambda name: None, again: Point = lambda name: None) -> None:
+        self._storage, self._point, self._again = storage, point, again
         self._tables = storage.read()
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> AbstractContextManager[Transaction]:
         """Open the one transaction (see Journal)."""
-        self._point("journal.begin")
-        working = _Working(self._tables)
-        try:
-            yield working
-            if working.ops:
-                self._commit(working.ops)
-        except BaseException:
-            working.undo()
-            raise
+        return _Opened(self)
 
     def _commit(self, ops: list[tuple[Any, ...]]) -> None:
         if self._storage.full:
@@ -271,11 +276,33 @@ class SimulatedJournal:
         """Nothing is held."""
 
 
+class _Opened:
+    """The one transaction of a journal, from its begin to its commit. A generator would take twice the time."""
+
+    def __init__(self, journal: SimulatedJournal) -> None:
+        self._journal = journal
+        self._working = _Working(journal._tables, journal._again)
+
+    def __enter__(self) -> Transaction:
+        self._journal._point("journal.begin")
+        return self._working
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._working.undo()
+        elif self._working.ops:
+            try:
+                self._journal._commit(self._working.ops)
+            except BaseException:
+                self._working.undo()
+                raise
+
+
 class _Working:
     """A transaction: changes take effect at once and are taken back when it fails."""
 
-    def __init__(self, tables: _Tables) -> None:
-        self._tables = tables
+    def __init__(self, tables: _Tables, again: Point) -> None:
+        self._tables, self._again = tables, again
         self.ops: list[tuple[Any, ...]] = []
         self._before: list[tuple[dict[Any, Any], Any, Any]] = []
         self._outbox: dict[bytes, Outgoing] | None = None
@@ -324,4 +351,6 @@ class _Working:
         return (sender, id) in self._tables.seen
 
     def mark_handled(self, sender: str, id: bytes, now: int) -> None:
+        if (sender, id) in self._tables.seen:
+            self._again(sender)
         self._change(self._tables.seen, (sender, id), ("mark", sender, id, now))

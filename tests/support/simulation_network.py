@@ -5,6 +5,7 @@ Order is that of arrival, so unequal delays reorder. The broker stamps senders a
 byte of a body, as by a broker that means harm: nobody may believe it.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -64,29 +65,35 @@ def _span(chance: Chance, calm: float, of: str) -> Span:
 class SimulatedNetwork(MemoryNetwork):
     """All links of one simulated federation."""
 
-    def __init__(self, loop: VirtualLoop, chance: Chance, weather: Weather, watch: Watcher) -> None:
+    def __init__(
+        self, loop: VirtualLoop, chance: Chance, weather: Weather, watch: Watcher, count: Counter[str]
+    ) -> None:
         super().__init__()
-        self._loop, self._chance, self._weather, self._watch = loop, chance, weather, watch
+        self._loop, self._chance, self._weather, self._watch, self._count = loop, chance, weather, watch, count
         for span in weather.outages:
             loop.call_later(span.start, self._refresh)
             loop.call_later(span.stop, self._refresh)
 
     def _refresh(self) -> None:
-        now = self._loop.time()
+        now, before = self._loop.time(), self.up
         self.up = not any(span.holds(now) for span in self._weather.outages)
+        self._count["broker away"] += before and not self.up
 
     def relay(self, to: str, message: Received) -> None:
         """Take a message from its sender."""
         self._watch(to, message)
+        self._count["message"] += 1
         if to == BROKER:
             if message.id:
                 self.deliver(message.sender, Received(BROKER, "ack", message.id, b"", b""))
             return
         calm = self._loop.time() >= self._weather.calm
         if not calm and self._chance.happens(self._weather.drop):
+            self._count["message lost"] += 1
             return
         self._carry(to, message, calm=calm)
         if not calm and self._chance.happens(self._weather.double):
+            self._count["message doubled"] += 1
             self._carry(to, message, calm=calm)
 
     def _carry(self, to: str, message: Received, *, calm: bool) -> None:
@@ -94,8 +101,10 @@ class SimulatedNetwork(MemoryNetwork):
         if not calm:
             if self._chance.happens(self._weather.slow):
                 delay = self._chance.between(0.03, self._weather.slowest)
+                self._count["message late"] += 1
             if message.body and self._chance.happens(self._weather.bend):
                 message = self._bent(message)
+                self._count["message bent"] += 1
         self._loop.call_later(delay, self._arrive, to, message)
 
     def _bent(self, message: Received) -> Received:
@@ -110,3 +119,5 @@ class SimulatedNetwork(MemoryNetwork):
         cut = any(span.holds(now, name) for span in self._weather.cuts for name in (to, message.sender))
         if self.up and not cut:
             self.deliver(to, message)
+        else:
+            self._count["message cut off"] += 1

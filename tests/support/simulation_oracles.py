@@ -4,11 +4,12 @@
 `one-voice` two different messages of one member in one step of one attempt, or two chunks in one place: a mask used
 twice; `one-opening` answers of one member to two attempts, or both shares of one peer; `minimum` an answer that opens
 fewer than max(t, K_min); `durable` an acknowledged message or chunk that a restart forgot.
-`inspect` judges the end: `sum`, `one-result`, `log`, `job` (every one ends), `told` (who knows a job has its results),
+`inspect` judges the end: `sum`, `one-result`, `log`, `abort` (for want of members only: nobody lies here), `job` (every
+one ends), `told` (who is in a sum has it), `once` (no message is handled twice; watched by the journal),
 `left` (messages nobody acknowledged, keys that should be gone), `audit` (the product's own auditor over everything).
 """
 
-import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -30,9 +31,12 @@ from secagg.log.statements import (
     Aborted,
     AnyStatement,
     Contributors,
+    DropOut,
     Equivocation,
+    ManifestLogged,
     OfRound,
     Opening,
+    Refusal,
     Result,
     parse_statement,
 )
@@ -48,10 +52,18 @@ from secagg.wire.chunks import ChunkAck, ChunkHeader
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed
-from support.simulation_roles import AggregatorMachine, Machine, NodeMachine, World
+from support.simulation_roles import AggregatorMachine, Machine, NodeMachine
+from support.simulation_world import World
 
 SPOKEN_ONCE = frozenset({"AdvertiseKeys", "ShareKeys", "MaskedInput", "ConsistencyCheck", "Unmask"})
 WHOLE = 2**40
+_SHORT = re.compile(r"\d+ of \d+ members at \w+, \d+ are needed")
+"""The one reason for which a round without liars may end."""
+
+_NAMES: dict[type, str] = {
+    ManifestLogged: "attempt", DropOut: "drop-out", Aborted: "attempt aborted", Refusal: "refusal", Result: "result"
+}  # fmt: skip
+"""Which statements are counted, and as what."""
 
 
 class Watch:
@@ -66,11 +78,9 @@ class Watch:
         self._openers: dict[bytes, SealingKey] = {}
         self._acked: dict[str, dict[tuple[str, bytes], None]] = {}
         self._chunks: dict[tuple[str, str, int], bytes] = {}
-        self.count = 0
 
     def sent(self, to: str, message: Received) -> None:
         """Take a message that a role hands to the network."""
-        self.count += 1
         sender = message.sender
         header = decode(RoundHeader, message.header) if message.kind == "round" else None
         label = f" {header.kind} {header.round.label()}" if header else ""
@@ -215,13 +225,14 @@ def _sum(
 
 def _told(world: World, node: NodeMachine, job: kept.Job, outcomes: list[kept.Outcome]) -> None:
     value = node.journal.get(f"job/{job.spec.name}")
-    published = [outcome.published for outcome in outcomes if not outcome.lost]
     if value is None:
         # It was away for the whole job, so it is in no sum of it.
         return
     own = decode(records.Job, value, WHOLE)
-    if published and job.state == "done" and (not own.over or own.published != published[-1]):
-        world.violate("told", f"{node.name} stands before round {own.next_round} of {job.spec.name}, which is done")
+    published = [outcome.published for outcome in outcomes if not outcome.lost]
+    mine = [outcome.round.round for outcome in outcomes if node.name in outcome.contributors]
+    if mine and own.next_round <= mine[-1]:
+        world.violate("told", f"{node.name} lacks the result of round {mine[-1]} of {job.spec.name}, which it is in")
     if own.published != bytes(32) and own.published not in published:
         world.violate("told", f"{node.name} took a result of {job.spec.name} in that was never published")
 
@@ -257,10 +268,16 @@ def _log(world: World, aggregator: AggregatorMachine, jobs: list[kept.Job]) -> N
         world.violate("log", "an entry stands in the log twice")
     _counts(world, statements)
     for statement in statements:
+        if isinstance(statement, Aborted) and not _SHORT.fullmatch(statement.reason):
+            world.violate("abort", f"{_attempt(statement)} ends in {statement.step}: {statement.reason}")
         if isinstance(statement, Equivocation):
             world.violate("one-voice", f"{statement.member} is logged as an equivocator")
         if isinstance(statement, Result):
             _result(world, statement, statements)
+    _ends(world, statements, jobs)
+
+
+def _ends(world: World, statements: list[AnyStatement], jobs: list[kept.Job]) -> None:
     ended = {_attempt(s)[:2] for s in statements if isinstance(s, Result | Aborted)}
     for job in jobs:
         if job.state not in ("done", "failed"):
@@ -270,6 +287,8 @@ def _log(world: World, aggregator: AggregatorMachine, jobs: list[kept.Job]) -> N
 
 
 def _counts(world: World, statements: list[AnyStatement]) -> None:
+    world.count.update(_NAMES[type(statement)] for statement in statements if type(statement) in _NAMES)
+    world.count["attempt repeated"] += sum(isinstance(s, ManifestLogged) and s.attempt > 1 for s in statements)
     once = Counter((type(s).__name__, *_attempt(s)) for s in statements if isinstance(s, Contributors | Aborted))
     single = Counter((type(s).__name__, *_attempt(s)[:2]) for s in statements if isinstance(s, Result | Opening))
     for place, number in once.items():
@@ -304,9 +323,3 @@ def audit(world: World, place: Path) -> None:
         if line.status not in ("pass", "n/a"):
             world.violate("audit", f"check {line.number}: {line.detail}")
     shutil.rmtree(bundle)
-
-
-def plan_of(path: Path) -> dict[str, Any]:
-    """Read what nodes were told of their numbers."""
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found

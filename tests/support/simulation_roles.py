@@ -6,6 +6,7 @@ begins later. A founded federation (key server, enrolled members) is made once p
 """
 
 import asyncio
+import atexit
 import functools
 import shutil
 import tempfile
@@ -35,9 +36,9 @@ from secagg.transport.link import KEYSERVER, Received
 from secagg.transport.memory import MemoryLink
 from support.federation import counted_rng, names_of
 from support.keyservers import ADDRESSES, BROKER_KEY, START, Office
-from support.simulation_clock import Chance, Crash, Timers, VirtualLoop
+from support.simulation_clock import Chance, Crash, Timers
 from support.simulation_disk import Disk, SimulatedJournal, Storage
-from support.simulation_network import SimulatedNetwork
+from support.simulation_world import World, place_of
 
 TASK = '''
 import json
@@ -73,6 +74,7 @@ class Founded:
 def founded(nodes: int) -> Founded:
     """Enrol an aggregator and `nodes` nodes with the real key server, once per process."""
     place = Path(tempfile.mkdtemp(prefix="secagg-founded-", dir=shelf()))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
     private_directory(place / ROSTERS)
     from support.keyservers import authority_of
 
@@ -132,6 +134,7 @@ class Beside(ThreadPoolExecutor):
     def _do(self, future: Future[Any], work: Callable[..., object], args: tuple[object, ...]) -> None:
         if self._machine.life != self._life:
             return
+        self._machine.doing = "work"
         try:
             outcome = work(*args)
         except Crash:
@@ -159,66 +162,21 @@ class Wire:
 
     async def send(self, to: str, kind: str, header: bytes, body: bytes = b"", *, id: bytes = b"") -> None:
         self._check()
+        self._machine.doing = f"send {kind}"
+        self._machine.point("link.send")
         await self._inner.send(to, kind, header, body, id=id)
         self._machine.point("link.sent")
 
     async def receive(self) -> Received:
+        self._machine.doing = ""
         message = await self._inner.receive()
         self._check()
+        self._machine.doing = message.kind
         self._machine.point("link.received")
         return message
 
     async def close(self) -> None:
         await self._inner.close()
-
-
-class World:
-    """What machines share: the loop, the network, who may crash, and where what happens is told."""
-
-    def __init__(self, loop: VirtualLoop, crashes: "Crashes") -> None:
-        self.loop, self.crashes = loop, crashes
-        self.network: SimulatedNetwork
-        self.machines: dict[str, Machine] = {}
-        self.violations: list[str] = []
-        self.trace: list[str] = []
-
-    def note(self, who: str, what: str) -> None:
-        """Add a line to the trace."""
-        self.trace.append(f"{self.loop.now:9.3f} {who:<10} {what}")
-
-    def violate(self, rule: str, detail: str) -> None:
-        """Record that something happened which must not; the first word is the oracle's name."""
-        self.note("ORACLE", f"{rule}: {detail}")
-        self.violations.append(f"{rule}: {detail}")
-
-
-class Crashes:
-    """When lives end: at any point, with a small probability, a bounded number of times, until it is calm."""
-
-    def __init__(self, chance: Chance, loop: VirtualLoop, calm: float) -> None:
-        self._chance, self._loop, self._calm = chance, loop, calm
-        self.left = chance.choose((0, 1, 2, 5, 10, 40))
-        self._rate = chance.choose((0.0005, 0.002, 0.01))
-        self._often = chance.choose(("", AGGREGATOR, AGGREGATOR, "node"))
-
-    @property
-    def calm(self) -> bool:
-        """Say whether the worst is over."""
-        return self._loop.now >= self._calm
-
-    def due(self, name: str) -> bool:
-        """Say whether this life ends here."""
-        if not self.left or self.calm:
-            return False
-        rate = self._rate * (4 if self._often and name.startswith(self._often) else 1)
-        if not self._chance.happens(rate):
-            return False
-        self.left -= 1
-        return True
-
-    def pause(self) -> float:
-        """Return for how long a role stays away."""
-        return self._chance.between(0.05, 2) if self._chance.happens(0.7) else self._chance.between(2, 20)
 
 
 class Machine:
@@ -232,6 +190,7 @@ class Machine:
         self.disk = Disk(root, self.point)
         self.life = 0
         self.alive = False
+        self.doing = ""
         self.refused: Counter[str] = Counter()
         self.daemon: Daemon
         self.journal: SimulatedJournal
@@ -242,11 +201,15 @@ class Machine:
         """Pass a point at which this life may end; an ended life passes none."""
         if not self.alive:
             raise Crash
-        if self.world.crashes.due(self.name):
-            self.world.note(self.name, f"crash at {where}")
+        crashes, world = self.world.crashes, self.world
+        if not crashes.left or crashes.calm:
+            return
+        place = place_of(self.name, where, self.doing, self.journal)
+        if crashes.due(place):
+            world.note(self.name, f"crash at {where}, {place}")
+            world.count.update(("crash", f"crash: {place}", f"crash at {where}"))
             self.end()
-            pause = self.world.crashes.pause()
-            self.world.loop.call_later(pause, self.begin)
+            world.loop.call_later(crashes.pause(), self.begin)
             raise Crash
 
     def end(self) -> None:
@@ -259,8 +222,9 @@ class Machine:
         """Begin a life over what the last one left on disk."""
         self._let_go()
         if self.life:
-            self.disk.crash(self._chance)
-            self.storage.crash(self._chance)
+            self.world.count["restart"] += 1
+            self.world.count["files changed by a crash"] += self.disk.crash(self._chance)
+            self.world.count["journal tails cut or torn"] += self.storage.crash(self._chance)
         self.alive = True
         self._serving = self.world.loop.create_task(self._live(self.life))
 
@@ -273,6 +237,7 @@ class Machine:
         try:
             self._open(life)
             self.world.note(self.name, f"begin life {life}")
+            self.world.restarted(self)
             await self.daemon.serve()
         except (Crash, asyncio.CancelledError):
             pass
@@ -286,13 +251,21 @@ class Machine:
 
     def _open(self, life: int) -> None:
         loop = self.world.loop
-        self.journal = SimulatedJournal(self.storage, self.point)
+        self.doing = "start"
+        self.journal = SimulatedJournal(self.storage, self.point, self._again)
         self.service = self.make(Ledger(self))
-        timers = Timers(loop, lambda: self.life == life)
+        timers = Timers(loop, lambda: self._rings(life))
         self.daemon = Daemon(
             Wire(self, life, self.world.network.link(self.name)), self.journal, self.service, Beside(self, life),
             Ledger(self), later=timers.later, wall=lambda: START + 60 + int(loop.now), rng=self.rng,
         )  # fmt: skip
+
+    def _rings(self, life: int) -> bool:
+        self.doing = "timer"
+        return self.life == life
+
+    def _again(self, sender: str) -> None:
+        self.world.violate("once", f"{self.name} handles a message of {sender} again that it has handled")
 
     def make(self, log: Any) -> Service:
         """Make the service, as the role's process does."""
@@ -311,6 +284,7 @@ class Machine:
         """Ask as a person does at the admin socket; None when nobody answers."""
         if not self.alive:
             return None
+        self.doing = "command"
         try:
             return self.daemon.command(request)
         except (SecaggError, Crash) as error:

@@ -28,6 +28,10 @@ STATEMENTS: dict[str, dict[str, object]] = {
     },
     "Revoked": {**WHEN, "member": "north", "reason": 'key lost: "in the \\ lake"\u2028'},
     "RosterChanged": {**WHEN, "version": 5, "roster": h("roster")},
+    "KeyDealt": {
+        **WHEN, "key": h("key"), "transcript": h("transcript"), "bits": 3072, "trustees": ["ana", "ben", "cyd"],
+        "threshold": 2, "colluders": 0,
+    },
     "JobCreated": {**WHEN, "job": "heart", "spec": h("spec")},
     "ManifestLogged": {**ROUND, "manifest": h("manifest"), "signed": h("signed"), "roster_version": 5},
     "DropOut": {**ROUND, "member": "south", "step": "MaskedInput", "reason": "no message before the deadline"},

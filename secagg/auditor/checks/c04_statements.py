@@ -10,6 +10,7 @@ from secagg.errors import VerificationFailed
 from secagg.log.statements import (
     Enrolled,
     Equivocation,
+    KeyDealt,
     Refusal,
     Revoked,
     RosterChanged,
@@ -21,7 +22,7 @@ from secagg.log.statements import (
 
 NUMBER, TITLE = 4, "every statement's signature"
 
-OF_THE_DIRECTORY = (RosterRoot, TokenIssued, TokenConsumed, Enrolled, Revoked, RosterChanged)
+OF_THE_DIRECTORY = (RosterRoot, TokenIssued, TokenConsumed, Enrolled, Revoked, RosterChanged, KeyDealt)
 OF_ANY_MEMBER = (Refusal, Equivocation)
 
 

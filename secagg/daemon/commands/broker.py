@@ -41,3 +41,24 @@ def serve(ready: Path | None) -> None:
     if given.config is None:
         raise UsageError("There is no configuration.", "Name it with --config broker.toml.")
     run_broker(given.config, ready, verbosity=given.verbosity, color=given.color)
+
+
+@broker.command()
+@options
+def status() -> None:
+    """Show who is connected, what waits for whom, and how near memory and descriptors are to their limits."""
+    import json
+
+    from secagg.daemon.admin import call
+    from secagg.daemon.broker import admin_socket
+    from secagg.errors import UsageError
+
+    given = current()
+    if given.config is None:
+        raise UsageError("There is no configuration.", "Name it with --config broker.toml.")
+    shown = call(admin_socket(given.config), {"command": "status"})
+    if given.format != "table":
+        click.echo(json.dumps(shown))
+        return
+    for key, value in shown.items():
+        click.echo(f"{key:<18}{json.dumps(value) if isinstance(value, dict | list) else value}")

@@ -32,4 +32,6 @@ def protect(
     obfuscators = source(len(words))
     upload = layout.ring.write(encrypt(layout.ring, words, obfuscators))
     proof = prove_knowledge(layout.ring, phase.scope.manifest, me, upload, words, obfuscators.exponents, rng)
-    return upload, Encrypted(layout.root(upload), len(upload), sha256(upload), proof)
+    size = phase.manifest.chunk_bytes
+    chunks = tuple(sha256(upload[at : at + size]) for at in range(0, len(upload), size))
+    return upload, Encrypted(layout.root(upload), len(upload), sha256(upload), proof, chunks)

@@ -9,15 +9,16 @@ Leaves to others: slots from floats (secagg.protocol.lanes), encryption (encrypt
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from msgspec import UNSET
 
 from secagg.crypto.paillier.numbers import Numbers
 from secagg.crypto.paillier.packing import WordLayout
 from secagg.crypto.paillier.ring import Ring
-from secagg.errors import ProtocolViolation
+from secagg.errors import ProtocolViolation, Refused
 from secagg.log.tree import leaf_hash, root
 from secagg.protocol.custody import custody_of
 from secagg.protocol.lanes import Groups, packing
-from secagg.protocol.manifest import LaneGroup, Manifest
+from secagg.protocol.manifest import JobSpec, LaneGroup, Manifest, lane_groups
 from secagg.protocol.paillier.door import public_key
 
 LEAF_CIPHERTEXTS = 32
@@ -87,6 +88,15 @@ class Layout:
     def root(self, data: bytes | memoryview) -> bytes:
         """Return the Merkle root of an upload."""
         return root([leaf_hash(bytes(leaf)) for leaf in self.leaves(data)])
+
+
+def upload_bytes_of(spec: JobSpec) -> int:
+    """Return the length of an upload of every round of a job. Raises: as `Layout`."""
+    if spec.custody is UNSET:
+        raise Refused("The job names no trustees.", "Give it a custody.", rule="manifest.custody")
+    ring, nodes = Ring(public_key(spec.custody), spec.custody.s), len(spec.cohort)
+    groups = lane_groups(spec, nodes)
+    return ring.width * sum(WordLayout(ring.capacity, one.value_bits, nodes, one.count).words for one in groups)
 
 
 def _signed(group: LaneGroup) -> bool:

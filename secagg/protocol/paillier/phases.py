@@ -45,12 +45,15 @@ NodePhase = Encrypting | Uploaded | Over
 
 
 class Encrypted(Struct, frozen=True, forbid_unknown_fields=True):
-    """Shell → phase `Encrypting`: the upload is stored; its Merkle root, length, SHA-256 and proof of knowledge."""
+    """Shell → phase `Encrypting`: the upload is stored; its Merkle root, length, SHA-256, proof of knowledge, and the
+    SHA-256 of every chunk.
+    """
 
     root: Digest
     length: int
     upload: Digest
     proof: KnowledgeProof
+    chunks: tuple[Digest, ...]
 
 
 class Attending(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

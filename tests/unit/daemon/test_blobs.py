@@ -46,7 +46,9 @@ def test_an_upload_is_taken_up_again(tmp_path: Path) -> None:
     again.write(1, DATA[10:20])
     assert again.complete() == sha256(DATA)
     assert blobs.get(sha256(DATA)) == DATA
+    again.discard()
     assert list((tmp_path / "blobs" / "partial").iterdir()) == []
+    assert blobs.get(sha256(DATA)) == DATA
 
 
 def test_a_torn_entry_is_written_again(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_a_torn_entry_is_written_again(tmp_path: Path) -> None:
     upload = blobs.partial("u", 25, 10)
     upload.write(0, DATA[:10])
     upload.write(1, DATA[10:20])
-    entries = tmp_path / "blobs" / "partial" / "u.have"
+    entries = tmp_path / "blobs" / "partial" / "u.entries"
     entries.write_bytes(entries.read_bytes()[:-1])
     again = blobs.partial("u", 25, 10)
     assert again.have() == {0}
@@ -92,3 +94,63 @@ def test_discarded_chunks_are_gone(blobs: Blobs) -> None:
 def test_an_upload_has_no_path(blobs: Blobs, name: str) -> None:
     with pytest.raises(BadInput):
         blobs.partial(name, 1, 1)
+
+
+def test_what_came_with_a_chunk_is_kept_with_it(tmp_path: Path) -> None:
+    upload = Blobs(tmp_path / "blobs").partial("u", 25, 10)
+    upload.write(1, DATA[10:20], b"signed by its sender")
+    upload.write(0, DATA[:10])
+    again = Blobs(tmp_path / "blobs").partial("u", 25, 10)
+    assert (again.proof_of(1), again.proof_of(0), again.proof_of(2)) == (b"signed by its sender", b"", b"")
+    again.write(2, DATA[20:], b"x" * 65_535)
+    assert Blobs(tmp_path / "blobs").partial("u", 25, 10).proof_of(2) == b"x" * 65_535
+    assert again.complete() == sha256(DATA)
+
+
+@pytest.mark.parametrize("lost", range(1, 60, 7))
+def test_an_entry_whose_proof_is_torn_is_written_again(tmp_path: Path, lost: int) -> None:
+    upload = Blobs(tmp_path / "blobs").partial("u", 25, 10)
+    upload.write(0, DATA[:10], b"first")
+    upload.write(1, DATA[10:20], b"p" * 22)
+    entries = tmp_path / "blobs" / "partial" / "u.entries"
+    entries.write_bytes(entries.read_bytes()[:-lost])
+    again = Blobs(tmp_path / "blobs").partial("u", 25, 10)
+    assert (again.have(), again.proof_of(0)) == ({0}, b"first")
+    again.write(1, DATA[10:20], b"again")
+    assert Blobs(tmp_path / "blobs").partial("u", 25, 10).proof_of(1) == b"again"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_whole_upload_still_knows_its_chunks(tmp_path: Path, restarted: bool) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    upload = blobs.partial("u", 25, 10)
+    for index in range(3):
+        upload.write(index, DATA[10 * index : 10 * index + 10], b"proof")
+    assert upload.complete() == upload.complete() == sha256(DATA)
+    again = blobs.partial("u", 25, 10) if restarted else upload
+    assert (again.have(), again.proof_of(1)) == ({0, 1, 2}, b"proof")
+    again.write(1, DATA[10:20])
+    with pytest.raises(ProtocolViolation, match="different bytes"):
+        again.write(1, DATA[:10])
+    assert again.complete() == sha256(DATA)
+
+
+def test_a_whole_upload_whose_blob_is_gone_begins_anew(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    upload = blobs.partial("u", 10, 10)
+    upload.write(0, DATA[:10])
+    blobs.delete(upload.complete())
+    again = blobs.partial("u", 10, 10)
+    assert again.have() == set()
+    again.write(0, DATA[5:15])
+    assert again.complete() == sha256(DATA[5:15])
+
+
+def test_a_crash_before_the_whole_has_its_name_makes_it_again(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    upload = blobs.partial("u", 10, 10)
+    upload.write(0, DATA[:10])
+    digest = upload.complete()
+    blobs.path(digest).rename(tmp_path / "blobs" / "partial" / "u")
+    assert blobs.partial("u", 10, 10).complete() == digest
+    assert blobs.get(digest) == DATA[:10]

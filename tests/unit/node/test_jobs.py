@@ -31,7 +31,7 @@ def turn_of(journal: MemoryJournal) -> Iterator[Turn]:
 def jobs(tmp_path: Path) -> Jobs:
     blobs = Blobs(tmp_path / "blobs")
     follower = Follower(Own("node-00", "node", bytes(32)), Pin(SPEC.federation, "sha256:00"))
-    return Jobs("node-00", follower, blobs, Work({}, blobs, counted_rng(b"work")))
+    return Jobs("node-00", follower, blobs, Work({}, blobs, counted_rng(b"work"), tmp_path / "tables"))
 
 
 def notice(number: int) -> ResultNotice:

@@ -16,12 +16,14 @@ from support.adversary import stop_before
 from support.federation import make
 
 
-def opened(count: int = 7) -> Evidence:
-    """Return the evidence of an honest round, every member's answer in it."""
-    scene = stop_before("Open", count=count)
+def opened(count: int = 7, gone: str = "") -> Evidence:
+    """Return the evidence of an honest round, the answer of every member in it but `gone`, who never uploaded."""
+    scene = stop_before("Open", count=count, drops={gone: "MaskedInput"} if gone else {})
     manifest = scene.table.manifest
     answers = {}
     for name, party in scene.table.parties.items():
+        if name == gone:
+            continue
         from secagg.protocol.masks import node
         from secagg.wire.signed import sign
 
@@ -48,8 +50,10 @@ def decode_open(data: bytes) -> object:
 
 def spoiled(answer: Answer) -> Answer:
     """Return the answer with every share replaced by another field element."""
-    moved = tuple(OwnedShare(held.owner, _other(held.share)) for held in answer.seeds)
-    return replace(answer, seeds=moved)
+    seeds, privates = (
+        tuple(OwnedShare(held.owner, _other(held.share)) for held in part) for part in (answer.seeds, answer.keys)
+    )
+    return replace(answer, seeds=seeds, keys=privates)
 
 
 def _other(share: bytes) -> bytes:
@@ -71,6 +75,17 @@ def test_honest_answers_recover_every_seed(honest: Evidence) -> None:
     assert set(found.seeds) == set(honest.u3)
     assert not found.keys
     assert not found.liars
+
+
+@pytest.mark.parametrize("liar", ["node-00", "node-03", "node-05"])
+def test_one_liar_about_a_dropped_members_mask_key_is_outvoted_and_named(liar: str) -> None:
+    evidence = opened(gone="node-06")
+    truth = recover(evidence).keys["node-06"].public
+    answer = evidence.answers[liar]
+    lied = replace(answer, keys=spoiled(answer).keys)
+    found = recover(with_answers(evidence, **{liar: lied}))
+    assert found.liars == {liar}
+    assert found.keys["node-06"].public == truth == evidence.advertised["node-06"].mask_key
 
 
 @pytest.mark.parametrize("liar", ["node-00", "node-03", "node-06"])

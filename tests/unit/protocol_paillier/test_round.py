@@ -6,6 +6,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from secagg.crypto.paillier.keys import Profile
 from secagg.errors import Refused
 from secagg.log.statements import Contributors, DropOut, Opening, Result, parse_statement
 from secagg.protocol.acceptance import Policy
@@ -114,7 +115,7 @@ def test_every_width_of_values(bits: int) -> None:
 
 @pytest.mark.parametrize("profile", ["provable", "fast"])
 @pytest.mark.parametrize("s", [1, 2, 3])
-def test_a_single_holder(profile: str, s: int) -> None:
+def test_a_single_holder(profile: Profile, s: int) -> None:
     entrusted = alone(4, profile, s)
     end, inputs, _ = play(entrusted)
     exact(end, inputs, NODES)

@@ -1,0 +1,288 @@
+"""The trustee's daemon: opens what it multiplied itself, once, and says the same thing however often it is asked."""
+
+from pathlib import Path
+
+import pytest
+
+from keyserver.trustee.decrypting import decrypt
+from secagg.crypto.derive import sha256
+from secagg.crypto.paillier.keys import Profile
+from secagg.daemon.ledger import Ledger
+from secagg.daemon.turn import Turn
+from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.protocol.manifest import digest
+from secagg.protocol.masks.rounds import Closed, FromNode
+from secagg.protocol.memory import Opened
+from secagg.protocol.paillier.rehearsal import propose
+from secagg.protocol.session import AbortNotice, RoundHeader
+from secagg.wire.codec import decode, encode
+from secagg.wire.signed import Scope, Signed, sign
+from support.chambers import Chamber
+from support.entrusted import alone, make
+from support.federation import reference
+from support.paillier_keys import full
+
+
+def exact(chamber: Chamber) -> None:
+    """The published sum is the integer sum of every member's words."""
+    end, table = chamber.sums(), chamber.table
+    assert end.published.contributors == tuple(table.members)
+    assert {group.name: group.words for group in end.published.groups} == reference(table.inputs, table.members)
+
+
+def opened(chamber: Chamber, name: str) -> list[Opened]:
+    """Return what a trustee's ledger holds."""
+    found: list[Opened] = []
+    one = chamber.trustees[name]
+    with one.journal.transaction() as transaction:
+        found.extend(Ledger(Turn(transaction, 0, one.rng)).opened())
+    return found
+
+
+def test_two_of_three_open_a_round_with_shares_used_in_processes_of_their_own(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path, decrypt)
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+
+    exact(chamber.play(script))
+    asked = [kind for to, kind, _ in chamber.sent if to == "ana"]
+    assert asked == ["Propose", "Freeze", "Open"]
+    for name in ("ana", "ben"):
+        assert [entry.contributors for entry in opened(chamber, name)] == [tuple(chamber.table.members)]
+
+
+@pytest.mark.parametrize(("profile", "s"), [("provable", 1), ("fast", 2)])
+def test_a_single_holder_opens_a_round(tmp_path: Path, profile: Profile, s: int) -> None:
+    chamber = Chamber(alone(4, profile, s, full(profile)), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+
+    exact(chamber.play(script))
+
+
+def test_every_trustee_fetches_every_upload_of_the_frozen_set_once(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+        assert list((tmp_path / "ana" / "blobs").glob("[0-9a-f]*")) == []
+
+    exact(chamber.play(script))
+    wanted = sorted(sha256(data) for data in chamber.table.uploads.values())
+    for name in ("ana", "ben"):
+        assert sorted(digest for to, digest, _ in chamber.fetched if to == name) == wanted
+
+
+def test_one_trustee_away_delays_nothing(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        await room.trustees["ben"].kill()
+        await room.begin()
+
+    exact(chamber.play(script))
+    assert {name for name, _ in chamber.answers} == {"ana", "cyd"}
+
+
+def test_a_trustee_that_died_after_its_decision_answers_after_its_restart(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        await room.trustees["cyd"].kill()
+        served = room.link.send
+
+        async def dying(to: str, kind: str, header: bytes, body: bytes = b"", *, id: bytes = b"") -> None:
+            if (to, kind) == ("ana", "piece"):
+                return
+            await served(to, kind, header, body, id=id)
+
+        room.link.send = dying  # type: ignore[method-assign]
+        await room.begin()
+        assert room.trustees["ana"].status()["rounds"] == {"job.1.1.0": "Decrypting"}
+        assert room.trustees["ana"].status()["waiting"][0]["what"].startswith("the uploads of node-00")
+        await room.trustees["ana"].kill()
+        assert len(opened(room, "ana")) == 1
+        room.link.send = served  # type: ignore[method-assign]
+        assert not isinstance(room.table.phase, Closed)
+        await room.revive("ana")
+
+    exact(chamber.play(script))
+    assert len(opened(chamber, "ana")) == 1
+
+
+def test_an_answer_is_repeated_byte_for_byte_also_after_a_restart(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+        asked = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Open"))
+        await room.say("ana", "Open", asked)
+        await room.settle()
+        await room.trustees["ana"].kill()
+        await room.revive("ana")
+        await room.say("ana", "Open", asked)
+        await room.settle()
+
+    chamber.play(script)
+    answers = chamber.answers["ana", "Decrypt"]
+    assert len(answers) == 3
+    assert len(set(answers)) == 1
+    assert len(opened(chamber, "ana")) == 1
+
+
+def test_an_upload_that_is_not_the_signed_one_is_not_opened(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+    chamber.serve = lambda data: bytes([data[0] ^ 1]) + data[1:]
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+        await room.wait(4)
+
+    chamber.play(script)
+    assert ("ana", "Decrypt") not in chamber.answers
+    assert "What was fetched is not what was asked for" in chamber.trustees["ana"].log.getvalue()
+    assert len([one for one in chamber.fetched if one[0] == "ana"]) > 2
+
+
+def test_a_copied_upload_is_not_opened_and_its_member_is_named(tmp_path: Path) -> None:
+    """The aggregator and one member agree to count another's ciphertext twice; no trustee does (attack 19)."""
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        table = room.table
+
+        def copy() -> None:
+            copied = next(item for item in table.wire if isinstance(item, FromNode) and item.sender == "node-00")
+            member = table.members["node-01"]
+            scope = Scope(table.manifest.round, digest(encode(table.manifest)))
+            body = decode(Signed, copied.data).body
+            signed = sign(member.ctx.key, "EncryptedInput", scope, "node-01", EVERYBODY, body)
+            table.queue.append(FromNode("node-01", "EncryptedInput", encode(signed)))
+
+        room.instead["node-01"] = copy
+        await room.begin()
+
+    chamber.play(script)
+    assert not any(kind == "Decrypt" for _, kind in chamber.answers)
+    for name in ("ana", "ben"):
+        (refusal,) = chamber.trustees[name].named("refuse")
+        assert refusal["rule"] == "paillier.knowledge"
+        assert "node-01" in refusal["cause"]
+        assert chamber.trustees[name].status()["rounds"] == {}
+        assert len(opened(chamber, name)) == 1
+
+
+def test_a_second_attempt_after_the_decision_is_refused_and_said_so(tmp_path: Path) -> None:
+    entrusted = make(4)
+    chamber = Chamber(entrusted, tmp_path)
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+        await room.wait(2)
+        room.table.manifest, room.table.members = propose(entrusted, attempt=2), {}
+        await room.begin()
+
+    chamber.play(script)
+    refusals = [event["rule"] for event in chamber.trustees["ana"].named("refuse")]
+    assert refusals == ["attempt.opened"]
+    assert chamber.trustees["ana"].status()["refused"]["rule"] == "attempt.opened"
+    assert len(chamber.answers["ana", "Refuse"]) == 1
+
+
+def test_a_round_ends_with_its_time_and_is_forgotten(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+        assert room.trustees["ana"].status()["rounds"] == {"job.1.1.0": "Answered"}
+        await room.wait(10)
+        assert room.trustees["ana"].status()["rounds"] == {}
+        asked = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Open"))
+        before = len(room.answers["ana", "Decrypt"])
+        await room.say("ana", "Open", asked)
+        await room.settle()
+        assert len(room.answers["ana", "Decrypt"]) == before
+
+    chamber.play(script)
+    assert len(chamber.trustees["ana"].named("overdue")) == 1
+
+
+def test_an_abort_ends_a_round(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+        found = room.table.manifest.round
+        notice = encode(AbortNotice(found, "Decrypt", "a test", ()))
+        scope = Scope(found, NO_DIGEST)
+        for key in (room.entrusted.nodes.online, room.entrusted.nodes.aggregator):
+            signed = sign(key, "AbortNotice", scope, "aggregator", EVERYBODY, notice)
+            await room.link.send("ana", "aborted", b"", encode(signed), id=room.rng(16))
+            await room.settle()
+            expected = {} if key is room.entrusted.nodes.aggregator else {"job.1.1.0": "Answered"}
+            assert room.trustees["ana"].status()["rounds"] == expected
+
+    chamber.play(script)
+
+
+def test_messages_of_others_are_refused(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        stranger = room.network.link("node-00")
+        await room.begin()
+        proposal = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Open"))
+        header = encode(RoundHeader(room.table.manifest.round, "Open"))
+        await stranger.send("ana", "round", header, proposal, id=room.rng(16))
+        await stranger.send("ana", "piece", header, proposal, id=room.rng(16))
+        await stranger.send("ana", "gossip", b"", b"", id=room.rng(16))
+        await room.settle()
+
+    chamber.play(script)
+    told = chamber.trustees["ana"].log.getvalue()
+    assert "node-00 sends a message of a round, which only the aggregator may" in told
+    assert "node-00 sends a piece, which only the aggregator may" in told
+    assert "node-00 sends a gossip" in told
+    assert len(chamber.answers["ana", "Decrypt"]) == 1
+
+
+@pytest.mark.parametrize("stage", ["roster", "share", "round"])
+def test_status_says_who_waits_for_what(tmp_path: Path, stage: str) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        one = room.trustees["ana"]
+        if stage == "roster":
+            await one.kill()
+            one.journal = type(one.journal)()
+            await room.revive("ana")
+        if stage == "share":
+            for path in (tmp_path / "ana" / "shares").iterdir():
+                path.unlink()
+        found = one.status()["waiting"]
+        wanted = {
+            "roster": ("keyserver", "the first roster"),
+            "share": ("the dealer of a ceremony", "a share of a key to accept"),
+            "round": ("aggregator", "a round"),
+        }[stage]
+        assert [(entry["for"], entry["what"]) for entry in found] == [wanted]
+
+    chamber.play(script)
+
+
+def test_a_trustee_says_it_is_here_only_when_it_can_open_something(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        assert room.present == {"ana": 0, "ben": 0, "cyd": 0}
+        for path in (tmp_path / "ana" / "shares").iterdir():
+            path.unlink()
+        room.present.clear()
+        await room.wait(4)
+        assert set(room.present) == {"ben", "cyd"}
+        await room.begin()
+
+    exact(chamber.play(script))
+    assert chamber.trustees["ana"].named("refuse")[0]["rule"] == "trustee.key"
