@@ -4,9 +4,9 @@ A manifest relies on the newest roster of the directory checkpoint that it names
 every other check judges what belongs to a manifest under that roster.
 """
 
-from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation
+from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, engine_of
 from secagg.crypto.derive import sha256
-from secagg.errors import SecaggError, VerificationFailed
+from secagg.errors import ProtocolViolation, SecaggError, VerificationFailed
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import RosterChanged, RosterRoot
 from secagg.protocol.manifest import Seat
@@ -39,6 +39,7 @@ def check(evidence: Evidence) -> Finding:
         found = accepted.get(proposal.manifest.roster_version)
         if found is None or not _in_force(found, proposal):
             raise Violation(proposal.entry, "its members do not follow from the roster in force")
+        _holders(found[1], proposal)
         seen = _newest(evidence, proposal, seen)
     return Finding("pass", f"{len(accepted)} versions, {len(evidence.proposals)} manifests")
 
@@ -49,6 +50,15 @@ def _in_force(accepted: tuple[bytes, Roster], proposal: Proposal) -> bool:
     known = {Seat(member.name, member.organisation, member.sign_key) for member in roster.nodes()}
     current = proposal.statement.time < roster.expires
     return digest == proposal.manifest.roster and current and set(proposal.manifest.members) <= known
+
+
+def _holders(roster: Roster, proposal: Proposal) -> None:
+    """Hold the trustees of a manifest, if its engine has any, and their key against the roster and the rules."""
+    known = tuple(Seat(one.name, one.organisation, one.sign_key) for one in roster.members if one.role == "trustee")
+    try:
+        engine_of(proposal.entry, proposal.manifest).check_holders(proposal.manifest, known)
+    except ProtocolViolation as error:
+        raise Violation(proposal.entry, error.cause.rstrip(".")) from None
 
 
 def _newest(evidence: Evidence, proposal: Proposal, seen: int) -> int:
