@@ -135,7 +135,7 @@ class Simulation:
         machines = self.world.machines.values()
         return all(
             machine.alive
-            and not [message for message in machine.journal.pending() if message.to != BROKER]
+            and not [message for message in machine.journal.unacknowledged() if message.to != BROKER]
             and not (isinstance(machine, NodeMachine) and self._busy(machine))
             for machine in machines
         )
