@@ -1,14 +1,17 @@
 """Check 5: the roster chain from the pinned root: versions, predecessors, expiry; and that manifests rely on it.
 
 A manifest relies on the newest roster of the directory checkpoint that it names, and never goes back to an older one:
-every other check judges what belongs to a manifest under that roster.
+every other check judges what belongs to a manifest under that roster. Where trustees open, the directory says that a
+ceremony dealt the key to exactly them.
 """
+
+from msgspec import UNSET
 
 from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, engine_of
 from secagg.crypto.derive import sha256
 from secagg.errors import ProtocolViolation, SecaggError, VerificationFailed
 from secagg.log.checkpoint import read_checkpoint
-from secagg.log.statements import RosterChanged, RosterRoot
+from secagg.log.statements import KeyDealt, RosterChanged, RosterRoot
 from secagg.protocol.manifest import Seat
 from secagg.roster.chain import fingerprint, follows, online_key, open_roster
 from secagg.roster.members import Roster
@@ -40,6 +43,7 @@ def check(evidence: Evidence) -> Finding:
         if found is None or not _in_force(found, proposal):
             raise Violation(proposal.entry, "its members do not follow from the roster in force")
         _holders(found[1], proposal)
+        _dealt(evidence, proposal)
         seen = _newest(evidence, proposal, seen)
     return Finding("pass", f"{len(accepted)} versions, {len(evidence.proposals)} manifests")
 
@@ -59,6 +63,17 @@ def _holders(roster: Roster, proposal: Proposal) -> None:
         engine_of(proposal.entry, proposal.manifest).check_holders(proposal.manifest, known)
     except ProtocolViolation as error:
         raise Violation(proposal.entry, error.cause.rstrip(".")) from None
+
+
+def _dealt(evidence: Evidence, proposal: Proposal) -> None:
+    """Hold the key of a manifest with trustees against the ceremonies that the directory holds."""
+    custody = proposal.manifest.custody
+    if custody is UNSET:
+        return
+    numbers, digest = (custody.names(), custody.threshold, custody.colluders), sha256(custody.key).hex()
+    known = [(one.trustees, one.threshold, one.colluders) for _, one in evidence.of(KeyDealt) if one.key == digest]
+    if numbers not in known:
+        raise Violation(proposal.entry, "its key is of no ceremony of these trustees and numbers in the directory")
 
 
 def _newest(evidence: Evidence, proposal: Proposal, seen: int) -> int:
