@@ -27,8 +27,7 @@ from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign
-from support.entrusted import make
-from support.federation import inputs_of
+from support.entrusted import inputs, make
 
 
 class Reached(Exception):
@@ -168,7 +167,7 @@ def listed(*headers: Signed) -> bytes:
 def stop_before(kind: str, victim: str = "ana", entrusted: Entrusted | None = None, **parts: Any) -> Scene:
     """Play an honest round until `kind` is about to reach a trustee; `parts` may replace the manifest or parties."""
     seated = entrusted or make(4)
-    played = table(seated, inputs_of(seated.nodes, parts.get("manifest") or propose(seated)), {}, **parts)
+    played = table(seated, inputs(seated, parts.get("manifest") or propose(seated)), {}, **parts)
     played.wire = Tripwire(kind, victim)
     try:
         run_round(played)
