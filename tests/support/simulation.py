@@ -97,9 +97,11 @@ class Simulation:
             NodeMachine(self.world, name, self.place / name, self.seed, given)
         for machine in self.world.machines.values():
             self.loop.call_later(self.chance.between(0, 3), machine.begin)
-        full = self.chance.choose((0, 0, 1, 3))
-        for _ in range(full):
-            self._fill(self.chance.choose(tuple(self.world.machines)))
+        names = tuple(self.world.machines)
+        for _ in range(self.chance.choose((0, 0, 1, 3))):
+            self._fill(self.chance.choose(names))
+        for _ in range(self.chance.choose((0, 0, 0, 2))):
+            self._set_clock(self.chance.choose(names))
 
     def _fill(self, name: str) -> None:
         start = self.chance.between(0, self.weather.calm)
@@ -112,6 +114,17 @@ class Simulation:
 
         self.loop.call_later(span.start, switch, True)
         self.loop.call_later(span.stop, switch, False)
+
+    def _set_clock(self, machine: str) -> None:
+        """Let somebody set a clock, forward or back, by seconds or days."""
+        seconds = self.chance.choose((-86_400, -60, 60, 3600))
+
+        def jump() -> None:
+            self.world.note(machine, f"clock jumps by {seconds} s")
+            self.world.count["clock jump"] += 1
+            self.world.machines[machine].skew += seconds
+
+        self.loop.call_later(self.chance.between(0, self.weather.calm), jump)
 
     # A person ---------------------------------------------------------------------------------------------------------
 

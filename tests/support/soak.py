@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -130,18 +131,20 @@ class Soak:
     def _kept(self) -> Iterable[tuple[tuple[int, int], Block]]:
         if self._path.exists():
             for line in self._path.read_bytes().splitlines():
-                block = msgspec.json.decode(line, type=Block)
-                yield (block.first, block.size), block
+                # A run that was killed may have left half a line: its seeds are run again.
+                with suppress(msgspec.MsgspecError):
+                    block = msgspec.json.decode(line, type=Block)
+                    yield (block.first, block.size), block
 
     def _keep(self, block: Block) -> None:
         self.blocks[block.first, block.size] = block
         with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(block) + b"\n")
+            file.write(b"\n" + msgspec.json.encode(block) + b"\n")
 
     def _tell(self, block: Block, done: int, blocks: int, seconds: float) -> None:
         for seed, lines in sorted(block.violations.items()):
             print(f"seed {seed}: {lines[0]}\n    replay: {replay(seed, self.bug)}", flush=True)
-        if done % max(1, 40 // self.workers) == 0 or done == blocks:
+        if done % 8 == 0 or done == blocks:
             bad = len(self.violations())
             left = seconds / done * (blocks - done)
             print(
