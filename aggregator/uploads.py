@@ -12,15 +12,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from msgspec import Struct
-
 from secagg.daemon.blobs import Blobs, Partial
 from secagg.errors import ProtocolViolation
-from secagg.ids import Count, Digest
 from secagg.log.bundle import BundleWriter
 from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.rounds import Common
+from secagg.protocol.session import UploadName
 from secagg.wire.chunks import ChunkHeader, span
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_LIST
@@ -28,13 +26,6 @@ from secagg.wire.signed import Signed, open_signed
 
 RECEIVER = "aggregator"
 """Receiver of signed chunk headers: the role, since its bytes are for whoever aggregates."""
-
-
-class Named(Struct, frozen=True):
-    """What the headers of all engines say of an upload; the engine has checked the rest."""
-
-    length: Count
-    upload: Digest
 
 
 class Equivocated(Exception):
@@ -173,9 +164,9 @@ def shell_of(manifest: Manifest) -> Any:
     return engines.load(manifest.engine, "shell")
 
 
-def named(signed: Signed) -> Named:
+def named(signed: Signed) -> UploadName:
     """Return which upload a signed header is of."""
-    return decode(Named, signed.body)
+    return decode(UploadName, signed.body)
 
 
 def uploads_of(listed: bytes) -> set[bytes]:

@@ -1,8 +1,9 @@
 """The directory log on disk: appends what the journal decided, publishes, and proves entries as of any checkpoint.
 
 Rules: appending is repeatable, by index, so that a crash between journal and log loses and doubles nothing; a log that
-holds another entry than the journal decided is evidence and stops the key server. Every signed roster is kept beside
-the log by its SHA-256, for auditors. Leaves to others: what the statements say (records.py), the format (secagg.log).
+holds another entry than the journal decided is evidence and stops the key server. Every signed roster, and what else
+an entry names, is kept beside the log by its SHA-256, for auditors.
+Leaves to others: what the statements say (records.py), the format (secagg.log).
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from secagg.log.tree import leaf_hash
 from secagg.log.witness import LogProof
 
 LOG, ROSTERS = "log", "rosters"
-"""Directories in the state directory: tiles and checkpoint of the log, signed rosters by digest."""
+"""Directories in the state directory: tiles and checkpoint of the log, signed rosters and other files by digest."""
 
 
 class Published(Struct, frozen=True):
@@ -46,16 +47,16 @@ class Directory:
         """Return how many entries the log holds."""
         return self._log.size
 
-    def publish(self, entries: Sequence[tuple[int, bytes]], rosters: Sequence[bytes]) -> Published:
-        """Keep the rosters, append what is missing of `entries` (index, leaf), publish.
+    def publish(self, entries: Sequence[tuple[int, bytes]], files: Sequence[bytes]) -> Published:
+        """Keep the files that entries name, append what is missing of `entries` (index, leaf), publish.
 
         Raises: VerificationFailed when the log holds something else at an index.
         """
         with self._lock:
-            for signed in rosters:
-                path = self._rosters / sha256(signed).hex()
+            for data in files:
+                path = self._rosters / sha256(data).hex()
                 if not path.exists():
-                    write_private(path, signed)
+                    write_private(path, data)
             for index, leaf in entries:
                 self._append(index, leaf)
             note = self._log.publish()

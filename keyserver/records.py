@@ -17,7 +17,7 @@ from keyserver.authority import Authority
 from secagg.crypto.derive import sha256
 from secagg.daemon.turn import Turn
 from secagg.ids import Count, Digest, Key, Name, Ordinal
-from secagg.log.statements import RosterChanged, Statement, sign_statement
+from secagg.log.statements import KeyDealt, RosterChanged, Statement, sign_statement
 from secagg.roster.chain import SignedRoster
 from secagg.roster.members import Limits, Member, Role, Roster
 from secagg.transport.link import KEYSERVER
@@ -117,6 +117,7 @@ class Register:
         for index, _ in self.unpublished():
             if index < size:
                 self._turn.delete(f"entry/{index:012}")
+                self._turn.delete(f"file/{index:012}")
         self._turn.put(PUBLISHED, str(max(size, self.published)).encode())
 
     # Tokens, candidates, members -----------------------------------------------------------------------------------
@@ -160,6 +161,23 @@ class Register:
     def keep_member(self, record: MemberRecord) -> None:
         """Keep a member."""
         self._turn.put(f"member/{record.member.name}", encode(record))
+
+    # Keys of ceremonies --------------------------------------------------------------------------------------------
+
+    def dealt(self, key: str) -> bool:
+        """Say whether it was decided to state that the key with this digest (hex) was dealt."""
+        return self._turn.get(f"dealt/{key}") is not None
+
+    def deal(self, statement: KeyDealt, files: tuple[bytes, ...]) -> None:
+        """State that a key was dealt, and keep the files that the statement names until they lie beside the log."""
+        index, _ = self.write(statement)
+        self._turn.put(f"dealt/{statement.key}", b"")
+        self._turn.put(f"file/{index:012}", encode(files))
+
+    def files(self) -> list[bytes]:
+        """Return the files that unpublished statements name."""
+        kept = (decode(tuple[bytes, ...], data, LIMIT_BULK) for _, data in self._turn.scan("file/"))
+        return [data for files in kept for data in files]
 
     # Rosters -------------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,13 @@ class RevokeMember(Struct, frozen=True, forbid_unknown_fields=True, tag_field="c
     reason: Reason
 
 
+class LogKey(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="key.log"):
+    """State that a ceremony dealt this key (hex of its public part), by its transcript."""
+
+    key: Annotated[str, Meta(pattern=r"\A([0-9a-f]{2})+\Z", max_length=131_072)]
+    transcript: Annotated[str, Meta(max_length=65_536)]
+
+
 class ShowRoster(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="roster.show"):
     """Return the roster in force with all proofs."""
 
@@ -74,6 +81,7 @@ Request = (
     | ShowMember
     | ApproveMember
     | RevokeMember
+    | LogKey
     | ShowRoster
     | Status
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from keyserver import enrolment, views
+from keyserver import dealing, enrolment, views
 from keyserver.authority import Authority
 from keyserver.desk import ROSTER_LIFE, Desk, Settings
 from keyserver.directory import Directory, Published
@@ -23,6 +23,7 @@ from keyserver.requests import (
     CreateToken,
     ListMembers,
     ListTokens,
+    LogKey,
     RevokeMember,
     RevokeToken,
     ShowMember,
@@ -76,6 +77,7 @@ class KeyserverService:
             ShowMember: self._show_member,
             ApproveMember: self._approve,
             RevokeMember: self._revoke,
+            LogKey: self._log_key,
             ShowRoster: self._show_roster,
             Status: self._status,
         }
@@ -192,6 +194,11 @@ class KeyserverService:
         turn.event({"event": "revoke", "member": asked.name, "reason": asked.reason})
         return {"member": asked.name, "version": record.version if record else None}
 
+    def _log_key(self, asked: LogKey, turn: Turn) -> object:
+        key = dealing.log_key(asked, self._register(turn), self._authority, turn.now())
+        turn.event({"event": "deal_key", "digest": key})
+        return {"key": key}
+
     def _show_roster(self, asked: ShowRoster, turn: Turn) -> object:
         """Return the push that members get and, for each member, the proof of its entry under the same checkpoint."""
         register = self._register(turn)
@@ -284,8 +291,8 @@ class KeyserverService:
         register = self._register(turn)
         entries = register.unpublished()
         if entries:
-            rosters = [record.signed for record in register.ahead()]
-            turn.run(PUBLISH, lambda: self._directory.publish(entries, rosters))
+            files = [*(record.signed for record in register.ahead()), *register.files()]
+            turn.run(PUBLISH, lambda: self._directory.publish(entries, files))
 
     def _remind(self, turn: Turn) -> None:
         force = self._register(turn).in_force()

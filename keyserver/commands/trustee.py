@@ -3,8 +3,10 @@
 Rule: no command opens a database; what a daemon knows, it says over its admin socket.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -13,8 +15,27 @@ from secagg.daemon.options import current, options
 if TYPE_CHECKING:
     from secagg.protocol.ceremony.files import Transcript
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 WORDS = click.option("--words", help="Two or more of the eight words, in order, as they were read out: w1,w2.")
+
+
+def needs_paillier(command: Command) -> Command:
+    """Say what to install where the big integers are missing; whoever only enrols or publishes needs none."""
+
+    @wraps(command)
+    def work(*given: Any, **options: Any) -> Any:
+        from secagg.errors import BadConfiguration
+
+        try:
+            return command(*given, **options)
+        except ModuleNotFoundError as error:
+            if error.name != "gmpy2":
+                raise
+            raise BadConfiguration("gmpy2 is not installed.", "pip install 'secagg[paillier]'") from None
+
+    return cast(Command, work)
 
 
 @click.group(name="trustee")
@@ -61,6 +82,7 @@ def join(
 @trustee.command()
 @click.option("-o", "--output", required=True, type=FILE, help="Where the card goes.")
 @options
+@needs_paillier
 def card(output: Path) -> None:
     """Write this trustee's card, which the dealer of a ceremony seals its share to."""
     from keyserver.trustee.ceremony import make_card
@@ -82,12 +104,12 @@ def card(output: Path) -> None:
 )
 @click.option("--yes", is_flag=True, help="Do not ask: the words of every card were compared in another way.")
 @options
+@needs_paillier
 def ceremony(
     cards: tuple[Path, ...], threshold: int, colluders: int | None, bits: int, profile: str, output: Path, yes: bool
 ) -> None:
     """Be the dealer: on an offline machine, make a key and a share of it for each CARD, then forget."""
     from importlib.metadata import version
-    from typing import cast
 
     from keyserver.trustee.ceremony import deal, open_cards, require_new
     from keyserver.trustee.showing import progress
@@ -128,15 +150,17 @@ def ceremony(
 @click.option("--yes", is_flag=True, help="Accept without words: the transcript was compared in another way.")
 @click.option("-o", "--output", required=True, type=FILE, help="Where the acceptance goes.")
 @options
+@needs_paillier
 def accept(share: Path, key: Path | None, transcript: Path | None, words: str | None, yes: bool, output: Path) -> None:
     """Check the share of a key, keep it, and sign that this trustee accepts the key."""
     from keyserver.trustee import ceremony as work
+    from keyserver.trustee import files
     from keyserver.trustee.config import Identity
     from secagg.protocol.ceremony.files import read_transcript
 
     own = Identity(_configuration())
-    public, told = key or share.parent / work.KEY, transcript or share.parent / work.TRANSCRIPT
-    found = read_transcript(work.read(told))
+    public, told = key or share.parent / files.KEY, transcript or share.parent / files.TRANSCRIPT
+    found = read_transcript(files.read(told))
     _warn([place.name for place in found.trustees], found.threshold, found.colluders)
     heard = None if yes else (words or click.prompt("Two of the words that the dealer reads out", err=True))
     spoken = None if heard is None else heard.replace(",", " ").split()
@@ -152,6 +176,7 @@ def accept(share: Path, key: Path | None, transcript: Path | None, words: str | 
 @click.option("-s", "s", default=1, show_default=True, type=click.IntRange(1, 3), help="Above 1 with one trustee only.")
 @click.option("-o", "--output", required=True, type=FILE, help="Where the custody goes that job.toml names.")
 @options
+@needs_paillier
 def custody(acceptances: tuple[Path, ...], key: Path, transcript: Path, s: int, output: Path) -> None:
     """Put a key and enough acceptances together, for jobs of engine paillier."""
     from keyserver.trustee.ceremony import put_together
@@ -162,7 +187,23 @@ def custody(acceptances: tuple[Path, ...], key: Path, transcript: Path, s: int, 
 
 
 @trustee.command()
+@click.option("--key", required=True, type=FILE, help="key.bin of the ceremony.")
+@click.option("--transcript", required=True, type=FILE, help="transcript.json of the ceremony.")
+@click.option("--state-dir", type=click.Path(path_type=Path), help="Of the key server, instead of --config.")
 @options
+def publish(key: Path, transcript: Path, state_dir: Path | None) -> None:
+    """Let the key server state in the directory that this key was dealt, for everybody to see."""
+    from keyserver.asking import decide
+    from keyserver.trustee.files import read
+
+    told = read(transcript).decode(errors="replace")
+    done = decide(state_dir, {"command": "key.log", "key": read(key).hex(), "transcript": told})
+    click.echo(f"published {done['key']}")
+
+
+@trustee.command()
+@options
+@needs_paillier
 def serve() -> None:
     """Judge rounds and open sums until SIGTERM; prints `ready trustee NAME` once everything is open."""
     from keyserver.trustee.process import serve as run

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keyserver.trustee.config import Identity
+from keyserver.trustee.files import KEY, TRANSCRIPT, read, write
 from keyserver.trustee.hardening import harden, swapping
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.primes import Watch
 from secagg.crypto.rng import Rng
-from secagg.daemon.vault import private_directory, write_private
+from secagg.daemon.vault import private_directory
 from secagg.errors import BadConfiguration, BadInput, VerificationFailed
 from secagg.protocol.ceremony.accepting import assemble, check_key, modulus_of, receive
 from secagg.protocol.ceremony.dealing import Plan, check_cards, hold
@@ -23,10 +24,6 @@ from secagg.protocol.custody import accept_key
 from secagg.roster.fingerprints import check_words
 from secagg.wire.codec import encode
 
-KEY, TRANSCRIPT = "key.bin", "transcript.json"
-LARGEST = 1_048_576
-"""Bytes of any of these files."""
-
 
 class Held(NamedTuple):
     """What a ceremony wrote, the words of its transcript, and how safe its machine was."""
@@ -34,29 +31,6 @@ class Held(NamedTuple):
     directory: Path
     words: tuple[str, ...]
     told: list[str]
-
-
-def read(path: Path) -> bytes:
-    """Return a file that somebody handed over.
-
-    Raises: BadInput when it cannot be read or is too long.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
-    if len(data) > LARGEST:
-        raise BadInput(f"{path} is longer than any file of a ceremony.", "Check the path.")
-    return data
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file, on disk when this returns. Raises: BadConfiguration when it cannot be written."""
-    try:
-        write_private(path, data)
-    except OSError as error:
-        raise BadConfiguration(f"{path} cannot be written: {error.strerror}.", "Choose another path.") from None
 
 
 def make_card(own: Identity, output: Path) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ signed it and the reason. Leaves to others: the checks.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from secagg.auditor.bundle import Bundle
 from secagg.auditor.listing import whole
 from secagg.crypto.derive import sha256
-from secagg.errors import VerificationFailed
+from secagg.errors import BadInput, VerificationFailed
 from secagg.log.durable import read_entries
 from secagg.log.statements import (
     AnyStatement,
@@ -23,6 +23,7 @@ from secagg.log.statements import (
     Statement,
     parse_statement,
 )
+from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
 from secagg.roster.chain import SignedRoster
 from secagg.roster.members import Member, Roster
@@ -178,6 +179,17 @@ def _named(statement: Statement, known: dict[object, int]) -> int | None:
     if not isinstance(statement, OfRound):
         return None
     return known.get(getattr(statement, "manifest", None), known.get(_attempt(statement)))
+
+
+def engine_of(entry: Entry, manifest: Manifest) -> Any:
+    """Return what a manifest's engine has for auditors (secagg.protocol.masks.verify names the functions).
+
+    Raises: Violation when there is no such engine, which no honest member could have taken part in.
+    """
+    try:
+        return engines.load(manifest.engine, "verify")
+    except BadInput as error:
+        raise Violation(entry, error.cause.rstrip(".")) from None
 
 
 def round_key(statement: OfRound) -> RoundKey:

@@ -30,10 +30,9 @@ def command(line: str) -> str:
 def client_and_server() -> Iterator[Entry]:
     """Yield the cases that figures are asked for, and those that the curves are drawn through."""
     yield Entry("50-1e7", "--nodes 50 --params 10000000 --repeat 3", "--nodes 50 --params 1000000")
-    yield Entry("50-1e7-threads", "--nodes 50 --params 10000000 --repeat 3 --threads 2")
+    yield Entry("50-1e7-threads", "--nodes 50 --params 10000000 --repeat 5 --threads 2")
     yield Entry("20-1e6", "--nodes 20 --params 1000000 --repeat 9", "--nodes 20 --params 100000 --repeat 3")
     yield Entry("50-1e6", "--nodes 50 --params 1000000 --repeat 7", "--nodes 50 --params 100000 --repeat 3")
-    yield Entry("50-1e6-threads", "--nodes 50 --params 1000000 --repeat 7 --threads 2")
     for percent in (10, 20, 30):
         line = f"--params 1000000 --dropout 0.{percent // 10} --repeat 5"
         quick = "--nodes 20 --params 100000 --dropout 0.2" if percent == 20 else ""
@@ -44,7 +43,7 @@ def client_and_server() -> Iterator[Entry]:
         yield Entry(f"{nodes}-1e6", f"--nodes {nodes} --params 1000000 --repeat 5")
     for power in (4, 5, 7):
         yield Entry(f"20-1e{power}", f"--nodes 20 --params {10**power} --repeat {3 if power == 7 else 9}")
-    yield Entry("handicap", "--nodes 50 --params 10000000 --repeat 3 --handicap")
+    yield Entry("handicap", "--nodes 50 --params 10000000 --handicap")
 
 
 def sparse() -> Iterator[Entry]:

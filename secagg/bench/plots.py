@@ -91,7 +91,8 @@ def _dropouts(path: Path, rows: Rows) -> None:
         axes.semilogy([f["dropouts"] for f in found], [value(f) for f in found], style, label=name)
     axes.set_xlabel("drop-outs of 50 nodes, d = 10⁶")
     axes.set_ylabel("seconds, one thread")
-    axes.legend(fontsize=7)
+    axes.set_ylim(top=4)
+    axes.legend(fontsize=7, loc="upper left", ncols=2)
     _save(figure, path)
 
 
@@ -109,12 +110,15 @@ def _sparse(path: Path, rows: Rows) -> None:
         axes.loglog(x, [f["nodes"] * f["protect_seconds"] for f in found], f"{colour}o-", label=f"masking, {label}")
         axes.loglog(x, [f["unmask_seconds"] for f in found], f"{colour}s--", label=f"removing masks, {label}")
         for one, at in zip(found, x, strict=True):
-            axes.annotate(f"n={one['nodes']}", (at, one["nodes"] * one["protect_seconds"]), fontsize=6)
+            where = (at, one["nodes"] * one["protect_seconds"])
+            axes.annotate(f"{one['nodes']:,}", where, (0, 5), textcoords="offset points", fontsize=6, ha="center")
     if not edges:
         return
     ends = (min(edges), max(edges))
     first = min(row.figures["nodes"] * row.figures["protect_seconds"] for row in rows.values() if "-1e5-" in row.name)
     axes.loglog(ends, [first * end / ends[0] for end in ends], "k:", label="∝ n·k")
+    axes.set_xticks([3e3, 1e4, 3e4, 1e5], ["3,000", "10,000", "30,000", "100,000"])
+    axes.minorticks_off()
     axes.set_xlabel("n·k: members times neighbours, d = 10⁵, 10 % dropped")
     axes.set_ylabel("seconds, all members / server")
     axes.legend(fontsize=7)

@@ -21,6 +21,7 @@ from secagg.bench.footprint import Footprint
 from secagg.bench.inputs import additions, aes_rate, clear_words
 from secagg.bench.peers import Peers
 from secagg.bench.stage import Stage, result
+from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.protocol.lanes import Groups, Ready, decode_sums, packing
 from secagg.protocol.manifest import Manifest, Published
@@ -117,6 +118,30 @@ class Server:
         spent.adding += self._clock() - checked
 
 
+class Played(Struct):
+    """What the rounds took; of their results the last one, and of all of them a digest."""
+
+    spent: list[Spent]
+    digests: list[bytes]
+    last: Published
+
+
+def _play(server: Server, repeat: int, executor: Executor | None) -> Played:
+    """Play a round `repeat` times; no result outlives the next round, which it would cost memory."""
+    last, took = server.play(executor)
+    spent, digests = [took], [_digest(last)]
+    for _ in range(repeat - 1):
+        del last
+        last, took = server.play(executor)
+        spent.append(took)
+        digests.append(_digest(last))
+    return Played(spent, digests, last)
+
+
+def _digest(published: Published) -> bytes:
+    return sha256(b"".join(sha256(group.words) for group in published.groups))
+
+
 def _uploading(phase: Phase) -> Uploading:
     if not isinstance(phase, Uploading):
         raise RuntimeError(f"the measured round is in {type(phase).__name__} before its uploads")
@@ -140,16 +165,16 @@ def measure(case: Case, rng: Rng) -> ServerFigures:
         headers = stage.open(lambda to, kind, data: (peers.answer(to, kind, data),))
         server = Server(stage, peers, uploads, headers, case.clock)
         space = Footprint()
-        played = [server.play(executor) for _ in range(case.repeat)]
-        peak, published = space.peak(), played[-1][0]
-        middle = {name: statistics.median(getattr(s, name) for _, s in played) for name in Spent.__struct_fields__}
+        played = _play(server, case.repeat, executor)
+        peak, published = space.peak(), played.last
+        middle = {name: statistics.median(getattr(s, name) for s in played.spent) for name in Spent.__struct_fields__}
         opened, rate = _opened(server), aes_rate()
         verify = spot_check(federation, opened, published, uploads.read, rng, case.repeat)
-        exact = all(uploads.exact(one) for one, _ in played)
+        exact = uploads.exact(published) and set(played.digests) == {_digest(published)}
         largest = max(uploads.reference.values(), key=len)
         return ServerFigures(
-            seconds=middle["seconds"], best=min(spent.seconds for _, spent in played), adding_seconds=middle["adding"],
-            checking_seconds=middle["checking"], unmask_seconds=middle["unmask"],
+            seconds=middle["seconds"], best=min(spent.seconds for spent in played.spent),
+            adding_seconds=middle["adding"], checking_seconds=middle["checking"], unmask_seconds=middle["unmask"],
             additions_seconds=statistics.median(additions(largest, len(headers)) for _ in range(case.repeat)),
             self_bytes=len(headers) * words_bytes(manifest), pair_bytes=_pairs(opened) * words_bytes(manifest),
             aes_rate=rate, peak_bytes=peak, baseline_bytes=space.baseline, verify_seconds=verify.seconds,

@@ -1,12 +1,12 @@
 """Trustees for a federation on this machine: enrolled as real ones, a ceremony of files, a daemon for each.
 
 How to read it: `entrust` enrols trustees, lets each hand out a card, holds the ceremony, lets each accept, and puts the
-custody together that jobs name; `start_trustee` runs one, `kill_trustee` ends one as a power cut would.
-Rules: every step is the command that people type, each trustee in its own directory; the dealer's directory is removed
-once every share was accepted. Leaves to others: the federation (founding.py), jobs.
+custody together that jobs name; `publish_key` logs the ceremony; `start_trustee` runs one, `kill_trustee` ends one as a
+power cut would.
+Rules: every step is the command that people type, each trustee in its own directory; the sealed shares are removed once
+they were accepted. Leaves to others: the federation (founding.py), jobs.
 """
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,16 @@ def entrust(federation: Federation, names: Sequence[str], threshold: int, bits: 
         },
     )  # fmt: skip
     custody = federation.place / "custody.bin"
-    files = ("--key", str(dealt / "key.bin"), "--transcript", str(dealt / "transcript.json"))
-    federation.run("trustee", "custody", *map(str, accepted), *files, "-o", str(custody))
-    shutil.rmtree(dealt)
+    federation.run("trustee", "custody", *map(str, accepted), *_public(federation), "-o", str(custody))
+    for name in names:
+        (dealt / f"{name}.share").unlink()
     return custody
+
+
+def publish_key(federation: Federation) -> None:
+    """Have the key server state that the key was dealt. Raises: SecaggError with what the command said."""
+    keyserver = federation.place / "keyserver" / "state"
+    federation.run("trustee", "publish", *_public(federation), "--state-dir", str(keyserver))
 
 
 def start_trustee(federation: Federation, name: str) -> None:
@@ -65,6 +71,11 @@ def ask_trustee(federation: Federation, name: str) -> dict[str, Any]:
     """Return what a trustee says of itself."""
     found = call(federation.home(name) / "state" / SOCKET, {"command": "status"})
     return dict(found)
+
+
+def _public(federation: Federation) -> tuple[str, ...]:
+    dealt = federation.place / "dealer"
+    return ("--key", str(dealt / "key.bin"), "--transcript", str(dealt / "transcript.json"))
 
 
 def _all(federation: Federation, command: str, options: dict[str, tuple[str, ...]]) -> None:

@@ -40,7 +40,7 @@ class Federation:
     """
 
     def __init__(self, name: str, port: int = 0) -> None:
-        self.name, self._port = name, port
+        self.name, self.port = name, port
         # Short, because the path of an admin socket must fit 107 bytes.
         self._temporary = tempfile.TemporaryDirectory(prefix="secagg-", ignore_cleanup_errors=True)
         self.place = Path(self._temporary.name)
@@ -82,7 +82,7 @@ class Federation:
         self.fingerprint = told["root_fingerprint"]
         config = self.place / "broker" / "broker.toml"
         config.write_text(
-            f'[broker]\nport = {self._port}\nstate_dir = "."\n[federation]\nname = "{self.name}"\n'
+            f'[broker]\nport = {self.port}\nstate_dir = "."\n[federation]\nname = "{self.name}"\n'
             f'root_fingerprint = "{self.fingerprint}"\nkeyserver_curve_key = "{told["keyserver_curve_key"]}"\n'
         )
         ready = self.place / "broker" / "places.json"

@@ -31,6 +31,13 @@ def job_scope(spec: JobSpec) -> Scope:
     return Scope(round=RoundId(federation=spec.federation, job=spec.name, round=1), manifest=NO_DIGEST)
 
 
+class UploadName(Struct, frozen=True):
+    """What the headers of all engines say of an upload; the engine judges what else they say."""
+
+    length: Count
+    upload: Digest
+
+
 class Present(Struct, frozen=True, forbid_unknown_fields=True):
     """Node → aggregator, kind `present`, every two seconds while it waits: I am here and hold this checkpoint.
 

@@ -282,7 +282,7 @@ def role_of(name: str) -> str:
 
 
 @contextmanager
-def founded(name: str = "drill-numbers") -> Iterator[Federation]:
+def founded(name: str = "drill-numbers", tasks: int = TASKS) -> Iterator[Federation]:
     """Found the federation of a drill: four nodes, a broker that can be started again."""
     with Federation(name, free_ports()) as federation:
         federation.open()
@@ -292,8 +292,8 @@ def founded(name: str = "drill-numbers") -> Iterator[Federation]:
             home = federation.home(node)
             (home / "task.py").write_text(task)
             (home / "data.txt").write_text(str(2.0**index))
-            tasks = (f'[tasks.task-{number}]\ntask = "task.py:Number"\ndata = "data.txt"\n' for number in range(TASKS))
-            federation.configure(node, "\n[policy]\nmax_rounds_per_source = 1000000\n" + "".join(tasks))
+            named = (f'[tasks.task-{number}]\ntask = "task.py:Number"\ndata = "data.txt"\n' for number in range(tasks))
+            federation.configure(node, "\n[policy]\nmax_rounds_per_source = 1000000\n" + "".join(named))
         yield federation
 
 

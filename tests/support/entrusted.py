@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
+import numpy as np
+
 from secagg.crypto.paillier.keys import Profile
 from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.threshold import Share, ThresholdKey, deal
-from secagg.protocol.lanes import Groups
+from secagg.protocol.lanes import Groups, encode_sum
+from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.rounds import Closed, Failed
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust, propose, table
 from secagg.protocol.paillier.run import Rehearsal, run_round
@@ -42,10 +45,18 @@ def alone(
     return entrust(names, job(names, **fields), key, {"ana": key}, counted_rng(seed), s=s)
 
 
+def inputs(entrusted: Entrusted, manifest: Manifest) -> dict[str, Groups]:
+    """Return every member's clear words: trained ones, or a vector for a sum."""
+    if manifest.purpose == "training":
+        return inputs_of(entrusted.nodes, manifest)
+    vector = np.linspace(-1000.0, 1000.0, entrusted.nodes.spec.parameters)
+    return {name: encode_sum(manifest, vector / (index + 1)) for index, name in enumerate(manifest.names())}
+
+
 def play(
-    entrusted: Entrusted, drops: Mapping[str, str] | None = None, inputs: Mapping[str, Groups] | None = None
+    entrusted: Entrusted, drops: Mapping[str, str] | None = None, words: Mapping[str, Groups] | None = None
 ) -> tuple[Closed | Failed, Mapping[str, Groups], Rehearsal]:
     """Run one round; return its end, the clear inputs and the table."""
-    given = inputs or inputs_of(entrusted.nodes, propose(entrusted))
+    given = words or inputs(entrusted, propose(entrusted))
     played = table(entrusted, given, drops)
     return run_round(played), given, played

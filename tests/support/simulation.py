@@ -1,8 +1,8 @@
 """A whole federation in one process under one seed: what happens, when, and what must hold whatever happens.
 
-`simulate(seed)` founds a federation of three to five nodes, lets a person submit jobs to it, and lets the network and
-the disks do their worst until it is calm; then every job must end, and one more job must be done with everybody. What
-differs from the daemons is the link, the clock, the journal and what is below the files; services, shell, codec,
+`simulate(seed)` founds a federation of three to five nodes, lets a person submit one or two jobs to it, and lets the
+network and the disks do their worst until it is calm; then every job must end, and one more be done with everybody.
+What differs from the daemons is the link, the clock, the journal and what is below the files; services, shell, codec,
 phases, vault, blobs, logs and auditor are the product's own. Two runs of a seed do the same. Judging: oracles.
 """
 
@@ -63,7 +63,7 @@ class Simulation:
         self.chance = Chance(seed, "world")
         self.loop = VirtualLoop()
         self.loop.set_exception_handler(self._unhandled)
-        self.names = names_of(self.chance.choose((3, 4, 4, 5)))
+        self.names = names_of(self.chance.choose((3, 3, 4, 5)))
         self.weather = Weather.drawn(Chance(seed, "weather"), (*self.names, AGGREGATOR, KEYSERVER))
         crashes = Crashes(Chance(seed, "crashes"), self.loop, self.weather.calm)
         self.world = World(self.loop, crashes)
@@ -97,9 +97,11 @@ class Simulation:
             NodeMachine(self.world, name, self.place / name, self.seed, given)
         for machine in self.world.machines.values():
             self.loop.call_later(self.chance.between(0, 3), machine.begin)
-        full = self.chance.choose((0, 0, 1, 3))
-        for _ in range(full):
-            self._fill(self.chance.choose(tuple(self.world.machines)))
+        names = tuple(self.world.machines)
+        for _ in range(self.chance.choose((0, 0, 1, 3))):
+            self._fill(self.chance.choose(names))
+        for _ in range(self.chance.choose((0, 0, 0, 2))):
+            self._set_clock(self.chance.choose(names))
 
     def _fill(self, name: str) -> None:
         start = self.chance.between(0, self.weather.calm)
@@ -112,6 +114,17 @@ class Simulation:
 
         self.loop.call_later(span.start, switch, True)
         self.loop.call_later(span.stop, switch, False)
+
+    def _set_clock(self, machine: str) -> None:
+        """Let somebody set a clock, forward or back, by seconds or days."""
+        seconds = self.chance.choose((-86_400, -60, 60, 3600))
+
+        def jump() -> None:
+            self.world.note(machine, f"clock jumps by {seconds} s")
+            self.world.count["clock jump"] += 1
+            self.world.machines[machine].skew += seconds
+
+        self.loop.call_later(self.chance.between(0, self.weather.calm), jump)
 
     # A person ---------------------------------------------------------------------------------------------------------
 
@@ -135,7 +148,7 @@ class Simulation:
         machines = self.world.machines.values()
         return all(
             machine.alive
-            and not [message for message in machine.journal.pending() if message.to != BROKER]
+            and not [message for message in machine.journal.unacknowledged() if message.to != BROKER]
             and not (isinstance(machine, NodeMachine) and self._busy(machine))
             for machine in machines
         )
@@ -153,7 +166,9 @@ class Simulation:
         self._step, self._round = chance.choose(("3s", "6s")), chance.choose(("20s", "60s"))
         self._rejoin = chance.choose(("0s", "10s"))
         self.loop.call_later(chance.between(3, 8), self._submit, "a", chance.choose((1, 1, 2)))
-        self.loop.call_later(chance.between(3, 30), self._submit, "b")
+        self.early = ("a", "b")[: chance.choose((1, 2))]
+        for name in self.early[1:]:
+            self.loop.call_later(chance.between(3, 30), self._submit, name)
         with remembered(), watched([machine.disk for machine in self.world.machines.values()]):
             try:
                 self.loop.run_until_complete(self._main())
@@ -168,10 +183,10 @@ class Simulation:
 
     async def _main(self) -> None:
         end = self.weather.calm + PATIENCE
-        await self._until(lambda: self._over(("a", "b")), self.weather.calm)
+        await self._until(lambda: self._over(self.early), self.weather.calm)
         self.world.crashes.left = 0
         self.loop.call_later(max(0.0, self.weather.calm - self.loop.now), self._submit, "last")
-        await self._until(lambda: self._over(("a", "b", "last")), end)
+        await self._until(lambda: self._over((*self.early, "last")), end)
         await self._until(self._quiet, end)
         await asyncio.sleep(5)  # work beside the loop, such as erasing keys, comes to its end
         shown = self.world.machines[AGGREGATOR].ask(command="job-show", name="last")
@@ -186,7 +201,7 @@ class Simulation:
 
     async def _until(self, done: Any, end: float) -> None:
         while self.loop.now < end and not (self.loop.now > 8 and done()):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
 
 
 def simulate(seed: int) -> Outcome:

@@ -260,6 +260,10 @@ class SimulatedJournal:
         if any(time < before for time in self._tables.seen.values()):
             self._write(("forget", before))
 
+    def unacknowledged(self) -> list[Outgoing]:
+        """Return the outbox; for oracles, so that a bug planted in `pending` does not blind them."""
+        return list(self._tables.outbox.values())
+
     def handled(self, sender: str, id: bytes) -> bool:
         """Say whether a durable message was handled; for oracles, outside any transaction."""
         return (sender, id) in self._tables.seen

@@ -239,7 +239,7 @@ def _told(world: World, node: NodeMachine, job: kept.Job, outcomes: list[kept.Ou
 
 def _left(world: World, nodes: list[NodeMachine]) -> None:
     for machine in world.machines.values():
-        for message in machine.journal.pending():
+        for message in machine.journal.unacknowledged():
             if message.to != BROKER:
                 world.violate("left", f"{machine.name} still sends {message.kind} to {message.to}")
     for node in nodes:

@@ -190,6 +190,7 @@ class Machine:
         self.disk = Disk(root, self.point)
         self.life = 0
         self.alive = False
+        self.skew = 0
         self.doing = ""
         self.refused: Counter[str] = Counter()
         self.daemon: Daemon
@@ -257,7 +258,7 @@ class Machine:
         timers = Timers(loop, lambda: self._rings(life))
         self.daemon = Daemon(
             Wire(self, life, self.world.network.link(self.name)), self.journal, self.service, Beside(self, life),
-            Ledger(self), later=timers.later, wall=lambda: START + 60 + int(loop.now), rng=self.rng,
+            Ledger(self), later=timers.later, wall=lambda: START + 60 + int(loop.now) + self.skew, rng=self.rng,
         )  # fmt: skip
 
     def _rings(self, life: int) -> bool:

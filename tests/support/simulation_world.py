@@ -116,7 +116,7 @@ def place_of(name: str, where: str, doing: str, journal: "SimulatedJournal") -> 
     saving = where.startswith(("journal", "disk")) and where != "journal.synced"
     if name != AGGREGATOR:
         return _of_node(saving, where, journal)
-    if doing == "chunk" and where == "journal.synced":
+    if doing == "send ack-chunk" and where == "link.send":
         return "aggregator: after the fsync of a chunk, before its acknowledgement"
     if doing == "chunk" and saving:
         return "aggregator: in mid chunk"
@@ -136,7 +136,7 @@ def _of_node(saving: bool, where: str, journal: "SimulatedJournal") -> str:
 def _of_aggregator(journal: "SimulatedJournal") -> str:
     kept = journal.get("round")
     if kept is None:
-        telling = any(message.kind == "result" for message in journal.pending())
+        telling = any(message.kind == "result" for message in journal.unacknowledged())
         return "aggregator: after the result, before publishing" if telling else "aggregator: between two rounds"
     phase = _phase(kept)
     if phase == "Publishing":

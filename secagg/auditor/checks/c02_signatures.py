@@ -1,16 +1,16 @@
 """Check 2: both checkpoints are signed by their logs, and every opening had its witness quorum (protocol §6.2).
 
-The witnesses of a round are the manifest's members; at least t of them co-signed the checkpoint of the freeze and the
-directory checkpoint that the manifest names.
+The witnesses of a round are the manifest's members, or its trustees where they open the sum; a quorum of them co-signed
+the checkpoint of the freeze and the directory checkpoint that the manifest names.
 """
 
-from secagg.auditor.evidence import DIRECTORY, ROUNDS, Entry, Evidence, Finding, Violation, proposal
+from secagg.auditor.evidence import DIRECTORY, ROUNDS, Entry, Evidence, Finding, Violation, engine_of, proposal
 from secagg.errors import VerificationFailed
 from secagg.log.checkpoint import Checkpoint, open_checkpoint, read_checkpoint, verify_cosignature
 from secagg.log.growing import Tree
 from secagg.log.statements import Contributors, Opening
 from secagg.log.tree import leaf_hash
-from secagg.protocol.manifest import Manifest, threshold
+from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.messages import Cosignature, Witnesses
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
@@ -70,18 +70,14 @@ def _state_of(trees: dict[str, Tree], log: str, note: bytes, entry: Entry) -> Ch
 
 
 def _quorum(entry: Entry, manifest: Manifest, state: Checkpoint, lines: tuple[Cosignature, ...]) -> None:
-    signed = set()
+    engine = engine_of(entry, manifest)
+    keys, needed, signed = engine.witnesses(manifest), engine.quorum(manifest), set()
     for line in lines:
         name = f"{manifest.round.federation}/{line.member}"
         try:
-            verify_cosignature(state, line.line, name, manifest.key(line.member))
+            verify_cosignature(state, line.line, name, keys[line.member])
         except (VerificationFailed, KeyError):
             raise Violation(entry, f"the co-signature of {line.member} does not verify") from None
         signed.add(line.member)
-    if len(signed) < quorum(manifest):
-        raise Violation(entry, f"{len(signed)} witnesses are fewer than the quorum of {quorum(manifest)}")
-
-
-def quorum(manifest: Manifest) -> int:
-    """Return how many witnesses a manifest needs: its own word or the formula's, the larger."""
-    return max(manifest.threshold, threshold(len(manifest.members), manifest.colluders))
+    if len(signed) < needed:
+        raise Violation(entry, f"{len(signed)} witnesses are fewer than the quorum of {needed}")

@@ -10,6 +10,7 @@ from secagg.errors import VerificationFailed
 from secagg.log.statements import (
     Enrolled,
     Equivocation,
+    Fenced,
     KeyDealt,
     Refusal,
     Revoked,
@@ -22,7 +23,7 @@ from secagg.log.statements import (
 
 NUMBER, TITLE = 4, "every statement's signature"
 
-OF_THE_DIRECTORY = (RosterRoot, TokenIssued, TokenConsumed, Enrolled, Revoked, RosterChanged, KeyDealt)
+OF_THE_DIRECTORY = (RosterRoot, TokenIssued, TokenConsumed, Enrolled, Revoked, Fenced, RosterChanged, KeyDealt)
 OF_ANY_MEMBER = (Refusal, Equivocation)
 
 

@@ -1,14 +1,17 @@
 """Check 5: the roster chain from the pinned root: versions, predecessors, expiry; and that manifests rely on it.
 
 A manifest relies on the newest roster of the directory checkpoint that it names, and never goes back to an older one:
-every other check judges what belongs to a manifest under that roster.
+every other check judges what belongs to a manifest under that roster. Where trustees open, the directory says that a
+ceremony dealt the key to exactly them.
 """
 
-from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation
+from msgspec import UNSET
+
+from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, engine_of
 from secagg.crypto.derive import sha256
-from secagg.errors import SecaggError, VerificationFailed
+from secagg.errors import ProtocolViolation, SecaggError, VerificationFailed
 from secagg.log.checkpoint import read_checkpoint
-from secagg.log.statements import RosterChanged, RosterRoot
+from secagg.log.statements import KeyDealt, RosterChanged, RosterRoot
 from secagg.protocol.manifest import Seat
 from secagg.roster.chain import fingerprint, follows, online_key, open_roster
 from secagg.roster.members import Roster
@@ -39,6 +42,8 @@ def check(evidence: Evidence) -> Finding:
         found = accepted.get(proposal.manifest.roster_version)
         if found is None or not _in_force(found, proposal):
             raise Violation(proposal.entry, "its members do not follow from the roster in force")
+        _holders(found[1], proposal)
+        _dealt(evidence, proposal)
         seen = _newest(evidence, proposal, seen)
     return Finding("pass", f"{len(accepted)} versions, {len(evidence.proposals)} manifests")
 
@@ -49,6 +54,26 @@ def _in_force(accepted: tuple[bytes, Roster], proposal: Proposal) -> bool:
     known = {Seat(member.name, member.organisation, member.sign_key) for member in roster.nodes()}
     current = proposal.statement.time < roster.expires
     return digest == proposal.manifest.roster and current and set(proposal.manifest.members) <= known
+
+
+def _holders(roster: Roster, proposal: Proposal) -> None:
+    """Hold the trustees of a manifest, if its engine has any, and their key against the roster and the rules."""
+    known = tuple(Seat(one.name, one.organisation, one.sign_key) for one in roster.members if one.role == "trustee")
+    try:
+        engine_of(proposal.entry, proposal.manifest).check_holders(proposal.manifest, known)
+    except ProtocolViolation as error:
+        raise Violation(proposal.entry, error.cause.rstrip(".")) from None
+
+
+def _dealt(evidence: Evidence, proposal: Proposal) -> None:
+    """Hold the key of a manifest with trustees against the ceremonies that the directory holds."""
+    custody = proposal.manifest.custody
+    if custody is UNSET:
+        return
+    numbers, digest = (custody.names(), custody.threshold, custody.colluders), sha256(custody.key).hex()
+    known = [(one.trustees, one.threshold, one.colluders) for _, one in evidence.of(KeyDealt) if one.key == digest]
+    if numbers not in known:
+        raise Violation(proposal.entry, "its key is of no ceremony of these trustees and numbers in the directory")
 
 
 def _newest(evidence: Evidence, proposal: Proposal, seen: int) -> int:

@@ -4,12 +4,12 @@ Order: manifest → contributors → opening → result, each about exactly the 
 opening could hide behind another number. K_min is at least what the formula gives for the cohort, whatever the manifest
 says, with the federation's c. A set of a static input (purpose `sum`) may come back only equal or
 disjoint, because overlapping sets open individuals (protocol §6.5). An opening stands on the signatures of at least t
-members of U3 on exactly the U2 and U3 of the freeze (protocol §3 step 4): without them no honest member answers.
+members of U3 on exactly the U2 and U3 of the freeze (protocol §3 step 4), or of a quorum of trustees on U (§5): without
+them nobody honest answers.
 """
 
 from msgspec.structs import astuple
 
-from secagg.auditor.checks.c02_signatures import quorum
 from secagg.auditor.evidence import (
     Entry,
     Evidence,
@@ -17,17 +17,14 @@ from secagg.auditor.evidence import (
     Proposal,
     RoundKey,
     Violation,
+    engine_of,
     proposal,
     round_key,
 )
 from secagg.errors import SecaggError
 from secagg.log.statements import Contributors, ManifestLogged, OfRound, Opening, Result
-from secagg.protocol.manifest import Manifest, minimum_contributors
-from secagg.protocol.masks.checks import agreed
-from secagg.protocol.masks.messages import Agreement
-from secagg.wire.codec import decode
-from secagg.wire.limits import LIMIT_BULK
-from secagg.wire.signed import Scope, Signed
+from secagg.protocol.manifest import Manifest
+from secagg.wire.signed import Scope
 
 NUMBER, TITLE = 6, "order of events, one opening and one result, static inputs"
 
@@ -42,10 +39,10 @@ class Rounds:
         self.closed: set[RoundKey] = set()
         self.static: dict[str, list[frozenset[str]]] = {}
 
-    def least(self, manifest: Manifest) -> int:
+    def least(self, entry: Entry, manifest: Manifest) -> int:
         """Return how many contributors a manifest needs: its own word or the formula's, the larger."""
-        colluders = max(manifest.colluders, self.colluders.get(manifest.roster_version, 0))
-        return max(manifest.needed, minimum_contributors(len(manifest.members), colluders))
+        needed: int = engine_of(entry, manifest).least(manifest, self.colluders.get(manifest.roster_version, 0))
+        return needed
 
     def manifest(self, entry: Entry, statement: ManifestLogged) -> None:
         """Take a manifest: none may follow an opening of its round."""
@@ -59,8 +56,8 @@ class Rounds:
             raise Violation(entry, "a second contributor set for one manifest")
         if len(set(names)) != len(names):
             raise Violation(entry, "a contributor is named twice")
-        if len(names) < self.least(relies.manifest):
-            raise Violation(entry, f"{len(names)} contributors are fewer than {self.least(relies.manifest)}")
+        if len(names) < (needed := self.least(entry, relies.manifest)):
+            raise Violation(entry, f"{len(names)} contributors are fewer than {needed}")
         if not set(names) <= set(relies.manifest.names()):
             raise Violation(entry, "a contributor is not in the cohort")
         self.frozen[statement.manifest] = statement
@@ -119,10 +116,8 @@ def _agreed(evidence: Evidence, entry: Entry, opening: Opening, manifest: Manife
     """Hold the agreements that an opening names against the frozen sets."""
     data = evidence.bundle.file(opening.signatures)
     scope = Scope(round=manifest.round, manifest=bytes.fromhex(opening.manifest))
-    u3 = tuple(contributor.member for contributor in frozen.members)
     try:
-        sets = Agreement(bytes.fromhex(frozen.u2), bytes.fromhex(frozen.u3))
-        agreed(decode(tuple[Signed, ...], data, LIMIT_BULK), manifest, scope, sets, u3, quorum(manifest))
+        engine_of(entry, manifest).check_agreements(data, manifest, scope, frozen)
     except SecaggError as error:
         raise Violation(entry, error.cause.rstrip(".")) from None
 

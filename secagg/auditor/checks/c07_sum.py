@@ -1,15 +1,14 @@
 """Check 7: every result is the sum of the kept uploads, recomputed from the signed answers (protocol §7)."""
 
-from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, proposal, round_key
+from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, engine_of, proposal, round_key
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.errors import BundleIncomplete, SecaggError, WireError
 from secagg.ids import RoundId
 from secagg.log.statements import Contributor, Contributors, Opening, Result
 from secagg.protocol.manifest import Published
-from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.verify import recompute
+from secagg.protocol.session import UploadName
 from secagg.wire.codec import decode, encode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed
 
 NUMBER, TITLE = 7, "sum recomputed from the uploads and the signed answers"
@@ -39,10 +38,9 @@ def _recompute(evidence: Evidence, entry: Entry, result: Result, frozen: Contrib
     if _listed(evidence, entry, frozen) != frozen.members:
         raise Violation(entry, "the frozen contributor set is not the one that U3 lists")
     try:
-        words = recompute(
-            file(relies.statement.signed), file(frozen.u1), file(frozen.u2), file(frozen.u3),
-            [file(answer.digest) for answer in opened.answers], lambda member: evidence.bundle.upload(uploads[member]),
-            _proposer(evidence, relies),
+        words = engine_of(entry, relies.manifest).recompute_frozen(
+            file(relies.statement.signed), frozen, file, [file(answer.digest) for answer in opened.answers],
+            lambda member: evidence.bundle.upload(uploads[member]), _proposer(evidence, relies),
         )  # fmt: skip
     except BundleIncomplete:
         raise
@@ -66,9 +64,9 @@ def _proposer(evidence: Evidence, relies: Proposal) -> bytes:
 def _listed(evidence: Evidence, entry: Entry, frozen: Contributors) -> tuple[Contributor, ...]:
     """Return the contributor set as the signed headers of U3 give it; `recompute` checks their signatures."""
     try:
-        headers = decode(tuple[Signed, ...], evidence.bundle.file(frozen.u3), LIMIT_BULK)
+        headers = decode(tuple[Signed, ...], evidence.bundle.file(frozen.u3), LIMIT_LIST)
         return tuple(
-            Contributor(header.sender, sha256(encode(header)).hex(), decode(MaskedInput, header.body).upload.hex())
+            Contributor(header.sender, sha256(encode(header)).hex(), decode(UploadName, header.body).upload.hex())
             for header in headers
         )
     except WireError as error:

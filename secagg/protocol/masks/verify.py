@@ -8,16 +8,19 @@ colludes. Leaves to others: which files belong to a round (secagg.auditor), that
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from msgspec import UNSET
+
 from secagg.crypto.derive import sha256
-from secagg.errors import BundleIncomplete, ProtocolViolation, SecaggError, VerificationFailed
+from secagg.errors import BundleIncomplete, ProtocolViolation, Refused, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.log.statements import Contributors
 from secagg.protocol.lanes import Groups, accumulate, upload_root
-from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.masks.checks import signed_list
-from secagg.protocol.masks.messages import AdvertiseKeys, Answer, MaskedInput, ShareList
+from secagg.protocol.manifest import Manifest, Seat, digest, minimum_contributors, threshold
+from secagg.protocol.masks.checks import agreed, signed_list
+from secagg.protocol.masks.messages import AdvertiseKeys, Agreement, Answer, MaskedInput, ShareList
 from secagg.protocol.masks.recovery import Evidence, recover, unmask
 from secagg.wire.codec import decode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed
 
 T = TypeVar("T")
@@ -43,6 +46,50 @@ def recompute(
         raise
     except (SecaggError, KeyError) as error:
         raise VerificationFailed(f"The round cannot be recomputed: {error}", "Treat the round as unproved.") from None
+
+
+def recompute_frozen(
+    manifest_signed: bytes, frozen: Contributors, file: Callable[[str], bytes], answers: Sequence[bytes],
+    upload: Callable[[str], bytes], aggregator_key: bytes,
+) -> Groups:  # fmt: skip
+    """Return what `recompute` does, for a frozen set whose lists `file` gives by digest; so every engine is asked."""
+    lists = (file(frozen.u1), file(frozen.u2), file(frozen.u3))
+    return recompute(manifest_signed, *lists, answers, upload, aggregator_key)
+
+
+def check_agreements(data: bytes, manifest: Manifest, scope: Scope, frozen: Contributors) -> None:
+    """Check that at least t members of the frozen set signed exactly its lists; `data` is the list of them.
+
+    Raises: ProtocolViolation naming the member, or how many there are; WireError.
+    """
+    sets = Agreement(bytes.fromhex(frozen.u2), bytes.fromhex(frozen.u3))
+    u3 = tuple(entry.member for entry in frozen.members)
+    agreed(decode(tuple[Signed, ...], data, LIMIT_LIST), manifest, scope, sets, u3, quorum(manifest))
+
+
+def witnesses(manifest: Manifest) -> dict[str, bytes]:
+    """Return who witnesses a round, with their keys: its members."""
+    return {seat.name: seat.key for seat in manifest.members}
+
+
+def quorum(manifest: Manifest) -> int:
+    """Return how many witnesses and agreements a manifest needs: its own word or the formula's, the larger."""
+    return max(manifest.threshold, threshold(len(manifest.members), manifest.colluders))
+
+
+def least(manifest: Manifest, colluders: int) -> int:
+    """Return how many contributors a manifest needs, `colluders` being the federation's c."""
+    assumed = max(manifest.colluders, colluders)
+    return max(manifest.needed, minimum_contributors(len(manifest.members), assumed))
+
+
+def check_holders(manifest: Manifest, trustees: tuple[Seat, ...]) -> None:
+    """Members open sums of this engine themselves.
+
+    Raises: Refused when the manifest names trustees all the same.
+    """
+    if manifest.custody is not UNSET:
+        raise Refused("It names trustees, who have no part in this engine.", rule="manifest.custody")
 
 
 def _recompute(

@@ -21,6 +21,7 @@ from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import MemoryLog
+from secagg.log.statements import KeyDealt, sign_statement
 from secagg.protocol import manifest as rules
 from secagg.protocol import rehearsal
 from secagg.protocol.acceptance import Policy
@@ -68,11 +69,23 @@ def entrust(
     nodes = rehearsal.found(
         names, replace(spec, engine="paillier", custody=custody), rng, colluders, others=enrolled
     )  # fmt: skip
+    _state(nodes, custody)
     policy = Policy(
         engines=("paillier",), exact_counts=True, allow_trials=not trustee_colluders,
         min_key_bits=min(key.public.bits, FLOOR_BITS),
     )  # fmt: skip
     return Entrusted(nodes, signing, dict(secrets), custody, policy, Table.build(Ring(key.public, s), AHEAD))
+
+
+def _state(nodes: rehearsal.Federation, custody: Custody) -> None:
+    """State in the directory that the key was dealt, as the key server does after a ceremony."""
+    key = custody.key
+    dealt = KeyDealt(
+        federation=nodes.spec.federation, time=START_OF_TIME, key=sha256(key).hex(), transcript=sha256(b"").hex(),
+        bits=0, trustees=custody.names(), threshold=custody.threshold, colluders=custody.colluders,
+    )  # fmt: skip
+    nodes.directory.append(sign_statement(dealt, "keyserver", nodes.online))
+    nodes.directory.publish()
 
 
 def propose(entrusted: Entrusted, round_number: int = 1, attempt: int = 1) -> Manifest:

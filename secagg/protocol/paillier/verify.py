@@ -10,18 +10,21 @@ trustees the federation's (`custody`, by the roster that the manifest names).
 from collections.abc import Callable, Sequence
 
 from secagg.crypto.derive import sha256
-from secagg.errors import BundleIncomplete, SecaggError, VerificationFailed
+from secagg.errors import BundleIncomplete, Refused, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST
-from secagg.protocol.custody import custody_of
+from secagg.log.statements import Contributors
+from secagg.protocol.custody import check_custody, custody_of
 from secagg.protocol.lanes import Groups
-from secagg.protocol.manifest import Manifest, digest
+from secagg.protocol.manifest import Manifest, Seat, digest, fewest_entrusted
 from secagg.protocol.masks.checks import signed_list
+from secagg.protocol.paillier.checks import agreed
 from secagg.protocol.paillier.decrypting import Collector
+from secagg.protocol.paillier.door import admit
 from secagg.protocol.paillier.intake import ANSWER_LIMIT
 from secagg.protocol.paillier.messages import Answer
 from secagg.protocol.paillier.opening import open_sum
 from secagg.wire.codec import decode
-from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed
 
 
@@ -39,6 +42,54 @@ def recompute(
         raise
     except (SecaggError, KeyError) as error:
         raise VerificationFailed(f"The round cannot be recomputed: {error}", "Treat the round as unproved.") from None
+
+
+def recompute_frozen(
+    manifest_signed: bytes, frozen: Contributors, file: Callable[[str], bytes], answers: Sequence[bytes],
+    upload: Callable[[str], bytes], aggregator_key: bytes,
+) -> Groups:  # fmt: skip
+    """Return what `recompute` does, for a frozen set whose list `file` gives by digest; so every engine is asked.
+
+    Raises: as `recompute`.
+    """
+    if frozen.u1 or frozen.u2:
+        raise VerificationFailed("The frozen set names lists that this engine has not.", "Treat it as unproved.")
+    return recompute(manifest_signed, file(frozen.u3), answers, upload, aggregator_key)
+
+
+def check_agreements(data: bytes, manifest: Manifest, scope: Scope, frozen: Contributors) -> None:
+    """Check that a quorum of trustees signed exactly the frozen list; `data` is the list of their agreements.
+
+    Raises: ProtocolViolation naming the trustee, or how many there are; WireError.
+    """
+    agreed(decode(tuple[Signed, ...], data, LIMIT_LIST), manifest, scope, bytes.fromhex(frozen.u3))
+
+
+def witnesses(manifest: Manifest) -> dict[str, bytes]:
+    """Return who witnesses a round, with their keys: its trustees."""
+    return {seat.name: seat.key for seat in custody_of(manifest).trustees}
+
+
+def quorum(manifest: Manifest) -> int:
+    """Return how many witnesses and agreements a manifest needs."""
+    return custody_of(manifest).quorum
+
+
+def least(manifest: Manifest, colluders: int) -> int:
+    """Return how many contributors a manifest needs, `colluders` being the federation's c."""
+    return max(manifest.needed, fewest_entrusted(max(manifest.colluders, colluders)))
+
+
+def check_holders(manifest: Manifest, trustees: tuple[Seat, ...]) -> None:
+    """Hold a manifest's trustees against those of the roster that it names, and judge their key.
+
+    Raises: Refused or another ProtocolViolation naming the rule.
+    """
+    custody = custody_of(manifest)
+    check_custody(custody, manifest.round.federation, trustees, True)
+    if manifest.threshold != custody.threshold:
+        raise Refused("Its threshold is not the trustees'.", rule="manifest.threshold")
+    admit(custody)
 
 
 def _recompute(

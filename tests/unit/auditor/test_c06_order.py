@@ -7,14 +7,15 @@ import pytest
 from msgspec.structs import replace
 
 from secagg.auditor.bundle import Bundle
-from secagg.auditor.checks.c02_signatures import quorum
 from secagg.auditor.checks.c06_order import Rounds
+from secagg.auditor.evidence import Entry
 from secagg.auditor.verify import verify
 from secagg.ids import EVERYBODY, RoundId
 from secagg.log.bundle import BundleWriter
 from secagg.log.durable import read_entries
 from secagg.log.statements import AnyStatement, Contributors, ManifestLogged, OfRound, Opening, parse_statement
 from secagg.protocol.masks.messages import Agreement
+from secagg.protocol.masks.verify import quorum
 from secagg.protocol.rehearsal import found, propose
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -50,8 +51,10 @@ def test_a_manifest_cannot_lower_what_it_needs() -> None:
     honest = propose(found(names, job(names), counted_rng(b"lower"), colluders=1))
     lying = replace(honest, threshold=1, k_min=1, colluders=0)
     assert (honest.threshold, honest.k_min, honest.needed) == (4, 4, 4)
-    assert Rounds({1: 1}).least(lying) == 4
-    assert Rounds({}).least(lying) == 3
+    stated = {"federation": "fed", "time": 1, "job": "job", "round": 1, "attempt": 1, "group": 0, "manifest": "00"}
+    entry = Entry("rounds", 0, Contributors(**stated, u1="", u2="", u3="", members=()), AGGREGATOR, b"")  # type: ignore[arg-type]
+    assert Rounds({1: 1}).least(entry, lying) == 4
+    assert Rounds({}).least(entry, lying) == 3
     assert quorum(lying) == 3
     assert quorum(replace(lying, threshold=5)) == 5
 

@@ -30,6 +30,13 @@ def test_a_weak_key_is_not_measured() -> None:
         measure(Case(3, 10, 16, 512, "provable", 1), seeded("bench"))
 
 
+@pytest.fixture
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pypaillier, whose key takes seconds."""
+    monkeypatch.setitem(sys.modules, "paillier", None)
+
+
+@pytest.mark.usefixtures("_alone")
 def test_the_command_prints_the_figures() -> None:
     line = "--engine paillier --nodes 3 --params 300 --key-bits 2048 --profile fast --format jsonl"
     done = CliRunner().invoke(bench, line.split())
@@ -42,6 +49,7 @@ def test_the_command_prints_the_figures() -> None:
     assert figures["timing"]["public_t"] > 4.5
 
 
+@pytest.mark.usefixtures("_alone")
 def test_the_table_is_flat() -> None:
     line = "--engine paillier --nodes 3 --params 100 --key-bits 2048 --profile fast"
     done = CliRunner().invoke(bench, line.split())

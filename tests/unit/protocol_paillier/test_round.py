@@ -102,7 +102,7 @@ def test_extremes_of_every_small_number_of_members(count: int) -> None:
     entrusted = make(count, parameters=61)
     for pattern in (0, 2**count - 1, 0b0101010101 & (2**count - 1)):
         inputs = extremes(entrusted, pattern)
-        exact(play(entrusted, inputs=inputs)[0], inputs, tuple(entrusted.nodes.members))
+        exact(play(entrusted, words=inputs)[0], inputs, tuple(entrusted.nodes.members))
 
 
 @pytest.mark.parametrize("bits", [2, 3, 12, 20, 24, 31, 64])
@@ -110,7 +110,7 @@ def test_every_width_of_values(bits: int) -> None:
     entrusted = make(5, parameters=40, bits=bits)
     for pattern in (0, 31, 0b10110):
         inputs = extremes(entrusted, pattern)
-        exact(play(entrusted, inputs=inputs)[0], inputs, tuple(entrusted.nodes.members))
+        exact(play(entrusted, words=inputs)[0], inputs, tuple(entrusted.nodes.members))
 
 
 @pytest.mark.parametrize("profile", ["provable", "fast"])

@@ -1,0 +1,267 @@
+"""Planted bugs: named mutations of the product's code that the simulator must find, or its oracles prove nothing.
+
+Each takes one precaution out of one or two functions; where two precautions back each other up, both go. A mutation is
+made of the function it replaces, wherever that function is known by any name, for as long as `planted` lasts: the
+product itself has no switch. Run: `make soak SEEDS=0-1000 BUG=name`, or `BUG=all`.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from aggregator.logbook import LogBook
+from aggregator.rounds import Rounds as AggregatorRounds
+from aggregator.uploads import Uploads
+from node import records
+from node.rounds import Rounds as NodeRounds
+from secagg.crypto.derive import sha256
+from secagg.daemon.blobs import Blobs
+from secagg.daemon.loop import Daemon
+from secagg.daemon.turn import Emit, Turn
+from secagg.errors import SecaggError
+from secagg.log.statements import sign_statement
+from secagg.log.witness import LogProof
+from secagg.protocol.masks.aggregator import Turned, _send
+from secagg.protocol.masks.intake import senders
+from secagg.protocol.masks.messages import Freeze
+from secagg.protocol.masks.phases import Uploaded
+from secagg.protocol.masks.rounds import Agreeing
+from secagg.vector.ring import add_into
+
+Function = Callable[..., Any]
+Mutation = Callable[[Function], Function]
+"""From a function of the product to what stands in its place."""
+
+
+def _instead(function: Function) -> Mutation:
+    return lambda original: function
+
+
+def _ack_before_commit(take: Function) -> Function:
+    def mutated(self: Daemon, message: Any) -> None:
+        if message.id and message.kind != "ack":
+            self._put(Emit(message.sender, "ack", b"", b"", message.id))
+        take(self, message)
+
+    return mutated
+
+
+def _effects_before_commit(advance: Function) -> Function:
+    def mutated(self: Daemon, decide: Callable[[Any], object], *given: Any, **named: Any) -> Any:
+        def decide_and_act(turn: Turn) -> None:
+            decide(turn)
+            self._carry_out(turn)
+            turn.effects = []
+
+        return advance(self, decide_and_act, *given, **named)
+
+    return mutated
+
+
+def _without_sync(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def _blob_without_sync(self: Blobs, data: bytes) -> bytes:
+    digest = sha256(data)
+    self.path(digest).write_bytes(data)
+    return digest
+
+
+def _remember_masking(keep: Function) -> Function:
+    def mutated(self: NodeRounds, kept: Any, done: Any, turn: Turn) -> None:
+        before = turn.get("round")
+        keep(self, kept, done, turn)
+        if isinstance(done.phase, Uploaded) and before:
+            turn.put("masking", before)
+
+    return mutated
+
+
+def _encrypt_again(start: Function) -> Function:
+    def mutated(self: NodeRounds, turn: Turn) -> None:
+        kept, before = records.find_round(turn), turn.get("masking")
+        with suppress(SecaggError):
+            if kept and before and isinstance(self._open(kept), Uploaded):
+                turn.put("round", before)
+                turn.delete("upload")
+        start(self, turn)
+
+    return mutated
+
+
+def _no_freeze(fix: Function) -> Function:
+    def mutated(phase: Any, out: Any, ctx: Any) -> Any:
+        turned = fix(phase, out, ctx)
+        frozen, logged = turned.phase, turned.effects[-1]
+        leaf, proof = sign_statement(logged.statement, ctx.name, ctx.key), LogProof(0, b"", (), 0, ())
+        after = Agreeing(
+            frozen.scope, frozen.manifest, frozen.signed, frozen.out, frozen.u1, frozen.u2, frozen.u3,
+            frozen.manifest.directory,
+        )  # fmt: skip
+        sent = [_send(frozen, to, "Freeze", Freeze(frozen.u3, leaf, proof), ctx) for to in senders(frozen.u3)]
+        return Turned(after, (*turned.effects[:-1], *sent))
+
+    return mutated
+
+
+def _late_freeze(apply: Function) -> Function:
+    """Take uploads in again after a restart, although the set was frozen: the phase is saved one step late."""
+
+    def mutated(self: AggregatorRounds, turned: Any, saved: Any, before: Any, turn: Turn) -> None:
+        old = turn.get("round")
+        apply(self, turned, saved, before, turn)
+        if type(turned.phase).__name__ == "Freezing" and old:
+            turn.put("before-freeze", old)
+
+    return mutated
+
+
+def _thaw(start: Function) -> Function:
+    def mutated(self: AggregatorRounds, turn: Turn) -> None:
+        phase, old = self.running(turn), turn.get("before-freeze")
+        if old and type(phase).__name__ in ("Freezing", "Agreeing"):
+            turn.put("round", old)
+        turn.delete("before-freeze")
+        start(self, turn)
+
+    return mutated
+
+
+def _add_always(self: Uploads, label: str, member: str, digest: bytes, words: Any) -> None:
+    with self._lock:
+        if self._round != label:
+            self._round, self._added, self._sums = label, {}, {}
+        self._added[member] = digest
+        for group, values in words.items():
+            if group in self._sums:
+                add_into(self._sums[group], values)
+            else:
+                self._sums[group] = values
+
+
+def _cached_sum(self: Uploads, manifest: Any, u3: bytes) -> Any:
+    with self._lock:
+        sums, self._sums, self._added = self._sums, {}, {}
+        return sums
+
+
+def _write_all(self: LogBook, queued: tuple[tuple[int, bytes], ...]) -> None:
+    with self._lock:
+        for _, leaf in queued:
+            self._log.append(leaf)
+        self._log.publish()
+
+
+@dataclass(frozen=True)
+class Bug:
+    """What is broken, in words, and by which mutations: where (module:path), and what stands there instead."""
+
+    what: str
+    mutations: tuple[tuple[str, Mutation], ...]
+
+
+BUGS: Mapping[str, Bug] = {
+    "no-dedup": Bug(
+        "the shell hands a message to its service as often as it comes",
+        (("secagg.daemon.loop:Daemon._known", _instead(lambda self, sender, id: False)),),
+    ),
+    "ack-before-commit": Bug(
+        "a message is acknowledged before its turn is saved", (("secagg.daemon.loop:Daemon._take", _ack_before_commit),)
+    ),
+    "effects-before-commit": Bug(
+        "messages leave and work begins before the turn is saved",
+        (("secagg.daemon.loop:Daemon._advance", _effects_before_commit),),
+    ),
+    "ack-before-sync": Bug(
+        "a chunk is acknowledged before it is on disk", (("secagg.daemon.blobs:_write_at", _instead(_without_sync)),)
+    ),
+    "blob-not-synced": Bug(
+        "a blob is named in the journal before it is on disk",
+        (("secagg.daemon.blobs:Blobs.put", _instead(_blob_without_sync)),),
+    ),
+    "encrypt-again": Bug(
+        "a node that restarts encrypts again under the masks of its attempt",
+        (("node.rounds:Rounds._keep", _remember_masking), ("node.rounds:Rounds.start", _encrypt_again)),
+    ),
+    "freeze-skipped": Bug(
+        "the set is told to the nodes before it is logged, and nodes do not look",
+        (
+            ("secagg.protocol.masks.aggregator:_fix", _no_freeze),
+            ("secagg.protocol.masks.checks:logged_freeze", _instead(lambda message, phase, *more: phase.seen)),
+        ),
+    ),
+    "freeze-thawed": Bug(
+        "an aggregator that restarts takes uploads into a set that was frozen",
+        (("aggregator.rounds:Rounds._apply", _late_freeze), ("aggregator.rounds:Rounds.start", _thaw)),
+    ),
+    "attempt-not-checked": Bug(
+        "a node takes part in an attempt again that it has left",
+        (
+            ("node.rounds:Rounds._left", _instead(lambda self, scope, turn: False)),
+            ("secagg.protocol.memory:check_attempt", _instead(lambda memory, round_id, manifest: None)),
+            ("secagg.protocol.memory:check_current", _instead(lambda memory, round_id: None)),
+        ),
+    ),
+    "ledger-not-written": Bug(
+        "a node does not remember which rounds it took part in and opened",
+        (("secagg.daemon.ledger:Ledger._append", _instead(lambda self, prefix, record: None)),),
+    ),
+    "outbox-not-resent": Bug(
+        "a message is sent once", (("secagg.daemon.outbox:Outbox.tick", _instead(lambda self: [])),)
+    ),
+    "outbox-forgotten": Bug(
+        "a role that restarts does not send what it had not sent",
+        (("support.simulation_disk:SimulatedJournal.pending", _instead(lambda self: [])),),
+    ),
+    "upload-added-twice": Bug(
+        "an upload that is verified twice is added twice",
+        (("aggregator.uploads:Uploads._add", _instead(_add_always)),),
+    ),
+    "sum-not-rebuilt": Bug(
+        "the running sum is believed after a restart", (("aggregator.uploads:Uploads.sum", _instead(_cached_sum)),)
+    ),
+    "log-written-twice": Bug(
+        "entries that are in the log already are appended again after a restart",
+        (("aggregator.logbook:LogBook._write", _instead(_write_all)),),
+    ),
+    "keys-not-erased": Bug(
+        "a node keeps the keys of rounds that are over",
+        (("secagg.daemon.vault:RoundKeys.erase", _instead(lambda self, label: None)),),
+    ),
+}
+
+
+def _holders(target: str) -> tuple[Function, list[tuple[Any, str]]]:
+    """Return a function and every place where it is known, under whatever name."""
+    module, _, path = target.partition(":")
+    outer, _, name = path.rpartition(".")
+    home = attrgetter(outer)(sys.modules[module]) if outer else sys.modules[module]
+    function = vars(home)[name]
+    places = [(home, name)]
+    for other in list(sys.modules.values()):
+        known = list(getattr(other, "__dict__", {}).items())
+        places += [(other, alias) for alias, value in known if value is function and other is not home]
+    return function, places
+
+
+@contextmanager
+def planted(bug: str) -> Iterator[None]:
+    """Run with a bug; with none when `bug` is empty."""
+    undo: list[tuple[Any, str, Function]] = []
+    try:
+        for target, mutation in BUGS[bug].mutations if bug else ():
+            function, places = _holders(target)
+            for holder, name in places:
+                undo.append((holder, name, function))
+                setattr(holder, name, mutation(function))
+        yield
+    finally:
+        for holder, name, function in reversed(undo):
+            setattr(holder, name, function)
