@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from node import records
 from node.records import Job, Round
+from secagg.daemon import booting
 from secagg.daemon.turn import Turn
 
 _AWAITED = {
@@ -55,6 +56,11 @@ def waiting(kept: Round | None, phase: object | None, job: Job | None, known: bo
     since = records.find_since(turn)
     if not known:
         return Waiting("keyserver", "the first roster", since)
+    boot = booting.standing(turn)
+    if boot and boot.state == "fenced":
+        return Waiting("nobody", "this is an old copy of the node, which takes part in nothing any more", since)
+    if boot and boot.state == "asking":
+        return Waiting("keyserver", "word that this is the newest start of this node", since)
     if turn.scan("spot/"):
         return Waiting("aggregator", "what the check of the last sum needs", since)
     if job is None or job.over:
