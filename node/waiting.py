@@ -25,6 +25,13 @@ _AWAITED = {
 }
 
 
+_START = {
+    "asking": ("keyserver", "word that this is the newest start of this node"),
+    "fenced": ("nobody", "this is an old copy of the node, which takes part in nothing any more"),
+}
+"""For whom and what a node waits before it may take part in anything."""
+
+
 class Waiting(Struct, frozen=True):
     """One wait; `until` is None when it has no end."""
 
@@ -57,10 +64,8 @@ def waiting(kept: Round | None, phase: object | None, job: Job | None, known: bo
     if not known:
         return Waiting("keyserver", "the first roster", since)
     boot = booting.standing(turn)
-    if boot and boot.state == "fenced":
-        return Waiting("nobody", "this is an old copy of the node, which takes part in nothing any more", since)
-    if boot and boot.state == "asking":
-        return Waiting("keyserver", "word that this is the newest start of this node", since)
+    if boot and boot.state in _START:
+        return Waiting(*_START[boot.state], since)
     if turn.scan("spot/"):
         return Waiting("aggregator", "what the check of the last sum needs", since)
     if job is None or job.over:
