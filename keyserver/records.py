@@ -2,7 +2,7 @@
 
 `entry/<n>` leaves of the directory log that are not published yet · `log/next`, `log/published` · `token/<id>` ·
 `candidate/<name>` requests that wait for a person · `member/<name>` · `roster/<version>`, `roster/newest`,
-`roster/in-force` · `seen/<name>` the directory size a member stands at.
+`roster/in-force` · `seen/<name>` the directory size a member stands at · `boot/<name>` its newest start.
 
 Rules: a statement is written in the transaction that decides it and appended to the log afterwards, in the same order;
 what it says has no effect before its entry is published. Leaves to others: publishing (directory.py), deciding.
@@ -16,7 +16,7 @@ from msgspec import Struct
 from keyserver.authority import Authority
 from secagg.crypto.derive import sha256
 from secagg.daemon.turn import Turn
-from secagg.ids import Count, Digest, Key, Name, Ordinal
+from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal
 from secagg.log.statements import KeyDealt, RosterChanged, Statement, sign_statement
 from secagg.roster.chain import SignedRoster
 from secagg.roster.members import Limits, Member, Role, Roster
@@ -79,6 +79,22 @@ class RosterRecord(Struct, frozen=True, forbid_unknown_fields=True):
     def roster(self) -> Roster:
         """Return the roster."""
         return decode(Roster, decode(SignedRoster, self.signed, LIMIT_BULK).roster, LIMIT_BULK)
+
+
+class BootRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member's newest start: the epoch it was granted and the one it came from, whether it said that it holds it.
+
+    `records` is the longest ledger it told of; `reported` the epoch of the last `Fenced` statement.
+    """
+
+    sign_key: Key
+    number: Count = 0
+    before: Count = 0
+    nonce: Digest = NO_DIGEST
+    starts: Count = 0
+    confirmed: bool = True
+    records: Count = 0
+    reported: Count = 0
 
 
 class Register:
@@ -161,6 +177,14 @@ class Register:
     def keep_member(self, record: MemberRecord) -> None:
         """Keep a member."""
         self._turn.put(f"member/{record.member.name}", encode(record))
+
+    def boot(self, name: str) -> BootRecord | None:
+        """Return a member's newest start."""
+        return self._get(BootRecord, f"boot/{name}")
+
+    def keep_boot(self, name: str, record: BootRecord) -> None:
+        """Keep a member's newest start."""
+        self._turn.put(f"boot/{name}", encode(record))
 
     # Keys of ceremonies --------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from keyserver import dealing, enrolment, views
+from keyserver import boots, dealing, enrolment, views
 from keyserver.authority import Authority
 from keyserver.desk import ROSTER_LIFE, Desk, Settings
 from keyserver.directory import Directory, Published
@@ -35,7 +35,8 @@ from secagg.crypto.rng import Rng
 from secagg.daemon.turn import Turn
 from secagg.errors import BadConfiguration, BadInput, ProtocolViolation, TryLater
 from secagg.log.checkpoint import read_checkpoint
-from secagg.log.statements import RosterRoot
+from secagg.log.statements import Fenced, RosterRoot
+from secagg.roster.boot import BOOT, open_request, sign_reply
 from secagg.roster.members import Member
 from secagg.roster.messages import (
     ENROL,
@@ -104,7 +105,7 @@ class KeyserverService:
         self._remind(turn)
 
     def receive(self, message: Received, turn: Turn) -> None:
-        """Answer newcomers (`enrol`) and members (`roster`).
+        """Answer newcomers (`enrol`) and members (`roster`, `boot`).
 
         Raises: WireError or ProtocolViolation for anything else.
         """
@@ -112,6 +113,8 @@ class KeyserverService:
             turn.reply(ENROL, b"", encode(self._judge(message, turn)))
         elif message.kind == ROSTER and not message.curve_key:
             self._show(message, turn)
+        elif message.kind == BOOT and not message.curve_key:
+            self._boot(message, turn)
         else:
             raise ProtocolViolation(f"{message.sender} sends {message.kind} to the key server.", rule="kind")
 
@@ -266,6 +269,27 @@ class KeyserverService:
             )
         turn.reply(ROSTER, b"", self._push(force, asked.size))
         register.keep_seen(message.sender, size)
+
+    def _boot(self, message: Received, turn: Turn) -> None:
+        """Grant a member's start its epoch, or fence it; one that says that it is fenced is stated in the directory."""
+        register = self._register(turn)
+        force = register.in_force()
+        members = force.roster().members if force else ()
+        member = next((found for found in members if found.name == message.sender), None)
+        if member is None:
+            raise ProtocolViolation(f"{message.sender} is no member.", rule="boot.member")
+        asked = open_request(message.body, member.sign_key)
+        if (asked.federation, asked.member) != (self._authority.federation, member.name):
+            raise ProtocolViolation(f"{message.sender} asks for {asked.member}.", rule="boot.member")
+        record, reply = boots.judge(register.boot(member.name), asked, member.sign_key)
+        if asked.fenced and record.reported < record.number:
+            record = replace(record, reported=record.number)
+            when = {"federation": asked.federation, "time": turn.now()}
+            register.write(Fenced(member=member.name, epoch=record.number, **when))  # type: ignore[arg-type]
+            turn.event({"event": "fenced", "member": member.name, "count": record.number})
+            self._publish(turn)
+        register.keep_boot(member.name, record)
+        turn.reply(BOOT, b"", sign_reply(reply, self._authority.online))
 
     # Effects -------------------------------------------------------------------------------------------------------
 

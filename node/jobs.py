@@ -17,6 +17,7 @@ from node import believing, records
 from node.records import Job
 from node.work import Stepped, Sums, Work
 from secagg.crypto.derive import sha256
+from secagg.daemon import booting
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
 from secagg.daemon.following import Follower
@@ -198,9 +199,10 @@ class Jobs:
     def present(self, turn: Turn) -> None:
         """Say that this node is here, which round it stands before, and which checkpoint it holds.
 
-        Not while a sum is still to be checked: a lie is found before the next round begins.
+        Not while a sum is still to be checked: a lie is found before the next round begins. Not before it is certain
+        that this is the newest start of this node.
         """
-        if not self._follower.known(turn) or turn.scan("spot/"):
+        if not self._follower.known(turn) or turn.scan("spot/") or not booting.held(turn):
             return
         owed = (known for known in records.all_jobs(turn) if known.owed == known.next_round)
         roster, job = self._follower.roster(turn), next(owed, self.standing(turn))

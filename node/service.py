@@ -22,8 +22,9 @@ from node.waiting import waiting
 from node.work import Work
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
-from secagg.daemon import fetching, following
+from secagg.daemon import booting, fetching, following
 from secagg.daemon.blobs import Blobs
+from secagg.daemon.booting import Booting
 from secagg.daemon.following import Follower, Own
 from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
@@ -31,6 +32,7 @@ from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.masks.spot import LEAVES
+from secagg.roster.boot import BOOT
 from secagg.transport.link import Received
 
 PRESENT = "present"
@@ -49,6 +51,7 @@ class NodeService:
         self._tasks = tasks
         self._work = Work(tasks, blobs, rng, state_dir / "tables")
         self._follower = Follower(Own(name, "node", key.public), pin)
+        self._booting = Booting(name, key, self._follower, rng)
         self._jobs = Jobs(name, self._follower, blobs, self._work)
         upload = Uploading(name, key, blobs)
         self._spots = Spots(name, key, rng, self._jobs, blobs, spot_leaves)
@@ -56,12 +59,13 @@ class NodeService:
         self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
             "roster": self._roster,
             "announce": self._jobs.announced,
-            "round": self._rounds.message,
+            "round": self._round,
             "ack-chunk": self._rounds.receipt,
             "result": self._jobs.result,
             "aborted": self._aborted,
             "piece": self._jobs.piece,
             "spot-part": self._spots.part,
+            BOOT: self._boot,
         }
 
     def start(self, turn: Turn) -> None:
@@ -81,6 +85,7 @@ class NodeService:
             records.put_since(turn)
         # Also after a restart: a roster may have changed while nobody listened.
         self._follower.ask(turn)
+        self._booting.start(turn)
         self._present(turn)
 
     def receive(self, message: Received, turn: Turn) -> None:
@@ -101,6 +106,8 @@ class NodeService:
         match name:
             case "present":
                 self._present(turn)
+            case booting.TIMER:
+                self._booting.ask(turn)
             case following.TIMER:
                 self._follower.ask(turn)
             case fetching.TIMER:
@@ -166,10 +173,27 @@ class NodeService:
                 f"{message.sender} sends a {message.kind}.", "It is discarded.", rule="message.kind"
             )
         handle(message, turn)
+        self._booting.tell(turn)
+
+    def _round(self, message: Received, turn: Turn) -> None:
+        """Take a message of a round, once it is certain that this is the newest start of this node."""
+        self._booting.require(turn)
+        self._rounds.message(message, turn)
+
+    def _boot(self, message: Received, turn: Turn) -> None:
+        """Hear whether this is the newest start of this node; what is fenced leaves its round and destroys its keys."""
+        if not self._booting.take(message, turn):
+            return
+        kept = records.find_round(turn)
+        if kept and not booting.held(turn):
+            self._rounds.close(kept.scope.round, turn)
+        records.put_since(turn)
+        self._say_present(turn)
 
     def _roster(self, message: Received, turn: Turn) -> None:
         roster = self._follower.take(message, turn)
         if roster is not None:
+            self._booting.ask(turn)
             turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
             self._jobs.wake(turn)
             self._rounds.upload_again(turn)

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from node import records
 from node.records import Job, Round
+from secagg.daemon import booting
 from secagg.daemon.turn import Turn
 
 _AWAITED = {
@@ -22,6 +23,13 @@ _AWAITED = {
     "Agreed": "the signatures of the others on U3",
     "Answered": "the result",
 }
+
+
+_START = {
+    "asking": ("keyserver", "word that this is the newest start of this node"),
+    "fenced": ("nobody", "this is an old copy of the node, which takes part in nothing any more"),
+}
+"""For whom and what a node waits before it may take part in anything."""
 
 
 class Waiting(Struct, frozen=True):
@@ -55,6 +63,9 @@ def waiting(kept: Round | None, phase: object | None, job: Job | None, known: bo
     since = records.find_since(turn)
     if not known:
         return Waiting("keyserver", "the first roster", since)
+    boot = booting.standing(turn)
+    if boot and boot.state in _START:
+        return Waiting(*_START[boot.state], since)
     if turn.scan("spot/"):
         return Waiting("aggregator", "what the check of the last sum needs", since)
     if job is None or job.over:

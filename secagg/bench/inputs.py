@@ -15,6 +15,7 @@ from secagg.protocol.lanes import Groups, Words, packing
 from secagg.protocol.manifest import LaneGroup, Manifest
 
 _TIMES, _BLOCKS = 100, 40
+_BEYOND_CACHE = 2**26
 
 
 def update_of(count: int, rng: Rng) -> npt.NDArray[np.float32]:
@@ -57,12 +58,15 @@ def _clear(group: LaneGroup, rng: Rng) -> Words:
 
 
 def additions(words: Words, count: int) -> float:
-    """Return the seconds that `count` plain numpy additions of arrays like `words` take: what adding must cost."""
-    total, other = words.copy(), words.copy()
-    np.add(total, other, out=total)
+    """Return the seconds that adding `count` arrays like `words` takes with numpy: what any sum must cost.
+
+    The arrays are different ones, enough of them to come from memory and not from a cache, as uploads do.
+    """
+    total = words.copy()
+    others = [words.copy() for _ in range(min(count, -(-_BEYOND_CACHE // words.nbytes)))]
     began = time.thread_time()
-    for _ in range(count):
-        np.add(total, other, out=total)
+    for index in range(count):
+        np.add(total, others[index % len(others)], out=total)
     return time.thread_time() - began
 
 

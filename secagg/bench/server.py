@@ -30,6 +30,7 @@ from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.recovery import recover, unmask
 from secagg.protocol.masks.rounds import FromNode, Phase, Unmasking, Uploading
 from secagg.protocol.rehearsal import START_OF_TIME
+from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -54,7 +55,10 @@ class Uploads:
         """Make, mask and store a member's upload."""
         words = clear_words(self._manifest, self._rng)
         for group, values in words.items():
-            self.reference[group] = self.reference[group] + values if group in self.reference else values.copy()
+            if group in self.reference:
+                add_into(self.reference[group], values)
+            else:
+                self.reference[group] = values.copy()
         upload = masking.contribute(Ready(words), phase, name, self._executor)
         (self._folder / name).write_bytes(upload.data)
         return Protected(upload.root, len(upload.data), upload.chunks)

@@ -31,6 +31,11 @@ class Ledger:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
 
+    @property
+    def size(self) -> int:
+        """Return how many records there are; it only ever grows."""
+        return int(self._turn.get(_NEXT) or b"0")
+
     def accepted(self) -> tuple[Accepted, ...]:
         """Return every manifest this node took part in, oldest first."""
         return self._all(Accepted, ACCEPTED)
@@ -71,7 +76,7 @@ class Ledger:
         return tuple(decode(kind, value, LIMIT_BULK) for _, value in self._turn.scan(prefix))
 
     def _append(self, prefix: str, record: Accepted | Opened | Entrusted) -> None:
-        number = int(self._turn.get(_NEXT) or b"0")
+        number = self.size
         self._turn.put(_NEXT, str(number + 1).encode())
         self._turn.put(f"{prefix}{number:0{_DIGITS}}", encode(record))
 

@@ -73,6 +73,13 @@ class Revoked(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, 
     reason: Text
 
 
+class Fenced(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A start of a member came from an old copy and takes part in nothing; `epoch` is the newest start's."""
+
+    member: Name
+    epoch: Count
+
+
 class RosterChanged(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
     """A roster version is in force; `roster` is the SHA-256 of its signed bytes."""
 
@@ -200,7 +207,7 @@ class Equivocation(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 AnyStatement = (
-    RosterRoot | TokenIssued | TokenConsumed | Enrolled | Revoked | RosterChanged | KeyDealt | JobCreated
+    RosterRoot | TokenIssued | TokenConsumed | Enrolled | Revoked | Fenced | RosterChanged | KeyDealt | JobCreated
     | ManifestLogged | DropOut | Contributors | Opening | Result | Aborted | Refusal | Equivocation
 )  # fmt: skip
 

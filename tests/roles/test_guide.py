@@ -31,8 +31,10 @@ def free_base() -> int:
 
 
 @pytest.mark.processes
-def test_the_guides_script_sums_three_institutions_and_passes_the_audit(tmp_path: Path) -> None:
-    (script,) = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
+def test_the_guides_scripts_sum_three_institutions_with_both_engines_and_pass_the_audit(tmp_path: Path) -> None:
+    scripts = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
+    assert len(scripts) == 2
+    script = "".join(scripts)
     place = tmp_path / "g"
     place.mkdir(mode=0o700)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -43,8 +45,9 @@ def test_the_guides_script_sums_three_institutions_and_passes_the_audit(tmp_path
             line, cwd=place, env=os.environ | {"PATH": path}, stdout=said, stderr=said, start_new_session=True
         )
         try:
-            assert run.wait(90) == 0, log.read_text()[-4000:]
+            assert run.wait(110) == 0, log.read_text()[-4000:]
         finally:
             os.killpg(run.pid, signal.SIGTERM)
     assert json.loads((place / "result" / "sum.json").read_text())["values"] == [360.0, 144.0]
-    assert "PASS 6/6" in log.read_text()
+    assert json.loads((place / "sealed" / "sum.json").read_text())["values"] == [360.0, 144.0]
+    assert log.read_text().count("PASS 6/6") == 2

@@ -80,7 +80,7 @@ def test_two_of_three_open_a_sum_while_one_is_dead(federation: Federation, tmp_p
     assert {line.status for line in verify(tmp_path / "bundle").checks} == {"pass"}
     openings = [said for said in federations.statements(tmp_path / "bundle") if isinstance(said, Opening)]
     assert [said.job for said in openings] == ["all", "two"]
-    assert [answer.member for answer in openings[1].answers] == ["ana", "cyd"]
+    assert {answer.member for answer in openings[1].answers} == {"ana", "cyd"}
     assert ask_trustee(federation, "ana")["opened"] == 2
     asked = ("trustee", "status", "--config", str(trustee_config(federation, "cyd")), "--format", "json")
     assert json.loads(federation.run(*asked))["opened"] == 2

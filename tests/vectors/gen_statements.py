@@ -27,6 +27,7 @@ STATEMENTS: dict[str, dict[str, object]] = {
         "curve_key": h("curve"), "fingerprint": "alpha bravo",
     },
     "Revoked": {**WHEN, "member": "north", "reason": 'key lost: "in the \\ lake"\u2028'},
+    "Fenced": {**WHEN, "member": "north", "epoch": 7},
     "RosterChanged": {**WHEN, "version": 5, "roster": h("roster")},
     "KeyDealt": {
         **WHEN, "key": h("key"), "transcript": h("transcript"), "bits": 3072, "trustees": ["ana", "ben", "cyd"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import pytest
 from msgspec.structs import replace
@@ -10,12 +11,14 @@ from node import records
 from node.records import Job, Round, Upload
 from node.waiting import sentence, waiting
 from secagg.crypto.derive import sha256
+from secagg.daemon.booting import Boot
 from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.log.witness import LogProof
 from secagg.protocol.masks.phases import Answered, Over, Phase
 from secagg.protocol.session import ResultNotice
+from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, Signed
 from support.federation import counted_rng, make
 
@@ -49,6 +52,20 @@ def turn_of() -> Iterator[Turn]:
 def test_outside_of_rounds_it_lasts_as_long_as_it_takes(job: Job | None, known: bool, whom: str, what: str) -> None:
     with turn_of() as turn:
         assert waiting(None, None, job, known, turn).shown() == {"for": whom, "what": what, "since": 50, "until": None}
+
+
+@pytest.mark.parametrize(
+    ("state", "whom", "what"),
+    [
+        ("asking", "keyserver", "word that this is the newest start of this node"),
+        ("fenced", "nobody", "this is an old copy of the node, which takes part in nothing any more"),
+        ("held", "aggregator", "a job"),
+    ],
+)
+def test_a_start_waits_for_the_key_server_first(state: Literal["asking", "fenced"], whom: str, what: str) -> None:
+    with turn_of() as turn:
+        turn.put("boot", encode(Boot(1, 1, bytes(32), state)))
+        assert waiting(None, None, None, True, turn).shown() == {"for": whom, "what": what, "since": 50, "until": None}
 
 
 @pytest.mark.parametrize(
