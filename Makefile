@@ -52,6 +52,7 @@ soak: $(STAMP)
 # Real processes die, freeze and lose their links, for minutes; an interrupted run goes on where it was.
 drill: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python tests/support/drills.py --kills $(KILLS) --state drill-state.json $(ARGS)
+	PYTHONPATH=tests $(BIN)/python tests/support/weather.py --rounds $(ROUNDS) $(ARGS)
 
 docs: $(STAMP)
 	$(BIN)/python -m pytest -q tests/unit/house/test_docs.py $(ARGS)

@@ -43,12 +43,12 @@ from secagg.protocol.masks import graph
 from secagg.roster.members import Roster
 from secagg.wire.chunks import Size
 from secagg.wire.codec import decode
-from secagg.wire.limits import CHUNK, LIMIT_BULK
+from secagg.wire.limits import CHUNK
 
 WHOLE = 2**40
 
-LONGEST_ANSWER = LIMIT_BULK - 16_384
-"""An answer of a trustee is one message: as many bytes as an upload, its seal, two signatures and its proof."""
+LONGEST_ANSWER = 64 * 2**20
+"""An answer has as many bytes as an upload; a trustee keeps it in its journal, to repeat it."""
 
 
 class JobPart(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,10 +12,8 @@ Source: transport "Crash rules", architecture "The shape of the core".
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +25,10 @@ from secagg.daemon.journal import Journal, Outgoing
 from secagg.daemon.liveness import ALIVE, ASK, SILENT_AFTER, Liveness
 from secagg.daemon.logs import FIELDS
 from secagg.daemon.outbox import Outbox
+from secagg.daemon.sending import Sender
 from secagg.daemon.storage import Storage, fault
 from secagg.daemon.turn import After, Effect, Emit, Event, Run, Service, Turn, Withdrawn
-from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, SecaggError, TryLater
+from secagg.errors import SecaggError, TryLater
 from secagg.transport.link import Link, Received
 
 __all__ = ["Daemon", "Service", "Turn"]
@@ -84,12 +83,10 @@ class Daemon:
         self._later = later or self._call_later
         self._timers: dict[str, Handle] = {}
         self._outbox = Outbox()
-        self._queue: deque[Emit | bytes] = deque()
-        self._queued = asyncio.Event()
+        self._sender = Sender(link, journal, self._outbox, logger, self._failed, wall)
         self._stopping = asyncio.Event()
-        self._unreached: dict[str, int] = {}
         self._link_state = ""
-        self._bytes = {"sent_bytes": 0, "received_bytes": 0}
+        self._received_bytes = 0
 
     async def serve(self) -> None:
         """Run until `stop`; then close the admin socket, the link and the journal. Work under way is abandoned.
@@ -99,7 +96,8 @@ class Daemon:
         tasks: list[asyncio.Task[Any]] = []
         try:
             await self._open()
-            tasks += [asyncio.create_task(work) for work in (self._receive(), self._send(), self._stopping.wait())]
+            works = (self._receive(), self._sender.run(), self._stopping.wait())
+            tasks += [asyncio.create_task(work) for work in works]
             self._ready()
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -215,12 +213,13 @@ class Daemon:
         Raises: what the service raised; its turn is rolled back.
         """
         if request.get("command") == "link":
-            waiting, unreached = self._outbox.waiting(), dict(self._unreached)
+            waiting, unreached = self._outbox.waiting(), dict(self._sender.unreached)
             watchers = self._admin.watchers if self._admin else 0
             state = self._link.state
             shown: dict[str, object] = {"link": state, "unacknowledged": waiting, "unreached": unreached}
             disk = {"read_only": self._storage.since, "watchers": watchers}
-            return shown | disk | self._peers.shown() | self._bytes
+            traffic = {"sent_bytes": self._sender.bytes, "received_bytes": self._received_bytes}
+            return shown | disk | self._peers.shown() | traffic
         answers: list[object] = []
         what = f"command.{request.get('command')}"
         try:
@@ -333,13 +332,10 @@ class Daemon:
             self._schedule_tick()
 
     def _queue_ids(self, ids: list[bytes]) -> None:
-        for id in ids:
-            if id not in self._queue:
-                self._put(id)
+        self._sender.put_ids(ids)
 
-    def _put(self, item: Emit | bytes) -> None:
-        self._queue.append(item)
-        self._queued.set()
+    def _put(self, item: Emit) -> None:
+        self._sender.put(item)
 
     async def _receive(self) -> None:
         while True:
@@ -349,47 +345,10 @@ class Daemon:
                 self._failed(error)
                 await asyncio.sleep(TICK)
                 continue
-            self._bytes["received_bytes"] += len(message.header) + len(message.body)
+            self._received_bytes += len(message.header) + len(message.body)
             self._take(message)
             # A link with a full queue never waits: let timers and sending have their turn.
             await asyncio.sleep(0)
-
-    async def _send(self) -> None:
-        while True:
-            while self._queue:
-                if message := self._read_out(self._queue.popleft()):
-                    await self._hand_over(message)
-            self._queued.clear()
-            await self._queued.wait()
-
-    def _read_out(self, item: Emit | bytes) -> Outgoing | Emit | None:
-        try:
-            return self._journal.outgoing(item) if isinstance(item, bytes) else item
-        except TryLater as error:
-            self._failed(error)
-            return None
-
-    async def _hand_over(self, message: Outgoing | Emit) -> None:
-        to, kind = message.to, message.kind
-        try:
-            await self._link.send(to, kind, message.header, message.body, id=message.id)
-        except PeerUnavailable as error:
-            if to not in self._unreached:
-                self._unreached[to] = self._wall()
-                self._log.warning("wait_for_peer", peer=to, kind=kind, since=self._unreached[to], cause=error.cause)
-        except (BadInput, ProtocolViolation) as error:
-            # The link will never take this message: keeping it would hold up everything behind it.
-            self._failed(error, peer=to, kind=kind)
-            if isinstance(message, Outgoing):
-                with suppress(TryLater):
-                    self._journal.acknowledge(message.id, to)
-                self._queue_ids(self._outbox.remove(message.id))
-        except SecaggError as error:
-            self._failed(error, peer=to, kind=kind)
-        else:
-            self._bytes["sent_bytes"] += len(message.header) + len(message.body)
-            if to in self._unreached:
-                self._log.info("reach_peer", peer=to, since=self._unreached.pop(to))
 
 
 def _outcome(work: Callable[[], object]) -> object:

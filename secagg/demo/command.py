@@ -45,14 +45,17 @@ def sums(drops: tuple[str, ...], no_drop: bool, cheat: bool, bundle: Path) -> No
 
 
 @demo.command()
-@click.option("--kill", default="hungary@MaskedInput", show_default=True, metavar="NODE@STEP", help="Who dies, where.")
+@click.option("--engine", type=click.Choice(["masks", "paillier"]), default="masks", show_default=True)
+@click.option(
+    "--kill", metavar="NAME@STEP", help="Who dies, where; hungary@MaskedInput, with paillier registry@Decrypt."
+)
 @click.option("--no-kill", is_flag=True, help="Nobody dies.")
 @click.option("--cheat", is_flag=True, help="Put an aggregator that lies in the place of the honest one; exit 65.")
 @click.option("--rounds", default=10, show_default=True, type=click.IntRange(1, 50))
 @click.option("--bundle", type=click.Path(path_type=Path), default=Path("secagg-demo-bundle"), show_default=True)
 @options
-def heart(kill: str, no_kill: bool, cheat: bool, rounds: int, bundle: Path) -> None:
-    """Train one model at four hospitals, every role a process; kill one hospital on the way; audit everything."""
+def heart(engine: str, kill: str | None, no_kill: bool, cheat: bool, rounds: int, bundle: Path) -> None:
+    """Train one model at four hospitals, every role a process; kill one of them on the way; audit everything."""
     import shutil
     import signal
     import tempfile
@@ -61,19 +64,23 @@ def heart(kill: str, no_kill: bool, cheat: bool, rounds: int, bundle: Path) -> N
     from secagg.demo import ending, show
     from secagg.demo.heart import HOSPITALS, play
     from secagg.demo.live import Screen
+    from secagg.errors import UsageError
 
     def leave(*_: object) -> None:
         raise KeyboardInterrupt
 
     given = current()
-    died = None if no_kill else next(iter(show.parse_drops((kill,)).items()))
+    if cheat and engine != "masks":
+        raise UsageError("The aggregator that cheats is of engine masks.", "Leave --engine or --cheat out.")
+    died = None if no_kill else show.parse_kill(kill, engine)
+    trustees = show.TRUSTEES if engine == "paillier" else ()
     show.require_replaceable(bundle)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="secagg-demo-") as scratch:
-        with Screen(HOSPITALS, rounds, given.color, quiet=given.verbosity < 0) as screen:
-            story = play(died, cheat, rounds, Path(scratch) / "bundle", screen)
+        with Screen(HOSPITALS, rounds, given.color, given.verbosity < 0, trustees) as screen:
+            story = play(died, cheat, rounds, Path(scratch) / "bundle", screen, trustees)
         show.keep_bundle(Path(scratch) / "bundle", bundle, shutil.copytree, shutil.rmtree)
     seconds = time.perf_counter() - began
     if given.format == "table":

@@ -22,6 +22,7 @@ def document(story: Story, bundle: Path, seconds: float) -> str:
     scores = {"alone": story.alone, "federated": story.federated, "centralised": story.centralised}
     return json.dumps(
         {
+            "engine": story.engine,
             "rounds": len(story.closed),
             "nodes": len(HOSPITALS),
             "killed": story.killed,
@@ -51,7 +52,8 @@ def tables(story: Story, bundle: Path, seconds: float, color: bool) -> None:
         for line in story.report.checks:
             console.print(f"{line.number:>2}  {line.status:<10}  {escape(line.title)}: {escape(line.detail)}")
         console.print(f"[bold]{story.report.verdict} {story.report.passed}/{story.report.total}[/]")
-    console.print(f"\nSeven daemons, {seconds:.0f} s. Audit it yourself:")
+    daemons = "Ten" if story.engine == "paillier" else "Seven"
+    console.print(f"\n{daemons} daemons, {seconds:.0f} s. Audit it yourself:")
     console.print(f"  secagg audit verify {bundle} --root {story.fingerprint}")
 
 

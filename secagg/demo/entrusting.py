@@ -9,13 +9,88 @@ they were accepted. Leaves to others: the federation (founding.py), jobs.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from secagg.daemon.admin import SOCKET, call
 from secagg.demo.founding import Federation
 
 KEY_BITS = 2048
 """The floor: a key for a demonstration, made in a second or two."""
+
+
+STEPS = ("Attend", "Witness", "Decrypt")
+"""What a trustee does in a round, in order."""
+
+
+class Screen(Protocol):
+    """What a demonstration tells people."""
+
+    def say(self, text: str) -> None:
+        """Print one line of progress."""
+
+    def died(self, name: str, step: str) -> None:
+        """Show that a process was killed."""
+
+    def revived(self, name: str) -> None:
+        """Show that a process runs again."""
+
+
+class Fate:
+    """Who dies before which step of one round of a job, once, and comes back after the next round."""
+
+    def __init__(self, name: str, step: str, job: str, round: int) -> None:
+        self.name, self.step, self._job, self._round = name, step, job, round
+        self._dead = self._back = False
+
+    def due(self, event: dict[str, Any]) -> str:
+        """Return `die` or `return` when the time for it has come with an event of the aggregator, else nothing."""
+        if event.get("job") != self._job:
+            return ""
+        if self._dead and not self._back and event["event"] == "round_closed" and event["round"] > self._round:
+            self._back = True
+            return "return"
+        if self._dead or event.get("round") != self._round or not self._before(event):
+            return ""
+        self._dead = True
+        return "die"
+
+    def _before(self, event: dict[str, Any]) -> bool:
+        """Say whether what comes before the step has just happened."""
+        if self.step == STEPS[0]:
+            return bool(event["event"] == "round_started")
+        said = event.get("institution"), event.get("step"), event.get("state")
+        return said == (self.name, STEPS[STEPS.index(self.step) - 1], "sent")
+
+
+class Trustees:
+    """The trustees of a demonstration, of whom one may die."""
+
+    def __init__(self, federation: Federation, names: tuple[str, ...], fate: Fate | None) -> None:
+        self._federation, self._names, self._fate = federation, names, fate
+        self.custody: Path | None = None
+
+    def open(self, screen: Screen) -> None:
+        """Found them, if there are any: enrolled, with shares of a key, running, the ceremony logged."""
+        if not self._names:
+            return
+        threshold = len(self._names) // 2 + 1
+        screen.say(f"a ceremony: {threshold} of {', '.join(self._names)} open every sum, nobody holds the key")
+        self.custody = entrust(self._federation, self._names, threshold)
+        publish_key(self._federation)
+        for name in self._names:
+            start_trustee(self._federation, name)
+
+    def follow(self, event: dict[str, Any], screen: Screen) -> list[str]:
+        """Kill and start again whoever is to die; return NAME@STEP when somebody died."""
+        fate, due = self._fate, self._fate.due(event) if self._fate else ""
+        if fate and due == "return":
+            self._federation.processes.start(fate.name, *_serving(self._federation, fate.name))
+            screen.revived(fate.name)
+        if fate is None or due != "die":
+            return []
+        kill_trustee(self._federation, fate.name)
+        screen.died(fate.name, fate.step)
+        return [f"{fate.name}@{fate.step}"]
 
 
 def trustee_config(federation: Federation, name: str) -> Path:
@@ -59,7 +134,7 @@ def publish_key(federation: Federation) -> None:
 
 def start_trustee(federation: Federation, name: str) -> None:
     """Start a trustee and wait until it is ready. Raises: SecaggError when it ended instead."""
-    federation.processes.serve(name, "trustee", "serve", "--config", str(trustee_config(federation, name)))
+    federation.processes.serve(name, *_serving(federation, name))
 
 
 def kill_trustee(federation: Federation, name: str) -> None:
@@ -71,6 +146,10 @@ def ask_trustee(federation: Federation, name: str) -> dict[str, Any]:
     """Return what a trustee says of itself."""
     found = call(federation.home(name) / "state" / SOCKET, {"command": "status"})
     return dict(found)
+
+
+def _serving(federation: Federation, name: str) -> tuple[str, ...]:
+    return ("trustee", "serve", "--config", str(trustee_config(federation, name)))
 
 
 def _public(federation: Federation) -> tuple[str, ...]:

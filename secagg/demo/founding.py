@@ -171,11 +171,12 @@ class Federation:
         """Ask the aggregator over its admin socket."""
         return call(self.home(AGGREGATOR) / "state" / SOCKET, request)
 
-    def submit(self, job: str, model: Path | None = None) -> None:
-        """Submit a job, as job.toml has it."""
+    def submit(self, job: str, model: Path | None = None, custody: Path | None = None) -> None:
+        """Submit a job, as job.toml has it; with a `custody` when trustees open its sums."""
         file = self.home(AGGREGATOR) / "job.toml"
         file.write_text(job, encoding="utf-8")
-        extra = ("--model", str(model)) if model else ()
+        extra: tuple[str, ...] = ("--model", str(model)) if model else ()
+        extra += ("--custody", str(custody)) if custody else ()
         self.run("job", "submit", str(file), *extra, "--config", str(self.config(AGGREGATOR)))
 
     def watch(self) -> Iterator[dict[str, Any]]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from secagg.daemon.admin import SOCKET, call
+from secagg.demo.entrusting import Fate, Trustees
 from secagg.demo.founding import AGGREGATOR, Federation
 from secagg.demo.live import Screen
 from secagg.demo.seen import Report, Seen, audit, look, upload_bytes
@@ -43,6 +44,8 @@ Scores = dict[str, tuple[float, float]]
 _POLICY = """
 [policy]
 exact_counts = true
+engines = ["{engine}"]
+allow_trials = true
 
 [tasks.heart-moments]
 task = "task.py:MomentsTask"
@@ -60,7 +63,9 @@ task = "{MOMENTS}"
 purpose = "sum"
 length = 150
 [cohort]
-step_timeout = "3s"
+step_timeout = "{{step}}"
+[engine]
+name = "{{engine}}"
 """
 
 _TRAINING = f"""
@@ -70,10 +75,11 @@ task = "{RISK}"
 rounds = {{rounds}}
 uses = ["{MOMENTS}"]
 [cohort]
-step_timeout = "3s"
+step_timeout = "{{step}}"
 rejoin_timeout = "20s"
 max_examples = {EXAMPLES}
 [engine]
+name = "{{engine}}"
 bits = 16
 clip = 1.0
 [[metrics]]
@@ -87,6 +93,7 @@ class Story:
     """What is left at the end."""
 
     rounds: int
+    engine: str = "masks"
     killed: list[str] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)
@@ -105,13 +112,17 @@ class Story:
     fingerprint: str = ""
 
 
-def play(kill: tuple[str, str] | None, cheat: bool, rounds: int, bundle: Path, screen: Screen) -> Story:
+def play(
+    kill: tuple[str, str] | None, cheat: bool, rounds: int, bundle: Path, screen: Screen,
+    trustees: tuple[str, ...] = (),
+) -> Story:  # fmt: skip
     """Play the demonstration; write its bundle into `bundle`, which does not exist yet.
 
-    `kill` is (hospital, step): it dies there in the fifth training round, or the last one if there are fewer.
+    `kill` is (hospital or trustee, step): it dies there in the fifth training round, or the middle one if there are
+    fewer. With `trustees`, two of whom open every sum, the engine is paillier.
     Raises: SecaggError when a process fails.
     """
-    story = Story(rounds)
+    story = Story(rounds, "paillier" if trustees else "masks")
     # The federation is left first: it ends what works beside, which then needs no waiting for.
     with ThreadPoolExecutor(2) as beside, Federation("heart") as federation:
         screen.say("founding the federation: key server, broker, aggregator, four hospitals")
@@ -122,15 +133,19 @@ def play(kill: tuple[str, str] | None, cheat: bool, rounds: int, bundle: Path, s
         screen.say(f"enrolled {len(HOSPITALS)} hospitals, root {federation.fingerprint[:23]}…")
         federation.start_aggregator(cheat)
         for name in HOSPITALS:
-            _settle_in(federation, name)
+            _settle_in(federation, name, story.engine)
             federation.start_node(name, _drill(kill, name, rounds))
+        holders = Trustees(federation, trustees, Fate(*kill, RISK, _late(rounds)) if kill and trustees else None)
+        holders.open(screen)
         for name in HOSPITALS:
             federation.await_node(name)
-        _follow(federation, story, screen, _SUM, None)
+        engine = {"engine": story.engine, "step": "20s" if trustees else "3s"}
+        _follow(federation, story, screen, holders, _SUM.format(**engine), None)
         making.result()
         baselines = Baselines(federation, beside, rounds)
         if not story.failed:
-            _follow(federation, story, screen, _TRAINING.format(rounds=rounds), model, baselines.start)
+            job = _TRAINING.format(rounds=rounds, **engine)
+            _follow(federation, story, screen, holders, job, model, baselines.start)
         _gather(federation, story, screen, baselines, bundle)
     return story
 
@@ -147,25 +162,30 @@ def _site(name: str) -> Path:
     return Path(str(resources.files("secagg.demo").joinpath(f"sites/heart/{name}")))
 
 
-def _settle_in(federation: Federation, name: str) -> None:
+def _settle_in(federation: Federation, name: str, engine: str) -> None:
     """Give a hospital its own data, its own copy of the code, its policy."""
     home = federation.home(name)
     for file in (f"{name}.csv", "task.py", "clear.py"):
         shutil.copy(str(_site(file)), home / file)
-    federation.configure(name, _POLICY.format(data=f"{name}.csv"))
+    federation.configure(name, _POLICY.format(data=f"{name}.csv", engine=engine))
 
 
 def _drill(kill: tuple[str, str] | None, name: str, rounds: int) -> str:
     if kill is None or kill[0] != name:
         return ""
-    return f"{kill[1]}@{min(KILL_ROUND, -(-rounds // 2))}@{RISK}"
+    return f"{kill[1]}@{_late(rounds)}@{RISK}"
+
+
+def _late(rounds: int) -> int:
+    """Return the training round in which somebody dies."""
+    return min(KILL_ROUND, -(-rounds // 2))
 
 
 # The rounds ----------------------------------------------------------------------------------------------------------
 
 
 def _follow(
-    federation: Federation, story: Story, screen: Screen, job: str, model: Path | None,
+    federation: Federation, story: Story, screen: Screen, holders: Trustees, job: str, model: Path | None,
     idle: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
     """Submit a job and follow it to its end; a hospital that was killed is started again once its round is over.
@@ -175,7 +195,7 @@ def _follow(
     told: queue.Queue[dict[str, Any]] = queue.Queue()
     events = federation.watch()
     threading.Thread(target=_forward, args=(events, told), daemon=True).start()
-    federation.submit(job, model)
+    federation.submit(job, model, holders.custody)
     while True:
         try:
             event = told.get(timeout=0.1)
@@ -184,6 +204,7 @@ def _follow(
         _note(event, story)
         screen.show(event)
         _mourn(federation, story, screen, event)
+        story.killed += holders.follow(event, screen)
         if screen.dead:
             idle()
         if event["event"] == "job_failed":
@@ -220,7 +241,7 @@ def _mourn(federation: Federation, story: Story, screen: Screen, event: dict[str
             story.killed.append(f"{name}@{step}")
             screen.died(name, step)
     over = event["event"] in ("round_closed", "round_aborted") and event.get("job") == RISK
-    for name in list(screen.dead) if over else ():
+    for name in [name for name in screen.dead if name in HOSPITALS] if over else ():
         federation.start_node(name)
         story.restarted.append(name)
         screen.revived(name)

@@ -16,19 +16,26 @@ from rich.text import Text
 from secagg.daemon import clock
 from secagg.ids import STEPS
 
+ENTRUSTED = ("EncryptedInput", "Attend", "Witness", "Decrypt")
+"""The steps of engine paillier: the hospitals' one, then the trustees'."""
+
 _STYLE = {"sent": "green", "dropped": "bold red", "refused": "bold yellow", "killed": "bold red"}
 
 
 class Screen:
     """What people see; a context manager."""
 
-    def __init__(self, hospitals: tuple[str, ...], rounds: int, color: bool, quiet: bool = False) -> None:
-        self._hospitals, self._rounds = hospitals, rounds
+    def __init__(
+        self, hospitals: tuple[str, ...], rounds: int, color: bool, quiet: bool = False,
+        trustees: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        self._hospitals, self._rounds, self._everybody = hospitals, rounds, (*hospitals, *trustees)
+        self._steps = ENTRUSTED if trustees else STEPS
         self._console = Console(stderr=True, no_color=not color, highlight=False, quiet=quiet, soft_wrap=True)
-        self._cells: dict[str, dict[str, str]] = {name: {} for name in hospitals}
+        self._cells: dict[str, dict[str, str]] = {name: {} for name in self._everybody}
         self._title, self._step, self._need, self._until = "founding", "", 0, 0
         self._awaited: list[str] = []
-        self._history: dict[str, str] = dict.fromkeys(hospitals, "")
+        self._history: dict[str, str] = dict.fromkeys(self._everybody, "")
         self.dead: list[str] = []
         self._live = Live(console=self._console, refresh_per_second=8, transient=False)
         self._shown = False
@@ -67,7 +74,7 @@ class Screen:
         self.say(f"[bold green]{name} is started again[/]: it takes up what it had saved")
 
     def _on_round_started(self, event: dict[str, Any]) -> None:
-        self._cells = {name: {} for name in self._hospitals}
+        self._cells = {name: {} for name in self._everybody}
         attempt = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
         self._title = f"{event['job']}, round {event['round']}{attempt}"
 
@@ -87,6 +94,8 @@ class Screen:
         out = {entry["member"]: entry["step"] for entry in event["dropped"]}
         for name in self._hospitals:
             self._history[name] += "●" if name in event["contributors"] and name not in out else "○"
+        for name in self._everybody[len(self._hospitals) :]:
+            self._history[name] += "●" if self._cells[name].get("Decrypt") == "sent" else "○"
         told = "".join(f", without {m} since {s}" for m, s in out.items())
         if not self._console.is_terminal or out:
             self.say(f"{event['job']} round {event['round']}: {len(event['contributors'])} contributors{told}")
@@ -101,12 +110,12 @@ class Screen:
 
     def _page(self) -> Group:
         grid = Table(title=self._title, title_justify="left")
-        grid.add_column("hospital")
-        for step in STEPS:
+        grid.add_column("institution")
+        for step in self._steps:
             grid.add_column(step, justify="center")
         grid.add_column("rounds so far")
         for name, cells in self._cells.items():
-            row = [f"[{_STYLE.get(cells[s], '')}]{cells[s]}[/]" if cells.get(s) else "" for s in STEPS]
+            row = [f"[{_STYLE.get(cells[s], '')}]{cells[s]}[/]" if cells.get(s) else "" for s in self._steps]
             grid.add_row(f"[strike]{name}[/]" if name in self.dead else name, *row, self._history[name])
         return Group(grid, Text(self._waits()))
 

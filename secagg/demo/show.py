@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Grid
 
+from secagg.demo.entrusting import STEPS as ENTRUSTED_STEPS
 from secagg.demo.seen import Report, chi_square
 from secagg.demo.sums import HOSPITALS, Story, means
 from secagg.errors import BadInput, UsageError, VerificationFailed
@@ -20,6 +21,27 @@ from secagg.protocol.masks.rounds import Closed
 
 MARKER = "root.txt"
 _STYLE = {"sent": "green", "silent": "bold red", "gone": "dim"}
+
+
+TRUSTEES = ("ethics", "registry", "university")
+"""Who opens the sums of engine paillier, two of three."""
+
+_DIES = {"masks": "hungary@MaskedInput", "paillier": "registry@Decrypt"}
+
+
+def parse_kill(given: str | None, engine: str) -> tuple[str, str]:
+    """Return who is killed before which step: a hospital, or with engine paillier a trustee.
+
+    Raises: UsageError naming who and which steps there are.
+    """
+    if engine == "masks":
+        return next(iter(parse_drops((given or _DIES[engine],)).items()))
+    name, _, step = (given or _DIES[engine]).partition("@")
+    if name not in TRUSTEES or step not in ENTRUSTED_STEPS:
+        raise UsageError(
+            f"{given} is not TRUSTEE@STEP.", f"Trustees: {', '.join(TRUSTEES)}; steps: {', '.join(ENTRUSTED_STEPS)}."
+        )
+    return name, step
 
 
 def parse_drops(given: tuple[str, ...]) -> dict[str, str]:
@@ -31,9 +53,7 @@ def parse_drops(given: tuple[str, ...]) -> dict[str, str]:
     for entry in given:
         name, _, step = entry.partition("@")
         if name not in HOSPITALS or step not in STEPS:
-            raise UsageError(
-                f"{entry} is not NODE@STEP.", f"Nodes: {', '.join(HOSPITALS)}; steps: {', '.join(STEPS)}."
-            )
+            raise UsageError(f"{entry} is not NODE@STEP.", f"Nodes: {', '.join(HOSPITALS)}; steps: {', '.join(STEPS)}.")
         drops[name] = step
     return drops
 

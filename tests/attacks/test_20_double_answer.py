@@ -13,12 +13,13 @@ from secagg.protocol.masks.rounds import FromNode
 from secagg.protocol.memory import Opened
 from secagg.protocol.paillier import aggregator
 from secagg.protocol.paillier.decrypting import answer
-from secagg.protocol.paillier.messages import Answer, Decrypt
+from secagg.protocol.paillier.messages import Answer, Decrypt, Piece
+from secagg.protocol.paillier.opening import read_answer
 from secagg.protocol.paillier.rehearsal import propose
 from secagg.protocol.paillier.rounds import Opening
 from secagg.protocol.paillier.trustee import answer_info
-from secagg.wire.codec import decode, encode
-from secagg.wire.signed import Signed, sign
+from secagg.wire.codec import encode
+from secagg.wire.signed import sign
 from support.entrusted import make
 from support.malice import Scene, listed, stop_before
 
@@ -130,7 +131,7 @@ def test_both_answers_of_a_trustee_are_kept_and_stated() -> None:
         phase = turned.phase
         kept += [effect.data for effect in turned.effects if hasattr(effect, "data")]
         stated += [effect.statement for effect in turned.effects if hasattr(effect, "statement")]
-    assert [decode(Answer, decode(Signed, data, 2**20).body, 2**20) for data in kept] == both
+    assert [read_answer([data]) for data in kept] == both
     (said,) = stated
     assert isinstance(said, Equivocation)
     assert said.member == "ana"
@@ -147,6 +148,7 @@ def _opening(scene: Scene) -> Opening:
 
 def _sealed(scene: Scene, given: Answer) -> bytes:
     ctx, manifest = scene.holder("ana").ctx, scene.played.manifest
-    inner = sign(ctx.key, "Answer", scene.scope, "ana", manifest.aggregator, encode(given))
+    piece = Piece(given.u, 0, 1, encode(given))
+    inner = sign(ctx.key, "Answer", scene.scope, "ana", manifest.aggregator, encode(piece))
     sealed = seal(manifest.opening_key, encode(inner), answer_info(scene.scope, "ana", manifest.aggregator))
     return encode(sign(ctx.key, "Decrypt", scene.scope, "ana", manifest.aggregator, encode(Decrypt(sealed))))

@@ -12,7 +12,7 @@ from secagg.crypto.paillier.powers import public_power
 from secagg.crypto.paillier.ring import Ring
 from secagg.errors import VerificationFailed
 from secagg.protocol.paillier.door import threshold_key
-from secagg.protocol.paillier.messages import Answer
+from secagg.protocol.paillier.messages import Answer, Piece
 from secagg.protocol.paillier.opening import open_sum
 from secagg.protocol.paillier.verify import recompute
 from secagg.wire.codec import encode
@@ -121,6 +121,10 @@ def test_too_few_right_answers_open_nothing(forgery: Forgery) -> None:
     assert (opened.wrong, opened.used, opened.groups) == (("ana",), (), {})
 
 
+def _whole(answer: Answer) -> Piece:
+    return Piece(answer.u, 0, 1, encode(answer))
+
+
 def test_an_auditor_does_not_believe_it_either() -> None:
     stage = Stage()
     scene, manifest = stage.scene, stage.scene.played.manifest
@@ -128,7 +132,7 @@ def test_an_auditor_does_not_believe_it_either() -> None:
     def signed(answers: dict[str, Answer], *names: str) -> list[bytes]:
         keys = {name: scene.holder(name).ctx.key for name in names}
         return [
-            encode(sign(keys[name], "Answer", scene.scope, name, manifest.aggregator, encode(answers[name])))
+            encode(sign(keys[name], "Answer", scene.scope, name, manifest.aggregator, encode(_whole(answers[name]))))
             for name in names
         ]
 

@@ -72,3 +72,17 @@ def running(place: Path) -> list[str]:
         if os.fsencode(place) in command:
             found.append(command.replace(b"\0", b" ").decode())
     return found
+
+
+@pytest.mark.slow
+def test_the_demonstration_with_trustees_passes_although_one_is_killed(tmp_path: Path) -> None:
+    line = ["demo", "heart", "--engine", "paillier", "--rounds", "4", "--bundle", str(tmp_path / "bundle")]
+    done = subprocess.run(
+        [sys.executable, "-m", "secagg.cli", *line, "--format", "json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["engine"], told["rounds"], told["audit"]) == ("paillier", 4, "PASS")
+    assert told["killed"] == ["registry@Decrypt"]
+    assert told["auc"]["federated"].keys() == told["auc"]["alone"].keys()
+    assert "registry is started again" in done.stderr

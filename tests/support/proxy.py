@@ -35,18 +35,19 @@ Draw = Callable[[], Fate]
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def drawn(seed: int, share: float = 0.8, furthest: int = 120_000, hold: float = 2.0, hole: float = 4.0) -> Draw:
-    """Return fates by a seed: `share` of all connections meet one within their first `furthest` bytes."""
+def drawn(seed: int, hold: float = 2.0, hole: float = 4.0) -> Draw:
+    """Return fates by a seed: each connection meets one, a quarter of them within its first 1,000 bytes.
+
+    Those are the handshake of CURVE and the greeting; the others come after 20 KB to 4 MB, few as often as many: in
+    the middle of an upload, or some rounds later.
+    """
     chance = random.Random(seed)
 
     def draw() -> Fate:
-        if chance.random() >= share:
-            return Fate()
         kind = chance.choice(KINDS)
-        # Positions of all orders of size: in the greeting, in the handshake, in the first message, in an upload.
-        at = int(10 ** chance.uniform(0, len(str(furthest)) - 1)) % furthest
-        seconds = {"delay": hold, "hole": hole}.get(kind, 0.0)
-        return Fate(kind, at, chance.random() < 0.5, seconds)
+        early = chance.random() < 0.25
+        at = int(1_000 * chance.random() if early else 20_000 * 200 ** chance.random())
+        return Fate(kind, at, chance.random() < 0.5, {"delay": hold, "hole": hole}.get(kind, 0.0))
 
     return draw
 
@@ -124,16 +125,17 @@ class Proxy:
                     end.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fate: Fate) -> None:
-        """Pass bytes on; return when the connection is over, by itself or by its fate."""
-        passed, due = 0, bool(fate.kind)
+        """Pass bytes on; return when the connection is over, by itself or by its fate. After a delay comes another."""
+        passed = 0
         while data := await reader.read(_READ):
-            if due and passed + len(data) > fate.at:
+            while fate.kind and passed + len(data) > fate.at:
                 cut = fate.at - passed
                 writer.write(data[:cut])
                 await writer.drain()
-                data, due = await self._meet(fate, data[cut:]), False
+                data, passed = await self._meet(fate, data[cut:]), 0
                 if not data:
                     return
+                fate = self.draw() if fate.kind == "delay" else Fate()
             writer.write(data)
             await writer.drain()
             passed += len(data)

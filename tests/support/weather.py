@@ -99,6 +99,8 @@ def founded(draw: Draw, rate: float = 0.0, seed: int = 1) -> Iterator[Weather]:
                 faulty = (sys.executable, str(Path(__file__).with_name("faulty.py")), str(seed + index), str(rate))
                 command = faulty if rate else SECAGG
                 federation.processes.serve(name, *noun, "--config", str(config), command=command)
+            while federation.ask_aggregator({"command": "status"})["roster"] is None:
+                time.sleep(0.1)
             yield Weather(federation, proxy)
 
 
@@ -107,7 +109,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=0.03)
+    parser.add_argument("--rate", type=float, default=0.02)
     given = parser.parse_args(arguments)
     begun = time.monotonic()
     with founded(drawn(given.seed), given.rate, given.seed) as weather:

@@ -51,6 +51,7 @@ from secagg.protocol.paillier.rounds import (
     Proposing,
     Waiting,
     Witnessing,
+    complete,
 )
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, sign
@@ -252,12 +253,11 @@ def _ask_late(phase: Opening, event: FromNode, ctx: AggregatorContext) -> Turned
 
 
 def _take_answer(phase: Opening, event: FromNode, ctx: AggregatorContext) -> Turned:
-    after, data = intake.decrypt(phase, event, ctx.opening)
+    after, data, first = intake.decrypt(phase, event, ctx.opening)
     if after == phase:
         return Turned(phase)
     kept: tuple[Effect, ...] = (Keep(data),)
-    if after.doubled != phase.doubled:
-        first = next(entry.digest for entry in phase.answers if entry.trustee == event.sender)
+    if first:
         kept = (*kept, Append(notices.equivocation(phase.scope, event.sender, (first, sha256(data)), ctx.now)))
     tried = _try(after)
     return Turned(tried.phase, (*kept, *tried.effects))
@@ -265,7 +265,7 @@ def _take_answer(phase: Opening, event: FromNode, ctx: AggregatorContext) -> Tur
 
 def _candidates(phase: Opening) -> tuple[str, ...]:
     out = intake.gone(phase)
-    return tuple(entry.trustee for entry in phase.answers if entry.trustee not in out)
+    return tuple(name for name in complete(phase.answers) if name not in out)
 
 
 def _right(phase: Opening) -> int:
@@ -292,7 +292,8 @@ def _combined(phase: Opening, event: Combined, ctx: AggregatorContext) -> Turned
         going = replace(phase, trying=(), out=out)
         closed = _close(going, ctx) if phase.overdue else _close_if_complete(going, ctx)
         return Turned(closed.phase, (*noted, *closed.effects))
-    used = tuple(entry for entry in phase.answers if entry.trustee in event.used)
+    whole = complete(phase.answers)
+    used = tuple(piece for name in event.used for piece in whole[name])
     opened = notices.opening(phase.scope, used, phase.agreements, phase.witnesses, ctx.now)
     groups = tuple(GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups)
     published = Published(phase.scope.round, phase.scope.manifest, senders(phase.u), groups)

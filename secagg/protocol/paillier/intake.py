@@ -19,14 +19,18 @@ from secagg.protocol.masks.messages import Cosignature
 from secagg.protocol.masks.rounds import Common, FromNode, Out, Standing
 from secagg.protocol.paillier.accepting import check_header
 from secagg.protocol.paillier.layout import Layout
-from secagg.protocol.paillier.messages import Agreement, Answer, Attend, Decrypt, EncryptedInput, Witness
-from secagg.protocol.paillier.rounds import Collecting, Given, Opening, Waiting, Witnessing
+from secagg.protocol.paillier.messages import PIECE, Agreement, Attend, Decrypt, EncryptedInput, Piece, Witness
+from secagg.protocol.paillier.rounds import Collecting, Given, Opening, Waiting, Witnessing, complete
 from secagg.protocol.paillier.trustee import answer_info
 from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, open_signed
 
-ANSWER_LIMIT = 64 * 2**20
-"""A signed answer: 80,000 ciphertexts of a key of 3072 bits."""
+ANSWER_LIMIT = LIMIT_BULK
+"""A piece of an answer is one message."""
+
+_PROOF = 16_384
+"""Bytes that an answer has beside its numbers: a proof under the longest key, and names of fields."""
 
 STEP: dict[type, str] = {Collecting: "EncryptedInput", Witnessing: "Witness", Opening: "Decrypt"}
 """The step that a waiting phase belongs to."""
@@ -46,7 +50,7 @@ def waiting_for(phase: Waiting) -> tuple[str, ...]:
         case Witnessing():
             settled, expected = {entry.sender for entry in phase.agreements}, phase.attending
         case Opening():
-            settled, expected = {entry.trustee for entry in phase.answers}, phase.attending
+            settled, expected = set(complete(phase.answers)), phase.attending
     return tuple(name for name in expected if name not in settled | gone(phase))
 
 
@@ -102,10 +106,9 @@ def agreed(phase: Witnessing | Opening, event: FromNode, message: Witness) -> No
     verify_cosignature(read_checkpoint(phase.manifest.directory), message.directory, name, key)
 
 
-def decrypt(phase: Opening, event: FromNode, key: SealingKey) -> tuple[Opening, bytes]:
-    """Take a trustee's sealed answer; return the phase that names it and the signed plaintext inside, to be kept.
-
-    A second answer that differs from the first is kept too, and its trustee is in `doubled`.
+def decrypt(phase: Opening, event: FromNode, key: SealingKey) -> tuple[Opening, bytes, bytes]:
+    """Take a piece of a trustee's sealed answer; return the phase that names it, the signed piece, to be kept, and the
+    SHA-256 of the other piece that it contradicts, if it does: its trustee is then in `doubled`.
     """
     aggregator = phase.manifest.aggregator
     envelope = decode(Signed, event.data, ANSWER_LIMIT)
@@ -113,16 +116,26 @@ def decrypt(phase: Opening, event: FromNode, key: SealingKey) -> tuple[Opening, 
     if event.sender not in phase.asked:
         raise _stranger(event)
     inner = decode(Signed, key.open(body.sealed, answer_info(phase.scope, event.sender, aggregator)), ANSWER_LIMIT)
-    answer = decode(Answer, _of_trustee(phase, event, inner, "Answer", aggregator), ANSWER_LIMIT)
-    if answer.u != sha256(phase.u):
+    piece = decode(Piece, _of_trustee(phase, event, inner, "Answer", aggregator), ANSWER_LIMIT)
+    if piece.u != sha256(phase.u):
         raise ProtocolViolation(f"{event.sender} answered for another set.", rule="answer.set")
+    mine = [entry for entry in phase.answers if entry.trustee == event.sender]
+    most = _most_pieces(phase)
+    if not piece.index < piece.count <= most or any(entry.count != piece.count for entry in mine):
+        raise ProtocolViolation(f"{event.sender} answers in other pieces than it can have.", rule="answer.pieces")
     data = encode(inner)
-    first = next((entry.digest for entry in phase.answers if entry.trustee == event.sender), None)
+    first = next((entry.digest for entry in mine if entry.index == piece.index), None)
     if first is None:
-        return replace(phase, answers=(*phase.answers, Given(event.sender, sha256(data)))), data
+        given = Given(event.sender, sha256(data), piece.index, piece.count)
+        return replace(phase, answers=(*phase.answers, given)), data, b""
     if first == sha256(data) or event.sender in phase.doubled:
-        return phase, data
-    return replace(phase, doubled=(*phase.doubled, event.sender)), data
+        return phase, data, b""
+    return replace(phase, doubled=(*phase.doubled, event.sender)), data, first
+
+
+def _most_pieces(phase: Opening) -> int:
+    """Return into how many pieces an answer can be cut: as many bytes as an upload, and its proof."""
+    return (Layout(phase.manifest).upload_bytes + _PROOF) // PIECE + 1
 
 
 def refusal(phase: Waiting, event: FromNode) -> Waiting:

@@ -14,7 +14,9 @@ engine `masks`: a round begins and is witnessed in the same way.
     trustee → aggregator         Decrypt                step Decrypt
 """
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from secagg.crypto.paillier.knowledge import KnowledgeProof
 from secagg.crypto.paillier.partial import Partial
@@ -79,15 +81,28 @@ class Plain(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Answer(Struct, frozen=True, forbid_unknown_fields=True):
-    """Trustee → aggregator, inside the seal: its decryption of the product of U's uploads, made by itself."""
+    """What a trustee answers: its decryption of the product of U's uploads, made by itself. Travels in pieces."""
 
     u: Digest
     partial: Partial | None = None
     plain: Plain | None = None
 
 
+PIECE = 786_432
+"""Bytes of a piece: with its seal and two signatures it fits one message of the bulk socket."""
+
+
+class Piece(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trustee → aggregator, inside the seal, signed as kind `Answer`: piece `index` of `count` of an encoded answer."""
+
+    u: Digest
+    index: Annotated[int, Meta(ge=0, lt=2**16)]
+    count: Annotated[int, Meta(ge=1, le=2**16)]
+    data: Annotated[bytes, Meta(max_length=PIECE)]
+
+
 class Decrypt(Struct, frozen=True, forbid_unknown_fields=True):
-    """Trustee → aggregator: the signed `Answer`, sealed to the job's opening key."""
+    """Trustee → aggregator: a signed `Piece`, sealed to the job's opening key."""
 
     sealed: bytes
 

@@ -5,21 +5,27 @@ trustee, and any t right ones open the round. The same function serves the aggre
 Leaves to others: whose uploads were multiplied (decrypting.Collector), signatures of answers (intake.py, verify.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from secagg.crypto.paillier.decryption import verify_decryption
 from secagg.crypto.paillier.numbers import Numbers
 from secagg.crypto.paillier.partial import Opening, combine, verify_partial
-from secagg.errors import ProtocolViolation
+from secagg.errors import ProtocolViolation, WireError
+from secagg.ids import NO_DIGEST
 from secagg.protocol.custody import custody_of
 from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.paillier.door import threshold_key
 from secagg.protocol.paillier.layout import Layout
-from secagg.protocol.paillier.messages import Answer
-from secagg.wire.signed import Scope
+from secagg.protocol.paillier.messages import Answer, Piece
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope, Signed
+
+WHOLE = 2**40
+"""Limit of an answer that is put together: each piece had its own."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,17 @@ class Opened:
     groups: Groups
     used: tuple[str, ...]
     wrong: tuple[str, ...]
+
+
+def read_answer(pieces: Sequence[bytes]) -> Answer:
+    """Return the answer whose signed pieces, in order, are `pieces`; one that is none is wrong, and is not an error."""
+    try:
+        found = [decode(Piece, decode(Signed, data, LIMIT_BULK).body, LIMIT_BULK) for data in pieces]
+        if [(piece.index, piece.count) for piece in found] != [(index, len(found)) for index in range(len(found))]:
+            raise WireError("The pieces of an answer are not those of one.", "Ask for all of them.")
+        return decode(Answer, b"".join(piece.data for piece in found), WHOLE)
+    except WireError:
+        return Answer(NO_DIGEST)
 
 
 def open_sum(

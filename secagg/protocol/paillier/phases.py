@@ -84,10 +84,10 @@ class Decrypting(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Answered(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Trustee: the answer is recorded; it is repeated byte for byte until the round closes."""
+    """Trustee: the answer is recorded, in its pieces; they are repeated byte for byte until the round closes."""
 
     scope: Scope
-    answer: Signed
+    answers: tuple[Signed, ...]
 
 
 TrusteePhase = Attending | Witnessed | Decrypting | Answered | Over

@@ -34,7 +34,7 @@ from secagg.protocol.paillier.checks import Expectation
 from secagg.protocol.paillier.decrypting import Secret
 from secagg.protocol.paillier.run import Holder, Member, Rehearsal
 from secagg.protocol.paillier.trustee import TrusteeContext
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, OpenLog
 from secagg.roster.members import Member as Enrolled
 from secagg.wire.codec import encode
 
@@ -56,7 +56,7 @@ class Entrusted:
 
 def entrust(
     names: tuple[str, ...], spec: JobSpec, key: ThresholdKey | PrivateKey, secrets: Mapping[str, Secret], rng: Rng,
-    *, trustee_colluders: int = 0, s: int = 1, colluders: int | None = None,
+    *, trustee_colluders: int = 0, s: int = 1, colluders: int | None = None, open_log: OpenLog = MemoryLog,
 ) -> Entrusted:  # fmt: skip
     """Make a federation of `names` whose job is encrypted to `key`; the trustees, `secrets` by name, accept it."""
     signing = {name: SigningKey.from_private_bytes(rng(32)) for name in secrets}
@@ -67,8 +67,8 @@ def entrust(
     custody = Custody(encoded, s, seats, threshold, trustee_colluders, accepted)
     enrolled = tuple(Enrolled(seat.name, seat.organisation, "trustee", seat.key, rng(32)) for seat in seats)
     nodes = rehearsal.found(
-        names, replace(spec, engine="paillier", custody=custody), rng, colluders, others=enrolled
-    )  # fmt: skip
+        names, replace(spec, engine="paillier", custody=custody), rng, colluders, open_log, enrolled
+    )
     _state(nodes, custody)
     policy = Policy(
         engines=("paillier",), exact_counts=True, allow_trials=not trustee_colluders,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from secagg.ids import Digest, Name
+from secagg.ids import Count, Digest, Name, Ordinal
 from secagg.protocol.lanes import Groups
 from secagg.protocol.masks.messages import Cosignature
 from secagg.protocol.masks.rounds import (
@@ -30,10 +30,21 @@ from secagg.wire.signed import Signed
 
 
 class Given(Struct, frozen=True, forbid_unknown_fields=True):
-    """A trustee's signed answer, kept as a side file of this SHA-256."""
+    """A signed piece of a trustee's answer, kept as a side file of this SHA-256."""
 
     trustee: Name
     digest: Digest
+    index: Count = 0
+    count: Ordinal = 1
+
+
+def complete(answers: tuple[Given, ...]) -> dict[str, tuple[Given, ...]]:
+    """Return the pieces of every trustee whose answer is whole, in their order; trustees as their answers came."""
+    found: dict[str, list[Given]] = {}
+    for entry in answers:
+        found.setdefault(entry.trustee, []).append(entry)
+    whole = {name: pieces for name, pieces in found.items() if len(pieces) == pieces[0].count}
+    return {name: tuple(sorted(pieces, key=lambda piece: piece.index)) for name, pieces in whole.items()}
 
 
 class Proposing(Common, frozen=True, forbid_unknown_fields=True, tag=True):

@@ -31,12 +31,11 @@ from secagg.protocol.paillier import aggregator, node, trustee
 from secagg.protocol.paillier.accepting import check_upload
 from secagg.protocol.paillier.decrypting import Collector, Secret, answer, collect
 from secagg.protocol.paillier.encrypting import protect
-from secagg.protocol.paillier.intake import ANSWER_LIMIT
 from secagg.protocol.paillier.layout import Layout
-from secagg.protocol.paillier.messages import ANSWERED_BY, Answer, EncryptedInput
-from secagg.protocol.paillier.opening import open_sum
+from secagg.protocol.paillier.messages import ANSWERED_BY, EncryptedInput
+from secagg.protocol.paillier.opening import open_sum, read_answer
 from secagg.protocol.paillier.phases import Decrypting, Encrypting, NodePhase, TrusteePhase
-from secagg.protocol.paillier.rounds import Combine, Combined, Effect, Event, Opening, Phase, Waiting
+from secagg.protocol.paillier.rounds import Combine, Combined, Effect, Event, Opening, Phase, Waiting, complete
 from secagg.protocol.paillier.trustee import TrusteeContext
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
@@ -226,10 +225,10 @@ def _combine(table: Rehearsal) -> Combined:
         raise RuntimeError("answers are combined in phase Opening only")
     with table.clock("product"):
         products = table.products(phase)
-    given = {entry.trustee: entry.digest.hex() for entry in phase.answers if entry.trustee in phase.trying}
     answers = {
-        name: decode(Answer, decode(Signed, table.files[digest], ANSWER_LIMIT).body, ANSWER_LIMIT)
-        for name, digest in given.items()
+        name: read_answer([table.files[piece.digest.hex()] for piece in pieces])
+        for name, pieces in complete(phase.answers).items()
+        if name in phase.trying
     }
     names = senders(phase.u)
     with table.clock("combine"):

@@ -21,11 +21,11 @@ from secagg.protocol.masks.rounds import Append, Common, Failed, FromNode
 from secagg.protocol.paillier import aggregator, intake
 from secagg.protocol.paillier.accepting import check_upload
 from secagg.protocol.paillier.aggregator import Turned
-from secagg.protocol.paillier.intake import ANSWER_LIMIT
 from secagg.protocol.paillier.layout import Layout
-from secagg.protocol.paillier.messages import Answer, Attend, EncryptedInput
+from secagg.protocol.paillier.messages import Attend, EncryptedInput
 from secagg.protocol.paillier.opening import open_sum as open_product
-from secagg.protocol.paillier.rounds import Collecting, Combined, Freezing, Opening, Phase, Waiting
+from secagg.protocol.paillier.opening import read_answer
+from secagg.protocol.paillier.rounds import Collecting, Combined, Freezing, Opening, Phase, Waiting, complete
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -135,9 +135,9 @@ def open_sum(phase: Opening, sums: dict[str, Any], file: Callable[[str], bytes])
     Raises: ProtocolViolation when the sum is not one of honest members, or a canary is wrong.
     """
     answers = {
-        entry.trustee: decode(Answer, decode(Signed, file(entry.digest.hex()), ANSWER_LIMIT).body, ANSWER_LIMIT)
-        for entry in phase.answers
-        if entry.trustee in phase.trying
+        name: read_answer([file(piece.digest.hex()) for piece in pieces])
+        for name, pieces in complete(phase.answers).items()
+        if name in phase.trying
     }
     names, products = senders(phase.u), sums[""].close()
     with ThreadPoolExecutor(WORKERS) as workers:

@@ -35,7 +35,7 @@ from secagg.protocol.memory import (
     Witnessed as Seen,
 )
 from secagg.protocol.paillier import checks
-from secagg.protocol.paillier.messages import Agreement, Answer, Attend, Decrypt, Freeze, Open, Witness
+from secagg.protocol.paillier.messages import PIECE, Agreement, Answer, Attend, Decrypt, Freeze, Open, Piece, Witness
 from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting, TrusteePhase, Witnessed
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
@@ -101,7 +101,7 @@ def advance(phase: TrusteePhase, event: Signed | Decrypted, ctx: TrusteeContext)
         case Witnessed(), "Open":
             return _decide(phase, decode(Open, body, LIMIT_LIST), ctx)
         case Answered(), "Open":
-            return Step(phase, (("Decrypt", encode(phase.answer)),))
+            return _answered(phase)
         case _:
             raise _unexpected(phase, event.kind)
 
@@ -146,10 +146,20 @@ def _answer(phase: Decrypting, answer: Answer, ctx: TrusteeContext) -> Step:
     manifest, scope = phase.manifest, phase.scope
     if answer.u != sha256(phase.u):
         raise ProtocolViolation("An answer was made for another set.", "It is not sent.", rule="answer.set")
-    inner = sign(ctx.key, "Answer", scope, ctx.name, manifest.aggregator, encode(answer))
+    data, u = encode(answer), sha256(phase.u)
+    parts = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+    pieces = (Piece(u, index, len(parts), part) for index, part in enumerate(parts))
+    return _answered(Answered(scope, tuple(_sealed(piece, scope, manifest, ctx) for piece in pieces)))
+
+
+def _sealed(piece: Piece, scope: Scope, manifest: Manifest, ctx: TrusteeContext) -> Signed:
+    inner = sign(ctx.key, "Answer", scope, ctx.name, manifest.aggregator, encode(piece))
     sealed = seal(manifest.opening_key, encode(inner), answer_info(scope, ctx.name, manifest.aggregator))
-    envelope = sign(ctx.key, "Decrypt", scope, ctx.name, manifest.aggregator, encode(Decrypt(sealed)))
-    return Step(Answered(scope, envelope), (("Decrypt", encode(envelope)),))
+    return sign(ctx.key, "Decrypt", scope, ctx.name, manifest.aggregator, encode(Decrypt(sealed)))
+
+
+def _answered(phase: Answered) -> Step:
+    return Step(phase, tuple(("Decrypt", encode(envelope)) for envelope in phase.answers))
 
 
 def answer_info(scope: Scope, sender: str, aggregator: str) -> bytes:

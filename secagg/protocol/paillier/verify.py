@@ -21,8 +21,7 @@ from secagg.protocol.paillier.checks import agreed
 from secagg.protocol.paillier.decrypting import Collector
 from secagg.protocol.paillier.door import admit
 from secagg.protocol.paillier.intake import ANSWER_LIMIT
-from secagg.protocol.paillier.messages import Answer
-from secagg.protocol.paillier.opening import open_sum
+from secagg.protocol.paillier.opening import open_sum, read_answer
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed
@@ -33,7 +32,8 @@ def recompute(
 ) -> Groups:
     """Return the clear summed words per lane group.
 
-    `answers` are the signed answers that opened the round, `upload(member)` gives the bytes of a member's upload.
+    `answers` are the signed pieces of the answers that opened the round, in the log's order; `upload(member)` gives the
+    bytes of a member's upload.
     Raises: VerificationFailed saying what does not hold; BundleIncomplete as `upload` raises it.
     """
     try:
@@ -105,15 +105,19 @@ def _recompute(
     collector = Collector(manifest, scope, u)
     for member in names:
         collector.add(member, upload(member))
-    given = dict(_answer(data, manifest, scope) for data in answers)
+    pieces: dict[str, list[bytes]] = {}
+    for data in answers:
+        pieces.setdefault(_trustee(data, manifest, scope), []).append(data)
+    given = {trustee: read_answer(found) for trustee, found in pieces.items()}
     opened = open_sum(manifest, scope, names, sha256(u), collector.close(), given)
-    if len(opened.used) != len(answers):
+    if len(opened.used) != len(given):
         wrong = ", ".join(opened.wrong) or "one was not needed"
         raise VerificationFailed(f"The answers do not open the round: {wrong}.", "Treat the round as unproved.")
     return opened.groups
 
 
-def _answer(data: bytes, manifest: Manifest, scope: Scope) -> tuple[str, Answer]:
+def _trustee(data: bytes, manifest: Manifest, scope: Scope) -> str:
+    """Return who signed a piece of an answer for this round."""
     signed = decode(Signed, data, ANSWER_LIMIT)
-    key = custody_of(manifest).seat(signed.sender).key
-    return signed.sender, decode(Answer, open_signed(signed, key, "Answer", scope, manifest.aggregator), ANSWER_LIMIT)
+    open_signed(signed, custody_of(manifest).seat(signed.sender).key, "Answer", scope, manifest.aggregator)
+    return signed.sender

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from secagg.crypto.paillier.keys import Profile
-from secagg.errors import Refused
+from secagg.errors import Refused, VerificationFailed
 from secagg.log.statements import Contributors, DropOut, Opening, Result, parse_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Groups, packing
@@ -15,6 +15,7 @@ from secagg.protocol.masks.rounds import Closed, Failed, FromNode
 from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
 from secagg.protocol.paillier.rehearsal import member as seat_member
 from secagg.protocol.paillier.run import Rehearsal, run_round
+from secagg.protocol.paillier.verify import recompute
 from support.entrusted import TRUSTEES, alone, make, play
 from support.federation import inputs_of, reference
 
@@ -158,3 +159,24 @@ def test_an_institution_may_ask_for_longer_keys() -> None:
     with pytest.raises(Refused) as caught:
         run_round(table(entrusted, inputs_of(entrusted.nodes, propose(entrusted)), members=members))
     assert caught.value.rule == "custody.bits"
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_longer_than_a_message_comes_in_pieces() -> None:
+    entrusted = make(3, parameters=190_000)
+    end, inputs, played = play(entrusted)
+    exact(end, inputs, tuple(entrusted.nodes.members))
+    sent = [item for item in played.wire if isinstance(item, FromNode) and item.kind == "Decrypt"]
+    assert sorted(item.sender for item in sent) == ["ana", "ana", "ben", "ben", "cyd", "cyd"]
+    assert max(len(item.data) for item in sent) < 2**20
+    opening = next(one for one in statements(played) if isinstance(one, Opening))
+    assert [answer.member for answer in opening.answers] == ["ana", "ana", "ben", "ben"]
+    proposed = next(data for data in played.files.values() if len(data) < 20_000)
+    digests = [played.files[answer.digest] for answer in opening.answers]
+    frozen = next(one for one in statements(played) if isinstance(one, Contributors))
+    aggregator = entrusted.nodes.aggregator.public
+    again = recompute(proposed, played.files[frozen.u3], digests, played.uploads.__getitem__, aggregator)
+    assert {name: words.tobytes() for name, words in again.items()} == reference(inputs, tuple(entrusted.nodes.members))
+    for broken in (digests[1:], digests[::-1], digests[:3], [digests[0], *digests[2:]]):
+        with pytest.raises(VerificationFailed):
+            recompute(proposed, played.files[frozen.u3], broken, played.uploads.__getitem__, aggregator)

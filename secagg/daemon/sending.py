@@ -1,0 +1,121 @@
+"""What leaves a daemon: control and bulk in a line of their own each, so that an upload holds up no decision.
+
+Rules: a durable message is read from the journal when its turn comes, so that one that is acknowledged or withdrawn
+meanwhile does not leave; what cannot be handed over is not kept here: the outbox brings durable messages again, and
+single ones are their owner's to repeat. That a peer cannot be reached is said once, and when it can again.
+Leaves to others: when a message is due (secagg.daemon.outbox), sockets (the link). Source: transport "Sockets".
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from secagg.daemon.journal import Journal, Outgoing
+from secagg.daemon.outbox import Outbox
+from secagg.daemon.turn import Emit
+from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, SecaggError, TryLater
+from secagg.transport.link import Link, is_bulk
+
+Failed = Callable[..., None]
+"""How an error is told: the error, and `peer` and `kind`."""
+
+
+class Sender:
+    """The messages on their way out; `run` hands them over until it is cancelled."""
+
+    def __init__(
+        self, link: Link, journal: Journal, outbox: Outbox, log: Any, failed: Failed, wall: Callable[[], int]
+    ) -> None:
+        self.unreached: dict[str, int] = {}
+        self.bytes = 0
+        self._link, self._journal, self._outbox = link, journal, outbox
+        self._log, self._failed, self._wall = log, failed, wall
+        self._lines = (_Line(), _Line())
+        self._queue = _Line()
+
+    def put(self, item: Emit | bytes) -> None:
+        """Send a single message, or the message of the outbox with this id."""
+        self._queue.put(item)
+
+    def put_ids(self, ids: list[bytes]) -> None:
+        """Send these messages of the outbox, each of which waits here once."""
+        for id in ids:
+            if id not in self._queue.waiting:
+                self._queue.put(id)
+
+    async def run(self) -> None:
+        """Hand over what is put here."""
+        tasks = [asyncio.create_task(work) for work in (self._sort(), *(self._hand_out(line) for line in self._lines))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _sort(self) -> None:
+        while True:
+            item = await self._queue.get()
+            kind, size = self._shape(item)
+            self._lines[is_bulk(kind, size)].put(item)
+
+    def _shape(self, item: Emit | bytes) -> tuple[str, int]:
+        message = self._read_out(item)
+        return (message.kind, len(message.header) + len(message.body)) if message else ("", 0)
+
+    async def _hand_out(self, line: "_Line") -> None:
+        while True:
+            message = self._read_out(await line.get())
+            if message:
+                await self._hand_over(message)
+
+    def _read_out(self, item: Emit | bytes) -> Outgoing | Emit | None:
+        try:
+            return self._journal.outgoing(item) if isinstance(item, bytes) else item
+        except TryLater as error:
+            self._failed(error)
+            return None
+
+    async def _hand_over(self, message: Outgoing | Emit) -> None:
+        to, kind = message.to, message.kind
+        try:
+            await self._link.send(to, kind, message.header, message.body, id=message.id)
+        except PeerUnavailable as error:
+            if to not in self.unreached:
+                self.unreached[to] = self._wall()
+                self._log.warning("wait_for_peer", peer=to, kind=kind, since=self.unreached[to], cause=error.cause)
+        except (BadInput, ProtocolViolation) as error:
+            # The link will never take this message: keeping it would hold up everything behind it.
+            self._failed(error, peer=to, kind=kind)
+            if isinstance(message, Outgoing):
+                with suppress(TryLater):
+                    self._journal.acknowledge(message.id, to)
+                self.put_ids(self._outbox.remove(message.id))
+        except SecaggError as error:
+            self._failed(error, peer=to, kind=kind)
+        else:
+            self.bytes += len(message.header) + len(message.body)
+            if to in self.unreached:
+                self._log.info("reach_peer", peer=to, since=self.unreached.pop(to))
+
+
+class _Line:
+    """Items in order; `get` waits for one."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Emit | bytes] = deque()
+        self._there = asyncio.Event()
+
+    def put(self, item: Emit | bytes) -> None:
+        self.waiting.append(item)
+        self._there.set()
+
+    async def get(self) -> Emit | bytes:
+        while not self.waiting:
+            self._there.clear()
+            await self._there.wait()
+        return self.waiting.popleft()
