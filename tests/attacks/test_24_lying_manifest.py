@@ -106,7 +106,7 @@ def test_a_round_beyond_the_signed_jobs_last_is_refused() -> None:
     assert refused(federation, propose(federation, 10), tenth.ctx) == "manifest.round"
 
 
-@pytest.mark.parametrize("size", [LIMIT_CONTROL // 16 - 1, LIMIT_BULK + 1])
+@pytest.mark.parametrize("size", [LIMIT_CONTROL // 16 - 1, 2 * LIMIT_BULK])
 def test_chunks_that_no_link_carries_are_refused_although_the_job_is_signed(size: int) -> None:
     federation = make(4, chunk_bytes=size)
     assert refused(federation, propose(federation)) == "manifest.chunk_bytes"

@@ -10,6 +10,7 @@ import pytest
 
 from secagg.crypto.derive import sha256
 from secagg.log.statements import Equivocation, parse_statement
+from secagg.protocol.lanes import chunk_hash
 from secagg.protocol.masks.phases import Masking
 from secagg.wire.chunks import ChunkHeader
 from secagg.wire.codec import decode, encode
@@ -38,7 +39,7 @@ class TwoFaced(Member):
             await super().upload(phase, upload)
 
     def _header(self, phase: Masking, upload: bytes, body: bytes) -> bytes:
-        header = ChunkHeader(phase.scope.round, self.name, 0, CHUNK, len(upload), sha256(body))
+        header = ChunkHeader(phase.scope.round, self.name, 0, CHUNK, len(upload), chunk_hash(phase.manifest, body))
         key = self.federation.members[self.name]
         return encode(sign(key, "ChunkHeader", phase.scope, self.name, "aggregator", encode(header)))
 

@@ -57,6 +57,15 @@ def groups(bits: int, parameters: int) -> list[Value]:
     return [scalars, {**update, "count": 1 + parameters}]
 
 
+def chunk(bits: int, most: int) -> int:
+    """Return the bytes of a chunk: doubled from one leaf of 4,096 words as long as it stays within the job's."""
+    layout = "lane64" if bits == 64 else layout_of(bits + 2)
+    size = 4096 * {"3x21": 8, "3bytes": 3, "lane32": 4, "lane64": 8}[layout]
+    while 2 * size <= most:
+        size *= 2
+    return size
+
+
 def job(bits: int = 16, parameters: int = 7) -> Value:
     """Return the signed job."""
     return {
@@ -84,7 +93,7 @@ def manifest(value_bits: int = 16, parameters: int = 7, /, **changes: object) ->
         "k_min": 3, "degree": 0, "share_threshold": 3, "groups": groups(value_bits, parameters),
         "scalars": SCALARS, "weight_bound": spec["weight_bound"], "bits": value_bits, "clip_log2": spec["clip_log2"],
         "prg": "aes-128-ctr", "suite": "mlkem768-x25519/hkdf-sha256/aes-256-gcm", "graph": "complete",
-        "step_ms": spec["step_ms"], "round_ms": spec["round_ms"], "chunk_bytes": spec["chunk_bytes"],
+        "step_ms": spec["step_ms"], "round_ms": spec["round_ms"], "chunk_bytes": chunk(value_bits, 262_144),
         "directory": directory_note(),
         "aggregator": AGGREGATOR, "opening_key": drawn("opening key", 1216), **changes,
     }  # fmt: skip
