@@ -13,7 +13,7 @@ Source: transport "Sockets".
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, NamedTuple
 
 from secagg.errors import SecaggError, WireError
@@ -31,13 +31,13 @@ REMIND = 5.0
 
 
 class Post(NamedTuple):
-    """What goes out: to the connection of `key` at `door`."""
+    """What goes out: to the connection of `key` at `door`; header and body are bytes, views, or frames as received."""
 
     door: str
     key: bytes
     stamped: bytes
-    header: Buffer
-    body: Buffer
+    header: Sized
+    body: Sized
 
 
 class Relay:

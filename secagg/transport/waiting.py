@@ -18,8 +18,11 @@ ROOM = 2**26
 BUILDING = 2**28
 """Bytes for all connections."""
 
-RETRY = 0.004
-"""Seconds until a full queue is tried again; a ROUTER cannot be polled for one peer."""
+RETRY = 0.002
+"""Seconds until a full queue is tried again, doubled while it stays full; a ROUTER cannot be polled for one peer."""
+
+LONGEST = 0.016
+"""Seconds between two tries for a peer that reads nothing, so that many of them cost little."""
 
 Waiting = deque[tuple[Post, bytes]]
 Push = Callable[[Post, bytes], Awaitable[None]]
@@ -75,14 +78,16 @@ class WaitingRooms:
         self._rooms[place].append((post, route))
 
     async def _drain(self, place: bytes) -> None:
-        waiting = self._rooms[place]
+        waiting, pause = self._rooms[place], RETRY
         while waiting:
             post, route = waiting[0]
             try:
                 await self._push(post, route)
             except zmq.Again:
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST)
                 continue
+            pause = RETRY
             waiting.popleft()
             self._sizes[place] -= len(post.header) + len(post.body)
         del self._rooms[place], self._sizes[place]

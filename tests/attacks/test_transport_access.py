@@ -13,7 +13,7 @@ from secagg.transport.link import REFUSED
 from secagg.transport.routing import write_routing
 from secagg.transport.zap import Zap
 from support.besieged import Siege, besieged, message, told
-from support.brokers import Authority, key_of, make_broker, push_roster, run, secret_of, until
+from support.brokers import Authority, key_of, make_broker, push_roster, run, running, secret_of, until
 
 FIXED = {
     "CURVE_SERVER": 1, "MECHANISM": zmq.CURVE, "ZAP_ENFORCE_DOMAIN": 1, "HANDSHAKE_IVL": 5000, "HEARTBEAT_IVL": 2000,
@@ -90,7 +90,8 @@ def test_a_broker_whose_doors_are_open_does_not_serve(monkeypatch: pytest.Monkey
 
     async def test() -> None:
         with pytest.raises(BadConfiguration, match="did not refuse a stranger's key"):
-            await make_broker().open()
+            async with running(make_broker()):
+                raise AssertionError("it serves")
 
     run(test())
 

@@ -11,7 +11,7 @@ from secagg.transport.curve import open_server
 from secagg.transport.waiting import BUILDING, ROOM
 from secagg.transport.zmq_link import ZmqLink
 from support.besieged import GREETING, besieged, cut, message, told
-from support.brokers import make_broker, push_roster, run, until
+from support.brokers import make_broker, push_roster, run, running, until
 
 MECHANISMS = {"CURVE": b"CURVE".ljust(20, b"\0"), "NULL": b"NULL".ljust(20, b"\0"), "PLAIN": b"PLAIN".ljust(20, b"\0")}
 LONG_COMMAND, LONG_MESSAGE, SHORT_COMMAND = b"\x06", b"\x02", b"\x04"
@@ -180,7 +180,8 @@ def test_a_socket_that_drops_in_silence_does_not_serve(monkeypatch: pytest.Monke
 
     async def test() -> None:
         with pytest.raises(BadConfiguration, match="drops messages in silence"):
-            await make_broker().open()
+            async with running(make_broker()):
+                raise AssertionError("it serves")
 
     run(test())
 

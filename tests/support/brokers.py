@@ -21,7 +21,7 @@ from secagg.transport.zmq_link import ZmqLink
 
 FEDERATION = "hearts"
 NOW = 1_700_000_000
-DEADLINE = 5.0 if "SECAGG_MUTANT" in os.environ else 30.0
+DEADLINE = 5.0 if "SECAGG_MUTANTS" in os.environ else 30.0
 """Seconds after which a test that waits has failed; without a defence (support.mutants) it is meant to."""
 
 

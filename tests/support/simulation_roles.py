@@ -203,7 +203,7 @@ class Machine:
         if not self.alive:
             raise Crash
         crashes, world = self.world.crashes, self.world
-        if not crashes.left or crashes.calm:
+        if not crashes.possible:
             return
         place = place_of(self.name, where, self.doing, self.journal)
         if crashes.due(place):

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 CRASHES = (0, 1, 2, 5, 10, 20, 40)
 """How many crashes a seed may have."""
 
+RATES = (0.001, 0.004, 0.02)
+FOCUS = 0.1
+"""Probabilities of a crash at a point, and at the one place that a seed has its eye on."""
+
 PLACES = (
     "node: before it saved",
     "node: after it saved, before it sent",
@@ -78,12 +82,14 @@ class World:
 class Crashes:
     """When lives end: at any point, with a small probability, a bounded number of times, until it is calm."""
 
-    def __init__(self, chance: Chance, loop: VirtualLoop, calm: float) -> None:
+    def __init__(self, chance: Chance, loop: VirtualLoop, calm: float, focus: str = "") -> None:
         self._chance, self._loop, self._calm = chance, loop, calm
-        self.left = chance.choose(CRASHES)
-        rate = chance.choose((0.0005, 0.002, 0.01) if self.left < 20 else (0.01, 0.02, 0.04))
-        focus = chance.choose(("", "", *PLACES))
-        self._rates = {place: rate * _WEIGHTS.get(place, 1.0) * (25 if place == focus else 1) for place in PLACES}
+        self.left = max(CRASHES) if focus else chance.choose(CRASHES)
+        rate = RATES[0] if focus else chance.choose(RATES)
+        focus = focus or chance.choose(("", "", *PLACES))
+        self._rates = {place: FOCUS if place == focus else rate * _WEIGHTS.get(place, 1.0) for place in PLACES}
+        # Rounds get nowhere in the worst weather: sometimes it begins late.
+        self._begin = chance.choose((0.0, chance.between(0, calm)))
         self._passed, self._next = 0.0, self._draw()
 
     def _draw(self) -> float:
@@ -94,6 +100,11 @@ class Crashes:
     def calm(self) -> bool:
         """Say whether the worst is over."""
         return self._loop.now >= self._calm
+
+    @property
+    def possible(self) -> bool:
+        """Say whether a life may end now."""
+        return self.left > 0 and self._begin <= self._loop.now < self._calm
 
     def due(self, place: str) -> bool:
         """Say whether the life at this place of the crash table ends here."""
