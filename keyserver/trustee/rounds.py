@@ -56,11 +56,10 @@ class Rounds:
         self.behind = False
 
     def start(self, turn: Turn) -> None:
-        """Take up every round after a restart."""
+        """Take up every round after a restart; `pursue` follows once this start is confirmed."""
         self._work.sweep()
         for kept in records.all_rounds(turn):
             self._limit(kept, turn)
-        self.pursue(turn)
 
     # Events ----------------------------------------------------------------------------------------------------------
 
@@ -132,6 +131,11 @@ class Rounds:
             found = kept.scope.round
             if found.opening == round_id.opening and found.attempt <= round_id.attempt:
                 self._end(kept, turn)
+
+    def abandon(self, turn: Turn) -> None:
+        """Leave every round without a word: this is an old copy."""
+        for kept in records.all_rounds(turn):
+            self._end(kept, turn)
 
     # A proposal ------------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
 from secagg.crypto.sign import SigningKey
-from secagg.daemon import fetching, following
+from secagg.daemon import booting, fetching, following
 from secagg.daemon.blobs import Blobs
+from secagg.daemon.booting import Booting
 from secagg.daemon.following import Follower, Own
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.membership import Pin
@@ -32,6 +33,7 @@ from secagg.log.statements import Result, open_statement
 from secagg.log.witness import check
 from secagg.protocol.memory import Witnessed
 from secagg.protocol.session import AbortNotice, Present, ResultNotice
+from secagg.roster.boot import BOOT
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -53,14 +55,16 @@ class TrusteeService:
     ) -> None:  # fmt: skip
         self._store = Store(state_dir, storage, rng)
         self._follower = Follower(Own(name, "trustee", key.public), pin)
+        self._booting = Booting(name, key, self._follower, rng)
         self._work = Work(name, Blobs(state_dir / "blobs"), state_dir, storage, decrypt)
         self._rounds = Rounds(name, key, rng, self._follower, self._store, self._work)
         self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
             "roster": self._roster,
-            "round": self._rounds.message,
+            "round": self._round,
             "piece": self._rounds.piece,
             "result": self._result,
             "aborted": self._aborted,
+            BOOT: self._boot,
         }
 
     def start(self, turn: Turn) -> None:
@@ -70,6 +74,7 @@ class TrusteeService:
         self._rounds.start(turn)
         # Also after a restart: a roster may have changed while nobody listened.
         self._follower.ask(turn)
+        self._booting.start(turn)
         self._present(turn)
 
     def receive(self, message: Received, turn: Turn) -> None:
@@ -85,6 +90,7 @@ class TrusteeService:
             )
         try:
             handle(message, turn)
+            self._booting.tell(turn)
         except VerificationFailed as error:
             if error.code != "E-BEHIND":
                 raise
@@ -95,10 +101,12 @@ class TrusteeService:
         match name:
             case "present":
                 self._present(turn)
+            case booting.TIMER:
+                self._booting.ask(turn)
             case following.TIMER:
                 self._follower.ask(turn)
             case fetching.TIMER | rounds.AGAIN:
-                self._rounds.pursue(turn)
+                self._pursue(turn)
             case _:
                 self._rounds.overdue(name.removeprefix(f"{rounds.LIMIT}/"), turn)
 
@@ -114,7 +122,10 @@ class TrusteeService:
         known, kept = self._follower.known(turn), records.all_rounds(turn)
         keys, refusal = self._store.public_keys(), records.find_refusal(turn)
         missing = tuple(name for one in kept for name in self._work.missing(one.label))
-        waits = waiting(known, len(keys), kept, missing, int(turn.get(_SINCE) or b"0"))
+        boot = booting.standing(turn)
+        waits = waiting(
+            known, boot.state if boot else "asking", len(keys), kept, missing, int(turn.get(_SINCE) or b"0")
+        )
         return {
             "roster": self._follower.roster(turn).version if known else None,
             "keys": [sha256(key).hex() for key in keys],
@@ -132,7 +143,28 @@ class TrusteeService:
         if roster is not None:
             turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
             self._mark(turn)
+            self._booting.ask(turn)
             self._say_present(turn)
+            self._pursue(turn)
+
+    def _boot(self, message: Received, turn: Turn) -> None:
+        """Hear whether this is the newest start of this trustee; what is fenced leaves its rounds."""
+        if not self._booting.take(message, turn):
+            return
+        if not booting.held(turn):
+            self._rounds.abandon(turn)
+        self._mark(turn)
+        self._say_present(turn)
+        self._pursue(turn)
+
+    def _round(self, message: Received, turn: Turn) -> None:
+        """Take a message of a round, once it is certain that this is the newest start of this trustee."""
+        self._booting.require(turn)
+        self._rounds.message(message, turn)
+
+    def _pursue(self, turn: Turn) -> None:
+        """Go on with what is to be opened, once it is certain that nobody else does."""
+        if booting.held(turn):
             self._rounds.pursue(turn)
 
     def _result(self, message: Received, turn: Turn) -> None:
@@ -173,8 +205,11 @@ class TrusteeService:
         self._say_present(turn)
 
     def _say_present(self, turn: Turn) -> None:
-        """Tell the aggregator that this trustee is here and which checkpoint it holds, if it can open anything."""
-        if not self._store.public_keys():
+        """Tell the aggregator that this trustee is here and which checkpoint it holds, if it can open anything.
+
+        Not before it is certain that this is its newest start: a restored backup forgot what it decided.
+        """
+        if not self._store.public_keys() or not booting.held(turn):
             return
         # There may be no roster yet, or no aggregator in it.
         with suppress(TryLater):

@@ -34,10 +34,19 @@ class Waiting(Struct, frozen=True):
         return f"{said}, {left // 60:02}:{left % 60:02} left"
 
 
-def waiting(known: bool, keys: int, rounds: list[Round], missing: tuple[str, ...], since: int) -> list[Waiting]:
-    """Return what this trustee waits for; `missing` are members whose uploads are not multiplied in yet."""
+def waiting(
+    known: bool, boot: str, keys: int, rounds: list[Round], missing: tuple[str, ...], since: int
+) -> list[Waiting]:
+    """Return what this trustee waits for.
+
+    `boot` is where its start stands (secagg.daemon.booting); `missing` are members whose uploads are not multiplied in.
+    """
     if not known:
         return [Waiting("keyserver", "the first roster", since)]
+    if boot == "fenced":
+        return [Waiting("nobody", "this is an old copy of the trustee, which takes part in nothing any more", since)]
+    if boot == "asking":
+        return [Waiting("keyserver", "word that this is the newest start of this trustee", since)]
     if not keys:
         return [Waiting("the dealer of a ceremony", "a share of a key to accept", since)]
     if not rounds:
