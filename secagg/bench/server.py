@@ -23,7 +23,7 @@ from secagg.bench.peers import Peers
 from secagg.bench.stage import Stage, result
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
-from secagg.protocol.lanes import Groups, Ready, decode_sums, packing
+from secagg.protocol.lanes import Groups, Ready, check_canaries, packing
 from secagg.protocol.manifest import Manifest, Published
 from secagg.protocol.masks import intake, masking, shell
 from secagg.protocol.masks.phases import Masking, Protected
@@ -99,8 +99,8 @@ class Server:
         def clear(phase: Unmasking) -> Groups:
             began = self._clock()
             self.opened, proof = phase, intake.evidence(phase)
-            unmask(sums, proof, recover(proof), executor)
-            decode_sums(phase.manifest, sums, len(proof.u3))
+            unmask(sums, proof, recover(proof, name_liars=False), executor)
+            check_canaries(phase.manifest, sums, len(proof.u3))
             spent.unmask = self._clock() - began
             return sums
 

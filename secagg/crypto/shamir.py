@@ -8,6 +8,7 @@ Source: Shamir, CACM 1979.
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.errors import ProtocolViolation
 
@@ -76,6 +77,31 @@ def outliers(shares: Mapping[int, bytes], base: Sequence[int]) -> set[int]:
             if share != wanted.to_bytes(SHARE_BYTES, "big"):
                 found.add(x)
     return found
+
+
+def on_one_polynomial(secrets: Sequence[Mapping[int, bytes]], base: Sequence[int]) -> bool:
+    """Say whether no secret's shares hold an outlier, for many secrets shared among the same x at once.
+
+    One random combination of all secrets is checked in place of each: it is wrong with probability below 2^-127, as its
+    coefficients are hashes of all shares.
+    """
+    xs = tuple(base)
+    shares = [share for secret in secrets for share in secret.values()]
+    if any(len(share) != SHARE_BYTES or int.from_bytes(share, "big") >= PRIME for share in shares):
+        return False
+    if any(secret.keys() != secrets[0].keys() for secret in secrets):
+        return False
+    seed = sha256(b"".join(shares))
+    factors = [int.from_bytes(sha256(seed + at.to_bytes(4, "big"))[:16], "big") for at in range(len(secrets))]
+    sums = {
+        x: sum(f * int.from_bytes(secret[x], "big") for f, secret in zip(factors, secrets, strict=True)) % PRIME
+        for x in secrets[0]
+    }
+    values = [sums[x] for x in xs]
+    return all(
+        sums[x] == sum(weight * value for weight, value in zip(weights(xs, x), values, strict=True)) % PRIME
+        for x in sums if x not in xs
+    )  # fmt: skip
 
 
 def combine(shares: Mapping[int, bytes]) -> bytes:

@@ -12,7 +12,7 @@ from itertools import combinations, islice
 
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.secret import Secret
-from secagg.crypto.shamir import combine, outliers
+from secagg.crypto.shamir import combine, on_one_polynomial, outliers
 from secagg.errors import ProtocolViolation, TryLater
 from secagg.protocol.lanes import Words, packing
 from secagg.protocol.manifest import Manifest
@@ -47,24 +47,36 @@ class Recovered:
     liars: frozenset[str]
 
 
-def recover(evidence: Evidence) -> Recovered:
-    """Reconstruct every secret that removing the masks needs.
+def recover(evidence: Evidence, *, name_liars: bool = True) -> Recovered:
+    """Reconstruct every secret that removing the masks needs; `name_liars` looks for bad shares beyond those needed.
 
     Raises: TryLater when an owner has fewer than t good shares so far.
     """
     check_either_or(evidence)
-    liars: set[str] = set()
-    given = _shares(evidence)
+    given, used = _shares(evidence), {}
     seeds, privates = {}, {}
     for owner in evidence.shares:
         if owner in evidence.u3:
-            found, bad = _reconstruct(evidence, owner, given.get(owner, {}), _seed_test(evidence, owner))
+            found, used[owner] = _reconstruct(evidence, owner, given.get(owner, {}), _seed_test(evidence, owner))
             seeds[owner] = Secret(found)
         else:
-            found, bad = _reconstruct(evidence, owner, given.get(owner, {}), _key_test(evidence, owner))
+            found, used[owner] = _reconstruct(evidence, owner, given.get(owner, {}), _key_test(evidence, owner))
             privates[owner] = AgreementKey.from_private_bytes(found)
-        liars |= bad
-    return Recovered(seeds, privates, frozenset(liars))
+    return Recovered(seeds, privates, _liars(evidence, given, used) if name_liars else frozenset())
+
+
+def _liars(
+    evidence: Evidence, given: Mapping[str, Mapping[int, bytes]], used: Mapping[str, tuple[int, ...]]
+) -> frozenset[str]:
+    """Return who sent shares that are off the polynomials of the secrets found; on the usual way all are right."""
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for owner, base in used.items():
+        alike.setdefault(base, []).append(owner)
+    bad: set[int] = set()
+    for base, owners in alike.items():
+        if not on_one_polynomial([given[owner] for owner in owners], base):
+            bad |= {x for owner in owners for x in outliers(given[owner], base)}
+    return frozenset(evidence.manifest.members[x - 1].name for x in bad)
 
 
 def _shares(evidence: Evidence) -> dict[str, dict[int, bytes]]:
@@ -107,13 +119,13 @@ def _key_test(evidence: Evidence, owner: str) -> Callable[[bytes], bool]:
 
 def _reconstruct(
     evidence: Evidence, owner: str, shares: Mapping[int, bytes], good: Callable[[bytes], bool]
-) -> tuple[bytes, set[str]]:
-    manifest = evidence.manifest
-    t = manifest.share_threshold
+) -> tuple[bytes, tuple[int, ...]]:
+    """Return a secret and the x of the shares that gave it."""
+    t = evidence.manifest.share_threshold
     for subset in islice(combinations(shares, t), MAX_SUBSETS):
         secret = _try({x: shares[x] for x in subset})
         if secret is not None and good(secret):
-            return secret, {manifest.members[x - 1].name for x in outliers(shares, subset)}
+            return secret, subset
     raise TryLater(
         f"{len(shares)} shares of {owner} do not give its secret; {t} good ones are needed.",
         "Wait for more answers.",

@@ -127,7 +127,7 @@ def open_sum(phase: Unmasking, sums: dict[str, Any], file: Callable[[str], bytes
     """
     proof = intake.evidence(phase)
     with ThreadPoolExecutor(WORKERS) as workers:
-        unmask(sums, proof, recover(proof), workers)
+        unmask(sums, proof, recover(proof, name_liars=False), workers)
     check_canaries(phase.manifest, sums, len(proof.u3))
     return Unmasked(cast(Groups, sums))
 

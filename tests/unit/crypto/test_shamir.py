@@ -7,9 +7,10 @@ import shamirs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secagg.crypto.derive import sha256
 from secagg.crypto.prg import Keystream
 from secagg.crypto.rng import Rng
-from secagg.crypto.shamir import PRIME, SHARE_BYTES, combine, split
+from secagg.crypto.shamir import PRIME, SHARE_BYTES, combine, on_one_polynomial, outliers, split
 from secagg.errors import ProtocolViolation
 
 SECRET = bytes(range(32))
@@ -127,3 +128,32 @@ def test_one_wrong_share_changes_the_secret() -> None:
         assert combine(made) != SECRET
     except ProtocolViolation as error:
         assert error.rule == "shamir.value"  # noqa: PT017 - either outcome is right; only the secret would be wrong
+
+
+def dealt(label: bytes) -> dict[int, bytes]:
+    xs = (1, 2, 3, 5, 8)
+    return dict(zip(xs, split(sha256(label), 3, xs, seeded(label[0])), strict=True))
+
+
+def test_shares_of_honest_dealers_lie_on_their_polynomials() -> None:
+    secrets = [dealt(bytes([number])) for number in range(6)]
+    assert on_one_polynomial(secrets, (1, 2, 3))
+    assert [outliers(secret, (2, 5, 8)) for secret in secrets] == [set()] * 6
+
+
+@pytest.mark.parametrize("change", [1, PRIME - 1, -1])
+@pytest.mark.parametrize("x", [5, 8])
+def test_one_outlier_among_many_secrets_is_noticed_and_found(change: int, x: int) -> None:
+    secrets = [dealt(bytes([number])) for number in range(6)]
+    bent = (int.from_bytes(secrets[4][x], "big") + change) % PRIME
+    secrets[4] = {**secrets[4], x: bent.to_bytes(SHARE_BYTES, "big")}
+    assert not on_one_polynomial(secrets, (1, 2, 3))
+    assert outliers(secrets[4], (1, 2, 3)) == {x}
+
+
+def test_a_share_in_a_second_form_is_an_outlier() -> None:
+    secret = dealt(b"again")
+    secret[8] = (int.from_bytes(secret[8], "big") + PRIME).to_bytes(SHARE_BYTES, "big")
+    assert not on_one_polynomial([secret], (1, 2, 3))
+    assert outliers(secret, (1, 2, 3)) == {8}
+    assert not on_one_polynomial([dealt(b"a"), {**dealt(b"b"), 13: bytes(SHARE_BYTES)}], (1, 2, 3))
