@@ -1,4 +1,4 @@
-"""Trustees as real processes: a ceremony of files, two of three that open while the third is dead, and the audit."""
+"""Trustees as real processes: a ceremony of files, enough that open while the others are dead, and the audit."""
 
 import json
 from collections.abc import Iterator
@@ -23,26 +23,31 @@ from secagg.wire.codec import decode
 from support import federations
 from support.federations import NODES
 
-pytestmark = pytest.mark.processes
-TRUSTEES = ("ana", "ben", "cyd")
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+SLOW = pytest.mark.slow
+CASES = [(2048, 2, 3), pytest.param((3072, 2, 3), marks=SLOW), pytest.param((3072, 3, 5), marks=SLOW)]
+"""Bits of the key, how many trustees open, of how many."""
+
+NAMES = ("ana", "ben", "cyd", "dan", "eve")
 POLICY = '[policy]\nengines = ["paillier"]\nallow_trials = true\n'
 
 
-@pytest.fixture(scope="module", params=[2048, pytest.param(3072, marks=pytest.mark.slow)])
-def federation(request: pytest.FixtureRequest) -> Iterator[Federation]:
-    """A federation whose trustees hold shares of a key of so many bits."""
-    with federations.founded("all", "two") as found:
+@pytest.fixture(scope="module", params=CASES, ids=str)
+def case(request: pytest.FixtureRequest) -> Iterator[tuple[Federation, tuple[str, ...], int]]:
+    """A federation, its trustees, and how many of them open a sum."""
+    bits, threshold, count = request.param
+    names = NAMES[:count]
+    with federations.founded("all", "some") as found:
         for name in NODES:
             found.configure(name, POLICY)
         found.start_aggregator()
-        custody = entrust(found, TRUSTEES, 2, request.param)
-        key = decode(Custody, custody.read_bytes())
-        assert (key.names(), key.threshold, len(key.acceptances)) == (TRUSTEES, 2, 3)
-        assert decode(ThresholdKey, key.key).public.bits == request.param
+        custody = decode(Custody, entrust(found, names, threshold, bits).read_bytes())
+        assert (custody.names(), custody.threshold, len(custody.acceptances)) == (names, threshold, count)
+        assert decode(ThresholdKey, custody.key).public.bits == bits
         federations.start(found)
-        for name in TRUSTEES:
+        for name in names:
             start_trustee(found, name)
-        yield found
+        yield found, names, threshold
 
 
 def run_job(federation: Federation, task: str) -> list[dict[str, object]]:
@@ -63,13 +68,18 @@ def run_job(federation: Federation, task: str) -> list[dict[str, object]]:
     raise AssertionError("the aggregator stopped")
 
 
-def test_two_of_three_open_a_sum_while_one_is_dead(federation: Federation, tmp_path: Path) -> None:
+def test_enough_trustees_open_a_sum_while_the_others_are_dead(
+    case: tuple[Federation, tuple[str, ...], int], tmp_path: Path
+) -> None:
+    federation, names, threshold = case
     run_job(federation, "all")
     assert federations.result(federation, "all") == federations.without()
-    kill_trustee(federation, "ben")
-    assert federation.processes.killed("ben")
-    run_job(federation, "two")
-    assert federations.result(federation, "two") == federations.without()
+    alive = {*names[:1], *names[1 + len(names) - threshold :]}
+    for name in set(names) - alive:
+        kill_trustee(federation, name)
+        assert federation.processes.killed(name)
+    run_job(federation, "some")
+    assert federations.result(federation, "some") == federations.without()
 
     federation.export(tmp_path / "before")
     reasons = [line.detail for line in verify(tmp_path / "before").checks if line.status != "pass"]
@@ -79,8 +89,8 @@ def test_two_of_three_open_a_sum_while_one_is_dead(federation: Federation, tmp_p
     federation.export(tmp_path / "bundle")
     assert {line.status for line in verify(tmp_path / "bundle").checks} == {"pass"}
     openings = [said for said in federations.statements(tmp_path / "bundle") if isinstance(said, Opening)]
-    assert [said.job for said in openings] == ["all", "two"]
-    assert {answer.member for answer in openings[1].answers} == {"ana", "cyd"}
-    assert ask_trustee(federation, "ana")["opened"] == 2
-    asked = ("trustee", "status", "--config", str(trustee_config(federation, "cyd")), "--format", "json")
+    assert [(said.job, len(said.answers)) for said in openings] == [("all", threshold), ("some", threshold)]
+    assert {answer.member for answer in openings[1].answers} == alive
+    assert ask_trustee(federation, names[0])["opened"] == 2
+    asked = ("trustee", "status", "--config", str(trustee_config(federation, names[-1])), "--format", "json")
     assert json.loads(federation.run(*asked))["opened"] == 2
