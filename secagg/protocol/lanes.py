@@ -22,7 +22,7 @@ from secagg.vector.packing import Packing
 from secagg.vector.quantize import BLOCK, Encoder, Quantizer, decode_sum
 
 _ALIGNED = 8
-BLOCK_BYTES = 196_608
+BLOCK_BYTES = 262_144
 """Words that are worked on at a time: with a key stream and its source they fit a second-level cache of 1 MiB."""
 
 Words = npt.NDArray[np.unsignedinteger]

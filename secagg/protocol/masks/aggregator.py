@@ -265,7 +265,9 @@ def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
 def _ask(phase: Agreeing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     agreements = intake.in_order(phase.manifest, phase.agreements)
     asked = tuple(entry.sender for entry in agreements)
-    message = Open(agreements, phase.cosignatures)
+    # As many as every member needs to see and no more: each costs each of them a verification.
+    needed = phase.manifest.threshold
+    message = Open(agreements[:needed], phase.cosignatures[:needed])
     witnesses = encode(Witnesses(phase.checkpoint, phase.cosignatures, phase.directory))
     after = Opening(
         phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, phase.u3, agreements, asked, witnesses
