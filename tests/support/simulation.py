@@ -110,7 +110,7 @@ class Simulation:
         def switch(full: bool) -> None:
             self.world.note(machine, "disk is full" if full else "disk has space")
             self.world.count["disk full"] += full
-            self.world.machines[machine].storage.full = full
+            self.world.machines[machine].storage.full = self.world.machines[machine].disk.full = full
 
         self.loop.call_later(span.start, switch, True)
         self.loop.call_later(span.stop, switch, False)

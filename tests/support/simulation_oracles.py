@@ -214,7 +214,11 @@ def _sum(
     length, place = plan["jobs"][job.spec.name]
     base = place + len(names) * (outcome.round.round - 1)
     wanted = sum(2.0 ** (base + names.index(name)) for name in outcome.contributors)
-    data = (aggregator.root / "blobs" / outcome.published.hex()).read_bytes()
+    place = aggregator.root / "blobs" / outcome.published.hex()
+    if not place.exists():
+        world.violate("sum", f"{outcome.round.label()} is published, and its bytes are gone")
+        return
+    data = place.read_bytes()
     found = vector_of(data)
     rest = [*found[:1], *found[2:]]
     if len(found) != length or any(value != wanted for value in rest):

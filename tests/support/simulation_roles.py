@@ -27,6 +27,7 @@ from node.service import NodeService
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.loop import Daemon, Service
 from secagg.daemon.membership import Pin
+from secagg.daemon.storage import fault
 from secagg.daemon.vault import KeyRing, RoundKeys, private_directory
 from secagg.errors import SecaggError, TryLater
 from secagg.log.durable import TileLog
@@ -259,6 +260,7 @@ class Machine:
         self.daemon = Daemon(
             Wire(self, life, self.world.network.link(self.name)), self.journal, self.service, Beside(self, life),
             Ledger(self), later=timers.later, wall=lambda: START + 60 + int(loop.now) + self.skew, rng=self.rng,
+            asks=True,
         )  # fmt: skip
 
     def _rings(self, life: int) -> bool:
@@ -276,8 +278,11 @@ class Machine:
         """Take what this role logs."""
         shown = {key: value for key, value in values.items() if key not in ("since", "until", "digest", "path")}
         self.world.note(self.name, f"{event} {shown}")
-        if level == "error":
+        # A full disk is loud, and no fault of the role's.
+        if level == "error" and not fault(values.get("exc_info")):
             self.world.violate("fail", f"{self.name}: {event} {values!r}")
+        elif event == "fenced":
+            self.world.violate("fence", f"{self.name}: {values!r}, and there is no clone of anybody")
         elif event == "refuse" and "peer" in values and values.get("code") not in TRANSIENT:
             self.refused[values["peer"]] += 1
 
