@@ -11,7 +11,7 @@ WORKERS ?= 2
 KILLS ?= 500
 ROUNDS ?= 100
 
-.PHONY: demo test lint bench mutants soak drill docs clean
+.PHONY: demo test lint bench mutants soak drill hostile docs clean
 
 # Entry points are written at install: the stamp depends on what declares them.
 $(STAMP): pyproject.toml constraints.txt
@@ -53,6 +53,11 @@ soak: $(STAMP)
 drill: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python tests/support/drills.py --kills $(KILLS) --state drill-state.json $(ARGS)
 	PYTHONPATH=tests $(BIN)/python tests/support/weather.py --rounds $(ROUNDS) $(ARGS)
+
+# What the broker bears, and how fast it is beside a bare relay: idle strangers, hostile members, revocation.
+hostile: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python tests/support/hostile.py $(ARGS)
+	PYTHONPATH=tests $(BIN)/python tests/support/throughput.py
 
 docs: $(STAMP)
 	$(BIN)/python -m pytest -q tests/unit/house/test_docs.py $(ARGS)

@@ -10,8 +10,9 @@ Source: transport "Sockets" and "Security traps of ZeroMQ".
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ _WATCHED: dict[int, str] = {
 }
 """Counted; `accept_failed` means that the file descriptors ran out, and is logged."""
 
-IN_A_ROW = 4
-"""Messages from one door before the others have their turn: four of 1 MiB take some milliseconds."""
+IN_A_ROW = 16
+"""Messages from one door before the others have their turn: less than a millisecond of the loop's time."""
 
 
 class Broker:
@@ -168,9 +169,11 @@ class Broker:
 
     async def _relay_from(self, door: str) -> None:
         socket = self._sockets[door]
+        # The same socket without futures: what is there already is taken at a third of the cost.
+        there: zmq.Socket[bytes] = zmq.Socket.shadow(socket.underlying)
         while True:
-            for _ in range(IN_A_ROW):
-                route, *frames = await socket.recv_multipart(copy=False)
+            first = await socket.recv_multipart(copy=False)
+            for route, *frames in chain([first], _waiting_in(there)):
                 if frames:
                     await self._take(door, route.bytes, frames)
             # A door with a full queue never waits: let the others, and handshakes, have their turn.
@@ -233,6 +236,15 @@ class Broker:
                 self.counts[f"{door}.{_WATCHED[event]}"] += 1
             if event == zmq.EVENT_ACCEPT_FAILED:
                 self._log.error("accept_failed", kind=door, remedy="Raise LimitNOFILE to 65536 or more.")
+
+
+def _waiting_in(socket: zmq.Socket[bytes]) -> Iterator[list[zmq.Frame]]:
+    """Yield messages that are there already, some of them."""
+    for _ in range(IN_A_ROW):
+        try:
+            yield socket.recv_multipart(flags=zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return
 
 
 def _user(frame: zmq.Frame) -> bytes:

@@ -2,8 +2,9 @@
 
 A handshake that succeeded is followed by `hello`, and `welcome` says that the broker knows where to reach us. One that
 was refused is never tried again by libzmq, while `send` goes on succeeding: the socket is thrown away and built anew
-after a pause that doubles up to 16 s, because an approval may come later. Every other loss is left to libzmq's own
-reconnection (0.5 s up to 30 s).
+after a pause that doubles up to 16 s, because an approval may come later. One that met a byte out of place is given up
+by libzmq for good and in silence: a socket that is not connected and says nothing for six seconds is built anew too.
+Every other loss is left to libzmq's own reconnection.
 
 Rules: the monitor is always watched; whoever waits for the socket is told within `patience` seconds.
 Leaves to others: choosing the socket, queueing what arrives (zmq_link.py). Source: transport "Security traps", 2 and 3.
@@ -30,6 +31,12 @@ GREET = 2.0
 
 PAUSES = (0.5, 16.0)
 """Seconds between two sockets while we are refused: the first pause and the longest."""
+
+QUIET = 6.0
+"""Seconds without a word of libzmq about a connection that is not there: longer than a handshake may take."""
+
+_GIVEN_UP = 0
+"""No event of libzmq."""
 
 _UNEXPLAINED = (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 
@@ -119,10 +126,12 @@ class Channel:
             socket.close(linger=0)
 
     async def _watch(self, monitor: zmq.asyncio.Socket) -> bool:
-        """Follow the connection; return when the broker refused the handshake."""
+        """Follow the connection; return when the broker refused the handshake, or libzmq has given it up."""
         connected = False
         while True:
-            event = parse_monitor_message(await monitor.recv_multipart())["event"]
+            event = await self._said(monitor)
+            if event == _GIVEN_UP:
+                return connected
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 connected = True
                 self._shaken.set()
@@ -136,6 +145,14 @@ class Channel:
                 self._lose(f"{CONNECTING} to {self._address}")
             elif event in _UNEXPLAINED:
                 self._lose(f"{CONNECTING}: the broker at {self._address} does not hold the expected key")
+
+    async def _said(self, monitor: zmq.asyncio.Socket) -> int:
+        """Return what libzmq says next, `_GIVEN_UP` when it has stopped to try."""
+        while True:
+            with suppress(TimeoutError):
+                return int(parse_monitor_message(await asyncio.wait_for(monitor.recv_multipart(), QUIET))["event"])
+            if self.state != CONNECTED:
+                return _GIVEN_UP
 
     async def _read(self, socket: zmq.asyncio.Socket) -> bool:
         """Pass on what arrives; return when the broker says that it does not know us any more."""

@@ -3,14 +3,19 @@
 Real processes; all members dial the broker through our proxy, and their links lose, double and delay messages.
 """
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from secagg.errors import PeerUnavailable
+from secagg.transport.curve import DOORS, addresses
+from secagg.transport.link import CONNECTED
 from support import drills, weather
+from support.brokers import Authority, dialled, make_broker, push_roster, run, running, until
 from support.proxy import KINDS, Fate, Proxy, drawn
 
 CALM = Fate()
@@ -90,6 +95,38 @@ def test_fates_are_the_same_for_a_seed_and_of_all_kinds() -> None:
     assert {fate.kind for fate in fates(1)} == set(KINDS)
     assert 30 < sum(fate.at < 1_000 for fate in fates(1)) < 70
     assert max(fate.at for fate in fates(1)) < 4_000_000
+
+
+@pytest.mark.parametrize(("kind", "up"), [(kind, kind != "double") for kind in KINDS])
+def test_a_link_comes_back_whatever_broke_it(kind: str, up: bool) -> None:
+    """Libzmq gives a connection up for good, and says nothing, when a byte of its stream is not what it should be."""
+
+    async def test() -> None:
+        authority, broker = Authority(), make_broker()
+        async with running(broker) as bound:
+            own = drills.free_ports()
+            ports = {own + door: int(bound.of(name).rpartition(":")[2]) for door, name in enumerate(DOORS)}
+            fates = iter([Fate(kind, 2_000 if up else 300, up, 0.5)] * 2)
+            async with dialled(bound, "keyserver", "hungary") as (keyserver, hungary):
+                await push_roster(keyserver, authority.roster("cleveland", "hungary"))
+                with Proxy(ports, lambda: next(fates, CALM)) as proxy:
+                    async with dialled(addresses("127.0.0.1", own), "cleveland") as (cleveland,):
+                        while proxy.met[kind] < 2:
+                            # To itself, so that bytes go both ways on both sockets.
+                            for note in ("note", "chunk"):
+                                with suppress(PeerUnavailable):
+                                    await cleveland.send("cleveland", note, b"", bytes(500))
+                            with suppress(TimeoutError):
+                                await asyncio.wait_for(cleveland.receive(), 0.05)
+                        while True:
+                            with suppress(PeerUnavailable):
+                                await cleveland.send("hungary", "chunk", b"", b"again")
+                            with suppress(TimeoutError):
+                                if (await asyncio.wait_for(hungary.receive(), 0.2)).body == b"again":
+                                    break
+                        await until(lambda: cleveland.state == CONNECTED)
+
+    run(test())
 
 
 @pytest.mark.processes
