@@ -55,11 +55,17 @@ def holders(module: str, path: str) -> Iterator[tuple[Any, str]]:
 def take_out(target: str, replacement: str) -> None:
     """Replace the defence `target` by what the expression `replacement` gives, everywhere it is known."""
     module, path = target.split(":")
-    found = list(holders(module, path))
-    names = {**vars(importlib.import_module(module)), "edited": lambda old, new: edited(*found[0], old, new)}
-    weak = eval(replacement, names)  # noqa: S307 - our own committed table
-    for holder, name in found:
+    weak = weakened(target, replacement)
+    for holder, name in list(holders(module, path)):
         setattr(holder, name, weak)
+
+
+def weakened(target: str, replacement: str) -> Any:
+    """Return what the expression `replacement` gives instead of the defence `target`. Raises: whatever does not fit."""
+    module, path = target.split(":")
+    home, name = next(holders(module, path))
+    names = {**vars(importlib.import_module(module)), "edited": lambda old, new: edited(home, name, old, new)}
+    return eval(replacement, names)  # noqa: S307 - our own committed table
 
 
 def edited(holder: Any, name: str, old: str, new: str) -> Any:

@@ -1,5 +1,6 @@
 """The tool that removes defences: it must catch a good test and expose an idle one."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from secagg.errors import WireError
 from secagg.wire import codec
 from support import mutants
 
+ROOT = Path(__file__).resolve().parents[3]
 GUARDED = """
 import pytest
 from secagg.errors import WireError
@@ -66,3 +68,16 @@ def test_one_rule_of_a_function_can_be_taken_out() -> None:
 def test_a_rule_that_is_not_there_is_no_mutant() -> None:
     with pytest.raises(ValueError, match="0 times in decode"):
         mutants.edited(codec, "decode", "nowhere to be found", "")
+
+
+def test_every_defence_of_the_table_is_where_the_table_says() -> None:
+    """A text that was edited in the product must be edited in the table too: said here, and not when CI runs them."""
+    lost = []
+    for entry in tomllib.loads((ROOT / "tests" / "attacks" / "defences.toml").read_text())["defence"]:
+        try:
+            mutants.weakened(entry["target"], entry["replacement"])
+        except (ValueError, AttributeError, ImportError, NameError, SyntaxError) as error:
+            lost.append(f"{entry['name']}: {error}")
+        if not (ROOT / entry["test"].partition("::")[0]).exists():
+            lost.append(f"{entry['name']}: no {entry['test']}")
+    assert lost == []
