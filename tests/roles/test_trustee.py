@@ -213,6 +213,8 @@ def test_an_abort_ends_a_round(tmp_path: Path) -> None:
     chamber = Chamber(make(4), tmp_path)
 
     async def script(room: Chamber) -> None:
+        for name in ("ben", "cyd"):
+            await room.trustees[name].kill()
         await room.begin()
         found = room.table.manifest.round
         notice = encode(AbortNotice(found, "Decrypt", "a test", ()))
@@ -221,8 +223,13 @@ def test_an_abort_ends_a_round(tmp_path: Path) -> None:
             signed = sign(key, "AbortNotice", scope, "aggregator", EVERYBODY, notice)
             await room.link.send("ana", "aborted", b"", encode(signed), id=room.rng(16))
             await room.settle()
-            expected = {} if key is room.entrusted.nodes.aggregator else {"job.1.1.0": "Answered"}
+            expected = {} if key is room.entrusted.nodes.aggregator else {"job.1.1.0": "Attending"}
             assert room.trustees["ana"].status()["rounds"] == expected
+        proposal = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Propose"))
+        await room.say("ana", "Propose", proposal)
+        await room.settle()
+        assert room.trustees["ana"].status()["rounds"] == {}, "a round that was left is not entered again"
+        assert len(room.answers["ana", "Attend"]) == 1
 
     chamber.play(script)
 

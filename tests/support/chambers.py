@@ -116,6 +116,7 @@ class Chamber:
         self.fenced: list[str] = []
         self.present: dict[str, int] = {}
         self.sent: list[tuple[str, str, bytes]] = []
+        self.unacknowledged: dict[bytes, tuple[str, bytes, bytes]] = {}
         self.answers: dict[tuple[str, str], list[bytes]] = {}
         self.fetched: list[tuple[str, bytes, int]] = []
         self.instead: dict[str, Callable[[], None]] = {}
@@ -208,8 +209,15 @@ class Chamber:
     async def say(self, to: str, kind: str, data: bytes, round_id: Any = None) -> None:
         """Send a trustee a message of the round, as a durable one of the aggregator."""
         self.sent.append((to, kind, data))
-        header = encode(RoundHeader(round_id or self.table.manifest.round, kind))
-        await self.link.send(to, "round", header, data, id=self.rng(16))
+        header, id = encode(RoundHeader(round_id or self.table.manifest.round, kind)), self.rng(16)
+        self.unacknowledged[id] = (to, header, data)
+        await self.link.send(to, "round", header, data, id=id)
+
+    async def again(self) -> None:
+        """Send what was not acknowledged once more, as the aggregator's outbox does."""
+        for id, (to, header, data) in list(self.unacknowledged.items()):
+            await self.link.send(to, "round", header, data, id=id)
+        await self.settle()
 
     async def settle(self) -> None:
         """Carry messages until nobody has anything to say."""
@@ -254,6 +262,7 @@ class Chamber:
 
     async def _hear(self, message: Received) -> None:
         if message.kind == "ack":
+            self.unacknowledged.pop(message.id, None)
             return
         if message.id:
             await self.link.send(message.sender, "ack", b"", id=message.id)
