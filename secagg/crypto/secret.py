@@ -1,7 +1,22 @@
-"""Bytes that do not show themselves: a secret has no text form, cannot be serialised, and compares in constant time."""
+"""Bytes that do not show themselves: a secret has no text form, cannot be serialised, and compares in constant time.
+
+What has to be serialised, sealed, holds its secrets as plain bytes in a `Veiled` struct, which prints its name only.
+"""
 
 import hmac
 from typing import NoReturn
+
+from msgspec import Struct
+
+
+class Veiled(Struct, frozen=True):
+    """A struct that prints its name and none of its fields, in a terminal that prints values at length neither."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(OMITTED)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return []
 
 
 class Secret:

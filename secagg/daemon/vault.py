@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from secagg.crypto import box
 from secagg.crypto.labels import fields
 from secagg.crypto.rng import Rng
-from secagg.crypto.secret import Secret
+from secagg.crypto.secret import Secret, Veiled
 from secagg.errors import BadConfiguration, BadInput, SealBroken
 
 _KEYS = "secagg/v1/key-file"
@@ -140,7 +140,7 @@ class KeyRing:
     storage: Secret
 
 
-class _RingBytes(Struct, frozen=True, forbid_unknown_fields=True):
+class _RingBytes(Veiled, frozen=True, forbid_unknown_fields=True):
     sign: Annotated[bytes, Meta(min_length=32, max_length=32)]
     curve: Annotated[bytes, Meta(min_length=32, max_length=32)]
     storage: Annotated[bytes, Meta(min_length=32, max_length=32)]

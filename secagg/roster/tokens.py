@@ -10,11 +10,9 @@ Rules: a token is a secret, so it has no text form by accident and is never logg
 import base64
 import binascii
 
-from msgspec import Struct
-
 from secagg.crypto.derive import derive, sha256
 from secagg.crypto.labels import fields
-from secagg.crypto.secret import Secret
+from secagg.crypto.secret import Secret, Veiled
 from secagg.crypto.sign import SigningKey
 from secagg.errors import BadInput, WireError
 from secagg.ids import Count, Key, Name
@@ -30,7 +28,7 @@ LONGEST = 4096
 _CHECKSUM = 4
 
 
-class Token(Struct, frozen=True, forbid_unknown_fields=True):
+class Token(Veiled, frozen=True, forbid_unknown_fields=True):
     """What a newcomer needs to enrol; `secret` is 32 bytes, `expires` and `issued` unix seconds."""
 
     control: str
@@ -45,9 +43,6 @@ class Token(Struct, frozen=True, forbid_unknown_fields=True):
     issued: Count
     expires: Count
     secret: Key
-
-    def __repr__(self) -> str:
-        return f"Token(name={self.name!r}, secret=OMITTED)"
 
 
 def write_token(token: Token) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from keyserver.trustee.decrypting import decrypt
 from secagg.crypto.derive import sha256
@@ -11,11 +12,13 @@ from secagg.daemon.ledger import Ledger
 from secagg.daemon.turn import Turn
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.protocol.manifest import digest
+from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.rounds import Closed, FromNode
 from secagg.protocol.memory import Opened
 from secagg.protocol.paillier.rehearsal import propose
 from secagg.protocol.session import AbortNotice, RoundHeader
 from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign
 from support.chambers import Chamber
 from support.entrusted import alone, make
@@ -225,8 +228,10 @@ def test_an_abort_ends_a_round(tmp_path: Path) -> None:
             await room.settle()
             expected = {} if key is room.entrusted.nodes.aggregator else {"job.1.1.0": "Attending"}
             assert room.trustees["ana"].status()["rounds"] == expected
-        proposal = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Propose"))
-        await room.say("ana", "Propose", proposal)
+        sent = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Propose"))
+        # With a proof from where the trustee stands now: nothing else would keep it from entering.
+        proposal = replace(decode(Propose, sent, LIMIT_BULK), proof=room.table.log.prove(0, 1))
+        await room.say("ana", "Propose", encode(proposal))
         await room.settle()
         assert room.trustees["ana"].status()["rounds"] == {}, "a round that was left is not entered again"
         assert len(room.answers["ana", "Attend"]) == 1

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from secagg.crypto.secret import Veiled
 from secagg.ids import NO_DIGEST, Count, Digest, Key, Name
 from secagg.log.witness import LogProof
 from secagg.wire.signed import Signed
@@ -83,7 +84,7 @@ class ShareKeys(Struct, frozen=True, forbid_unknown_fields=True):
     pieces: tuple[bytes, ...]
 
 
-class SharePair(Struct, frozen=True, forbid_unknown_fields=True):
+class SharePair(Veiled, frozen=True, forbid_unknown_fields=True):
     """What a sealed piece holds: the receiver's shares of the sender's b_u and sk_mask."""
 
     seed: ShareBytes
@@ -159,14 +160,14 @@ class Open(Struct, frozen=True, forbid_unknown_fields=True):
     cosignatures: tuple[Cosignature, ...]
 
 
-class OwnedShare(Struct, frozen=True, forbid_unknown_fields=True):
+class OwnedShare(Veiled, frozen=True, forbid_unknown_fields=True):
     """A share of `owner`'s secret."""
 
     owner: Name
     share: ShareBytes
 
 
-class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+class Answer(Veiled, frozen=True, forbid_unknown_fields=True):
     """Node → aggregator, step 4, inside the seal: b-shares of U3, sk-shares of U2 without U3, never both for one."""
 
     u2: Digest

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from secagg.crypto.secret import Veiled
 from secagg.ids import Digest, Name
 from secagg.log.checkpoint import Checkpoint
 from secagg.protocol.manifest import Manifest
@@ -16,19 +17,13 @@ from secagg.protocol.masks.messages import AdvertiseKeys
 from secagg.wire.signed import Scope, Signed
 
 
-class Quiet(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields every phase of a round has; prints its class name only."""
+class Quiet(Veiled, frozen=True, forbid_unknown_fields=True):
+    """Fields every phase of a round has."""
 
     scope: Scope
     manifest: Manifest
     seal_private: bytes
     mask_private: bytes
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(OMITTED)"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        return []
 
 
 class Peer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,15 +33,12 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
     keys: AdvertiseKeys
 
 
-class Held(Struct, frozen=True, forbid_unknown_fields=True):
+class Held(Veiled, frozen=True, forbid_unknown_fields=True):
     """Shares held of one owner; empty bytes where the piece did not open."""
 
     owner: Name
     seed: bytes
     key: bytes
-
-    def __repr__(self) -> str:
-        return f"Held({self.owner}, OMITTED)"
 
 
 class Advertised(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
