@@ -5,6 +5,7 @@ mask key, and subtracts every pair mask from the late vector. What is left must 
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,10 +22,12 @@ from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.rounds import Closed, FromNode, Send
 from secagg.protocol.rehearsal import AGGREGATOR, Federation, propose, table
 from secagg.protocol.run import Table, run_round
+from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed
 from support.adversary import Scene, stop_before
+from support.aggregating import Hall, Member
 from support.federation import counted_rng, make
 from support.noise import is_noise
 
@@ -145,3 +148,38 @@ def header_of(scene: Scene) -> bytes:
     sent = node.advance(done.phase, Protected(bytes(32), 1, ()), party.ctx).send
     assert [name for name, _ in sent] == ["MaskedInput"]
     return encode(decode(Signed, sent[0][1]))
+
+
+def test_chunks_that_come_after_the_freeze_are_neither_read_nor_kept_nor_acknowledged(tmp_path: Path) -> None:
+    """The dropped member did everything in time; only its bytes come late, while the others still agree."""
+    stage = Hall(make(7, chunk_bytes=4096), tmp_path)
+    late, held, receipts = stage.members[GONE], [], []
+
+    async def keep(phase: Masking, upload: bytes) -> None:
+        held.append((phase, upload))
+
+    def fate(to: str, message: Received) -> tuple[Received, ...]:
+        if to == GONE and message.kind == "ack-chunk":
+            receipts.append(message)
+        return (message,)
+
+    async def script(hall: Hall) -> None:
+        late.upload = keep  # type: ignore[method-assign]
+        hall.members["node-02"].silent = "ConsistencyCheck"
+        hall.network._fate = fate
+        await hall.push()
+        await hall.gather()
+        hall.submit()
+        await hall.wait(4.0)
+        assert hall.result_step() == "ConsistencyCheck"
+        before = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+        ((phase, upload),) = held
+        await Member.upload(late, phase, upload)
+        await hall.settle()
+        assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == before
+        await hall.wait(8.0)
+
+    stage.play(script)
+    assert receipts == []
+    assert stage.named("round_closed")[0]["contributors"] == [name for name in stage.members if name != GONE]
+    assert stage.result()["values"] == [127.0 - 8.0] * 7
