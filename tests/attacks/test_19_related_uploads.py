@@ -71,7 +71,7 @@ def test_an_honest_aggregator_does_not_count_it(how: str) -> None:
     scene = stop_before("Freeze")
     upload = related(scene, how)
     for proof in proofs(scene, upload):
-        phase = Collecting(scene.scope, scene.played.manifest, scene.headers()[VICTIM], ())
+        phase = Collecting(scene.scope, scene.played.manifest, scene.headers()[VICTIM], (), 1)
         with pytest.raises(ProtocolViolation, match=EVIL) as caught:
             shell.verify(phase, EVIL, scene.forge(EVIL, upload, proof), upload)
         assert caught.value.rule == "paillier.knowledge"

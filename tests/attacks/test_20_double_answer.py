@@ -143,7 +143,7 @@ def _opening(scene: Scene) -> Opening:
     note = scene.played.log.checkpoint
     signed = scene.headers()["node-00"]
     names = tuple(scene.played.holders)
-    return Opening(scene.scope, scene.played.manifest, signed, (), names, u, note, (), (), b"", names)
+    return Opening(scene.scope, scene.played.manifest, signed, (), names, names, u, note, (), (), b"", names)
 
 
 def _sealed(scene: Scene, given: Answer) -> bytes:

@@ -10,12 +10,14 @@ Leaves to others: uploads, their proofs and products (the shell), the log (secag
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 from msgspec.structs import replace
 
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.log.checkpoint import read_checkpoint
 from secagg.protocol.custody import custody_of
 from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
 from secagg.protocol.masks import notices as shared
@@ -57,7 +59,7 @@ from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, sign
 
 _LAST = 3
-_RANK = {"Attend": 0, "EncryptedInput": 0, "Witness": 1, "Decrypt": 2}
+_RANK = {"Attend": 2, "EncryptedInput": 0, "Witness": 1, "Decrypt": 2}
 _RANK_OF: dict[type, int] = {
     Proposing: 0, Collecting: 0, Freezing: 1, Witnessing: 1, Opening: 2, Publishing: _LAST, Closed: _LAST,
     Failed: _LAST,
@@ -96,7 +98,9 @@ def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # no
         case Collecting() | Witnessing() | Opening(), FromNode(kind="Refuse"):
             return _close_if_complete(intake.refusal(phase, event), ctx)
         case Collecting(), FromNode(kind="Attend"):
-            return _close_if_complete(intake.attend(phase, event), ctx)
+            return _close_if_complete(cast(Collecting, intake.attend(phase, event)), ctx)
+        case Freezing() | Witnessing() | Opening(), FromNode(kind="Attend"):
+            return Turned(intake.attend(phase, event))
         case Collecting(), FromNode(kind="EncryptedInput"):
             return _close_if_complete(intake.encrypted_input(phase, event), ctx)
         case Witnessing(), FromNode(kind="Witness"):
@@ -156,12 +160,14 @@ def _close(phase: Waiting, ctx: AggregatorContext) -> Turned:
     late = _late(phase)
     match phase:
         case Collecting():
-            out = (*phase.out, *late)
             if len(phase.headers) < phase.manifest.needed:
-                return _abort(phase, out, f"{len(phase.headers)} of {len(phase.manifest.members)} members", ctx)
+                have = f"{len(phase.headers)} of {len(phase.manifest.members)} members"
+                return _abort(phase, (*phase.out, *late), have, ctx)
             if len(phase.attending) < phase.manifest.threshold:
-                return _abort(phase, out, f"{len(phase.attending)} trustees attend", ctx)
-            return _fix(phase, out, ctx)
+                return _abort(phase, (*phase.out, *late), f"{len(phase.attending)} trustees attend", ctx)
+            # A trustee that is only slow still takes part: whether it did is said at the end.
+            members = tuple(entry for entry in late if entry.member in phase.manifest.names())
+            return _fix(phase, (*phase.out, *members), ctx)
         case Witnessing():
             if len(phase.agreements) < phase.manifest.threshold:
                 return _abort(phase, (*phase.out, *late), f"{len(phase.agreements)} trustees", ctx)
@@ -173,9 +179,8 @@ def _close(phase: Waiting, ctx: AggregatorContext) -> Turned:
 
 
 def _late(phase: Waiting) -> tuple[Out, ...]:
-    trustees = custody_of(phase.manifest).names()
-    steps = {name: "Attend" if isinstance(phase, Collecting) and name in trustees else step_of(phase)
-             for name in intake.waiting_for(phase)}  # fmt: skip
+    absent = set(custody_of(phase.manifest).names()) - set(intake.present(phase))
+    steps = {name: "Attend" if name in absent else step_of(phase) for name in intake.waiting_for(phase)}
     return tuple(Out(name, step, "no message before the step ended") for name, step in steps.items())
 
 
@@ -202,30 +207,33 @@ def _propose(phase: Proposing, event: Logged) -> Turned:
         Send(entry.member, "Propose", encode(Propose(phase.signed, event.leaf, proofs[entry.size])))
         for entry in phase.standings
     )
-    return Turned(Collecting(phase.scope, phase.manifest, phase.signed, phase.out), sent)
+    size = read_checkpoint(event.proofs[0].checkpoint).size
+    return Turned(Collecting(phase.scope, phase.manifest, phase.signed, phase.out, size), sent)
 
 
 def _fix(phase: Collecting, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
-    """Freeze U and have it logged, with a proof for the checkpoint of every trustee that attends."""
+    """Freeze U and have it logged, with a proof for the checkpoint of every trustee that attends, or may yet."""
     u = encode(in_order(phase.manifest, phase.headers))
-    after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.attending, u)
+    after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.size, phase.attending, u)
     listed = notices.contributor_list(u)
     statement = notices.contributors(phase.scope, u, listed, ctx.now)
     kept = (Keep(encode(listed)),) if statement.listed else ()
-    return Turned(
-        after, (*_noted(phase, out, ctx), Keep(u), *kept, Log(statement, _sizes(phase.attending)))
-    )  # fmt: skip
+    sizes = tuple(sorted({phase.size, *_sizes(phase.attending)}))
+    return Turned(after, (*_noted(phase, out, ctx), Keep(u), *kept, Log(statement, sizes)))
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
-    proofs = {proof.old_size: proof for proof in event.proofs}
-    names = tuple(entry.member for entry in phase.attending)
+    proofs, gone = {proof.old_size: proof for proof in event.proofs}, intake.gone(phase)
+    stand = {entry.member: entry.size for entry in phase.attending}
+    sizes = {name: stand.get(name, phase.size) for name in custody_of(phase.manifest).names() if name not in gone}
+    shown = tuple(name for name, size in sizes.items() if size in proofs)
     sent = tuple(
-        _send(phase, entry.member, "Freeze", Freeze(phase.u, event.leaf, proofs[entry.size]), ctx)
-        for entry in phase.attending
+        _send(phase, name, "Freeze", Freeze(phase.u, event.leaf, proofs[sizes[name]]), ctx) for name in shown
     )
-    checkpoint = event.proofs[0].checkpoint
-    after = Witnessing(phase.scope, phase.manifest, phase.signed, phase.out, names, phase.u, checkpoint)
+    after = Witnessing(
+        phase.scope, phase.manifest, phase.signed, phase.out, shown, tuple(stand), phase.u,
+        event.proofs[0].checkpoint,
+    )  # fmt: skip
     return Turned(after, sent)
 
 
@@ -233,8 +241,8 @@ def _ask(phase: Witnessing, ctx: AggregatorContext) -> Turned:
     asked = tuple(entry.sender for entry in phase.agreements)
     witnesses = encode(Witnesses(phase.checkpoint, phase.cosignatures, phase.directory))
     after = Opening(
-        phase.scope, phase.manifest, phase.signed, phase.out, phase.attending, phase.u, phase.checkpoint,
-        phase.agreements, phase.cosignatures, witnesses, asked,
+        phase.scope, phase.manifest, phase.signed, phase.out, phase.shown, phase.present, phase.u,
+        phase.checkpoint, phase.agreements, phase.cosignatures, witnesses, asked,
     )  # fmt: skip
     message = Open(phase.agreements, phase.cosignatures)
     sent = tuple(_send(phase, to, "Open", message, ctx) for to in asked)
@@ -247,9 +255,9 @@ def _ask_late(phase: Opening, event: FromNode, ctx: AggregatorContext) -> Turned
     if event.sender in phase.asked:
         return Turned(phase)
     message = Open(phase.agreements, phase.cosignatures)
-    return Turned(
-        replace(phase, asked=(*phase.asked, event.sender)), (_send(phase, event.sender, "Open", message, ctx),)
-    )
+    present = phase.present if event.sender in phase.present else (*phase.present, event.sender)
+    after = replace(phase, asked=(*phase.asked, event.sender), present=present)
+    return Turned(after, (_send(phase, event.sender, "Open", message, ctx),))
 
 
 def _take_answer(phase: Opening, event: FromNode, ctx: AggregatorContext) -> Turned:
@@ -294,6 +302,9 @@ def _combined(phase: Opening, event: Combined, ctx: AggregatorContext) -> Turned
         return Turned(closed.phase, (*noted, *closed.effects))
     whole = complete(phase.answers)
     used = tuple(piece for name in event.used for piece in whole[name])
+    absent = tuple(name for name in phase.shown if name not in phase.present and name not in intake.gone(phase))
+    out = (*out, *(Out(name, "Attend", "took no part") for name in absent))
+    noted = _noted(phase, out, ctx)
     opened = notices.opening(phase.scope, used, phase.agreements, phase.witnesses, ctx.now)
     groups = tuple(GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups)
     published = Published(phase.scope.round, phase.scope.manifest, senders(phase.u), groups)

@@ -20,7 +20,7 @@ from secagg.protocol.masks.rounds import Common, FromNode, Out, Standing
 from secagg.protocol.paillier.accepting import check_header
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import PIECE, Agreement, Attend, Decrypt, EncryptedInput, Piece, Witness
-from secagg.protocol.paillier.rounds import Collecting, Given, Opening, Waiting, Witnessing, complete
+from secagg.protocol.paillier.rounds import Collecting, Freezing, Given, Opening, Waiting, Witnessing, complete
 from secagg.protocol.paillier.trustee import answer_info
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -31,6 +31,9 @@ ANSWER_LIMIT = LIMIT_BULK
 
 _PROOF = 16_384
 """Bytes that an answer has beside its numbers: a proof under the longest key, and names of fields."""
+
+Attended = Collecting | Freezing | Witnessing | Opening
+"""Phases in which a trustee may still say that it takes part."""
 
 STEP: dict[type, str] = {Collecting: "EncryptedInput", Witnessing: "Witness", Opening: "Decrypt"}
 """The step that a waiting phase belongs to."""
@@ -48,18 +51,27 @@ def waiting_for(phase: Waiting) -> tuple[str, ...]:
             settled = {*(entry.sender for entry in phase.headers), *(entry.member for entry in phase.attending)}
             expected = (*phase.manifest.names(), *custody_of(phase.manifest).names())
         case Witnessing():
-            settled, expected = {entry.sender for entry in phase.agreements}, phase.attending
+            settled, expected = {entry.sender for entry in phase.agreements}, phase.shown
         case Opening():
-            settled, expected = set(complete(phase.answers)), phase.attending
+            settled, expected = set(complete(phase.answers)), phase.shown
     return tuple(name for name in expected if name not in settled | gone(phase))
 
 
-def attend(phase: Collecting, event: FromNode) -> Collecting:
-    """Take a trustee's word that it judges this round, and from which checkpoint."""
+def attend(phase: Attended, event: FromNode) -> Attended:
+    """Take a trustee's word that it judges this round, and from which checkpoint; one that is late is only slow."""
     said = decode(Attend, _of_trustee(phase, event, decode(Signed, event.data), "Attend", phase.manifest.aggregator))
-    if event.sender in {entry.member for entry in phase.attending}:
+    if event.sender in present(phase):
         return phase
+    if isinstance(phase, Witnessing | Opening):
+        return replace(phase, present=(*phase.present, event.sender))
     return replace(phase, attending=(*phase.attending, Standing(event.sender, said.log_size)))
+
+
+def present(phase: Attended) -> tuple[str, ...]:
+    """Return the trustees that said a word in this round."""
+    if isinstance(phase, Witnessing | Opening):
+        return phase.present
+    return tuple(entry.member for entry in phase.attending)
 
 
 def encrypted_input(phase: Collecting, event: FromNode) -> Collecting:
@@ -85,6 +97,7 @@ def witness(phase: Witnessing, event: FromNode) -> Witnessing:
         return phase
     return replace(
         phase,
+        present=phase.present if event.sender in phase.present else (*phase.present, event.sender),
         agreements=(*phase.agreements, message.agreement),
         cosignatures=(*phase.cosignatures, Cosignature(event.sender, message.rounds)),
         directory=(*phase.directory, Cosignature(event.sender, message.directory)),
@@ -97,7 +110,7 @@ def agreed(phase: Witnessing | Opening, event: FromNode, message: Witness) -> No
     Raises: ProtocolViolation naming the rule.
     """
     said = decode(Agreement, _of_trustee(phase, event, message.agreement, "Witness", EVERYBODY))
-    if event.sender not in phase.attending:
+    if event.sender not in phase.shown:
         raise _stranger(event)
     if said.u != sha256(phase.u):
         raise ProtocolViolation(f"{event.sender} agreed to another set.", rule="open.same-set")

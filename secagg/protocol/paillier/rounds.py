@@ -54,8 +54,12 @@ class Proposing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Collecting(Common, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Members encrypt; collecting headers of complete, verified uploads, and the trustees that attend."""
+    """Members encrypt; collecting headers of complete, verified uploads, and the trustees that attend.
 
+    `size` is that of the checkpoint in which the manifest was proposed: where a trustee stands that is only slow.
+    """
+
+    size: Count
     attending: tuple[Standing, ...] = ()
     headers: tuple[Signed, ...] = ()
 
@@ -63,14 +67,16 @@ class Collecting(Common, frozen=True, forbid_unknown_fields=True, tag=True):
 class Freezing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     """U is fixed; waiting for its statement to be logged."""
 
+    size: Count
     attending: tuple[Standing, ...]
     u: bytes
 
 
 class Witnessing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
-    """The freeze is out; collecting agreements and co-signatures of the trustees `attending`."""
+    """The freeze is out to `shown`; collecting agreements and co-signatures. `present` said a word at all."""
 
-    attending: tuple[Name, ...]
+    shown: tuple[Name, ...]
+    present: tuple[Name, ...]
     u: bytes
     checkpoint: bytes
     agreements: tuple[Signed, ...] = ()
@@ -85,7 +91,8 @@ class Opening(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     put together, the phase is `overdue`: what they give is the end.
     """
 
-    attending: tuple[Name, ...]
+    shown: tuple[Name, ...]
+    present: tuple[Name, ...]
     u: bytes
     checkpoint: bytes
     agreements: tuple[Signed, ...]

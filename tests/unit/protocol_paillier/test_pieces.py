@@ -37,7 +37,7 @@ def opening(scene: Scene) -> Opening:
     names = tuple(scene.played.holders)
     u, note = listed(*scene.headers().values()), scene.played.log.checkpoint
     signed = scene.headers()["node-00"]
-    return Opening(scene.scope, scene.played.manifest, signed, (), names, u, note, (), (), b"", names)
+    return Opening(scene.scope, scene.played.manifest, signed, (), names, names, u, note, (), (), b"", names)
 
 
 SCENE, ANSWER, SENT = answered(PIECE + 500)

@@ -131,7 +131,7 @@ def test_what_the_log_says_of_a_round() -> None:
     assert isinstance(end, Closed)
     said = statements(played)
     kinds = [type(one).__name__ for one in said]
-    assert kinds == ["ManifestLogged", "DropOut", "DropOut", "Contributors", "Opening", "Result"]
+    assert kinds == ["ManifestLogged", "DropOut", "Contributors", "DropOut", "Opening", "Result"]
     frozen = next(one for one in said if isinstance(one, Contributors))
     assert [entry.member for entry in frozen.members] == ["node-00", "node-02", "node-03"]
     assert frozen.u3 in played.files

@@ -1,0 +1,182 @@
+"""The aggregator's service with engine paillier: absent trustees, restarts in every phase, whom it hands uploads to."""
+
+import asyncio
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from secagg.errors import Refused
+from secagg.log.statements import DropOut, parse_statement
+from secagg.protocol.paillier.rehearsal import Entrusted, entrust
+from secagg.protocol.session import Fetch
+from secagg.wire.codec import encode
+from support.entrusted import dealt
+from support.entrusted_hall import EntrustedHall
+from support.federation import counted_rng, job, names_of
+
+EVERYBODY = [15.0] * 7
+
+
+@lru_cache
+def federation() -> Entrusted:
+    key, shares = dealt(3, 2, 2048)
+    names = names_of(4)
+    spec = job(names, purpose="sum", bits=64, scalars=())
+    secrets = dict(zip(key.trustees, shares, strict=True))
+    return entrust(names, spec, key, secrets, counted_rng(b"hall"))
+
+
+def hall(tmp_path: Path) -> EntrustedHall:
+    return EntrustedHall(federation(), tmp_path / "state")
+
+
+async def begin(stage: EntrustedHall) -> None:
+    await stage.push()
+    stage.submit()
+    await stage.settle()
+    await stage.gather()
+
+
+def drops(stage: EntrustedHall) -> list[tuple[str, str]]:
+    log = stage.rounds_log
+    said = [parse_statement(log.leaf(index))[0] for index in range(log.size)]
+    return [(one.member, one.step) for one in said if isinstance(one, DropOut)]
+
+
+def test_a_sum_is_opened_by_trustees(tmp_path: Path) -> None:
+    stage = hall(tmp_path).play(begin)  # type: ignore[arg-type]
+    assert stage.result()["values"] == EVERYBODY
+    assert drops(stage) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", ["Attend", "Witness", "Decrypt"])
+def test_one_of_three_trustees_may_be_silent(tmp_path: Path, step: str) -> None:
+    stage = hall(tmp_path)
+    stage.trustees["ben"].silent = step
+    stage.play(begin)  # type: ignore[arg-type]
+    assert stage.result()["values"] == EVERYBODY
+    assert drops(stage) == ([("ben", "Attend")] if step == "Attend" else [])
+
+
+@pytest.mark.parametrize("step", ["Witness", "Decrypt"])
+def test_a_restart_while_trustees_are_waited_for(tmp_path: Path, step: str) -> None:
+    stage = hall(tmp_path)
+
+    async def script(stage: EntrustedHall) -> None:
+        for trustee in stage.trustees.values():
+            trustee.silent = step
+        await begin(stage)
+        assert stage.result_step() == step
+        await stage.restart()
+        await stage.push()
+        assert stage.result_step() == step
+        for trustee in stage.trustees.values():
+            await trustee.release()
+        await stage.settle()
+
+    stage.play(script)  # type: ignore[arg-type]
+    assert stage.result()["values"] == EVERYBODY
+
+
+def test_a_restart_while_members_encrypt_loses_no_upload(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+
+    async def script(stage: EntrustedHall) -> None:
+        stage.members["node-03"].silent = "MaskedInput"
+        await begin(stage)
+        assert stage.result_step() == "EncryptedInput"
+        await stage.restart()
+        await stage.push()
+        await stage.wait(4)
+
+    stage.play(script)  # type: ignore[arg-type]
+    assert stage.result()["values"] == [7.0] * 7
+    assert drops(stage) == [("node-03", "EncryptedInput")]
+
+
+def test_a_restart_between_two_answers_opens_once(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+
+    async def script(stage: EntrustedHall) -> None:
+        for name in ("ben", "cyd"):
+            stage.trustees[name].silent = "Decrypt"
+        await begin(stage)
+        assert stage.result_step() == "Decrypt"
+        await stage.restart()
+        await stage.push()
+        await stage.trustees["cyd"].release()
+        await stage.settle()
+
+    stage.play(script)  # type: ignore[arg-type]
+    assert stage.result()["values"] == EVERYBODY
+    assert len([event for event in stage.events if event["event"] == "round_closed"]) == 1
+
+
+def test_a_round_whose_trustees_stay_silent_after_they_were_asked_is_lost(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+
+    async def script(stage: EntrustedHall) -> None:
+        for name in ("ben", "cyd"):
+            stage.trustees[name].silent = "Decrypt"
+        await begin(stage)
+        await stage.wait(4)
+
+    stage.play(script)  # type: ignore[arg-type]
+    (aborted,) = stage.named("round_aborted")
+    assert (aborted["step"], aborted["lost"]) == ("Decrypt", True)
+
+
+def test_a_job_waits_until_enough_trustees_are_here(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+
+    async def script(stage: EntrustedHall) -> None:
+        for name in ("ana", "ben"):
+            stage.trustees[name].away = True
+        await begin(stage)
+        assert not stage.named("round_started")
+        waiting = stage.named("waiting")[-1]
+        assert waiting["for"] == ["ana", "ben"]
+        stage.trustees["ben"].away = False
+        await stage.gather()
+
+    stage.play(script)  # type: ignore[arg-type]
+    assert stage.result()["values"] == EVERYBODY
+
+
+def test_uploads_are_handed_to_the_trustees_of_a_frozen_set_only(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+    answers: list[str] = []
+
+    async def script(stage: EntrustedHall) -> None:
+        for trustee in stage.trustees.values():
+            trustee.silent = "Decrypt"
+        await begin(stage)
+        assert stage.result_step() == "Decrypt"
+        digest = next(path.name for path in (stage.state / "uploads").rglob("*") if len(path.name) == 64)
+        node, trustee = stage.members["node-00"], stage.trustees["ana"]
+        for party in (node, trustee):
+            await party.link.send("aggregator", "fetch", b"", encode(Fetch(bytes.fromhex(digest), 0)))
+            for _ in range(80):
+                await asyncio.sleep(0)
+            while party.link._queue:
+                answers.append(f"{party.name}: {(await party.link.receive()).kind}")
+
+    stage.play(script)  # type: ignore[arg-type]
+    assert "ana: piece" in answers
+    assert "node-00: piece" not in answers
+
+
+def test_a_job_without_its_custody_or_with_another_one_is_refused(tmp_path: Path) -> None:
+    stage = hall(tmp_path)
+
+    async def script(stage: EntrustedHall) -> None:
+        await stage.push()
+        custody = federation().custody
+        stage.custody.write_bytes(encode(replace(custody, acceptances=custody.acceptances[:1])))
+        with pytest.raises(Refused) as caught:
+            stage.submit()
+        assert caught.value.rule == "custody.acceptances"
+
+    stage.play(script)  # type: ignore[arg-type]
