@@ -43,7 +43,7 @@ from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, sign
 
 WHOLE = 2**40
-UPDATE, MASK = "update", "mask"
+UPDATE, PREPARE, MASK = "update", "prepare", "mask"
 LIMIT = "limit"
 """How the name of a round's timer begins."""
 
@@ -59,6 +59,7 @@ class Rounds:
         self._follower, self._policy, self._jobs, self._work = follower, policy, jobs, work
         self._uploading, self._drill = uploading, drill
         self._clear: dict[str, Contribution] = {}
+        self._ahead: dict[str, tuple[object, ...]] = {}
         self.behind = False
 
     def start(self, turn: Turn) -> None:
@@ -132,6 +133,9 @@ class Rounds:
             return
         if isinstance(outcome, BaseException):
             self._failed(kept.scope, outcome, turn)
+        elif kind == PREPARE:
+            self._ahead = {label: (outcome,)}
+            self._mask(kept, turn)
         elif kind == UPDATE:
             self._clear = {label: cast(Contribution, outcome)}
             self._mask(kept, turn)
@@ -153,7 +157,7 @@ class Rounds:
             turn.delete("round")
             records.put_since(turn)
             turn.cancel(f"{LIMIT}/{kept.scope.round.label()}")
-            self._clear = {}
+            self._clear, self._ahead = {}, {}
             self._uploading.end(turn)
             self._erase(kept.scope.round.label(), turn)
 
@@ -292,9 +296,17 @@ class Rounds:
     def _mask(self, kept: Round, turn: Turn) -> None:
         """Mask or encrypt once both are there: the clear words, and what the engine needs beside them."""
         label, phase = kept.scope.round.label(), self._open(kept)
-        given = self._clear.get(label)
-        if member_of(kept.engine).ready(phase) and given is not None:
-            turn.run(f"{MASK}/{label}", lambda: self._work.protect(kept.engine, given, phase, self._name))
+        if not member_of(kept.engine).ready(phase):
+            return
+        given, ahead = self._clear.get(label), self._ahead.get(label)
+        if given is None and ahead is None:
+            # While the institution still trains, all that needs no clear words.
+            self._ahead = {label: ()}
+            turn.run(f"{PREPARE}/{label}", lambda: self._work.prepare(kept.engine, phase, self._name))
+        elif given is not None and ahead != ():
+            self._ahead = {}
+            made = ahead[0] if ahead else None
+            turn.run(f"{MASK}/{label}", lambda: self._work.protect(kept.engine, given, phase, self._name, made))
 
     def _protected(self, kept: Round, done: Named, turn: Turn) -> None:
         if not member_of(kept.engine).ready(self._open(kept)):

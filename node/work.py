@@ -159,13 +159,21 @@ class Work:
         trained = run_training(task, self._arrays(model), data, context)
         return Quantised(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
 
-    def protect(self, engine: str, given: Contribution, phase: object, name: str) -> Named:
+    def prepare(self, engine: str, phase: object, name: str) -> object:
+        """Make what masking or encrypting needs beside the clear words; only ever in memory, and used once."""
+        with ThreadPoolExecutor(WORKERS) as workers:
+            made: object = member_of(engine).prepare(phase, name, self._rng, self._tables, workers)
+        return made
+
+    def protect(self, engine: str, given: Contribution, phase: object, name: str, prepared: object = None) -> Named:
         """Mask or encrypt a contribution and keep the upload as a blob; return what its header says.
 
         Raises: BadInput on NaN.
         """
         with ThreadPoolExecutor(WORKERS) as workers:
-            data, done = member_of(engine).protect(phase, name, given, self._rng, self._tables, workers, self._warm)
+            data, done = member_of(engine).protect(
+                phase, name, given, self._rng, self._tables, workers, self._warm, prepared
+            )
         # What is masked or encrypted is no secret, and the next round's takes its place.
         self._warm = data if isinstance(data, bytearray) else None
         named: Named = done

@@ -7,7 +7,7 @@ words exists and memory holds the values and the upload.
 Leaves to others: deriving keys (keys.py), storing the upload (the shell).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from secagg.log.tree import pieces, root
 from secagg.protocol.lanes import (
     LEAF_WORDS,
     Contribution,
+    Groups,
     Words,
     block_words,
     chunk_hash,
@@ -42,6 +43,10 @@ class Mask:
 
     key: Secret
     added: bool
+
+
+Masks = Sequence[Mask] | Words
+"""The masks of one lane group, or their sum."""
 
 
 def masks_of(phase: Masking, me: str) -> dict[str, tuple[Mask, ...]]:
@@ -100,15 +105,29 @@ class Upload:
     chunks: tuple[bytes, ...]
 
 
+def prepare(phase: Masking, me: str, executor: Executor | None = None) -> Groups:
+    """Return the sum of this node's masks per lane group: all that masking needs, while the clear values are made."""
+    sums: Groups = {}
+    masks = masks_of(phase, me)
+    for group in phase.manifest.groups:
+        pack = packing(group)
+        sums[group.name] = np.zeros(pack.words, dtype=pack.dtype)
+        apply(sums[group.name], masks[group.name], executor=executor)
+    return sums
+
+
 def contribute(
-    given: Contribution, phase: Masking, me: str, executor: Executor | None = None, warm: bytearray | None = None
-) -> Upload:
+    given: Contribution, phase: Masking, me: str, executor: Executor | None = None, warm: bytearray | None = None,
+    prepared: Mapping[str, Words] | None = None,
+) -> Upload:  # fmt: skip
     """Return the upload of a contribution under this node's masks; lane groups are made in the upload's order.
 
     `warm` is written over and becomes the upload when it has the right length: new memory costs a tenth of the work.
+    `prepared` is what `prepare` gave for this phase; without it masks are made here.
     Raises: ProtocolViolation on a small-order point; what making the clear words raises.
     """
-    manifest, masks = phase.manifest, masks_of(phase, me)
+    manifest = phase.manifest
+    masks: Mapping[str, Masks] = prepared or masks_of(phase, me)
     length, leaf = upload_bytes(manifest), leaf_bytes(manifest)
     data = warm if warm is not None and len(warm) == length else bytearray(length)
     of_name = {group.name: group for group in manifest.groups}
@@ -136,7 +155,7 @@ def _chunks(manifest: Manifest, data: bytearray, leaves: Sequence[bytes]) -> tup
 
 
 def _group(
-    given: Contribution, group: LaneGroup, masks: Sequence[Mask], out: memoryview, executor: Executor | None
+    given: Contribution, group: LaneGroup, masks: Masks, out: memoryview, executor: Executor | None
 ) -> list[bytes]:
     """Fill one lane group's part of an upload and return the hashes of pieces of LEAF_WORDS words."""
     pack = packing(group)
@@ -150,18 +169,21 @@ def _group(
 
 
 def _blocks(
-    given: Contribution, group: LaneGroup, masks: Sequence[Mask], start: int, stop: int, out: memoryview
+    given: Contribution, group: LaneGroup, masks: Masks, start: int, stop: int, out: memoryview
 ) -> list[bytes]:
     """Make the words `start` to `stop` of a lane group, block by block, and return the hashes of their pieces."""
     pack = packing(group)
     size, step = np.dtype(pack.dtype).itemsize, block_words(pack)
-    streams = prg.Sum([(mask.key, mask.added) for mask in masks], start * size)
+    streams = None if isinstance(masks, np.ndarray) else prg.Sum([(m.key, m.added) for m in masks], start * size)
     buffer: Words = prg.aligned(step * size).view(pack.dtype)
     leaves: list[bytes] = []
     for at in range(start, stop, step):
         words = buffer[: min(step, stop - at)]
         given.fill(group.name, at, words)
-        streams.apply(words)
+        if isinstance(masks, np.ndarray):
+            np.add(words, masks[at : at + len(words)], out=words)
+        elif streams:
+            streams.apply(words)
         wire = out[at * pack.word_bytes : (at + len(words)) * pack.word_bytes]
         pack.write_wire(words, wire)
         leaves += pieces(wire, LEAF_WORDS * pack.word_bytes)

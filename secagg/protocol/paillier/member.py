@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from threading import Lock
 
-from secagg.crypto.paillier.encrypt import obfuscate
+from secagg.crypto.paillier.encrypt import Obfuscators, obfuscate
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import Table, affordable, memory, table_at
 from secagg.crypto.rng import Rng
@@ -44,20 +44,23 @@ def ready(phase: object) -> bool:
     return isinstance(phase, Encrypting)
 
 
+def prepare(phase: Encrypting, me: str, rng: Rng, tables: Path, executor: Executor) -> Obfuscators:
+    """Make the obfuscators of one upload while the model trains; they live in memory only, so none is used twice."""
+    layout = Layout(phase.manifest)
+    window = min(12, max(4, (ROUNDS * layout.ciphertexts).bit_length()))
+    return obfuscate(_KEPT.of(layout.ring, window, tables, executor), layout.ciphertexts, rng, executor)
+
+
 def protect(
     phase: Encrypting, me: str, given: Contribution, rng: Rng, tables: Path, executor: Executor,
-    warm: bytearray | None = None,
+    warm: bytearray | None = None, prepared: Obfuscators | None = None,
 ) -> tuple[bytes | bytearray, Encrypted]:  # fmt: skip
-    """Encrypt a contribution; return the upload, and the event for `advance`.
+    """Encrypt a contribution, with `prepared` obfuscators if there are; return the upload, and the event for `advance`.
 
     Raises: BadInput on NaN, or when a value does not fit its slot.
     """
-    layout = Layout(phase.manifest)
-    window = min(12, max(4, (ROUNDS * layout.ciphertexts).bit_length()))
-    table = _KEPT.of(layout.ring, window, tables, executor)
-    return encrypt(
-        phase, me, words_of(phase.manifest, given), lambda count: obfuscate(table, count, rng, executor), rng
-    )
+    ready = prepared or prepare(phase, me, rng, tables, executor)
+    return encrypt(phase, me, words_of(phase.manifest, given), lambda count: ready, rng)
 
 
 class _Kept:
