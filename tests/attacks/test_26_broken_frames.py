@@ -39,8 +39,10 @@ from secagg.wire import chunks
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL, LIMIT_LIST
 from secagg.wire.signed import Signed, sign
+from support import entrusted
 from support.adversary import Scene, Wiretap, stop_before
 from support.breaking import BOMBS, broken
+from support.chambers import Chamber
 from support.federation import inputs_of, make
 from support.keyservers import Office, newcomer_of, settle
 from support.nodes import Ward
@@ -308,3 +310,28 @@ def test_a_key_server_refuses_everything_broken_and_goes_on_enrolling(tmp_path: 
     lines = office.logged()
     assert not [line for line in lines if line["event"] == "fail"]
     assert sum(line["event"].startswith("refuse") for line in lines) > 300
+
+
+def test_a_trustee_refuses_everything_broken_and_opens_the_round(tmp_path: Path) -> None:
+    """Before every message that reaches a trustee it gets broken copies of it, from the same sender."""
+    chamber, count = Chamber(entrusted.make(4), tmp_path), [0]
+
+    def fate(to: str, message: Received) -> tuple[Received, ...]:
+        if to not in chamber.trustees or message.kind == "ack":
+            return (message,)
+        count[0] += 1
+        bodies = list(broken(message.body, [message.header], 4, str(count).encode()))[-7:]
+        headers = list(broken(message.header, [message.body], 4, str(count).encode()))[-4:]
+        bent = [replace(message, id=b"", body=body) for body in bodies]
+        return (*bent, *(replace(message, id=b"", header=header) for header in headers), message)
+
+    chamber.network._fate = fate
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+
+    chamber.play(script)
+    assert chamber.sums().published.contributors == tuple(chamber.table.members)
+    logs = [json.loads(line) for one in chamber.trustees.values() for line in one.log.getvalue().splitlines()]
+    assert not [line for line in logs if line["event"] == "fail"]
+    assert sum(line["event"] == "refuse" for line in logs) > 100
