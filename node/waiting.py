@@ -5,15 +5,11 @@ the round's time; outside of rounds a node waits as long as it takes. Leaves to 
 Source: operations "Commands".
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-
-from msgspec import Struct
-
 from node import records
 from node.records import Job, Round
 from secagg.daemon import booting
 from secagg.daemon.turn import Turn
+from secagg.daemon.waits import Waiting
 
 _AWAITED = {
     "Advertised": "the keys of all members (U1)",
@@ -30,30 +26,6 @@ _START = {
     "fenced": ("nobody", "this is an old copy of the node, which takes part in nothing any more"),
 }
 """For whom and what a node waits before it may take part in anything."""
-
-
-class Waiting(Struct, frozen=True):
-    """One wait; `until` is None when it has no end."""
-
-    for_whom: str
-    what: str
-    since: int
-    until: int | None = None
-
-    def shown(self) -> dict[str, object]:
-        """Return plain values for the admin socket."""
-        return {"for": self.for_whom, "what": self.what, "since": self.since, "until": self.until}
-
-
-def sentence(shown: Mapping[str, object], now: int) -> str:
-    """Return what `Waiting.shown` says as one line, at wall time `now`."""
-    since, until = int(str(shown["since"])), shown["until"]
-    start = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if since else "the start"
-    said = f"{shown['for']}: {shown['what']}, since {start}"
-    if until is None:
-        return said
-    left = max(0, int(str(until)) - now)
-    return f"{said}, {left // 60:02}:{left % 60:02} left"
 
 
 def waiting(kept: Round | None, phase: object | None, job: Job | None, known: bool, turn: Turn) -> Waiting:

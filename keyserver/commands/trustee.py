@@ -219,9 +219,9 @@ def status() -> None:
     import json
 
     from keyserver.trustee.process import admin_socket
-    from keyserver.trustee.waiting import Waiting
     from secagg.daemon.admin import call
     from secagg.daemon.clock import wall
+    from secagg.daemon.waits import sentence
 
     path = admin_socket(_configuration())
     found = call(path, {"command": "status"}) | call(path, {"command": "link"})
@@ -229,8 +229,7 @@ def status() -> None:
         click.echo(json.dumps(found))
         return
     for one in found.pop("waiting"):
-        wait = Waiting(one["for"], one["what"], one["since"], one["until"])
-        click.echo(f"{'waiting':>16}  {wait.sentence(wall())}")
+        click.echo(f"{'waiting':>16}  {sentence(one, wall())}")
     for name, value in found.items():
         click.echo(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
 

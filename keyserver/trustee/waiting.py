@@ -4,34 +4,9 @@ Rules: times are wall time, for people and never for decisions; a round ends wit
 waits as long as it takes. Leaves to others: showing it (commands). Source: operations "Commands".
 """
 
-from datetime import UTC, datetime
-
-from msgspec import Struct
-
 from keyserver.trustee.records import Round
+from secagg.daemon.waits import Waiting
 from secagg.protocol.paillier.phases import Answered, Attending, Decrypting, Witnessed
-
-
-class Waiting(Struct, frozen=True):
-    """One wait; `until` is None when it has no end."""
-
-    for_whom: str
-    what: str
-    since: int
-    until: int | None = None
-
-    def shown(self) -> dict[str, object]:
-        """Return plain values for the admin socket."""
-        return {"for": self.for_whom, "what": self.what, "since": self.since, "until": self.until}
-
-    def sentence(self, now: int) -> str:
-        """Return one line, at wall time `now`."""
-        start = datetime.fromtimestamp(self.since, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if self.since else "the start"
-        said = f"{self.for_whom}: {self.what}, since {start}"
-        if self.until is None:
-            return said
-        left = max(0, self.until - now)
-        return f"{said}, {left // 60:02}:{left % 60:02} left"
 
 
 def waiting(

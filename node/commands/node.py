@@ -75,9 +75,9 @@ def status() -> None:
     import json
 
     from node.process import admin_socket
-    from node.waiting import sentence
     from secagg.daemon.admin import call
     from secagg.daemon.clock import wall
+    from secagg.daemon.waits import sentence
 
     path = admin_socket(_configuration())
     found = call(path, {"command": "status"}) | call(path, {"command": "link"})

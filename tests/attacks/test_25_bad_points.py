@@ -5,6 +5,7 @@ middle of a round, and nobody would know whose it was.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,11 +20,13 @@ from secagg.protocol.masks.phases import Agreed, Held
 from secagg.protocol.masks.rounds import Advertising, Closed, FromNode, Send
 from secagg.protocol.rehearsal import party, propose, table
 from secagg.protocol.run import run_round
+from secagg.roster.messages import Denied, Enrolment, EnrolRequest
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, sign
 from support.adversary import Scene, Wiretap, proposal_of, stop_before
 from support.federation import inputs_of, make, reference
+from support.keyservers import Office, newcomer_of
 
 P = 2**255 - 19
 PRIME = 2**256 + 297
@@ -112,6 +115,25 @@ def test_a_member_with_a_signing_key_of_small_order_speaks_for_nobody(number: in
             forged = replace(entries[3], body=body, signature=point(r) + bytes(32))
             with pytest.raises(BadSignature):
                 aggregator.advance(waiting, FromNode(LIAR, "AdvertiseKeys", encode(forged)), scene.table.keeper)
+
+
+@pytest.mark.parametrize("which", ["sign_key", "token_key"])
+@pytest.mark.parametrize("number", Y_SMALL, ids=hex)
+def test_nobody_enrols_with_a_key_that_anybody_can_sign_with(number: int, which: str, tmp_path: Path) -> None:
+    """A member with such a key could deny whatever it signed; a token's would let anybody in its place."""
+
+    async def script(office: Office) -> None:
+        newcomer = newcomer_of(await office.token())
+        honest = decode(Enrolment, newcomer.request(office.now))
+        request = encode(replace(decode(EnrolRequest, honest.request), **{which: point(number)}))
+        for r in (*Y_SMALL, *(y + 2**255 for y in Y_SMALL)):
+            anybodys = point(r) + bytes(32)
+            for by_member, by_token in ((anybodys, honest.by_token), (anybodys, anybodys)):
+                reply = await office.knock(newcomer, encode(Enrolment(request, by_member, by_token)))
+                assert isinstance(reply, Denied)
+        assert not [member for member in await office.ask("member.list") if member["name"] == newcomer.member.name]
+
+    Office(tmp_path).play(script)
 
 
 @pytest.mark.parametrize(

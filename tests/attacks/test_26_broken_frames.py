@@ -29,7 +29,9 @@ from secagg.protocol.masks.rounds import Closed, FromNode, Send
 from secagg.protocol.rehearsal import AGGREGATOR, party, propose, table
 from secagg.protocol.run import run_round
 from secagg.roster import messages as enrolling
+from secagg.roster.boot import BOOT
 from secagg.roster.chain import SignedRoster, open_roster
+from secagg.roster.messages import ENROL, ROSTER, Admitted, RosterRequest, Waiting
 from secagg.roster.tokens import read_token
 from secagg.transport.link import Received
 from secagg.transport.routing import Routing, Stamped, read_routing, read_stamped
@@ -37,9 +39,12 @@ from secagg.wire import chunks
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL, LIMIT_LIST
 from secagg.wire.signed import Signed, sign
+from support import entrusted
 from support.adversary import Scene, Wiretap, stop_before
 from support.breaking import BOMBS, broken
+from support.chambers import Chamber
 from support.federation import inputs_of, make
+from support.keyservers import Office, newcomer_of, settle
 from support.nodes import Ward
 
 KINDS = ("MemberKeys", "DeliverShares", "Freeze", "Open")
@@ -281,3 +286,52 @@ def test_living_services_refuse_everything_broken_and_close_the_round(tmp_path: 
     closed = ward.named("round_closed")
     assert [event["job"] for event in closed] == ["job", "second"]
     assert closed[1]["contributors"] == list(ward.nodes)
+
+
+def test_a_key_server_refuses_everything_broken_and_goes_on_enrolling(tmp_path: Path) -> None:
+    """Strangers may write to it, so what it reads first is theirs; members ask for rosters and say that they start."""
+
+    async def script(office: Office) -> None:
+        member = await office.enrol("charite")
+        newcomer = newcomer_of(await office.token("uniklinik"), b"uniklinik")
+        honest = {ENROL: newcomer.request(office.now), ROSTER: encode(RosterRequest(0)), BOOT: b"\x92\xc4\x00\xc4\x00"}
+        for kind, body in honest.items():
+            for number, bent in enumerate(broken(body, list(honest.values()), 150, kind.encode())):
+                for sender, key in ((member.member.name, b""), ("guest-0123", newcomer.member.curve_key)):
+                    id = f"{kind}{number}{sender[:4]}".encode()[:16].ljust(16, b".")
+                    header = bent[:4096] if number % 3 else b""
+                    office.network.deliver("keyserver", Received(sender, kind, id, header, bent, key))
+                await settle()
+        assert isinstance(await office.knock(newcomer), Waiting)
+        await office.approve(newcomer)
+        assert isinstance(await office.knock(newcomer), Admitted)
+
+    office = Office(tmp_path).play(script)
+    lines = office.logged()
+    assert not [line for line in lines if line["event"] == "fail"]
+    assert sum(line["event"].startswith("refuse") for line in lines) > 300
+
+
+def test_a_trustee_refuses_everything_broken_and_opens_the_round(tmp_path: Path) -> None:
+    """Before every message that reaches a trustee it gets broken copies of it, from the same sender."""
+    chamber, count = Chamber(entrusted.make(4), tmp_path), [0]
+
+    def fate(to: str, message: Received) -> tuple[Received, ...]:
+        if to not in chamber.trustees or message.kind == "ack":
+            return (message,)
+        count[0] += 1
+        bodies = list(broken(message.body, [message.header], 4, str(count).encode()))[-7:]
+        headers = list(broken(message.header, [message.body], 4, str(count).encode()))[-4:]
+        bent = [replace(message, id=b"", body=body) for body in bodies]
+        return (*bent, *(replace(message, id=b"", header=header) for header in headers), message)
+
+    chamber.network._fate = fate
+
+    async def script(room: Chamber) -> None:
+        await room.begin()
+
+    chamber.play(script)
+    assert chamber.sums().published.contributors == tuple(chamber.table.members)
+    logs = [json.loads(line) for one in chamber.trustees.values() for line in one.log.getvalue().splitlines()]
+    assert not [line for line in logs if line["event"] == "fail"]
+    assert sum(line["event"] == "refuse" for line in logs) > 100

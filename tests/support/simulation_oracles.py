@@ -215,10 +215,10 @@ def _sum(
     base = place + len(names) * (outcome.round.round - 1)
     wanted = sum(2.0 ** (base + names.index(name)) for name in outcome.contributors)
     place = aggregator.root / "blobs" / outcome.published.hex()
-    if not place.exists():
-        world.violate("sum", f"{outcome.round.label()} is published, and its bytes are gone")
+    data = place.read_bytes() if place.exists() else b""
+    if sha256(data) != outcome.published:
+        world.violate("sum", f"{outcome.round.label()} is published, and its bytes are gone or torn")
         return
-    data = place.read_bytes()
     found = vector_of(data)
     rest = [*found[:1], *found[2:]]
     if len(found) != length or any(value != wanted for value in rest):

@@ -69,8 +69,13 @@ def tampered(to: Vectors) -> None:
     for name, change in cases.items():
         given = opened(msgpack({**good, **change}))
         to.refuse(name, "open-signed", given, "BadSignature", rule="signature.invalid")
-    zero = opened(msgpack({**good, "signature": (1).to_bytes(32, "little") + bytes(32)}), public=bytes(32))
-    to.refuse("key of small order", "open-signed", zero, "BadSignature", rule="signature.invalid")
+    anybodys = msgpack({**good, "signature": (1).to_bytes(32, "little") + bytes(32)})
+    for name, number in {
+        "key of small order": 0, "key of order one": 1, "key of order one, written as p + 1": 2**255 - 18,
+        "key of order one, its sign set": 2**255 + 1,
+    }.items():  # fmt: skip
+        given = opened(anybodys, public=number.to_bytes(32, "little"))
+        to.refuse(name, "open-signed", given, "BadSignature", rule="signature.invalid")
     short = opened(msgpack(good), public=PUBLIC[1:])
     to.refuse("key of 31 bytes", "open-signed", short, "BadSignature", rule="signature.invalid")
 

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from node import records
 from node.records import Job, Round, Upload
-from node.waiting import sentence, waiting
+from node.waiting import waiting
 from secagg.crypto.derive import sha256
 from secagg.daemon.booting import Boot
 from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.turn import Turn
+from secagg.daemon.waits import sentence
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.log.witness import LogProof
 from secagg.protocol.masks.phases import Answered, Over, Phase
