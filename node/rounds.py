@@ -59,7 +59,6 @@ class Rounds:
         self._follower, self._policy, self._jobs, self._work = follower, policy, jobs, work
         self._uploading, self._drill = uploading, drill
         self._clear: dict[str, Contribution] = {}
-        self._ahead: dict[str, tuple[object, ...]] = {}
         self.behind = False
 
     def start(self, turn: Turn) -> None:
@@ -131,11 +130,10 @@ class Rounds:
             if kind == MASK and not isinstance(outcome, BaseException):
                 self._uploading.drop(cast(Named, outcome).upload, turn)
             return
+        if kind == PREPARE:
+            return  # what it made is with the work; what went wrong with it will go wrong again
         if isinstance(outcome, BaseException):
             self._failed(kept.scope, outcome, turn)
-        elif kind == PREPARE:
-            self._ahead = {label: (outcome,)}
-            self._mask(kept, turn)
         elif kind == UPDATE:
             self._clear = {label: cast(Contribution, outcome)}
             self._mask(kept, turn)
@@ -157,7 +155,7 @@ class Rounds:
             turn.delete("round")
             records.put_since(turn)
             turn.cancel(f"{LIMIT}/{kept.scope.round.label()}")
-            self._clear, self._ahead = {}, {}
+            self._clear = {}
             self._uploading.end(turn)
             self._erase(kept.scope.round.label(), turn)
 
@@ -298,15 +296,12 @@ class Rounds:
         label, phase = kept.scope.round.label(), self._open(kept)
         if not member_of(kept.engine).ready(phase):
             return
-        given, ahead = self._clear.get(label), self._ahead.get(label)
-        if given is None and ahead is None:
+        given = self._clear.get(label)
+        if given is None:
             # While the institution still trains, all that needs no clear words.
-            self._ahead = {label: ()}
-            turn.run(f"{PREPARE}/{label}", lambda: self._work.prepare(kept.engine, phase, self._name))
-        elif given is not None and ahead != ():
-            self._ahead = {}
-            made = ahead[0] if ahead else None
-            turn.run(f"{MASK}/{label}", lambda: self._work.protect(kept.engine, given, phase, self._name, made))
+            turn.run(f"{PREPARE}/{label}", lambda: self._work.prepare(kept.engine, label, phase, self._name))
+        else:
+            turn.run(f"{MASK}/{label}", lambda: self._work.protect(kept.engine, label, given, phase, self._name))
 
     def _protected(self, kept: Round, done: Named, turn: Turn) -> None:
         if not member_of(kept.engine).ready(self._open(kept)):

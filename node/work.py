@@ -80,7 +80,10 @@ class Work:
         self._made: dict[str, Any] = {}
         self._turn = Lock()
         self._last: tuple[object, Contribution] | None = None
+        self._making = Lock()
         self._warm: bytearray | None = None
+        self._ahead: tuple[str, object] | None = None
+        self._protected = ""
 
     def require(self, spec: JobSpec) -> OwnTask:
         """Return the configured task of a job.
@@ -147,7 +150,7 @@ class Work:
 
     def forget(self) -> None:
         """Let go of the last update: its round is over, and no attempt at it will come."""
-        self._last = None
+        self._last = self._ahead = None
 
     def _update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Contribution:
         task, data = self._task(spec), self.require(spec).data
@@ -159,25 +162,32 @@ class Work:
         trained = run_training(task, self._arrays(model), data, context)
         return Quantised(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
 
-    def prepare(self, engine: str, phase: object, name: str) -> object:
-        """Make what masking or encrypting needs beside the clear words; only ever in memory, and used once."""
-        with ThreadPoolExecutor(WORKERS) as workers:
-            made: object = member_of(engine).prepare(phase, name, self._rng, self._tables, workers)
-        return made
+    def prepare(self, engine: str, label: str, phase: object, name: str) -> None:
+        """Make what masking or encrypting in this phase needs beside the clear words; it stays in memory, used once."""
+        with self._making:
+            if self._protected == label:
+                return
+            self._ahead = None
+            with ThreadPoolExecutor(WORKERS) as workers:
+                made = member_of(engine).prepare(phase, name, self._rng, self._tables, workers)
+            self._ahead = (label, made)
 
-    def protect(self, engine: str, given: Contribution, phase: object, name: str, prepared: object = None) -> Named:
+    def protect(self, engine: str, label: str, given: Contribution, phase: object, name: str) -> Named:
         """Mask or encrypt a contribution and keep the upload as a blob; return what its header says.
 
+        What is being prepared for this round is waited for, since it is most of the work.
         Raises: BadInput on NaN.
         """
-        with ThreadPoolExecutor(WORKERS) as workers:
+        with self._making, ThreadPoolExecutor(WORKERS) as workers:
+            ahead, self._ahead, self._protected = self._ahead, None, label
+            made = ahead[1] if ahead and ahead[0] == label else None
             data, done = member_of(engine).protect(
-                phase, name, given, self._rng, self._tables, workers, self._warm, prepared
+                phase, name, given, self._rng, self._tables, workers, self._warm, made
             )
-        # What is masked or encrypted is no secret, and the next round's takes its place.
-        self._warm = data if isinstance(data, bytearray) else None
-        named: Named = done
-        self._blobs.put_as(named.upload, data)
+            # What is masked or encrypted is no secret, and the next round's takes its place.
+            self._warm = data if isinstance(data, bytearray) else None
+            named: Named = done
+            self._blobs.put_as(named.upload, data)
         return named
 
     def step(self, spec: JobSpec, model: bytes, published: bytes) -> Stepped:
