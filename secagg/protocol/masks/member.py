@@ -9,6 +9,7 @@ from pathlib import Path
 
 from secagg.crypto.rng import Rng
 from secagg.protocol.lanes import Contribution
+from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.phases import Advertised, Drawing, Masking, Phase, Protected, Shared
 
@@ -17,6 +18,11 @@ FIRST = "AdvertiseKeys"
 """The answer to a proposal, which is repeated with it."""
 
 start, advance = node.start, node.advance
+
+
+def moduli(manifest: Manifest) -> tuple[bytes, ...]:
+    """Return the moduli of the keys that a manifest has encrypted to: none here."""
+    return ()
 
 
 def joined(phase: object) -> bool:
