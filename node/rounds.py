@@ -20,6 +20,7 @@ from node.records import Job, Refusal, Round, Upload
 from node.spot import require_trust
 from node.uploading import Uploading
 from node.work import Named, Work, member_of
+from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.following import Follower
@@ -46,6 +47,9 @@ WHOLE = 2**40
 UPDATE, PREPARE, MASK = "update", "prepare", "mask"
 LIMIT = "limit"
 """How the name of a round's timer begins."""
+
+_MODULUS = "modulus/"
+"""Moduli that this node has encrypted to: a later key may share no factor with one of them."""
 
 
 class Rounds:
@@ -203,6 +207,7 @@ class Rounds:
             return
         if kept:
             self.close(kept.scope.round, turn)
+        _remember(member_of(job.spec.engine).moduli(proposed), turn)
         answer = done.send[0][1] if done.send else b""
         self._keep(Round(scope, b"", answer, propose.manifest.body, engine=job.spec.engine), done, turn)
         self._limit(scope.round, turn)
@@ -243,6 +248,7 @@ class Rounds:
             roster=standing.digest(), seats=seats, colluders=roster.limits.colluders, policy=self._policy,
             model=job.model_digest, round=job.next_round, directory=standing.checkpoint(),
             trustees=tuple(Seat(m.name, m.organisation, m.sign_key) for m in roster.members if m.role == "trustee"),
+            earlier_moduli=tuple(modulus for _, modulus in turn.scan(_MODULUS)),
         )  # fmt: skip
         return NodeContext(self._name, self._key, self._rng, Ledger(turn), expect, turn.now())
 
@@ -347,6 +353,11 @@ class Rounds:
     def _erase(self, label: str, turn: Turn) -> None:
         # After the commit, and again at the next start if this process ends before: an erased key is never needed.
         turn.run(f"erase/{label}", lambda: self._keys.erase(label))
+
+
+def _remember(moduli: tuple[bytes, ...], turn: Turn) -> None:
+    for modulus in moduli:
+        turn.put(f"{_MODULUS}{sha256(modulus).hex()}", modulus)
 
 
 def _where(round_id: RoundId) -> dict[str, object]:

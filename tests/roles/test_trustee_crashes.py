@@ -7,7 +7,9 @@ import pytest
 
 from secagg.protocol.masks.rounds import Closed
 from secagg.protocol.paillier.rehearsal import propose
+from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
+from secagg.wire.codec import decode
 from support.chambers import Chamber
 from support.entrusted import make
 from support.federation import reference
@@ -58,6 +60,38 @@ def test_a_trustee_killed_at_any_moment_decides_once_and_answers_once(tmp_path: 
     assert sums == reference(chamber.table.inputs, chamber.table.members)
     assert len(set(chamber.answers["ana", "Decrypt"])) == 1
     assert len(set(chamber.answers["ana", "Attend"])) == 1
+
+
+@pytest.mark.parametrize("full", ["Propose", "Freeze", "Open", "piece"])
+def test_a_full_disk_puts_off_what_it_cannot_keep(tmp_path: Path, full: str) -> None:
+    """Nothing leaves that was not kept; once there is room again the round goes on."""
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        await room.trustees["cyd"].kill()
+        ana = room.trustees["ana"]
+
+        def fate(to: str, message: Received) -> Sequence[Received]:
+            kind = decode(RoundHeader, message.header).kind if message.kind == "round" else message.kind
+            if (to, kind) == ("ana", full):
+                ana.journal.writable = False
+            return (message,)
+
+        room.network._fate = fate
+        await room.begin()
+        assert not isinstance(room.table.phase, Closed)
+        said = {kind for name, kind in room.answers if name == "ana"}
+        assert said == {"Propose": set(), "Freeze": {"Attend"}}.get(full, {"Attend", "Witness"})
+        room.network._fate = lambda to, message: (message,)
+        ana.journal.writable = True
+        for _ in range(4):
+            await room.wait(3)
+            await room.again()
+
+    chamber.play(script)
+    sums = {group.name: group.words for group in chamber.sums().published.groups}
+    assert sums == reference(chamber.table.inputs, chamber.table.members)
+    assert len(chamber.answers["ana", "Decrypt"]) == 1
 
 
 def test_an_answer_of_an_ended_attempt_is_not_made(tmp_path: Path) -> None:

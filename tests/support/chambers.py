@@ -261,8 +261,9 @@ class Chamber:
             await self.settle()
 
     async def _hear(self, message: Received) -> None:
-        if message.kind == "ack":
-            self.unacknowledged.pop(message.id, None)
+        if message.kind in ("ack", "retry-later"):
+            if message.kind == "ack":
+                self.unacknowledged.pop(message.id, None)
             return
         if message.id:
             await self.link.send(message.sender, "ack", b"", id=message.id)

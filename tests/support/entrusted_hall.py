@@ -10,6 +10,7 @@ from typing import Any
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.encrypt import obfuscate
 from secagg.ids import NO_DIGEST
+from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import encode_sum
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.paillier import node, trustee
@@ -27,6 +28,7 @@ from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, sign
 from support.aggregating import Hall, Member
+from support.nodes import Ward
 
 STEPS = ("Attend", "Witness", "Decrypt")
 
@@ -177,3 +179,43 @@ class EntrustedHall(Hall):
             "job": job, "cohort": {"step_timeout": "3s"}, "engine": {"name": "paillier", "chunk": 4096},
         }  # fmt: skip
         return self.daemon.command({"command": "job-submit", "file": file, "custody": str(self.custody)})
+
+
+class EntrustedWard(Ward):
+    """Real nodes, a real aggregator, and trustees in process."""
+
+    def __init__(self, entrusted: Entrusted, state: Path, policy: Policy) -> None:
+        super().__init__(entrusted.nodes, state)
+        self.trustees = {name: Trustee(name, entrusted, self.network) for name in entrusted.trustees}
+        self.members = dict(self.trustees)  # type: ignore[arg-type]
+        for one in self.nodes.values():
+            one.policy = policy
+        self.custody = state / "custody.bin"
+        self.custody.write_bytes(encode(entrusted.custody))
+
+    async def gather(self) -> None:
+        """Let trustees say that they are here, and everything happen that follows."""
+        for one in self.trustees.values():
+            await one.present()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let everybody go on, trustees too, until nobody sends anything any more."""
+        heard = True
+        while heard:
+            await super().settle()
+            heard = False
+            for one in self.trustees.values():
+                while one.link._queue:
+                    heard = True
+                    await one.hear(await one.link.receive())
+
+    def submit(self, model: Path | None = None, **fields: object) -> object:
+        """Submit a sum job, of engine paillier unless told otherwise."""
+        engine = str(fields.pop("engine", "paillier"))
+        job = {"name": "job", "task": "task", "purpose": "sum", "length": 7, **fields}
+        file: dict[str, Any] = {
+            "job": job, "cohort": {"step_timeout": "3s"}, "engine": {"name": engine, "chunk": 4096},
+        }  # fmt: skip
+        custody = {"custody": str(self.custody)} if engine == "paillier" else {}
+        return self.daemon.command({"command": "job-submit", "file": file, **custody})

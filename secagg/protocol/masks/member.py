@@ -12,6 +12,7 @@ import numpy as np
 
 from secagg.crypto.rng import Rng
 from secagg.protocol.lanes import Contribution, Groups, packing
+from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.phases import Advertised, Drawing, Masking, Phase, Protected, Shared
 
@@ -23,6 +24,11 @@ SHARE = 4
 """The part of the free memory that masks made ahead may take: one in so many."""
 
 start, advance = node.start, node.advance
+
+
+def moduli(manifest: Manifest) -> tuple[bytes, ...]:
+    """Return the moduli of the keys that a manifest has encrypted to: none here."""
+    return ()
 
 
 def joined(phase: object) -> bool:

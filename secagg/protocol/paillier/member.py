@@ -13,8 +13,11 @@ from secagg.crypto.paillier.encrypt import Obfuscators, obfuscate
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import Table, affordable, memory, table_at
 from secagg.crypto.rng import Rng
+from secagg.protocol.custody import custody_of
 from secagg.protocol.lanes import Contribution, words_of
+from secagg.protocol.manifest import Manifest
 from secagg.protocol.paillier import node
+from secagg.protocol.paillier.door import public_key
 from secagg.protocol.paillier.encrypting import protect as encrypt
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase
@@ -27,6 +30,11 @@ ROUNDS = 8
 """Rounds over which building a table should pay."""
 
 start, advance = node.start, node.advance
+
+
+def moduli(manifest: Manifest) -> tuple[bytes, ...]:
+    """Return the moduli of the keys that a manifest has encrypted to."""
+    return (public_key(custody_of(manifest)).modulus,)
 
 
 def joined(phase: object) -> bool:

@@ -9,6 +9,12 @@ from click.testing import CliRunner
 
 from secagg.cli import main
 from secagg.learning.layout import encode_model
+from secagg.protocol.paillier.rehearsal import entrust
+from secagg.wire.codec import encode
+from support.entrusted import alone, dealt
+from support.federation import counted_rng, job, names_of
+
+RNG = counted_rng(b"planning")
 
 JOB = '[job]\nname = "risk"\ntask = "risk"\n[cohort]\nmax_examples = {examples}\n[engine]\nbits = {bits}\nclip = 1.0\n'
 
@@ -62,6 +68,45 @@ def test_a_sparse_graph_shows_its_parameters(tmp_path: Path) -> None:
     code, said = check(tmp_path, "--nodes", "1000", "--colluders", "50", text=text)
     found = json.loads(said)
     assert (code, found["neighbours"], found["share_threshold"], found["masks_per_upload"]) == (0, 52, 37, 53)
+
+
+ENTRUSTED = JOB.replace("[engine]\n", '[engine]\nname = "paillier"\n')
+
+
+def entrusted(tmp_path: Path, trustees: int = 3) -> str:
+    """Return where the custody of a job lies."""
+    key, shares = dealt(3, 2, 2048)
+    secrets = dict(zip(key.trustees, shares, strict=True))
+    found = alone(4).custody if trustees == 1 else entrust(names_of(4), job(names_of(4)), key, secrets, RNG).custody
+    (tmp_path / "custody.bin").write_bytes(encode(found))
+    return str(tmp_path / "custody.bin")
+
+
+def test_what_trustees_open_costs_each_of_them_every_upload(tmp_path: Path) -> None:
+    code, said = check(tmp_path, "--nodes", "10", "--custody", entrusted(tmp_path), text=ENTRUSTED)
+    found = json.loads(said)
+    assert (code, found["trustees"], found["threshold"], found["trustee_colluders"], found["k_min"]) == (0, 3, 2, 0, 5)
+    # 102 slots of 20 bits in a ciphertext of 2048 bits, one more for four scalars.
+    assert found["upload_bytes"] == 512 * (1 + -(-30_001 // 102))
+    assert found["bytes_to_each_trustee"] == 10 * found["upload_bytes"]
+    assert found["bytes_per_parameter"] == pytest.approx(5.05, abs=0.01)
+    assert found["can_read"] == "any 2 of them"
+    assert "masks_per_upload" not in found
+
+
+def test_an_engine_and_a_custody_belong_together(tmp_path: Path) -> None:
+    code, said = check(tmp_path, "--nodes", "10", text=ENTRUSTED)
+    assert (code, "Engine paillier needs a custody" in said) == (64, True)
+    code, said = check(tmp_path, "--nodes", "10", "--custody", entrusted(tmp_path))
+    assert (code, "other engines have none" in said) == (64, True)
+    (tmp_path / "no.bin").write_bytes(b"no custody")
+    code, said = check(tmp_path, "--nodes", "10", "--custody", str(tmp_path / "no.bin"), text=ENTRUSTED)
+    assert (code, "is no custody" in said) == (64, True)
+
+
+def test_a_short_key_is_refused_with_the_job(tmp_path: Path) -> None:
+    code, said = check(tmp_path, "--nodes", "10", "--custody", entrusted(tmp_path, 1), text=ENTRUSTED)
+    assert (code, "A key of 512 bits is refused" in said) == (76, True)
 
 
 @pytest.mark.parametrize(

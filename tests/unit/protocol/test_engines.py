@@ -13,7 +13,7 @@ ASKED = {
         "works", "frozen", "uploaded", "check_header", "claimed_size", "failed", "upload_bytes", "verify", "words",
         "accumulate", "open_sum", "list_of",
     ),
-    "member": ("PHASE", "FIRST", "start", "advance", "joined", "trains", "ready", "protect"),
+    "member": ("PHASE", "FIRST", "start", "advance", "joined", "moduli", "trains", "ready", "protect"),
     "verify": ("recompute_frozen", "check_agreements", "witnesses", "quorum", "least", "check_holders"),
 }  # fmt: skip
 
