@@ -33,8 +33,9 @@ def nothing(number: int, federation: Federation, log: Log) -> Federation:
 
 
 def write_bundle(
-    path: Path, *, rounds: int = 2, cheat: bool = False, uploads: bool = True, before: Before = nothing
-) -> Federation:
+    path: Path, *, rounds: int = 2, cheat: bool = False, uploads: bool = True, before: Before = nothing,
+    parameters: int = 7,
+) -> Federation:  # fmt: skip
     """Run `rounds` rounds of four members, node-02 dropping out of the second, and write their bundle.
 
     `before(number, federation, log)` may do something before a round, and says which federation its manifest is of.
@@ -44,7 +45,7 @@ def write_bundle(
     def open_directory(origin: str, name: str, key: SigningKey) -> Log:
         return TileLog(path / "directory", origin, name, key)
 
-    federation = found(names, job(names), counted_rng(b"bundle"), open_log=open_directory)
+    federation = found(names, job(names, parameters=parameters), counted_rng(b"bundle"), open_log=open_directory)
     directory = federation.directory
     writer = BundleWriter(path)
     writer.put_root("fed", fingerprint(federation.root_key))

@@ -112,6 +112,12 @@ def test_a_published_sum_other_than_the_uploads_fails_in_check_7_alone_and_names
     assert "not the sum of the uploads" in done.output
 
 
+def test_a_lie_in_one_word_of_a_million_parameters_is_found_by_the_auditor(tmp_path: Path) -> None:
+    """Four drawn leaves of eighty-two miss it nineteen times in twenty; the auditor recomputes every word."""
+    write_bundle(tmp_path, rounds=1, cheat=True, parameters=1_000_000)
+    assert failing(tmp_path) == [7]
+
+
 def test_a_bundle_without_uploads_is_incomplete(tmp_path: Path) -> None:
     write_bundle(tmp_path, rounds=1, uploads=False)
     assert verify(tmp_path).verdict == "INCOMPLETE"
