@@ -12,6 +12,7 @@ from aggregator.jobs import JobFile, Model
 from secagg.errors import BadInput
 from secagg.protocol import engines, server_step
 from secagg.protocol import manifest as rules
+from secagg.protocol.custody import readers
 from secagg.protocol.lanes import packing
 from secagg.protocol.manifest import Custody, JobSpec
 from secagg.roster.members import Limits, Member, Roster
@@ -55,10 +56,10 @@ def plan(
 
 def _entrusted(spec: JobSpec, custody: Custody) -> dict[str, object]:
     """Return what the round costs with trustees: each of them fetches every upload and multiplies it itself."""
-    size, names = engines.load(spec.engine, "layout").upload_bytes_of(spec), custody.names()
-    readers = "anybody who holds the key of " + names[0] if len(names) == 1 else f"any {custody.threshold} of them"
+    size = engines.load(spec.engine, "layout").upload_bytes_of(spec)
     return {
-        "engine": spec.engine, "trustees": len(names), "trustee_colluders": custody.colluders, "can_read": readers,
+        "engine": spec.engine, "trustees": len(custody.trustees), "trustee_colluders": custody.colluders,
+        "can_read": readers(custody),
         "s": custody.s, "upload_bytes": size, "bytes_per_parameter": round(size / spec.parameters, 3),
         "bytes_to_each_trustee": size * len(spec.cohort),
     }  # fmt: skip

@@ -11,6 +11,7 @@ Leaves to others: what is legal (the engine's node), which round comes (node.job
 from contextlib import suppress
 from typing import Any, cast
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from node import records
@@ -32,6 +33,7 @@ from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLa
 from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Expectation, Policy
+from secagg.protocol.custody import readers
 from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks.intake import Refuse
@@ -212,6 +214,7 @@ class Rounds:
         self._keep(Round(scope, b"", answer, propose.manifest.body, engine=job.spec.engine), done, turn)
         self._limit(scope.round, turn)
         turn.event({"event": "accept", **_where(scope.round), "members": list(proposed.names()), "task": own.name})
+        _say_readers(proposed, turn)
         self._begin_update(proposed, turn)
 
     def _left(self, scope: Scope, turn: Turn) -> bool:
@@ -353,6 +356,13 @@ class Rounds:
     def _erase(self, label: str, turn: Turn) -> None:
         # After the commit, and again at the next start if this process ends before: an erased key is never needed.
         turn.run(f"erase/{label}", lambda: self._keys.erase(label))
+
+
+def _say_readers(manifest: Manifest, turn: Turn) -> None:
+    """Say who can read this institution's update, where that is more than nobody: trustees may hold the key."""
+    if manifest.custody is not UNSET:
+        state = "held by trustees" if manifest.custody.colluders else "trial"
+        turn.event({"event": "readers", **_where(manifest.round), "state": state, "cause": readers(manifest.custody)})
 
 
 def _remember(moduli: tuple[bytes, ...], turn: Turn) -> None:

@@ -39,6 +39,15 @@ def custody_of(manifest: Manifest) -> Custody:
     return manifest.custody
 
 
+def readers(custody: Custody) -> str:
+    """Return, in one sentence for people, who can read single updates that are encrypted to a key."""
+    names = custody.names()
+    if len(names) == 1:
+        return f"{names[0]} alone holds the whole key and can read every single update."
+    said = f"Any {custody.threshold} of {', '.join(names)} together can read every single update."
+    return said if custody.colluders else f"{said} One dishonest trustee can help to open two sums of one round."
+
+
 def check_custody(custody: Custody, federation: str, known: tuple[Seat, ...], trials: bool) -> None:
     """Hold a custody against the roster's trustees (`known`) and the rules; `trials` allows c' = 0.
 

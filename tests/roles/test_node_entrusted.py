@@ -57,6 +57,9 @@ def test_a_sum_is_exact_and_every_node_takes_its_result_in(tmp_path: Path) -> No
     assert ward.result()["values"] == total()
     for node in ward.nodes.values():
         assert [event["round"] for event in node.named("result")] == [1]
+        (told,) = node.named("readers")
+        assert told["state"] == "trial"
+        assert told["cause"].startswith("Any 2 of ana, ben, cyd together can read every single update.")
         assert "error" not in node.log.getvalue()
 
 

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.tree import leaf_hash, root
+from secagg.protocol.custody import readers
 from secagg.protocol.lanes import Groups, decode_sums, packing
 from secagg.protocol.manifest import LaneGroup, Manifest, Scalar, lane_groups
 from secagg.protocol.paillier.layout import LEAF_CIPHERTEXTS, Layout
@@ -119,3 +120,10 @@ def test_groups_that_fit_no_word_are_refused() -> None:
     with pytest.raises(ProtocolViolation) as caught:
         Layout(replace(MANIFEST, groups=(wide,)))
     assert caught.value.rule == "manifest.groups"
+
+
+def test_who_can_read_what_is_said_in_words() -> None:
+    assert readers(alone(4).custody) == "ana alone holds the whole key and can read every single update."
+    said = readers(make(4, trustees=5, threshold=4, colluders=1).custody)
+    assert said == "Any 4 of ana, ben, cyd, dan, eve together can read every single update."
+    assert readers(make(4).custody).endswith("One dishonest trustee can help to open two sums of one round.")
