@@ -6,7 +6,7 @@ Leaves to others: real ceremonies (secagg.protocol.ceremony), real enrolment (ke
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -57,8 +57,12 @@ class Entrusted:
 def entrust(
     names: tuple[str, ...], spec: JobSpec, key: ThresholdKey | PrivateKey, secrets: Mapping[str, Secret], rng: Rng,
     *, trustee_colluders: int = 0, s: int = 1, colluders: int | None = None, open_log: OpenLog = MemoryLog,
+    stated: Callable[[Custody], Custody] = lambda custody: custody,
 ) -> Entrusted:  # fmt: skip
-    """Make a federation of `names` whose job is encrypted to `key`; the trustees, `secrets` by name, accept it."""
+    """Make a federation of `names` whose job is encrypted to `key`; the trustees, `secrets` by name, accept it.
+
+    The directory states that the key was dealt as `stated` says: to whom, and by which numbers.
+    """
     signing = {name: SigningKey.from_private_bytes(rng(32)) for name in secrets}
     seats = tuple(Seat(name, f"of-{name}", one.public) for name, one in signing.items())
     public, threshold = (key.public, 1) if isinstance(key, PrivateKey) else (key, key.threshold)
@@ -69,7 +73,7 @@ def entrust(
     nodes = rehearsal.found(
         names, replace(spec, engine="paillier", custody=custody), rng, colluders, open_log, enrolled
     )
-    _state(nodes, custody)
+    _state(nodes, stated(custody))
     policy = Policy(
         engines=("paillier",), exact_counts=True, allow_trials=not trustee_colluders,
         min_key_bits=min(key.public.bits, FLOOR_BITS),

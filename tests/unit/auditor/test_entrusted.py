@@ -17,6 +17,7 @@ from secagg.log.bundle import BundleWriter
 from secagg.log.durable import TileLog
 from secagg.log.log import Log
 from secagg.log.statements import AnyStatement, Contributors, Opening, Result
+from secagg.protocol.manifest import Custody
 from secagg.protocol.masks import verify as masks
 from secagg.protocol.masks.messages import Witnesses
 from secagg.protocol.masks.rounds import Closed
@@ -39,7 +40,7 @@ Change = Callable[["Made", AnyStatement], AnyStatement]
 class Made:
     """A bundle of one round under a key of full length, ana having fallen silent."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stated: Callable[[Custody], Custody] = lambda custody: custody) -> None:
         self.path = path
         key, shares = dealt(3, 2, 2048)
         secrets = dict(zip(key.trustees, shares, strict=True))
@@ -48,12 +49,12 @@ class Made:
             return TileLog(path / "directory", origin, name, signing)
 
         rng = counted_rng(b"entrusted bundle")
-        self.entrusted: Entrusted = entrust(names_of(4), job(names_of(4)), key, secrets, rng, open_log=open_directory)
+        self.entrusted: Entrusted = entrust(
+            names_of(4), job(names_of(4)), key, secrets, rng, open_log=open_directory, stated=stated
+        )
         nodes = self.entrusted.nodes
         log = TileLog(path / "rounds", "fed/rounds", "fed/rounds", nodes.aggregator)
-        self.played = table(
-            self.entrusted, inputs(self.entrusted, propose(self.entrusted)), {"ana": "Attend"}, log=log
-        )
+        self.played = table(self.entrusted, inputs(self.entrusted, propose(self.entrusted)), {"ana": "Attend"}, log=log)
         end = run_round(self.played)
         assert isinstance(end, Closed)
         self.end = end
@@ -96,6 +97,20 @@ def changed(made: Made, change: Change) -> list[int]:
 
 def test_an_honest_bundle_passes(honest: Made) -> None:
     assert [line.status for line in verify(honest.path).checks] == ["pass"] * 6
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        lambda custody: replace(custody, key=custody.key + b"\0"),
+        lambda custody: replace(custody, trustees=custody.trustees[::-1]),
+        lambda custody: replace(custody, threshold=3),
+        lambda custody: replace(custody, colluders=1),
+    ],
+    ids=["key", "trustees", "threshold", "colluders"],
+)
+def test_a_key_of_no_ceremony_fails_check_5_alone(tmp_path: Path, stated: Callable[[Custody], Custody]) -> None:
+    assert failed(Made(tmp_path, stated)) == [5]
 
 
 def test_a_sum_that_is_one_off_fails_check_7_alone(made: Made) -> None:
