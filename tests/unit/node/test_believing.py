@@ -39,7 +39,8 @@ def test_a_job_is_the_aggregators_for_this_federation_and_this_node() -> None:
     assert (spec, body) == (SPEC, sha256(encode(SPEC)))
     other = FEDERATION.members["node-01"]
     for signed, me in (
-        (job(), "node-09"), (job(key=other), "node-00"), (job(sender="node-01", key=other), "node-00"),
+        (job(), "node-09"), (job(key=other), "node-00"), (job(sender="node-01"), "node-00"),
+        (job(sender="node-01", key=other), "node-00"),
         (job(replace(SPEC, federation="another")), "node-00"),
         (replace(job(), body=encode(replace(SPEC, rounds=8))), "node-00"),
     ):  # fmt: skip
@@ -54,7 +55,8 @@ def test_only_the_aggregator_ends_a_round_and_only_the_one_it_signed_for() -> No
     assert believing.opened_abort(encode(signed), MEMBER) == notice
     elsewhere = encode(replace(notice, round=replace(PLACE, round=3)))
     other = sign(FEDERATION.members["node-01"], "AbortNotice", scope, "node-01", EVERYBODY, encode(notice))
-    for bent in (replace(signed, body=elsewhere), other, replace(other, sender=AGGREGATOR)):
+    named = sign(KEY, "AbortNotice", scope, "node-01", EVERYBODY, encode(notice))
+    for bent in (replace(signed, body=elsewhere), other, replace(other, sender=AGGREGATOR), named):
         with pytest.raises(ProtocolViolation):
             believing.opened_abort(encode(bent), MEMBER)
 

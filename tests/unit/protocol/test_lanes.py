@@ -28,6 +28,22 @@ def test_an_upload_survives_the_wire_in_every_layout() -> None:
             lanes.from_upload(manifest, data + b"\0")
 
 
+def test_what_fills_an_upload_up_is_zero() -> None:
+    """Else an upload had room for a message that nobody looks at."""
+    manifest = propose(make(4, bits=20, parameters=6))
+    data = bytearray(lanes.to_upload(manifest, inputs_of(make(4, bits=20, parameters=6), manifest)["node-00"]))
+    used = {at for start, stop in lanes.spans(manifest).values() for at in range(start, stop)}
+    unused = sorted(set(range(len(data))) - used)
+    assert unused
+    for at in unused:
+        data[at] = 1
+        with pytest.raises(ProtocolViolation) as caught:
+            lanes.from_upload(manifest, bytes(data))
+        assert caught.value.rule == "upload.length"
+        data[at] = 0
+    assert lanes.from_upload(manifest, bytes(data))
+
+
 def test_the_weighted_mean_is_within_the_quantisers_error() -> None:
     federation = make(4)
     manifest = propose(federation)
