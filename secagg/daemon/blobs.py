@@ -117,7 +117,7 @@ class Partial:
         self._hashes: dict[int, bytes] = {}
         self._proofs: dict[int, bytes] = {}
         self._end = 0
-        self._whole = b""
+        self._whole = self._moved = b""
         self._read_entries()
 
     @property
@@ -172,12 +172,15 @@ class Partial:
         if missing:
             raise BadInput(f"{missing} of {self.chunks} chunks are missing.", "Send them.")
         if not self._whole:
-            name = name or _digest_of(self._path)
-            _write_at(self._entries, self._end, _entry(_WHOLE, name, b""))
-            self._path.rename(self._blobs / name.hex())
+            # Each step may fail and is then done again: what is moved already is not looked for where it was.
+            if self._path.exists():
+                name = name or _digest_of(self._path)
+                _write_at(self._entries, self._end, _entry(_WHOLE, name, b""))
+                self._path.rename(self._blobs / name.hex())
+                self._moved = name
             sync_directory(self._blobs)
             sync_directory(self._path.parent)
-            self._whole = name
+            self._whole = self._moved
         return self._whole
 
     def discard(self) -> None:
@@ -189,7 +192,7 @@ class Partial:
         self._entries.unlink(missing_ok=True)
         self._hashes.clear()
         self._proofs.clear()
-        self._end, self._whole = 0, b""
+        self._end, self._whole, self._moved = 0, b"", b""
 
     def _length(self, index: int) -> int:
         return min(self._chunk, self._total - index * self._chunk)

@@ -27,10 +27,12 @@ from typing import Any
 from secagg.daemon.admin import SOCKET, call
 from secagg.daemon.drill import VARIABLE
 from secagg.demo.founding import AGGREGATOR, Federation
+from secagg.demo.processes import SECAGG
 from secagg.errors import PeerUnavailable, SecaggError
 from support.federations import TASK
 
 KEYSERVER, BROKER = "keyserver", "broker"
+COMMAND = SECAGG
 NODES = tuple(f"node-{index}" for index in range(4))
 LENGTH = 12_000
 """Values of a vector: 32 KB, eight chunks of the smallest size, so that an upload has a middle."""
@@ -314,6 +316,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--state", type=Path, help="A file with the counts so far; an interrupted run goes on.")
     given = parser.parse_args(arguments)
+    # The children are sessions of their own: whoever ends this program ends them too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     counts = Counts.load(given.state)
     begun = time.monotonic()
     with founded() as federation:

@@ -5,6 +5,7 @@ black holes) with members whose links lose, double, delay and reorder messages a
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections import Counter
@@ -111,6 +112,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=0.02)
     given = parser.parse_args(arguments)
+    # The children are sessions of their own: whoever ends this program ends them too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begun = time.monotonic()
     with founded(drawn(given.seed), given.rate, given.seed) as weather:
         for number in range(1, given.rounds + 1):

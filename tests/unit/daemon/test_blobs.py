@@ -1,5 +1,8 @@
 """Blobs: whole or not there, re-hashed when read, put together from chunks over a restart."""
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -154,3 +157,35 @@ def test_a_crash_before_the_whole_has_its_name_makes_it_again(tmp_path: Path) ->
     blobs.path(digest).rename(tmp_path / "blobs" / "partial" / "u")
     assert blobs.partial("u", 10, 10).complete() == digest
     assert blobs.get(digest) == DATA[:10]
+
+
+@pytest.mark.parametrize("index", range(1, 12))
+def test_an_error_at_any_sync_is_no_loss_when_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    real, calls = os.fsync, iter(range(1, 1000))
+
+    def sync(descriptor: int) -> None:
+        if next(calls) == index:
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    def again(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except OSError:
+            failed.append(index)
+            work()
+
+    failed: list[int] = []
+    monkeypatch.setattr(os, "fsync", sync)
+    upload = blobs.partial("u", 25, 10)
+    for number in range(3):
+        again(lambda number=number: upload.write(number, DATA[10 * number : 10 * number + 10]))  # type: ignore[misc]
+    again(upload.complete)
+    again(lambda: blobs.put(b"another"))
+    assert upload.complete() == sha256(DATA)
+    assert blobs.partial("u", 25, 10).have() == {0, 1, 2}
+    assert (blobs.get(sha256(DATA)), blobs.get(sha256(b"another"))) == (DATA, b"another")
+    assert failed == [index]
