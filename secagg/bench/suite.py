@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(docs: Path, given: argparse.Namespace) -> int:
     path = docs / "performance.jsonl"
     rows = results.read(path)
-    commit, source = _git("describe", "--always", "--dirty"), _git("rev-parse", "HEAD:secagg")
+    commit, source = _commit(), _git("rev-parse", "HEAD:secagg")
     chosen = [entry for entry in ENTRIES if not given.only or entry.name in given.only]
     for entry in () if given.render else chosen:
         line = entry.quick if given.quick else entry.line
@@ -82,6 +82,12 @@ def _git(*arguments: str) -> str:
     """Return one line of git about this code, "unknown" outside a repository."""
     done = subprocess.run(["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 - fixed arguments
     return done.stdout.strip() or "unknown"
+
+
+def _commit() -> str:
+    """Return the commit; what a run writes into docs makes the measured code no other."""
+    changed = _git("status", "--porcelain", "--", "secagg") != "unknown"
+    return _git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
 def _plots(folder: Path, rows: dict[str, Row]) -> None:
