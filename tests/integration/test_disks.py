@@ -106,7 +106,10 @@ def test_without_room_for_the_reserve_a_daemon_does_not_start(federation: Federa
     assert "Free space" in tried.stderr
 
 
-@pytest.mark.parametrize(("syscall", "first", "every"), [("fsync", 17, 97), pytest.param("fdatasync", 20, 61, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("syscall", "first", "every"),
+    [("fsync", 17, 97), pytest.param("fdatasync", 20, 61, marks=pytest.mark.slow)],
+)
 def test_errors_of_the_disk_are_no_errors_of_the_round(
     federation: Federation, tmp_path: Path, syscall: str, first: int, every: int
 ) -> None:
