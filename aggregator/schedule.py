@@ -31,6 +31,7 @@ from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
 from secagg.protocol.masks.rounds import Closed, Failed, Standing
 from secagg.protocol.session import LOST_STEPS, AbortNotice, Announce, Present, ResultNotice, job_scope
+from secagg.transport.link import KEYSERVER
 from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, sign
 
@@ -106,6 +107,10 @@ class Schedule:
         if job is None or job.state not in ("queued", "waiting") or self._desk.book.published <= job.entry:
             return
         if not self._membership.known(turn):
+            return
+        if turn.now() >= self._membership.roster(turn).expires:
+            # Members whose clocks are right would take part, and no auditor would believe the round.
+            self._tell_missing(job, (KEYSERVER,), turn)
             return
         if job.state == "queued":
             self._gather(job, turn)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from secagg.protocol.rehearsal import START_OF_TIME
 from support.aggregating import Hall
 from support.federation import make
 
@@ -77,3 +78,28 @@ def test_a_start_removes_what_a_crash_left_of_a_round_that_is_over(tmp_path: Pat
         assert [path.name for path in (stage.state / "keys").glob("*.key")] == ["job.opening.key"]
 
     stage.play(script)
+
+
+def test_nothing_is_announced_or_proposed_under_a_roster_that_has_expired_by_this_clock(tmp_path: Path) -> None:
+    """The simulator's clocks found it: the round would be sound, and every auditor would refuse its manifest."""
+    stage = Hall(make(4, chunk_bytes=4096), tmp_path / "state")
+
+    async def script(stage: Hall) -> None:
+        await begin_late(stage, days=4000)
+        assert not stage.named("round_started")
+        assert stage.named("waiting")[-1]["for"] == ["keyserver"]
+        stage.daemon._wall = lambda: START_OF_TIME
+        await stage.gather()
+        await stage.wait(4)
+        assert stage.named("job_done")
+
+    stage.play(script)
+
+
+async def begin_late(stage: Hall, days: int) -> None:
+    """Begin a job with a clock that is so many days ahead."""
+    await stage.push()
+    stage.daemon._wall = lambda: START_OF_TIME + days * 86_400
+    stage.submit()
+    await stage.settle()
+    await stage.gather()
