@@ -248,7 +248,7 @@ def from_upload(manifest: Manifest, data: bytes | memoryview) -> Groups:
 
 
 def accumulate(manifest: Manifest, sums: Groups, data: bytes | memoryview) -> None:
-    """Add the words of one upload to running sums (made when `sums` is empty), block by block: no copy of it is made.
+    """Add the words of one upload to running sums (made when `sums` is empty): no copy of it is made.
 
     Raises: ProtocolViolation when the length differs from the manifest's, or what fills it up is not zero.
     """
@@ -256,15 +256,9 @@ def accumulate(manifest: Manifest, sums: Groups, data: bytes | memoryview) -> No
         sums.update(from_upload(manifest, data))
         return
     _check_upload(manifest, data)
+    view, where = memoryview(data), spans(manifest)
     for group in manifest.groups:
-        pack, (start, _) = packing(group), spans(manifest)[group.name]
-        total = sums[group.name]
-        for at in range(0, pack.words, block_words(pack)):
-            block = total[at : at + block_words(pack)]
-            words = np.empty(len(block), dtype=pack.dtype)
-            first = start + at * pack.word_bytes
-            pack.read_wire(memoryview(data)[first : first + len(block) * pack.word_bytes], words)
-            block += words
+        packing(group).add_wire(view[slice(*where[group.name])], sums[group.name])
 
 
 def _check_upload(manifest: Manifest, data: bytes | memoryview) -> None:

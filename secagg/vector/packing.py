@@ -161,13 +161,31 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
         if len(out) % 2:
             out[-1] = int.from_bytes(data[6 * pairs :], "little")
 
+    def add_wire(self, data: bytes | memoryview, total: Words) -> None:
+        """Add the words of a wire form to `total` in place, without making them; `reduce` makes of it what travelled.
+
+        Raises: WireError when the length is not `wire_bytes`.
+        """
+        self._check(total)
+        self._check_wire(data)
+        if self.layout != "3bytes":
+            np.add(total, np.frombuffer(data, dtype=self.dtype), out=total)
+            return
+        # Words that overlap by a byte: what the next one leaves in the top byte carries into no lower one.
+        lanes: Words = np.ndarray((self.words - 1,), np.uint32, data, 0, (3,))
+        np.add(total[:-1], lanes, out=total[:-1])
+        total[-1:] += np.uint32(int.from_bytes(data[-3:], "little"))
+
+    def _check_wire(self, data: bytes | memoryview) -> None:
+        if len(data) != self.wire_bytes:
+            raise WireError(f"A lane group has {len(data)} bytes, not {self.wire_bytes}.", "Send the whole group.")
+
     def from_wire(self, data: bytes | memoryview) -> Words:
         """Return the words of a wire form, writable.
 
         Raises: WireError when the length is not `wire_bytes`; nothing is allocated before.
         """
-        if len(data) != self.wire_bytes:
-            raise WireError(f"A lane group has {len(data)} bytes, not {self.wire_bytes}.", "Send the whole group.")
+        self._check_wire(data)
         words = np.empty(self.words, dtype=self.dtype)
         for start in range(0, self.words, _BLOCK):
             stop = min(start + _BLOCK, self.words)

@@ -57,6 +57,33 @@ def test_masks_that_cancel_leave_the_sum(layout: str) -> None:
     assert packing.unpack(total).tolist() == [2 * slot for slot in range(1000)]
 
 
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_adding_a_wire_form_is_adding_its_words(layout: str, count: int) -> None:
+    """Random words on both sides: whatever a neighbour leaves in a lane carries into none."""
+    packing = Packing(layout=layout, slot_bits=64 if layout == "lane64" else 21, count=count)
+    total, added = np.zeros((2, packing.words), dtype=packing.dtype)
+    for seed in range(8):
+        words = np.zeros(packing.words, dtype=packing.dtype)
+        add(words, bytes([seed]) * 16)
+        data = packing.to_wire(words)
+        packing.add_wire(memoryview(data), total)
+        add_into(added, packing.from_wire(data))
+    packing.reduce(total)
+    packing.reduce(added)
+    assert total.tolist() == added.tolist()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("change", [-1, 1])
+def test_adding_a_wire_form_of_another_length_changes_nothing(layout: str, change: int) -> None:
+    packing = Packing(layout=layout, slot_bits=64 if layout == "lane64" else 21, count=10)
+    total = np.zeros(packing.words, dtype=packing.dtype)
+    with pytest.raises(WireError):
+        packing.add_wire(b"\xff" * (packing.wire_bytes + change), total)
+    assert not total.any()
+
+
 def test_lane64_is_twos_complement() -> None:
     packing = Packing(layout="lane64", slot_bits=64, count=4)
     values = np.array([-(2**63), -1, 0, 2**63 - 1], dtype=np.int64)
