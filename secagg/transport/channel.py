@@ -99,7 +99,8 @@ class Channel:
             self._patient_until = now + PATIENCE / 1000
         if not self._settled.is_set() and now < self._patient_until:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), self._patient_until - now)
+                async with asyncio.timeout(self._patient_until - now):
+                    await self._settled.wait()
 
     def _unavailable(self) -> PeerUnavailable:
         return PeerUnavailable(
@@ -149,8 +150,10 @@ class Channel:
     async def _said(self, monitor: zmq.asyncio.Socket) -> int:
         """Return what libzmq says next, `_GIVEN_UP` when it has stopped to try."""
         while True:
+            # Not `wait_for`: it swallows a cancellation that comes together with an event.
             with suppress(TimeoutError):
-                return int(parse_monitor_message(await asyncio.wait_for(monitor.recv_multipart(), QUIET))["event"])
+                async with asyncio.timeout(QUIET):
+                    return int(parse_monitor_message(await monitor.recv_multipart())["event"])
             if self.state != CONNECTED:
                 return _GIVEN_UP
 
@@ -180,7 +183,8 @@ class Channel:
                 with suppress(zmq.Again):
                     await socket.send_multipart(HELLO)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._greet_now.wait(), GREET)
+                async with asyncio.timeout(GREET):
+                    await self._greet_now.wait()
             self._greet_now.clear()
         await asyncio.Event().wait()
         return False
