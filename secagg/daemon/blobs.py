@@ -18,9 +18,10 @@ from secagg.daemon.vault import private_directory, sync_directory
 from secagg.errors import BadInput, ProtocolViolation, VerificationFailed
 
 _NAME = re.compile(r"\A[a-z0-9.-]{1,200}\Z")
-_ENTRY = 38
-"""Bytes of one entry of a partial upload: index (4, big-endian), hash of the chunk (32), length of its proof (2); the
-proof follows, which is whatever shows who sent the chunk. The last entry of a whole blob has the blob's own digest."""
+_ENTRY = 46
+"""Bytes of one entry of a partial upload: index (4, big-endian), hash of the chunk (32), length of its proof (2), check
+(8); the proof follows, which is whatever shows who sent the chunk. The last entry of a whole blob has the blob's own
+digest. The check is of all the rest: a crash may leave an entry some of whose sectors are zeros."""
 
 _WHOLE = 2**32 - 1
 """Index of the entry that says that the blob is whole."""
@@ -213,18 +214,21 @@ class Partial:
         """Remember the entries in `kept` up to the first torn one; return the digest of the whole, if it was whole."""
         while len(kept) >= self._end + _ENTRY:
             head = kept[self._end : self._end + _ENTRY]
-            index, size = int.from_bytes(head[:4], "big"), int.from_bytes(head[36:], "big")
-            proof = kept[self._end + _ENTRY : self._end + _ENTRY + size]
-            if index == _WHOLE:
-                return head[4:36]
-            if len(proof) < size or index >= self.chunks:
+            index, size = int.from_bytes(head[:4], "big"), int.from_bytes(head[36:38], "big")
+            digest, proof = head[4:36], kept[self._end + _ENTRY : self._end + _ENTRY + size]
+            if head + proof != _entry(index, digest, proof):
                 break
-            self._remember(index, head[4:36], proof)
+            if index == _WHOLE:
+                return digest
+            if index >= self.chunks:
+                break
+            self._remember(index, digest, proof)
         return b""
 
 
 def _entry(index: int, digest: bytes, proof: bytes) -> bytes:
-    return index.to_bytes(4, "big") + digest + len(proof).to_bytes(2, "big") + proof
+    head = index.to_bytes(4, "big") + digest + len(proof).to_bytes(2, "big")
+    return head + sha256(head + proof)[:8] + proof
 
 
 def _write_at(path: Path, offset: int, data: bytes) -> None:

@@ -189,6 +189,7 @@ class Simulation:
         await self._until(lambda: self._over((*self.early, "last")), end)
         await self._until(self._quiet, end)
         await asyncio.sleep(5)  # work beside the loop, such as erasing keys, comes to its end
+        await self._until(self._quiet, end)  # a word that was late by 20 s may have been answered just now
         shown = self.world.machines[AGGREGATOR].ask(command="job-show", name="last")
         if not shown or shown["state"] != "done":
             self.world.violate("job", f"with nothing in the way the last job ends as {shown and shown['state']}")

@@ -123,6 +123,22 @@ def test_an_entry_whose_proof_is_torn_is_written_again(tmp_path: Path, lost: int
     assert Blobs(tmp_path / "blobs").partial("u", 25, 10).proof_of(1) == b"again"
 
 
+@pytest.mark.parametrize("kept", [0, 3, 4, 20, 37, 50])
+def test_an_entry_of_which_only_some_sectors_reached_the_disk_is_written_again(tmp_path: Path, kept: int) -> None:
+    """Its length is there, its bytes are not: a hash of zeros would accuse an honest sender of equivocation."""
+    upload = Blobs(tmp_path / "blobs").partial("u", 25, 10)
+    upload.write(0, DATA[:10], b"first")
+    entries = tmp_path / "blobs" / "partial" / "u.entries"
+    before = len(entries.read_bytes())
+    upload.write(1, DATA[10:20], b"p" * 22)
+    whole = entries.read_bytes()
+    entries.write_bytes(whole[: before + kept].ljust(len(whole), b"\0"))
+    again = Blobs(tmp_path / "blobs").partial("u", 25, 10)
+    assert again.have() == {0}
+    again.write(1, DATA[10:20], b"again")
+    assert Blobs(tmp_path / "blobs").partial("u", 25, 10).proof_of(1) == b"again"
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_whole_upload_still_knows_its_chunks(tmp_path: Path, restarted: bool) -> None:
     blobs = Blobs(tmp_path / "blobs")
