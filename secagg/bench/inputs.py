@@ -19,15 +19,15 @@ _BEYOND_CACHE = 2**26
 
 
 def update_of(count: int, rng: Rng) -> npt.NDArray[np.float32]:
-    """Return `count` float32 in [-1, 1)."""
+    """Return `count` float32 in ±0.99: a trained update is clipped, and next to none of it lies at the clip."""
     out = np.empty(count, dtype=np.float32)
     raw = np.empty(BLOCK // 4, dtype=np.uint32)
     stream = Keystream(rng(16))
     for start in range(0, count, len(raw)):
         block = out[start : start + len(raw)]
         stream.fill(raw.view(np.uint8).data, BLOCK)
-        np.multiply(raw[: len(block)], np.float32(2.0**-31), out=block, casting="unsafe")
-        block -= np.float32(1.0)
+        np.multiply(raw[: len(block)], np.float32(0.99 * 2.0**-31), out=block, casting="unsafe")
+        block -= np.float32(0.99)
     return out
 
 

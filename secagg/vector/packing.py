@@ -17,6 +17,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from secagg.errors import BadInput, WireError
+from secagg.vector.warm import warm
 
 Words = npt.NDArray[np.unsignedinteger]
 Slots = npt.NDArray[np.integer]
@@ -136,8 +137,10 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
         pairs = len(words) // 2
         # Two lanes become six bytes: shift the second down onto the first, then copy three 16-bit parts of every four.
         wide = words[: 2 * pairs].view(np.uint64)
-        packed = (wide >> np.uint64(8)) & np.uint64(0xFFFF_FF00_0000)
-        packed |= wide & np.uint64(0xFF_FFFF)
+        packed, low = warm("packed", pairs, np.uint64), warm("low", pairs, np.uint64)
+        np.right_shift(wide, np.uint64(8), out=packed)
+        packed &= np.uint64(0xFFFF_FF00_0000)
+        packed |= np.bitwise_and(wide, np.uint64(0xFF_FFFF), out=low)
         parts, to = packed.view(np.uint16), np.frombuffer(out, dtype=np.uint16, count=3 * pairs)
         for part in range(3):
             to[part::3] = parts[part::4]

@@ -16,6 +16,7 @@ from secagg.crypto.prg import Keystream
 from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
 from secagg.errors import BadInput
+from secagg.vector.warm import warm
 
 BLOCK = 32_768
 """Values at a time: their float64 stay in the second-level cache."""
@@ -78,7 +79,7 @@ class Encoder:
     def _draw(self, start: int, length: int) -> npt.NDArray[np.uint32]:
         """Return u·2^32 of values `start`…; a key stream starts at whole AES blocks, which hold four."""
         skipped = start % 4
-        raw = np.empty(length + skipped, dtype=np.uint32)
+        raw = warm("drawn", length + skipped, np.uint32)
         Keystream(self._key, 4 * (start - skipped)).fill(raw.view(np.uint8).data, 4 * len(raw))
         return raw[skipped:]
 
@@ -87,7 +88,8 @@ class Encoder:
         bits = self._quantizer.bits
         limit = _FRACTION * (2.0 ** (bits - 1) + 1)
         with np.errstate(over="ignore"):  # what overflows is clipped
-            scaled = np.multiply(values, self._factor * self._quantizer.scale * _FRACTION, dtype=np.float64)
+            scaled = warm("scaled", len(values), np.float64)
+            np.multiply(values, self._factor * self._quantizer.scale * _FRACTION, out=scaled)
         if not inside:
             np.clip(scaled, -limit, limit, out=scaled)
         scaled += _MAGIC

@@ -32,6 +32,7 @@ from secagg.protocol.lanes import (
 from secagg.protocol.manifest import LaneGroup, Manifest
 from secagg.protocol.masks import keys
 from secagg.protocol.masks.phases import Masking
+from secagg.vector.warm import warm
 
 WORKERS = 2
 """Parts that an array is split into when there is an executor."""
@@ -117,19 +118,19 @@ def prepare(phase: Masking, me: str, executor: Executor | None = None) -> Groups
 
 
 def contribute(
-    given: Contribution, phase: Masking, me: str, executor: Executor | None = None, warm: bytearray | None = None,
+    given: Contribution, phase: Masking, me: str, executor: Executor | None = None, reused: bytearray | None = None,
     prepared: Mapping[str, Words] | None = None,
 ) -> Upload:  # fmt: skip
     """Return the upload of a contribution under this node's masks; lane groups are made in the upload's order.
 
-    `warm` is written over and becomes the upload when it has the right length: new memory costs a tenth of the work.
+    `reused` is written over and becomes the upload when it has the right length: new memory costs a tenth of the work.
     `prepared` is what `prepare` gave for this phase; without it masks are made here.
     Raises: ProtocolViolation on a small-order point; what making the clear words raises.
     """
     manifest = phase.manifest
     masks: Mapping[str, Masks] = prepared or masks_of(phase, me)
     length, leaf = upload_bytes(manifest), leaf_bytes(manifest)
-    data = warm if warm is not None and len(warm) == length else bytearray(length)
+    data = reused if reused is not None and len(reused) == length else bytearray(length)
     of_name = {group.name: group for group in manifest.groups}
     leaves: list[bytes] = []
     filled = 0
@@ -175,7 +176,7 @@ def _blocks(
     pack = packing(group)
     size, step = np.dtype(pack.dtype).itemsize, block_words(pack)
     streams = None if isinstance(masks, np.ndarray) else prg.Sum([(m.key, m.added) for m in masks], start * size)
-    buffer: Words = prg.aligned(step * size).view(pack.dtype)
+    buffer: Words = warm("words", step, pack.dtype)
     leaves: list[bytes] = []
     for at in range(start, stop, step):
         words = buffer[: min(step, stop - at)]

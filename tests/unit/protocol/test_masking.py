@@ -58,6 +58,6 @@ def test_masks_made_ahead_give_the_same_upload(bits: int, parameters: int) -> No
 def test_memory_that_is_warm_leaves_nothing_of_what_it_held() -> None:
     phase, groups = ready_to_mask(20, 70_001)
     cold = contribute(Ready(groups), phase, "node-00")
-    warm = contribute(Ready(groups), phase, "node-00", warm=bytearray(b"\xff" * len(cold.data)))
-    short = contribute(Ready(groups), phase, "node-00", warm=bytearray(5))
+    warm = contribute(Ready(groups), phase, "node-00", reused=bytearray(b"\xff" * len(cold.data)))
+    short = contribute(Ready(groups), phase, "node-00", reused=bytearray(5))
     assert warm.data == short.data == cold.data
