@@ -11,7 +11,7 @@ WORKERS ?= 2
 KILLS ?= 500
 ROUNDS ?= 100
 
-.PHONY: demo test lint bench mutants soak drill hostile docs clean
+.PHONY: demo test long lint bench mutants soak drill hostile docs clean
 
 # Entry points are written at install: the stamp depends on what declares them.
 $(STAMP): pyproject.toml constraints.txt
@@ -27,7 +27,11 @@ demo: $(STAMP)
 	$(BIN)/secagg demo heart $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not long" $(ARGS)
+
+# Real processes that are killed, cut off, filled up and flooded: minutes by the clock, little of it work.
+long: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "long and not slow" $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

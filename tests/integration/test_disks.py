@@ -15,7 +15,7 @@ from secagg.errors import SecaggError
 from support import disks, drills
 from support.drills import NODES
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.long, pytest.mark.timeout(120)]
 WANTED = [float(2 ** len(NODES) - 1)] * drills.LENGTH
 
 

@@ -12,7 +12,7 @@ from secagg.demo.founding import AGGREGATOR
 from support import drills
 from support.drills import BROKER, KEYSERVER, Counts, Drill
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.long, pytest.mark.timeout(120)]
 
 FIXED = {
     AGGREGATOR: ["before-save/chunk@5", "after-save/work.take@2", "after-save/work.unmask@1"],

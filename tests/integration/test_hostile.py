@@ -7,7 +7,7 @@ import pytest
 
 from support import hostile
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.long]
 
 
 def test_legitimate_members_reach_each_other_under_attack() -> None:

@@ -18,6 +18,8 @@ from support import drills, weather
 from support.brokers import Authority, dialled, make_broker, push_roster, run, running, until
 from support.proxy import KINDS, Fate, Proxy, drawn
 
+pytestmark = pytest.mark.long
+
 CALM = Fate()
 SAID = bytes(range(200)) * 5
 

@@ -25,7 +25,11 @@ from support.federations import NODES
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 SLOW = pytest.mark.slow
-CASES = [(2048, 2, 3), pytest.param((3072, 2, 3), marks=SLOW), pytest.param((3072, 3, 5), marks=SLOW)]
+CASES = [
+    pytest.param((2048, 2, 3), marks=pytest.mark.long),
+    pytest.param((3072, 2, 3), marks=SLOW),
+    pytest.param((3072, 3, 5), marks=SLOW),
+]
 """Bits of the key, how many trustees open, of how many."""
 
 NAMES = ("ana", "ben", "cyd", "dan", "eve")

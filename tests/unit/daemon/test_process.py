@@ -59,7 +59,9 @@ def test_a_daemon_is_ready_alone_and_ends_on_a_signal(tmp_path: Path) -> None:
             daemon.send_signal(signal.SIGTERM)
             _, log = daemon.communicate(timeout=20)
         assert daemon.returncode == 0
-        assert [json.loads(line)["event"] for line in log.splitlines()] == ["serve", "stop"]
+        events = [json.loads(line)["event"] for line in log.splitlines()]
+        # Nobody is at the other end, which a slow machine has time to say.
+        assert [event for event in events if event != "change_link"] == ["serve", "stop"]
         assert [path.name for path in state.iterdir() if path.name.endswith((".json", ".sock"))] == []
 
 
