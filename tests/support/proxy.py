@@ -64,6 +64,7 @@ class Proxy:
         self._open = threading.Event()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: list[asyncio.StreamWriter] = []
 
     def __enter__(self) -> "Proxy":
         self._thread.start()
@@ -87,9 +88,14 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for end in self._ends:
+            end.transport.abort()
+        # A transport lets go of its socket one turn of the loop after it was told to.
+        await asyncio.gather(*(end.wait_closed() for end in self._ends), return_exceptions=True)
 
     def _leading(self, to: int) -> Connected:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._ends.append(writer)
             task = asyncio.current_task()
             if task:
                 self._tasks.add(task)
@@ -106,6 +112,7 @@ class Proxy:
         except OSError:
             _reset(writer)
             return
+        self._ends.append(back)
         fate = self.draw()
         calm = Fate()
         pumps = [
