@@ -1,0 +1,53 @@
+"""The `join` command of every role that enrols with a token: one door, the same options and questions.
+
+Leaves to others: enrolment itself (secagg.daemon.enrolment), what a role does afterwards (its own commands).
+"""
+
+from pathlib import Path
+
+import click
+
+from secagg.daemon.options import options
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def join_command(role: str, *, with_organisation: bool = False) -> click.Command:
+    """Return the command that enrols this machine as `role` and writes ROLE.toml."""
+
+    @click.command(name="join")
+    @click.argument("source", type=click.Choice(["-"]), required=False)
+    @click.option(
+        "--state-dir", required=True, type=click.Path(path_type=Path, file_okay=False), help="Made with mode 0700."
+    )
+    @click.option("--passphrase-file", type=_FILE, help="Of the key file; one line, mode 0600. A prompt unless given.")
+    @click.option("--name", default="", help="The member's name; that of the token unless given.")
+    @click.option("--config-out", default=Path(f"{role}.toml"), show_default=True, type=_FILE)
+    @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the operator's approval.")
+    @click.option("--timeout", default="24h", show_default=True, help="How long to wait.")
+    @options
+    def join(
+        source: str | None, state_dir: Path, passphrase_file: Path | None, name: str, config_out: Path,
+        wait: bool, timeout: str,
+    ) -> None:  # fmt: skip
+        import sys
+
+        from secagg.daemon.config import duration
+        from secagg.daemon.enrolment import KEYS, token_line
+        from secagg.daemon.enrolment import join as enrol
+
+        line = token_line(sys.stdin) if source else click.prompt("Token", hide_input=True, err=True)
+        new = not (state_dir / KEYS).exists()
+
+        def prompt() -> str:
+            return str(click.prompt("Passphrase of the key file", hide_input=True, confirmation_prompt=new, err=True))
+
+        written = enrol(
+            line, role, state_dir, config_out, passphrase_file, name=name, prompt=prompt,
+            tell=lambda text: click.echo(text, err=True), wait=duration(timeout) if wait else 0.0,
+            with_organisation=with_organisation,
+        )  # fmt: skip
+        click.echo(str(written))
+
+    join.help = f"Enrol this machine with the token on standard input (`-`) or at the prompt, and write {role}.toml."
+    return join
