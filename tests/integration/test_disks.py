@@ -57,6 +57,7 @@ def said(federation: Federation, event: str) -> int:
 
 
 def test_a_full_disk_stops_the_round_and_loses_nothing(federation: Federation, tmp_path: Path) -> None:
+    # Mounting takes a right that not every machine gives; the limit on files in the next test needs none.
     reason = disks.may_mount(tmp_path / "mount")
     if reason:
         pytest.skip(reason)
@@ -113,6 +114,7 @@ def test_without_room_for_the_reserve_a_daemon_does_not_start(federation: Federa
 def test_errors_of_the_disk_are_no_errors_of_the_round(
     federation: Federation, tmp_path: Path, syscall: str, first: int, every: int
 ) -> None:
+    # strace is no Python package, and tracing may be forbidden; the simulator's disk fails everywhere.
     reason = disks.may_trace()
     if reason:
         pytest.skip(reason)

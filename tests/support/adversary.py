@@ -32,7 +32,7 @@ class Reached(Exception):
 
 
 class Tripwire(list[FromNode | Send]):
-    """The wire, with a trap on one message to one member."""
+    """The wire, with a trap on one message to one party."""
 
     def __init__(self, kind: str, victim: str) -> None:
         super().__init__()

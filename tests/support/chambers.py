@@ -42,6 +42,7 @@ from secagg.transport.memory import MemoryNetwork
 from secagg.wire.codec import decode, encode
 from support.aggregating import Inline
 from support.federation import counted_rng, inputs_of
+from support.serving import Serving
 from support.timers import VirtualTimers
 
 STORAGE = Secret(bytes(range(32)))
@@ -53,7 +54,7 @@ def in_process(phase: Decrypting, name: str, products: Numbers, state_dir: Path,
     return decrypting.work(decrypting.Order(phase, name, written, str(state_dir), storage.reveal()))
 
 
-class Trustee:
+class Trustee(Serving):
     """One trustee: its state directory with an accepted share, its daemon."""
 
     def __init__(self, name: str, entrusted: Entrusted, place: Path, decrypt: Decrypt) -> None:
@@ -81,24 +82,6 @@ class Trustee:
         self.daemon._publish = self.events.append  # type: ignore[assignment, method-assign]
         self.serving = asyncio.create_task(self.daemon.serve())
         self.alive = True
-
-    async def kill(self) -> None:
-        """End it; what was saved stays."""
-        self.alive = False
-        self.daemon.stop()
-        await self.serving
-        self.journal = self.journal.reopened()
-
-    def status(self) -> dict[str, Any]:
-        """Return what its admin socket says."""
-        found = self.daemon.command({"command": "status"})
-        if not isinstance(found, dict):
-            raise AssertionError("a status is an object")
-        return found
-
-    def named(self, event: str) -> list[dict[str, Any]]:
-        """Return its events of this name."""
-        return [values for values in self.events if values["event"] == event]
 
 
 class Chamber:

@@ -27,28 +27,8 @@ from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign
+from support.adversary import Reached, Tripwire
 from support.entrusted import inputs, make
-
-
-class Reached(Exception):
-    """The message the adversary waited for is about to be delivered."""
-
-    def __init__(self, message: Send) -> None:
-        super().__init__(message.kind)
-        self.message = message
-
-
-class Tripwire(list[FromNode | Send]):
-    """The wire, with a trap on one message to one trustee."""
-
-    def __init__(self, kind: str, victim: str) -> None:
-        super().__init__()
-        self._kind, self._victim = kind, victim
-
-    def append(self, item: FromNode | Send) -> None:
-        super().append(item)
-        if isinstance(item, Send) and item.kind == self._kind and item.to == self._victim:
-            raise Reached(item)
 
 
 @dataclass

@@ -31,6 +31,7 @@ from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from support.aggregating import Hall, Inline
 from support.federation import counted_rng
+from support.serving import Serving
 from support.timers import VirtualTimers
 
 SUM_TASK = '''
@@ -47,7 +48,7 @@ class Ones:
 '''
 
 
-class Institution:
+class Institution(Serving):
     """One node: its state directory, its data (a power of two), its daemon."""
 
     def __init__(self, name: str, index: int, federation: Federation, place: Path) -> None:
@@ -80,24 +81,6 @@ class Institution:
         self.daemon._publish = self.events.append  # type: ignore[assignment, method-assign]
         self.serving = asyncio.create_task(self.daemon.serve())
         self.alive = True
-
-    async def kill(self) -> None:
-        """End it; what was saved stays."""
-        self.alive = False
-        self.daemon.stop()
-        await self.serving
-        self.journal = self.journal.reopened()
-
-    def status(self) -> dict[str, Any]:
-        """Return what its admin socket says."""
-        found = self.daemon.command({"command": "status"})
-        if not isinstance(found, dict):
-            raise AssertionError("a status is an object")
-        return found
-
-    def named(self, event: str) -> list[dict[str, Any]]:
-        """Return its events of this name."""
-        return [values for values in self.events if values["event"] == event]
 
 
 class Ward(Hall):

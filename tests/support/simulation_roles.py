@@ -10,6 +10,7 @@ import atexit
 import functools
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -180,7 +181,7 @@ class Wire:
         await self._inner.close()
 
 
-class Machine:
+class Machine(ABC):
     """One role: its disk outlives every life."""
 
     def __init__(self, world: World, name: str, root: Path, seed: int) -> None:
@@ -270,9 +271,9 @@ class Machine:
     def _again(self, sender: str) -> None:
         self.world.violate("once", f"{self.name} handles a message of {sender} again that it has handled")
 
+    @abstractmethod
     def make(self, log: Any) -> Service:
         """Make the service, as the role's process does."""
-        raise NotImplementedError
 
     def told(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Take what this role logs."""
