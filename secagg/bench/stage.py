@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 from secagg.bench.case import Clock
 from secagg.ids import NO_DIGEST
-from secagg.log.log import Log, MemoryLog
+from secagg.log.log import Log, MemoryLog, publish_entry
 from secagg.log.statements import sign_statement
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator
@@ -118,9 +118,7 @@ class Stage:
         return found
 
     def _publish(self, leaf: bytes, sizes: tuple[int, ...]) -> Logged:
-        index = self.log.append(leaf)
-        self.log.publish()
-        return Logged(leaf, tuple(self.log.prove(index, size) for size in sizes))
+        return Logged(leaf, publish_entry(self.log, leaf, sizes))
 
 
 def result(phase: Phase) -> Closed:

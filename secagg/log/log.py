@@ -46,6 +46,13 @@ class Log(Protocol):
         ...
 
 
+def publish_entry(log: Log, leaf: bytes, old_sizes: tuple[int, ...]) -> tuple[LogProof, ...]:
+    """Append a statement, publish the log at once, and return its proofs for witnesses that hold these sizes."""
+    index = log.append(leaf)
+    log.publish()
+    return tuple(log.prove(index, size) for size in old_sizes)
+
+
 class MemoryLog:
     """A log in a list."""
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from secagg.crypto.derive import sha256
 from secagg.ids import STEPS
 from secagg.log.log import Log as AppendOnly
+from secagg.log.log import publish_entry
 from secagg.log.statements import sign_statement
 from secagg.protocol.lanes import Contribution, Groups, Ready, accumulate
 from secagg.protocol.manifest import Manifest
@@ -123,9 +124,7 @@ def _carry_out(table: Table, effects: tuple[Effect, ...]) -> None:
                 table.log.append(sign_statement(statement, table.keeper.name, table.keeper.key))
             case Log(statement, old_sizes):
                 leaf = sign_statement(statement, table.keeper.name, table.keeper.key)
-                index = table.log.append(leaf)
-                table.log.publish()
-                _event(table, Logged(leaf, tuple(table.log.prove(index, size) for size in old_sizes)))
+                _event(table, Logged(leaf, publish_entry(table.log, leaf, old_sizes)))
             case Keep(data):
                 table.files[sha256(data).hex()] = data
             case Send():

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from secagg.crypto.derive import sha256
 from secagg.errors import Refused, SecaggError
 from secagg.ids import EVERYBODY, STEPS
-from secagg.log.log import MemoryLog
+from secagg.log.log import MemoryLog, publish_entry
 from secagg.log.statements import sign_statement
 from secagg.protocol.lanes import Groups, Ready, from_upload
 from secagg.protocol.manifest import Manifest
@@ -278,9 +278,7 @@ class RoundMachine(RuleBasedStateMachine):
                     self.log.append(sign_statement(statement, AGGREGATOR, self.federation.aggregator))
                 case keeping.Log(statement, old_sizes):
                     leaf = sign_statement(statement, AGGREGATOR, self.federation.aggregator)
-                    index = self.log.append(leaf)
-                    self.log.publish()
-                    self.turn(Logged(leaf, tuple(self.log.prove(index, size) for size in old_sizes)))
+                    self.turn(Logged(leaf, publish_entry(self.log, leaf, old_sizes)))
                 case Send(to, kind, data):
                     self.post(Letter(AGGREGATOR, to, kind, data))
                 case keeping.Unmask():

@@ -18,6 +18,7 @@ from secagg.crypto.paillier.encrypt import obfuscate
 from secagg.crypto.paillier.numbers import Numbers
 from secagg.crypto.paillier.table import Table
 from secagg.log.log import Log as AppendOnly
+from secagg.log.log import publish_entry
 from secagg.log.statements import sign_statement
 from secagg.protocol.lanes import Groups, decode_sums
 from secagg.protocol.manifest import Manifest, digest
@@ -137,9 +138,7 @@ def _carry_out(table: Rehearsal, effects: tuple[Effect, ...]) -> None:
                 table.log.append(sign_statement(statement, table.keeper.name, table.keeper.key))
             case Log(statement, old_sizes):
                 leaf = sign_statement(statement, table.keeper.name, table.keeper.key)
-                index = table.log.append(leaf)
-                table.log.publish()
-                table.queue.append(Logged(leaf, tuple(table.log.prove(index, size) for size in old_sizes)))
+                table.queue.append(Logged(leaf, publish_entry(table.log, leaf, old_sizes)))
             case Keep(data):
                 table.files[sha256(data).hex()] = data
             case Send():
