@@ -95,9 +95,7 @@ class Counting:
 class Stage:
     """A daemon named `role` and one peer, whose messages the tests write by hand."""
 
-    def __init__(
-        self, journal: MemoryJournal | None = None, socket: Path | None = None, asks: bool = False
-    ) -> None:
+    def __init__(self, journal: MemoryJournal | None = None, socket: Path | None = None, asks: bool = False) -> None:
         self.lost: list[Received] = []
         self.losing: Callable[[Received], bool] = lambda message: False
         self.network = MemoryNetwork(self._fate)
