@@ -1,17 +1,21 @@
 """Row 30: the time of a power tells its exponent. Every secret one goes through two functions of one file."""
 
 import ast
+import ctypes
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import gmpy2
 import pytest
 
-from secagg.crypto.paillier.powers import blinding, secret_power, secret_powers
+from secagg.crypto.paillier.libcrypto import LIBRARY, Library
+from secagg.crypto.paillier.powers import blinding, constant_time, secret_power, secret_powers
 from support.paillier_keys import seeded, small
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = "secagg/crypto/paillier/powers.py"
+LIBCRYPTO = "secagg/crypto/paillier/libcrypto.py"
 SOURCES = sorted(path for room in ("secagg", "node", "aggregator", "keyserver") for path in (ROOT / room).rglob("*.py"))
 POWERS = {"powmod", "powmod_sec", "powmod_exp_list", "powmod_base_list", "powmod_exp"}
 SECRET = {"exponent", "nonce", "order", "orders", "_orders", "beta", "secret", "share", "primes", "private"}
@@ -25,7 +29,8 @@ def name_of(path: Path) -> str:
 def words(tree: ast.AST) -> set[str]:
     found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     found |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return found | {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return found | {alias.name for node in imports for alias in node.names}
 
 
 def calls(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
@@ -48,6 +53,12 @@ def test_modular_powers_are_taken_in_one_file() -> None:
     assert [name_of(path) for path in SOURCES if words(parsed(path)) & POWERS] == [HOME]
 
 
+def test_openssl_is_called_for_constant_time_powers_only() -> None:
+    """Its other powers take shorter ways for some exponents."""
+    named = {(name_of(path), word) for path in SOURCES for word in re.findall(r"\bBN_\w*exp\w*", path.read_text())}
+    assert named == {(LIBCRYPTO, "BN_mod_exp_mont_consttime")}
+
+
 def test_nobody_takes_a_modular_power_with_pow() -> None:
     found = {name_of(path) for path in SOURCES for call in calls(parsed(path), "pow") if len(call.args) > 2}
     # Shamir's coordinates are public, and so are their inverses.
@@ -63,13 +74,13 @@ def test_a_public_power_is_never_given_a_secret() -> None:
 
 def test_the_secret_functions_take_constant_time_powers() -> None:
     used = {
-        function.name: words(function) & POWERS
+        function.name: words(function) & {*POWERS, "constant_time"}
         for function in parsed(ROOT / HOME).body
         if isinstance(function, ast.FunctionDef)
     }
     assert {name: powers for name, powers in used.items() if powers} == {
-        "public_power": {"powmod"}, "secret_power": {"powmod_sec"}, "blinding": {"powmod_sec"},
-        "secret_powers": {"powmod_sec"},
+        "public_power": {"powmod"}, "constant_time": {"powmod_sec"}, "secret_power": {"constant_time"},
+        "secret_powers": {"constant_time"},
     }  # fmt: skip
 
 
@@ -86,9 +97,30 @@ def test_secret_powers_are_powers(exponent: int) -> None:
     assert secret_powers(bases, exponent, MODULUS, draw) == wanted
 
 
-def test_the_constant_time_routine_is_the_one_that_runs() -> None:
+@pytest.mark.parametrize("library", [LIBRARY, None], ids=["openssl", "gmp"])
+@pytest.mark.parametrize("bits", [8, 64, 65, 1000, 2048, 3072, 4096])
+def test_both_constant_time_routines_give_the_power(bits: int, library: Library | None) -> None:
+    modulus = gmpy2.mpz.from_bytes(seeded(f"odd {bits}")(bits), "big") % (1 << bits) | 1 << (bits - 1) | 1
+    bases = [gmpy2.mpz(base) for base in (0, 1, 2, modulus - 1, modulus // 3)]
+    for exponent in (1, 2, modulus >> 1, modulus + 2):
+        with constant_time(exponent, modulus, library) as raised:
+            assert [raised(base) for base in bases] == [pow(int(base), int(exponent), int(modulus)) for base in bases]
+
+
+def test_this_interpreters_library_is_the_one_that_runs() -> None:
+    """Where `ssl` is linked with a shared libcrypto, powers do not fall back to GMP in silence."""
+    ssl = pytest.importorskip("_ssl", reason="this interpreter has no ssl")
+    if not hasattr(ctypes.CDLL(getattr(ssl, "__file__", None)), "BN_mod_exp_mont_consttime"):
+        pytest.skip("this interpreter's libcrypto is linked in and hides its functions")
+    assert LIBRARY is not None
+
+
+@pytest.mark.parametrize("library", [LIBRARY, None], ids=["openssl", "gmp"])
+def test_the_constant_time_routine_is_the_one_that_runs(library: Library | None) -> None:
     """It takes odd moduli and positive exponents only; the fast one takes others, and would answer."""
     for base, exponent, modulus in ((3, 5, 16), (3, 0, 15), (3, -1, 7)):
+        with pytest.raises(ValueError, match=r"odd|positive|even"), constant_time(exponent, modulus, library):
+            pass
         with pytest.raises(ValueError, match=r"odd|positive|even"):
             secret_power(base, exponent, modulus)
 

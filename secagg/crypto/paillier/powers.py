@@ -1,19 +1,22 @@
 """Modular powers and products of many: secret exponents in one place, constant time and blinded.
 
-Rules (protocol §5, §8): every power with a secret exponent goes through `secret_power` or `secret_powers`; both use
-GMP's constant-time routine, and the second, whose exponent lives longer than one use, also blinds the base. No other
-module calls gmpy2's powers. What a caller passes to `public_power` may be known to everyone who can measure time.
-Vectors are worked on in blocks on a `concurrent.futures.Executor`; gmpy2 gives up the interpreter's lock there.
+Rules (protocol §5, §8): every power with a secret exponent goes through `secret_power` or `secret_powers`; both take
+it with a constant-time routine (`constant_time`: OpenSSL's, or GMP's where OpenSSL cannot be reached), and the second,
+whose exponent lives longer than one use, also blinds the base. No other module takes powers. What a caller passes to
+`public_power` may be known to everyone who can measure time.
+Vectors are worked on in blocks on a `concurrent.futures.Executor`; both libraries give up the interpreter's lock there.
 Leaves to others: what the exponents mean. Source: Pippenger 1976 (products of powers).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import gmpy2
 from gmpy2 import mpz
 
+from secagg.crypto.paillier.libcrypto import LIBRARY, Libcrypto, Library
 from secagg.crypto.paillier.numbers import random_unit
 from secagg.crypto.rng import Rng
 
@@ -32,14 +35,30 @@ def public_power(base: Number, exponent: Number, modulus: Number) -> mpz:
     return gmpy2.powmod(base, exponent, modulus)
 
 
+@contextmanager
+def constant_time(
+    exponent: Number, modulus: Number, library: Library | None = LIBRARY
+) -> Iterator[Callable[[mpz], mpz]]:
+    """Give what raises bases from 0 to an odd modulus, in one thread, in time that depends on lengths only (ADR 13).
+
+    Raises: ValueError when the exponent is not positive or the modulus is not odd.
+    """
+    if exponent <= 0 or not modulus & 1:
+        raise ValueError("a secret exponent is positive and its modulus odd")
+    if library is None:
+        yield lambda base: gmpy2.powmod_sec(base, exponent, modulus)
+    else:
+        with Libcrypto(library, exponent, modulus) as power:
+            yield power.raised
+
+
 def secret_power(base: Number, exponent: Number, modulus: Number) -> mpz:
     """Return base^exponent mod an odd modulus in time that depends on lengths only; for exponents used once.
 
-    Raises: ValueError when the exponent is not positive.
+    Raises: ValueError when the exponent is not positive or the modulus is not odd.
     """
-    if exponent <= 0:
-        raise ValueError("a secret exponent is positive")
-    return gmpy2.powmod_sec(base, exponent, modulus)
+    with constant_time(exponent, modulus) as raised:
+        return raised(mpz(base) % modulus)
 
 
 def blinding(exponent: Number, modulus: Number, rng: Rng) -> Blinding:
@@ -47,7 +66,7 @@ def blinding(exponent: Number, modulus: Number, rng: Rng) -> Blinding:
 
     def draw() -> tuple[mpz, mpz]:
         unit = random_unit(modulus, rng)
-        return unit, gmpy2.invert(gmpy2.powmod_sec(unit, exponent, modulus), modulus)
+        return unit, gmpy2.invert(secret_power(unit, exponent, modulus), modulus)
 
     return draw
 
@@ -57,17 +76,16 @@ def secret_powers(
 ) -> list[mpz]:
     """Return base^exponent mod an odd modulus for every base, each multiplied with a fresh blinding first.
 
-    Raises: ValueError when the exponent is not positive.
+    Raises: ValueError when the exponent is not positive or the modulus is not odd.
     """
-    if exponent <= 0:
-        raise ValueError("a secret exponent is positive")
 
     def work(block: Sequence[mpz]) -> list[mpz]:
         blind, unblind = draw()
         found = []
-        for base in block:
-            found.append(gmpy2.powmod_sec(base * blind % modulus, exponent, modulus) * unblind % modulus)
-            blind, unblind = blind * blind % modulus, unblind * unblind % modulus
+        with constant_time(exponent, modulus) as raised:
+            for base in block:
+                found.append(raised(base * blind % modulus) * unblind % modulus)
+                blind, unblind = blind * blind % modulus, unblind * unblind % modulus
         return found
 
     return over_blocks(work, bases, executor)

@@ -166,8 +166,14 @@ def _zeros(ring: Ring, modulus: mpz, rng: Rng, *, subgroup: bool) -> Blinding:
 
 
 def _known(found: Sequence[mpz | None]) -> list[mpz]:
-    """Return the values; with the full exponent every unit has one."""
-    return [one for one in found if one is not None]
+    """Return the values; with the full exponent every unit has one.
+
+    Raises: ArithmeticError when one has none: the processor or a library computed a wrong power.
+    """
+    known = [one for one in found if one is not None]
+    if len(known) != len(found):
+        raise ArithmeticError("a power with the full exponent is not 1 modulo the prime")
+    return known
 
 
 def _logarithm(value: mpz, prime: mpz, s: int) -> mpz:

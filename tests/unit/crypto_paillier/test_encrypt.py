@@ -2,23 +2,26 @@
 
 import math
 import pickle
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
-import gmpy2
 import numpy as np
 import phe
 import pytest
 from gmpy2 import mpz
 
-from secagg.crypto.paillier import private
+from secagg.crypto.paillier import powers, private
 from secagg.crypto.paillier.encrypt import Obfuscators, encrypt, obfuscate
 from secagg.crypto.paillier.interop import export_public, import_private
 from secagg.crypto.paillier.keys import Profile
+from secagg.crypto.paillier.libcrypto import LIBRARY
 from secagg.crypto.paillier.numbers import random_below, random_unit
 from secagg.crypto.paillier.packing import WordLayout
 from secagg.crypto.paillier.powers import (
     blinding,
+    constant_time,
     inverses,
     product_of_powers,
     public_power,
@@ -136,15 +139,36 @@ def test_a_fast_key_needs_no_full_exponent_for_its_own_ciphertexts(monkeypatch: 
     assert used == list(key._orders or ())
 
 
-def test_every_base_of_a_secret_power_is_blinded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, rng, seen = gmpy2.powmod_sec, seeded("blind"), []
+def test_a_wrong_power_ends_decryption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor or a library that errs must not shift plaintexts: every power with the full exponent is checked."""
+    key, rng, ring = small(), seeded("wrong"), Ring(small().public)
+    ciphertexts = encrypt(ring, [mpz(index) for index in range(4)], obfuscate(table(ring), 4, rng))
+
+    def wrong(bases: list[mpz], exponent: mpz, modulus: mpz, *rest: object) -> list[mpz]:
+        found = secret_powers(bases, exponent, modulus, *rest)  # type: ignore[arg-type]
+        return [*found[:-1], found[-1] * 2 % modulus]
+
+    monkeypatch.setattr(private, "secret_powers", wrong)
+    with pytest.raises(ArithmeticError, match="full exponent"):
+        key.decrypt(ring, ciphertexts, rng)
+
+
+@pytest.mark.parametrize("name", ["openssl", "gmp"])
+def test_every_base_of_a_secret_power_is_blinded_anew(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, seen = seeded("blind"), []
     base, exponent = random_unit(RING.cipher, rng), mpz(12345678901234567890)
 
-    def watched(value: mpz, power: mpz, modulus: mpz) -> mpz:
-        seen.append(value)
-        return real(value, power, modulus)
+    @contextmanager
+    def watched(power: mpz, modulus: mpz) -> Iterator[Callable[[mpz], mpz]]:
+        with constant_time(power, modulus, LIBRARY if name == "openssl" else None) as real:
 
-    monkeypatch.setattr(gmpy2, "powmod_sec", watched)
+            def noted(value: mpz) -> mpz:
+                seen.append(value)
+                return real(value)
+
+            yield noted
+
+    monkeypatch.setattr(powers, "constant_time", watched)
     found = secret_powers([base] * 5, exponent, RING.cipher, blinding(exponent, RING.cipher, rng))
     assert found == [public_power(base, exponent, RING.cipher)] * 5
     assert len(set(seen)) == 6
