@@ -116,6 +116,10 @@ class MemoryLink:
             await self._changed
         return self._queue.popleft()
 
+    def at_hand(self) -> Received | None:
+        """Return the next message if it is here already."""
+        return self._queue.popleft() if self._queue else None
+
     async def close(self) -> None:
         """Leave the network."""
         self._closed = True

@@ -227,10 +227,33 @@ class SimulatedJournal:
     def __init__(self, storage: Storage, point: Point = lambda name: None, again: Point = lambda name: None) -> None:
         self._storage, self._point, self._again = storage, point, again
         self._tables = storage.read()
+        self._group: list[_Working] | None = None
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open the one transaction (see Journal)."""
         return _Opened(self)
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        """Write everything in this block as one record (see Journal)."""
+        self._group = []
+        try:
+            yield
+            ops = [op for working in self._group for op in working.ops]
+            if ops:
+                self._commit(ops)
+        except BaseException:
+            for working in reversed(self._group):
+                working.undo()
+            raise
+        finally:
+            self._group = None
+
+    def _keep(self, working: "_Working") -> None:
+        if self._group is not None:
+            self._group.append(working)
+        elif working.ops:
+            self._commit(working.ops)
 
     def _commit(self, ops: list[tuple[Any, ...]]) -> None:
         if self._storage.full:
@@ -258,7 +281,8 @@ class SimulatedJournal:
         message = self._tables.outbox.get(id)
         if message is None or message.to != by:
             return False
-        self._write(("drop", id))
+        with _Opened(self) as working:
+            working.drop(id)
         return True
 
     def forget(self, before: int) -> None:
@@ -293,16 +317,16 @@ class _Opened:
         self._journal = journal
         self._working = _Working(journal._tables, journal._again)
 
-    def __enter__(self) -> Transaction:
+    def __enter__(self) -> "_Working":
         self._journal._point("journal.begin")
         return self._working
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self._working.undo()
-        elif self._working.ops:
+        else:
             try:
-                self._journal._commit(self._working.ops)
+                self._journal._keep(self._working)
             except BaseException:
                 self._working.undo()
                 raise
@@ -354,8 +378,12 @@ class _Working:
     def withdraw(self, to: str) -> list[bytes]:
         ids = [id for id, message in self._tables.outbox.items() if message.to == to]
         for id in ids:
-            self._change(self._tables.outbox, id, ("drop", id))
+            self.drop(id)
         return ids
+
+    def drop(self, id: bytes) -> None:
+        """Take one message out of the outbox."""
+        self._change(self._tables.outbox, id, ("drop", id))
 
     def handled(self, sender: str, id: bytes) -> bool:
         return (sender, id) in self._tables.seen

@@ -179,6 +179,19 @@ class Wire:
     async def receive(self) -> Received:
         self._machine.doing = ""
         message = await self._inner.receive()
+        if self._machine.busy.happens(self._machine.slowness):
+            # As if the last commit took that long: what arrives meanwhile is handled together with this message.
+            await asyncio.sleep(self._machine.busy.between(0, 0.1))
+        return self._arrived(message)
+
+    def at_hand(self) -> Received | None:
+        message = self._inner.at_hand()
+        if message is None:
+            return None
+        self._machine.world.count["message of a group"] += 1
+        return self._arrived(message)
+
+    def _arrived(self, message: Received) -> Received:
         self._check()
         self._machine.doing = message.kind
         self._machine.point("link.received")
@@ -195,6 +208,8 @@ class Machine(ABC):
         self.world, self.name, self.root = world, name, private_directory(root)
         self.rng = counted_rng(f"{seed}/{name}".encode())
         self.work, self._chance = Chance(seed, f"work/{name}"), Chance(seed, f"crash/{name}")
+        self.busy = Chance(seed, f"busy/{name}")
+        self.slowness = self.busy.choose((0, 0, 0.1, 0.5))
         self.storage = Storage()
         self.disk = Disk(root, self.point)
         self.life = 0
