@@ -37,23 +37,25 @@ class Signed(Struct, frozen=True, forbid_unknown_fields=True):
 
 def context(label: str, kind: str, scope: Scope, sender: str, receiver: str) -> bytes:
     """Return the length-prefixed context that signatures, key derivations and HPKE `info` share."""
-    return _front(label, kind, scope) + fields(sender, receiver)
+    return _of_names(label, kind) + _of_scope(scope) + _of_names(sender, receiver)
+
+
+@lru_cache(maxsize=1024)
+def _of_names(*names: str) -> bytes:
+    """Return the fields of labels or members, of which there are few."""
+    return fields(*names)
 
 
 @lru_cache(maxsize=64)
-def _front(label: str, kind: str, scope: Scope) -> bytes:
-    """Return the fields before sender and receiver, which a round asks for hundreds of times."""
+def _of_scope(scope: Scope) -> bytes:
+    """Return the fields of a scope, which a round asks for hundreds of times."""
     r = scope.round
-    return fields(label, kind, r.federation, r.job, r.round, r.attempt, r.group, scope.manifest)
-
-
-def _signed_bytes(kind: str, scope: Scope, sender: str, receiver: str, body: bytes) -> bytes:
-    return _front(LABEL, kind, scope) + fields(sender, receiver, sha256(body))
+    return fields(r.federation, r.job, r.round, r.attempt, r.group, scope.manifest)
 
 
 def sign(key: SigningKey, kind: str, scope: Scope, sender: str, receiver: str, body: bytes) -> Signed:
     """Sign `body` for exactly this context."""
-    data = _signed_bytes(kind, scope, sender, receiver, body)
+    data = context(LABEL, kind, scope, sender, receiver) + fields(sha256(body))
     return Signed(kind=kind, sender=sender, receiver=receiver, body=body, signature=key.sign(data))
 
 
@@ -68,7 +70,7 @@ def open_signed(signed: Signed, public: bytes, kind: str, scope: Scope, receiver
             "Discard it; it may be a replay.",
             rule="signature.slot",
         )
-    data = _signed_bytes(kind, scope, signed.sender, receiver, signed.body)
+    data = context(LABEL, kind, scope, signed.sender, receiver) + fields(sha256(signed.body))
     try:
         verify(public, data, signed.signature)
     except BadSignature:

@@ -7,12 +7,9 @@ words exists and memory holds the values and the upload.
 Leaves to others: deriving keys (keys.py), storing the upload (the shell).
 """
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, wait
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -38,12 +35,7 @@ from secagg.protocol.masks.phases import Masking
 from secagg.vector.warm import warm
 
 WORKERS = 2
-"""Threads that work on an array when there is an executor, the caller's among them."""
-
-PARTS = 8
-"""Parts that an array is split into for them; each makes its key streams anew, which takes a quarter millisecond."""
-
-T = TypeVar("T")
+"""Parts that an array is split into when there is an executor."""
 
 
 @dataclass(frozen=True)
@@ -91,39 +83,18 @@ def apply(words: Words, masks: Sequence[Mask], offset_words: int = 0, executor: 
     if executor is None or len(words) < WORKERS * LEAF_WORDS:
         prg.combine(words, streams, offset_words * size)
         return
-    _spread(
-        lambda start, stop: prg.combine(words[start:stop], streams, (offset_words + start) * size),
-        _parts(len(words), LEAF_WORDS), executor,
-    )  # fmt: skip
+    done = [
+        executor.submit(prg.combine, words[start:stop], streams, (offset_words + start) * size)
+        for start, stop in _parts(len(words), LEAF_WORDS)
+    ]
+    for work in done:
+        work.result()
 
 
 def _parts(length: int, step: int) -> list[tuple[int, int]]:
     """Return the ranges that workers take: each begins at a multiple of `step`, so that key streams can start there."""
-    part = -(-length // (PARTS * step)) * step
+    part = -(-length // (WORKERS * step)) * step
     return [(start, min(start + part, length)) for start in range(0, length, part)]
-
-
-def _spread(work: Callable[[int, int], T], parts: Sequence[tuple[int, int]], executor: Executor) -> list[T]:
-    """Return the work on every part, in order. Workers take the next part that is left: one that the machine keeps
-    waiting takes fewer. The caller is one of them, for it has a core already, where a thread that wakes must find one.
-    """
-    left, done = deque(enumerate(parts)), {}
-
-    def take() -> None:
-        with suppress(IndexError):  # nothing left
-            while True:
-                number, part = left.popleft()
-                done[number] = work(*part)
-
-    others = [executor.submit(take) for _ in range(WORKERS - 1)]
-    try:
-        take()
-    finally:
-        left.clear()
-        wait(others)
-    for other in others:
-        other.result()
-    return [done[number] for number in range(len(parts))]
 
 
 @dataclass(frozen=True)
@@ -191,11 +162,11 @@ def _group(
     pack = packing(group)
     if executor is None or pack.words < WORKERS * block_words(pack):
         return _blocks(given, group, masks, 0, pack.words, out)
-    parts = _spread(
-        lambda start, stop: _blocks(given, group, masks, start, stop, out),
-        _parts(pack.words, block_words(pack)), executor,
-    )  # fmt: skip
-    return [leaf for part in parts for leaf in part]
+    parts = [
+        executor.submit(_blocks, given, group, masks, start, stop, out)
+        for start, stop in _parts(pack.words, block_words(pack))
+    ]
+    return [leaf for part in parts for leaf in part.result()]
 
 
 def _blocks(

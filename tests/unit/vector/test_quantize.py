@@ -1,7 +1,6 @@
 """Quantising: the error is below one step, exactly; what does not fit is counted; NaN is named."""
 
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from secagg.crypto.rng import Rng
 from secagg.errors import BadInput
-from secagg.vector.quantize import Encoder, Quantizer, decode_sum, encode
+from secagg.vector.quantize import Quantizer, decode_sum, encode
 
 Array = Any
 
@@ -112,19 +111,6 @@ def test_the_rounding_depends_on_the_generator_only() -> None:
     one, again, other = (encode(values, quantizer, keyed(seed))[0] for seed in (1, 1, 2))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
-
-
-@pytest.mark.parametrize("bits", [8, 18, 19, 26])
-def test_blocks_in_any_order_are_those_in_a_row(bits: int) -> None:
-    values, quantizer = np.linspace(-1.1, 1.1, 1000), Quantizer(bits=bits, clip=1.0)
-    whole, _ = encode(values, quantizer, keyed(7))
-    encoder, codes = Encoder(values, quantizer, keyed(7)), np.zeros(1000, dtype=np.uint64)
-    edges = [0, 3, 4, 130, 131, 133, 500, 1000]
-    order = [(3, 4), (4, 130), (131, 133), (0, 3), (130, 131), (500, 1000), (133, 500), (130, 131)]
-    assert sorted(set(order)) == list(pairwise(edges))
-    for start, stop in order:
-        encoder.fill(start, codes[start:stop])
-    assert np.array_equal(codes, whole)
 
 
 def test_nothing_gives_nothing() -> None:
