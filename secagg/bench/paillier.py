@@ -43,7 +43,7 @@ _ADDITIONS = 200
 _THREADED = 512
 """Obfuscators that two threads are timed on."""
 
-_TURNS = 5
+_TURNS = 9
 """Times that one thread and two are timed, in turn; the least of each counts."""
 _16_BITS = np.uint64(0xFFFF)
 _PARTIALS = 24
