@@ -224,7 +224,9 @@ class Rounds:
     def _apply(self, turned: Any, saved: Saved, before: Phase | None, turn: Turn) -> None:
         """Keep the phase, tell those who watch, do what it asks for."""
         phase: Phase = turned.phase
-        turn.put(_ROUND, encode(Saved(encode(phase), saved.began, -1, (), saved.proposal, saved.engine)))
+        # Who comes while an entry is being written changes nothing of what the phase waits for.
+        entry, sizes = (saved.entry, saved.sizes) if type(phase) is type(before) else (-1, ())
+        turn.put(_ROUND, encode(Saved(encode(phase), saved.began, entry, sizes, saved.proposal, saved.engine)))
         self._tell(before, phase, turn)
         for effect in turned.effects:
             self._do(effect, phase, turn)

@@ -59,6 +59,7 @@ class ClientFigures(Struct, frozen=True):
     best: float
     setup_seconds: float
     protect_seconds: float
+    quantise_seconds: float
     upload_bytes: int
     control_bytes: int
     mask_bytes: int

@@ -1,6 +1,7 @@
 """What a round costs one member, in a process of its own: everything it computes and every byte it sends.
 
-Rules: from the float32 update to signed chunks in memory, keys, shares, signatures and answers included; the other
+Rules (operations, bench): the cryptographic work of a round, from the words of the update to signed chunks in memory,
+keys, shares, signatures and answers included; quantising, which no cipher asks for, is a figure of its own. The other
 members and the aggregator are real in what they say (peers.py, stage.py) and their time is not counted. The part that
 does not depend on the length of the update is a round of the same members with one parameter. Peak memory counts the
 update itself, and everything else that came after the process had started and warmed up.
@@ -15,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from secagg.bench.case import Case, ClientFigures, establish, policy, words_bytes
+from secagg.bench.case import Case, ClientFigures, Clock, establish, policy, words_bytes
 from secagg.bench.footprint import Footprint
 from secagg.bench.inputs import aes_rate, update_of
 from secagg.bench.peers import Peers
 from secagg.bench.stage import Stage
 from secagg.crypto.rng import Rng
 from secagg.ids import RoundId
-from secagg.protocol.lanes import Quantised
+from secagg.protocol.lanes import Contribution, Quantised, Words
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.messages import Propose
@@ -44,6 +45,7 @@ class Spent(Struct):
 
     seconds: float = 0.0
     protect: float = 0.0
+    quantise: float = 0.0
     upload_bytes: int = 0
     chunk_bytes: int = 0
     control_bytes: int = 0
@@ -55,6 +57,24 @@ class Vector:
 
     update: Update
     warm: bytearray | None = None
+
+
+class Timed:
+    """A contribution that says how long its threads, together, took to make its words."""
+
+    def __init__(self, given: Contribution, clock: Clock) -> None:
+        self._given, self._clock, self._spent = given, clock, [0.0]
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of all threads."""
+        return sum(self._spent)
+
+    def fill(self, group: str, start: int, out: Words) -> None:
+        """Write words (see Contribution)."""
+        began = self._clock()
+        self._given.fill(group, start, out)
+        self._spent.append(self._clock() - began)
 
 
 class Measured:
@@ -94,11 +114,13 @@ class Measured:
     def _protect(self, phase: Masking) -> Protected:
         """Do what the node does between training and its last chunk (node.work, node.uploading)."""
         began = self._clock()
-        given = Quantised(phase.manifest, self._vector.update, 100, {}, self._federation.rng)
+        quantised = Quantised(phase.manifest, self._vector.update, 100, {}, self._federation.rng)
+        given = Timed(quantised, self._clock)
         upload = masking.contribute(given, phase, self.name, self._executor, self._vector.warm)
         self._vector.warm = upload.data
         protected = Protected(upload.root, len(upload.data), upload.chunks)
         self.spent.protect += self._clock() - began
+        self.spent.quantise += given.seconds / self._case.threads
         self.spent.upload_bytes = len(upload.data)
         self.spent.chunk_bytes = self._sign_chunks(phase, upload)
         return protected
@@ -124,8 +146,9 @@ def measure(case: Case, rng: Rng) -> ClientFigures:
         peak = space.peak()
     middle = {name: statistics.median(getattr(one, name) for one in rounds) for name in Spent.__struct_fields__}
     return ClientFigures(
-        seconds=middle["seconds"], best=min(one.seconds for one in rounds),
-        setup_seconds=statistics.median(one.seconds for one in few),
+        seconds=statistics.median(one.seconds - one.quantise for one in rounds),
+        best=min(one.seconds - one.quantise for one in rounds), quantise_seconds=middle["quantise"],
+        setup_seconds=statistics.median(one.seconds - one.quantise for one in few),
         protect_seconds=middle["protect"],
         upload_bytes=rounds[0].upload_bytes,
         control_bytes=rounds[0].control_bytes + rounds[0].chunk_bytes,

@@ -27,11 +27,14 @@ F = TypeVar("F", ClientFigures, ServerFigures)
 class Figures(Struct, frozen=True):
     """What a case costs; fields from `client_x` on are ratios of one run.
 
-    `client_x` = client ÷ (mask bytes ÷ AES rate), `client_settled_x` the same less 15 ms. `server_seconds` runs from
-    the last upload to the logged sum, `adding_seconds` are the additions of all uploads; `server_x` = their sum ÷ (AES
-    time of the masks that come off + as many plain numpy additions), `server_aes_x` = server ÷ that AES time alone;
-    `server_vector_x` counts of the server only what it does with vectors (`unmask_seconds`, `adding_seconds`).
-    `verify_part` = verify ÷ client. Vectors: peak memory ÷ 4·d. `protect_seconds` is the member's work on its vector.
+    `client_seconds` is a member's cryptographic work in the round; `quantise_seconds`, from floats to words, come on
+    top, and `protect_seconds`, its work on its vector, holds both. `client_x` = client ÷ (mask bytes ÷ AES rate),
+    `client_settled_x` the same less 15 ms, `client_whole_x` = (client + quantise) ÷ it. `server_seconds` runs from the
+    last upload to the logged sum; `server_x` = server ÷ (AES time of the masks that come off + as many plain numpy
+    additions as there were uploads), `server_adding_x` the same with the additions of all uploads (`adding_seconds`,
+    done while they arrive), `server_vector_x` only with what it does with vectors (`unmask_seconds`,
+    `adding_seconds`), `server_aes_x` = server ÷ that AES time alone. `verify_part` = verify ÷ client. Vectors: peak
+    memory ÷ 4·d.
     """
 
     engine: str
@@ -44,6 +47,7 @@ class Figures(Struct, frozen=True):
     threads: int
     client_seconds: float
     client_setup_seconds: float
+    quantise_seconds: float
     protect_seconds: float
     server_seconds: float
     adding_seconds: float
@@ -62,7 +66,9 @@ class Figures(Struct, frozen=True):
     additions_seconds: float
     client_x: float
     client_settled_x: float
+    client_whole_x: float
     server_x: float
+    server_adding_x: float
     server_vector_x: float
     server_aes_x: float
     verify_part: float
@@ -82,12 +88,12 @@ def measure(case: Case) -> Figures:
     client, server = _role("client", case, ClientFigures), _role("server", case, ServerFigures)
     masks = client.mask_bytes / client.aes_rate
     own, pairs = server.self_bytes / server.aes_rate, server.pair_bytes / server.aes_rate
-    vector = 4 * case.params
+    plain, vector = own + pairs + server.additions_seconds, 4 * case.params
     return Figures(
         engine="masks", nodes=case.nodes, params=case.params, bits=case.bits, dropouts=len(case.dropped),
         graph=case.graph, degree=manifest.degree or case.nodes - 1, threads=case.threads,
         client_seconds=client.seconds, client_setup_seconds=client.setup_seconds,
-        protect_seconds=client.protect_seconds, server_seconds=server.seconds,
+        quantise_seconds=client.quantise_seconds, protect_seconds=client.protect_seconds, server_seconds=server.seconds,
         adding_seconds=server.adding_seconds, checking_seconds=server.checking_seconds,
         unmask_seconds=server.unmask_seconds, verify_seconds=server.verify_seconds, verify_bytes=server.verify_bytes,
         verify_sent_bytes=server.verify_sent_bytes,
@@ -96,8 +102,9 @@ def measure(case: Case) -> Figures:
         exact=server.exact, aes_gbps=client.aes_rate / 1e9, mask_bytes=client.mask_bytes, self_aes_seconds=own,
         pair_aes_seconds=pairs, additions_seconds=server.additions_seconds, client_x=client.seconds / masks,
         client_settled_x=(client.seconds - _SETTLED) / masks,
-        server_x=(server.seconds + server.adding_seconds) / (own + pairs + server.additions_seconds),
-        server_vector_x=(server.unmask_seconds + server.adding_seconds) / (own + pairs + server.additions_seconds),
+        client_whole_x=(client.seconds + client.quantise_seconds) / masks, server_x=server.seconds / plain,
+        server_adding_x=(server.seconds + server.adding_seconds) / plain,
+        server_vector_x=(server.unmask_seconds + server.adding_seconds) / plain,
         server_aes_x=server.seconds / (own + pairs), verify_part=server.verify_seconds / client.seconds,
         node_vectors=client.peak_bytes / vector, aggregator_vectors=server.peak_bytes / vector,
         client_best_seconds=client.best, server_best_seconds=server.best, handicap=case.handicap,

@@ -57,6 +57,7 @@ _MASKS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
     ("client ms", lambda f: _short(f["client_seconds"] * 1e3)),
     ("of it d-independent", lambda f: _short(f["client_setup_seconds"] * 1e3)),
     ("÷ AES", lambda f: _short(f["client_x"])),
+    ("quantising ms", lambda f: _short(f["quantise_seconds"] * 1e3) if "quantise_seconds" in f else "–"),
     ("server ms", lambda f: _short(f["server_seconds"] * 1e3)),
     ("of it masks", lambda f: _short(f["unmask_seconds"] * 1e3)),
     ("AES ms", lambda f: _short((f["self_aes_seconds"] + f["pair_aes_seconds"]) * 1e3)),

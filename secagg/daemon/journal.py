@@ -1,11 +1,13 @@
 """What a daemon remembers: keys and values, the outbox, and which messages it has already handled.
 
 One event is one transaction; what the event sends lies in the outbox of the same transaction, so a crash leaves either
-both or neither. Two implementations under one contract test: SQLite for daemons, memory for simulation.
+both or neither. Transactions within a group are kept by one commit, at its end. Two implementations under one contract
+test: SQLite for daemons, memory for tests.
 
-Rules: one daemon per journal; nothing is acknowledged or sent before `transaction()` has ended without an error; a
-journal that cannot be written raises TryLater and remembers nothing of that event; secrets are sealed by the service
-before they come here (secagg.daemon.vault). Leaves to others: when to send (secagg.daemon.outbox), what keys mean.
+Rules: one daemon per journal; nothing is acknowledged or sent before `transaction()`, or the `group()` around it, has
+ended without an error; a journal that cannot be written raises TryLater and remembers nothing of that event or group;
+secrets are sealed by the service before they come here (secagg.daemon.vault).
+Leaves to others: when to send (secagg.daemon.outbox), what keys mean.
 Source: transport "Crash rules".
 """
 
@@ -24,6 +26,10 @@ _END = "\U0010ffff"
 
 _MISUSE = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.DataError)
 """Errors of SQLite that are bugs of ours and not a full or broken disk."""
+
+_WHOLE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+_PART = ("SAVEPOINT turn", "RELEASE turn", ("ROLLBACK TO turn", "RELEASE turn"))
+"""How a unit of changes begins, is kept and is dropped: on its own, and as a part of a group."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -84,6 +90,13 @@ class Journal(Protocol):
         Raises: TryLater when it cannot be written; then nothing of it is remembered.
         """
 
+    def group(self) -> AbstractContextManager[None]:
+        """Keep what the transactions and acknowledgements in this block change by one commit when it ends, or nothing.
+
+        A transaction in it that raises is dropped alone. Groups are not nested.
+        Raises: TryLater when it cannot be written; then nothing of the block is remembered.
+        """
+
     def pending(self) -> list[Outgoing]:
         """Return the outbox, oldest first."""
 
@@ -104,7 +117,7 @@ class SqliteJournal:
     """The journal of a daemon: one SQLite file, WAL, every commit on disk before it returns."""
 
     def __init__(self, path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-        self._migrations = migrations
+        self._migrations, self._grouping = migrations, False
         self._db = _connect(path)
         try:
             # A second daemon on the same state would answer twice: whoever opens first holds the file alone.
@@ -136,24 +149,49 @@ class SqliteJournal:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Open the one transaction (see Journal)."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._unit(*(_PART if self._grouping else _WHOLE)):
             yield _SqliteTransaction(self._db)
-            self._db.execute("COMMIT")
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        """Keep everything in this block by one commit (see Journal)."""
+        with self._unit(*_WHOLE):
+            self._grouping = True
+            try:
+                yield
+            finally:
+                self._grouping = False
+
+    @contextmanager
+    def _unit(self, begin: str, keep: str, drop: Sequence[str]) -> Iterator[None]:
+        try:
+            self._check_group()
+            self._db.execute(begin)
+            yield
+            self._db.execute(keep)
         except _MISUSE:
-            self._roll_back()
+            self._roll_back(drop)
             raise
         except sqlite3.Error as error:
-            self._roll_back()
+            self._roll_back(drop)
             raise _unwritable(str(error)) from None
         except BaseException:
-            self._roll_back()
+            self._roll_back(drop)
             raise
 
-    def _roll_back(self) -> None:
-        # SQLite rolls back by itself when the disk is full; a second ROLLBACK is an error of no meaning.
-        with suppress(sqlite3.Error):
-            self._db.execute("ROLLBACK")
+    def _check_group(self) -> None:
+        # SQLite rolls everything back by itself when the disk is full: what follows in the group would be kept alone.
+        if self._grouping and not self._db.in_transaction:
+            raise _unwritable("what came before in the group could not be written")
+
+    def _roll_back(self, drop: Sequence[str]) -> None:
+        try:
+            for statement in drop:
+                self._db.execute(statement)
+        except sqlite3.Error:
+            # Rolled back already; or a part cannot be taken back alone, and then the whole group is.
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
 
     def pending(self) -> list[Outgoing]:
         """Return the outbox, oldest first."""
@@ -178,6 +216,7 @@ class SqliteJournal:
 
     def _write(self, statement: str, values: tuple[object, ...]) -> int:
         try:
+            self._check_group()
             return self._db.execute(statement, values).rowcount
         except sqlite3.Error as error:
             raise _unwritable(str(error)) from None
@@ -269,6 +308,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._kept = _Memory()
+        self._grouping = False
         self.writable = True
 
     @contextmanager
@@ -276,9 +316,27 @@ class MemoryJournal:
         """Open the one transaction (see Journal)."""
         working = self._kept.copy()
         yield working
-        if not self.writable:
-            raise _unwritable("disk is full")
+        self._check_writable()
         self._kept = working
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        """Keep everything in this block at once (see Journal)."""
+        before, self._kept, self._grouping = self._kept, self._kept.copy(), True
+        try:
+            yield
+            self._grouping = False
+            self._check_writable()
+        except BaseException:
+            self._kept = before
+            raise
+        finally:
+            self._grouping = False
+
+    def _check_writable(self) -> None:
+        # As with SQLite, a full disk is met at the commit.
+        if not (self.writable or self._grouping):
+            raise _unwritable("disk is full")
 
     def pending(self) -> list[Outgoing]:
         """Return the outbox, oldest first."""
@@ -290,8 +348,7 @@ class MemoryJournal:
 
     def acknowledge(self, id: bytes, by: str) -> bool:
         """Remove a message from the outbox if `by` is whom it was for."""
-        if not self.writable:
-            raise _unwritable("disk is full")
+        self._check_writable()
         message = self._kept.outbox.get(id)
         if message is None or message.to != by:
             return False

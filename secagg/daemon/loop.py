@@ -3,6 +3,8 @@
 An event (a message, a timer, finished work, a command) is one turn: the service decides, the journal commits, and only
 then effects happen. Turns are plain functions on the loop's thread, so two of them never mix.
 
+Messages that wait on the link share one commit (ADR 13): each is a turn that fails alone; nothing is waited for.
+
 Rules: a durable message (16-byte id) is acknowledged after its commit and handled once, however often it comes; an
 error of the service rolls its turn back, is logged, and the daemon goes on; a peer's faulty message is acknowledged, so
 that it does not come again, but one that met a full disk (TryLater, OSError) is answered `retry-later`. An outcome, a
@@ -14,8 +16,9 @@ Source: transport "Crash rules", architecture "The shape of the core".
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from secagg.crypto.rng import Rng, system_rng
 from secagg.daemon import clock, drill
@@ -45,6 +48,9 @@ TICK = 1.0
 AGAIN = 2.0
 """Seconds until an event is tried again that could not be saved."""
 
+GROUP = 32
+"""Messages under one commit at most, so that timers, answers and a person never wait for more than these."""
+
 REMEMBER = 30 * 86_400
 """Seconds that a handled message is remembered: far longer than any peer goes on sending it."""
 
@@ -54,6 +60,15 @@ _NOT_NOW = (TryLater, OSError, MemoryError)
 
 _SILENCE = "It has said nothing for six seconds: it is frozen, or its link is broken."
 _FULL = "Its disk takes nothing now; it is told again until it can."
+
+
+class _Taken(NamedTuple):
+    """A message of a group: whose it is, the name of its turn if it had one, what happens once the group is saved."""
+
+    sender: str
+    id: bytes
+    what: str
+    effects: list[Effect]
 
 
 class Daemon:
@@ -108,8 +123,8 @@ class Daemon:
     async def _open(self) -> None:
         self._journal.forget(self._wall() - REMEMBER)
         for message in self._journal.pending():
-            self._queue_ids(self._outbox.add(message.id, message.to, message.kind))
-        self._carry_out(self._advance(self._service.start, what="start"))
+            self._sender.put_ids(self._outbox.add(message.id, message.to, message.kind))
+        self._carry_out(self._advance(self._service.start, "start"))
         self._schedule_tick()
         if self._admin:
             await self._admin.open()
@@ -137,19 +152,45 @@ class Daemon:
 
     # Turns ---------------------------------------------------------------------------------------------------------
 
-    def _advance(self, decide: Callable[[Turn], object], sender: str = "", id: bytes = b"", what: str = "") -> Turn:
-        """Let the service decide and save it; return the turn, whose effects may now happen."""
+    def _advance(self, decide: Callable[[Turn], object], what: str) -> list[Effect]:
+        """Let the service decide and save it; return the effects, which may now happen."""
+        effects = self._decide(decide, what)
+        drill.reach("after-save", what)
+        return effects
+
+    def _decide(self, decide: Callable[[Turn], object], what: str, sender: str = "", id: bytes = b"") -> list[Effect]:
+        """Let the service decide, in a transaction of its own or within the group; return the effects it asks for."""
         with self._journal.transaction() as transaction:
             turn = Turn(transaction, self._wall(), self._rng, sender)
             decide(turn)
             if id:
                 transaction.mark_handled(sender, id, turn.now())
             drill.reach("before-save", what)
-        drill.reach("after-save", what)
-        return turn
+        return turn.effects
 
-    def _take(self, message: Received) -> None:
-        """Handle one message from the link: the shell's own kinds here, the others as a turn."""
+    def _take_group(self, first: Received) -> None:
+        """Handle a message and those that wait behind it under one commit, and only then do what they ask for."""
+        taken: list[_Taken] = []
+        try:
+            with self._journal.group():
+                for message in chain((first,), islice(iter(self._link.at_hand, None), GROUP - 1)):
+                    self._received_bytes += len(message.header) + len(message.body)
+                    taken += self._take(message)
+        except Exception as error:
+            self._failed(error)
+            for sender, id, _, _ in taken if fault(error) else ():
+                self._put(Emit(sender, PUT_OFF, b"", b"", id))
+            return
+        for what in (done.what for done in taken if done.what):
+            drill.reach("after-save", what)
+        for done in taken:
+            try:
+                self._carry_out(done.effects)
+            except Exception as error:
+                self._failed(error, peer=done.sender)
+
+    def _take(self, message: Received) -> list[_Taken]:
+        """Handle one message from the link; return what happens once it is saved, nothing when it need not be."""
         sender, id = message.sender, message.id
         if self._peers.heard(sender):
             self._publish({"event": "heard", "peer": sender})
@@ -161,32 +202,35 @@ class Daemon:
                 self._publish({"event": "put_off", "peer": sender, "cause": _FULL})
         elif self._storage.read_only:
             self._put(Emit(sender, PUT_OFF, b"", b"", id))
-        elif message.kind == ACK:
-            self._acknowledged(sender, id)
         else:
-            self._handle(message)
+            return self._acknowledged(sender, id) if message.kind == ACK else self._handle(message)
+        return []
 
-    def _acknowledged(self, sender: str, id: bytes) -> None:
+    def _acknowledged(self, sender: str, id: bytes) -> list[_Taken]:
         try:
-            if self._journal.acknowledge(id, sender):
-                self._queue_ids(self._outbox.remove(id))
+            known = self._journal.acknowledge(id, sender)
         except TryLater as error:
             self._failed(error, peer=sender, kind=ACK)
+            return []
+        return [_Taken(sender, id, "", [Withdrawn([id])])] if known else []
 
-    def _handle(self, message: Received) -> None:
-        sender, id, what = message.sender, message.id, drill.label(message)
+    def _handle(self, message: Received) -> list[_Taken]:
+        sender, id, what = message.sender, message.id, ""
+        effects: list[Effect] = []
         try:
             if not (id and self._known(sender, id)):
-                self._carry_out(self._advance(lambda turn: self._service.receive(message, turn), sender, id, what))
+                label = drill.label(message)
+                effects = self._decide(lambda turn: self._service.receive(message, turn), label, sender, id)
+                what = label
         except _NOT_NOW as error:
             self._failed(error, peer=sender, kind=message.kind)
             if fault(error):
                 self._put(Emit(sender, PUT_OFF, b"", b"", id))
-            return
+            return []
         except Exception as error:
             self._failed(error, peer=sender, kind=message.kind)
-        if id:
-            self._put(Emit(sender, ACK, b"", b"", id))
+        acknowledgement = [Emit(sender, ACK, b"", b"", id)] if id else []
+        return [_Taken(sender, id, what, [*effects, *acknowledgement])]
 
     def _known(self, sender: str, id: bytes) -> bool:
         with self._journal.transaction() as transaction:
@@ -200,7 +244,7 @@ class Daemon:
             self._later(AGAIN, lambda: self._local(decide, name))
             return
         try:
-            self._carry_out(self._advance(decide, what=name.partition("/")[0]))
+            self._carry_out(self._advance(decide, name.partition("/")[0]))
         except _NOT_NOW as error:
             self._failed(error, entry=name)
             self._later(AGAIN, lambda: self._local(decide, name))
@@ -223,8 +267,7 @@ class Daemon:
         answers: list[object] = []
         what = f"command.{request.get('command')}"
         try:
-            turn = self._advance(lambda turn: answers.append(self._service.command(request, turn)), what=what)
-            self._carry_out(turn)
+            self._carry_out(self._advance(lambda turn: answers.append(self._service.command(request, turn)), what))
         except _NOT_NOW as error:
             if not fault(error):
                 raise
@@ -253,16 +296,16 @@ class Daemon:
 
     # Effects -------------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, turn: Turn) -> None:
-        for effect in turn.effects:
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
             self._do(effect)
 
     def _do(self, effect: Effect) -> None:
         match effect:
             case Outgoing(id=id, to=to, kind=kind):
-                self._queue_ids(self._outbox.add(id, to, kind))
+                self._sender.put_ids(self._outbox.add(id, to, kind))
             case Withdrawn(ids):
-                self._queue_ids([due for id in ids for due in self._outbox.remove(id)])
+                self._sender.put_ids([due for id in ids for due in self._outbox.remove(id)])
             case Emit():
                 self._put(effect)
             case After(name, seconds):
@@ -319,7 +362,7 @@ class Daemon:
         self._timers[""] = self._later(TICK, self._tick)
 
     def _tick(self) -> None:
-        self._queue_ids(self._outbox.tick())
+        self._sender.put_ids(self._outbox.tick())
         asked, silent = self._peers.tick()
         for peer in asked if self._asks else ():
             self._put(Emit(peer, ASK, b"", b""))
@@ -330,9 +373,6 @@ class Daemon:
             self._log.info("change_link", state=self._link_state)
         if not self._stopping.is_set():
             self._schedule_tick()
-
-    def _queue_ids(self, ids: list[bytes]) -> None:
-        self._sender.put_ids(ids)
 
     def _put(self, item: Emit) -> None:
         self._sender.put(item)
@@ -345,8 +385,7 @@ class Daemon:
                 self._failed(error)
                 await asyncio.sleep(TICK)
                 continue
-            self._received_bytes += len(message.header) + len(message.body)
-            self._take(message)
+            self._take_group(message)
             # A link with a full queue never waits: let timers and sending have their turn.
             await asyncio.sleep(0)
 

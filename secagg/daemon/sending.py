@@ -33,21 +33,23 @@ class Sender:
         self._link, self._journal, self._outbox = link, journal, outbox
         self._log, self._failed, self._wall = log, failed, wall
         self._lines = (_Line(), _Line())
-        self._queue = _Line()
+        self._waiting: set[bytes] = set()
 
     def put(self, item: Emit | bytes) -> None:
         """Send a single message, or the message of the outbox with this id."""
-        self._queue.put(item)
+        kind, size = self._shape(item)
+        self._lines[is_bulk(kind, size)].put(item)
 
     def put_ids(self, ids: list[bytes]) -> None:
         """Send these messages of the outbox, each of which waits here once."""
         for id in ids:
-            if id not in self._queue.waiting:
-                self._queue.put(id)
+            if id not in self._waiting:
+                self._waiting.add(id)
+                self.put(id)
 
     async def run(self) -> None:
         """Hand over what is put here."""
-        tasks = [asyncio.create_task(work) for work in (self._sort(), *(self._hand_out(line) for line in self._lines))]
+        tasks = [asyncio.create_task(self._hand_out(line)) for line in self._lines]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -57,19 +59,16 @@ class Sender:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _sort(self) -> None:
-        while True:
-            item = await self._queue.get()
-            kind, size = self._shape(item)
-            self._lines[is_bulk(kind, size)].put(item)
-
     def _shape(self, item: Emit | bytes) -> tuple[str, int]:
         message = self._read_out(item)
         return (message.kind, len(message.header) + len(message.body)) if message else ("", 0)
 
     async def _hand_out(self, line: "_Line") -> None:
         while True:
-            message = self._read_out(await line.get())
+            item = await line.get()
+            if isinstance(item, bytes):
+                self._waiting.discard(item)
+            message = self._read_out(item)
             if message:
                 await self._hand_over(message)
 
@@ -104,18 +103,19 @@ class Sender:
 
 
 class _Line:
-    """Items in order; `get` waits for one."""
+    """Items in order; `get` waits for one, and one task at a time calls it."""
 
     def __init__(self) -> None:
-        self.waiting: deque[Emit | bytes] = deque()
-        self._there = asyncio.Event()
+        self._items: deque[Emit | bytes] = deque()
+        self._there: asyncio.Future[None] | None = None
 
     def put(self, item: Emit | bytes) -> None:
-        self.waiting.append(item)
-        self._there.set()
+        self._items.append(item)
+        if self._there and not self._there.done():
+            self._there.set_result(None)
 
     async def get(self) -> Emit | bytes:
-        while not self.waiting:
-            self._there.clear()
-            await self._there.wait()
-        return self.waiting.popleft()
+        while not self._items:
+            self._there = asyncio.get_running_loop().create_future()
+            await self._there
+        return self._items.popleft()

@@ -6,6 +6,7 @@ name; a witness signs `cosignature/v1`, its time and the body. Source: c2sp.org,
 
 import base64
 import binascii
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -34,6 +35,7 @@ def sign_checkpoint(checkpoint: Checkpoint, name: str, key: SigningKey) -> bytes
     return body + b"\n" + line(name, ED25519, key.public, key.sign(body))
 
 
+@lru_cache(maxsize=16)
 def read_checkpoint(note: bytes) -> Checkpoint:
     """Return the checkpoint of a note without judging its signatures.
 

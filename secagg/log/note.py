@@ -7,6 +7,8 @@ co-signature with a timestamp (C2SP tlog-cosignature). Source: c2sp.org/signed-n
 
 import base64
 import binascii
+from collections.abc import Sequence
+from functools import lru_cache
 
 from secagg.crypto.derive import sha256
 from secagg.errors import VerificationFailed
@@ -27,8 +29,11 @@ def line(name: str, kind: bytes, public: bytes, signature: bytes) -> bytes:
     return "\u2014 ".encode() + name.encode() + b" " + packed + b"\n"
 
 
-def parse(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
+@lru_cache(maxsize=16)
+def parse(note: bytes) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
     """Return the text (with its last newline) and the signature lines as (name, key id ‖ signature).
+
+    The newest checkpoint comes with every proof, so that the last few notes are kept.
 
     Raises: VerificationFailed when it is no note.
     """
@@ -37,7 +42,7 @@ def parse(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
     text, found, rest = note.rpartition(b"\n\n")
     if not found or not rest.endswith(b"\n"):
         raise VerificationFailed("A checkpoint has no signature block.", "Check the file.")
-    return text + b"\n", [_parse_line(entry) for entry in rest[:-1].split(b"\n")]
+    return text + b"\n", tuple(_parse_line(entry) for entry in rest[:-1].split(b"\n"))
 
 
 def _parse_line(entry: bytes) -> tuple[str, bytes]:
@@ -55,7 +60,7 @@ def _is_name(name: str) -> bool:
     return name.isprintable() and name != "" and not any(letter == "+" or letter.isspace() for letter in name)
 
 
-def signature_of(lines: list[tuple[str, bytes]], name: str, kind: bytes, public: bytes) -> bytes:
+def signature_of(lines: Sequence[tuple[str, bytes]], name: str, kind: bytes, public: bytes) -> bytes:
     """Return the signature bytes of a named key.
 
     Raises: VerificationFailed when the note has none.

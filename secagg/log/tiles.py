@@ -9,6 +9,7 @@ Leaves to others: which files there must be, and signing (durable). Source: c2sp
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from secagg.errors import BadInput, BundleIncomplete, VerificationFailed
 
@@ -93,14 +94,22 @@ def read(path: Path) -> bytes:
 
 def write(path: Path, data: bytes) -> None:
     """Write a file whole and durable: a crash leaves the old one or the new one."""
-    _make(path.parent)
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as stream:
+    with _opened(fresh) as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
     fresh.replace(path)
     flush(path.parent)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file for writing; its directory is there, but for the first file in it."""
+    try:
+        return path.open("wb")
+    except FileNotFoundError:
+        _make(path.parent)
+        return path.open("wb")
 
 
 def _make(directory: Path) -> None:

@@ -6,6 +6,7 @@ stricter. A clip is a power of two, so that no float travels.
 Leaves to others: refusing what does not fit (secagg.protocol.acceptance), slots and words (secagg.protocol.lanes).
 """
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -134,7 +135,7 @@ class Lanes(Struct, frozen=True, forbid_unknown_fields=True):
     clip_log2: Annotated[int, Meta(ge=-64, le=64)]
 
 
-class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """One attempt at one round, complete.
 
     `threshold` is t of the signatures and witnesses; `share_threshold` that of a member's shares, the same on the
@@ -178,10 +179,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
         Raises: KeyError when `name` has no seat.
         """
-        for position, seat in enumerate(self.members):
-            if seat.name == name:
-                return position
-        raise KeyError(name)
+        return self._positions[name]
 
     def key(self, name: str) -> bytes:
         """Return the signing key of a member."""
@@ -189,7 +187,16 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     def names(self) -> tuple[str, ...]:
         """Return the cohort in the order of its indices."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
         return tuple(seat.name for seat in self.members)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        """The first seat of every name, which a round asks for with each message of each member."""
+        return {name: position for position, name in reversed(tuple(enumerate(self._names)))}
 
     @property
     def needed(self) -> int:

@@ -62,6 +62,9 @@ class Link(Protocol):
     async def receive(self) -> Received:
         """Wait for the next message. Raises: PeerUnavailable once the link is closed."""
 
+    def at_hand(self) -> Received | None:
+        """Return the next message if it is here already, else None; never waits, never raises."""
+
     async def close(self) -> None:
         """Let go of everything; may be called twice."""
 

@@ -91,7 +91,7 @@ class MemoryLink:
         self._network = network
         self._curve_key = curve_key
         self._queue: deque[Received] = deque()
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Future[None] | None = None
         self._closed = False
 
     @property
@@ -112,20 +112,28 @@ class MemoryLink:
         while not self._queue:
             if self._closed:
                 raise PeerUnavailable("The link is closed.", "Open a new one.")
-            self._changed.clear()
-            await self._changed.wait()
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed
         return self._queue.popleft()
+
+    def at_hand(self) -> Received | None:
+        """Return the next message if it is here already."""
+        return self._queue.popleft() if self._queue else None
 
     async def close(self) -> None:
         """Leave the network."""
         self._closed = True
         self._network.forget(self)
-        self._changed.set()
+        self._wake()
 
     def put(self, message: Received) -> bool:
         """Queue a message that arrived; False when too many wait."""
         if len(self._queue) >= BACKLOG:
             return False
         self._queue.append(message)
-        self._changed.set()
+        self._wake()
         return True
+
+    def _wake(self) -> None:
+        if self._changed and not self._changed.done():
+            self._changed.set_result(None)

@@ -6,6 +6,7 @@ Source: transport "Sockets".
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -40,12 +41,17 @@ class Stamped(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
 
 def write_routing(to: str, kind: str, id: bytes) -> bytes:
     """Return the routing frame. Raises: BadInput when the other side would refuse it."""
-    frame = encode(Routing(to, kind, id))
+    _check(to, kind, len(id))
+    return encode(Routing(to, kind, id))
+
+
+@lru_cache(maxsize=1024)
+def _check(to: str, kind: str, id_bytes: int) -> None:
+    """Refuse what the other side would; there are few names, kinds and lengths. Raises: BadInput."""
     try:
-        msgspec.msgpack.decode(frame, type=Routing)
+        msgspec.msgpack.decode(encode(Routing(to, kind, bytes(id_bytes))), type=Routing)
     except msgspec.ValidationError as error:
         raise BadInput(f"A message of kind {kind!r} to {to!r} cannot be routed: {error}.", "Check the name.") from None
-    return frame
 
 
 def read_routing(frames: Sequence[bytes | memoryview]) -> Routing:

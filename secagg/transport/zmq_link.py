@@ -61,6 +61,15 @@ class ZmqLink:
             raise item
         return item
 
+    def at_hand(self) -> Received | None:
+        """Return the next message if it is here already; an error is left to `receive`."""
+        with suppress(asyncio.QueueEmpty):
+            item = self._inbox.get_nowait()
+            if not isinstance(item, Exception):
+                return item
+            self._inbox.put_nowait(item)
+        return None
+
     async def close(self) -> None:
         """Close the sockets; what libzmq still holds is dropped, because the outbox sends it again."""
         if self._closed:

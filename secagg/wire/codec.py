@@ -6,9 +6,9 @@ nothing here re-encodes to verify, because msgpack accepts reordered and duplica
 Leaves to others: signatures (secagg.wire.signed), meaning.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -36,7 +36,7 @@ def decode(kind: type[T], data: bytes | memoryview, limit: int = LIMIT_CONTROL) 
             "Send lists of this size as chunks.",
         )
     try:
-        found: T = _decoder(cast(Hashable, kind)).decode(data)
+        found: T = _decoder(kind).decode(data)
         return found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
         raise WireError(
@@ -44,9 +44,7 @@ def decode(kind: type[T], data: bytes | memoryview, limit: int = LIMIT_CONTROL) 
         ) from None
 
 
-@lru_cache(maxsize=512)
-def _decoder(kind: Hashable) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(cast(Any, kind))
+_decoder: Callable[[Any], msgspec.msgpack.Decoder[Any]] = lru_cache(maxsize=512)(msgspec.msgpack.Decoder)
 
 
 def _name(kind: object) -> str:

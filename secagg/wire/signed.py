@@ -37,7 +37,13 @@ class Signed(Struct, frozen=True, forbid_unknown_fields=True):
 
 def context(label: str, kind: str, scope: Scope, sender: str, receiver: str) -> bytes:
     """Return the length-prefixed context that signatures, key derivations and HPKE `info` share."""
-    return fields(label, kind) + _of_scope(scope) + fields(sender, receiver)
+    return _of_names(label, kind) + _of_scope(scope) + _of_names(sender, receiver)
+
+
+@lru_cache(maxsize=1024)
+def _of_names(*names: str) -> bytes:
+    """Return the fields of labels or members, of which there are few."""
+    return fields(*names)
 
 
 @lru_cache(maxsize=64)

@@ -16,6 +16,7 @@ FOUND = {
     "no-dedup": ("", "once"),
     "ack-before-commit": ("", "durable"),
     "effects-before-commit": (LATE, ""),
+    "effects-before-group": ("", "durable"),
     "ack-before-sync": ("", "durable"),
     "blob-not-synced": (LATE, ""),
     "encrypt-again": ("", "one-voice"),

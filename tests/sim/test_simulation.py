@@ -1,7 +1,10 @@
 """The simulator: a seed is a whole history, the same in every run."""
 
+from contextlib import nullcontext
+
 import pytest
 
+from support import simulation
 from support.simulation import simulate
 
 
@@ -10,6 +13,12 @@ def test_a_seed_does_the_same_twice() -> None:
     assert first.trace == again.trace
     assert first.violations == ()
     assert first.count["message"] > 300
+
+
+def test_what_is_remembered_changes_no_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = simulate(8)
+    monkeypatch.setattr(simulation, "remembered", nullcontext)
+    assert simulate(8).trace == first.trace
 
 
 # Histories have moved since; what each seed found has a test of its own in tests/roles/test_*_faults.py.

@@ -51,6 +51,16 @@ class FaultyLink:
             raise item
         return item
 
+    def at_hand(self) -> Received | None:
+        """Return the next message if it has arrived, however late."""
+        if self._arrived.empty():
+            return None
+        item = self._arrived.get_nowait()
+        if not isinstance(item, Exception):
+            return item
+        self._arrived.put_nowait(item)
+        return None
+
     async def close(self) -> None:
         """Close the link underneath."""
         for task in self._tasks | ({self._reading} if self._reading else set()):

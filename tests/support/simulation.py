@@ -8,7 +8,7 @@ phases, vault, blobs, logs and auditor are the product's own. Two runs of a seed
 
 import asyncio
 import json
-import shutil
+import os
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from typing import Any
 from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.transport.link import BROKER, KEYSERVER
 from support.federation import names_of
-from support.simulation_clock import Chance, Crash, Stuck, VirtualLoop, remembered
+from support.simulation_clock import Chance, Crash, Stuck, VirtualLoop
 from support.simulation_disk import watched
+from support.simulation_memory import remembered
 from support.simulation_network import SimulatedNetwork, Span, Weather
 from support.simulation_oracles import Watch, audit, inspect
 from support.simulation_roles import (
-    TASK,
     AggregatorMachine,
     KeyserverMachine,
     NodeMachine,
@@ -87,7 +87,6 @@ class Simulation:
 
     def _found(self) -> None:
         given = founded(len(self.names))
-        (self.place / "task.py").write_text(TASK)
         KeyserverMachine(self.world, self.place / KEYSERVER, self.seed, given)
         AggregatorMachine(self.world, AGGREGATOR, self.place / AGGREGATOR, self.seed, given)
         for index, name in enumerate(self.names):
@@ -215,4 +214,15 @@ def simulate(seed: int, focus: str = "") -> Outcome:
         for machine in simulation.world.machines.values():
             machine._let_go()
         simulation.loop.close()
-        shutil.rmtree(place)
+        _remove(place)
+
+
+def _remove(place: Path) -> None:
+    """Remove a directory; `shutil.rmtree` guards against links that somebody puts there meanwhile."""
+    with os.scandir(place) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _remove(Path(entry.path))
+            else:
+                os.unlink(entry.path)  # noqa: PTH108 - a path object for every file of every seed
+    place.rmdir()

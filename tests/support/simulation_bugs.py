@@ -42,22 +42,31 @@ def _instead(function: Function) -> Mutation:
 
 
 def _ack_before_commit(take: Function) -> Function:
-    def mutated(self: Daemon, message: Any) -> None:
+    def mutated(self: Daemon, message: Any) -> Any:
         if message.id and message.kind != "ack":
             self._put(Emit(message.sender, "ack", b"", b"", message.id))
-        take(self, message)
+        return take(self, message)
 
     return mutated
 
 
-def _effects_before_commit(advance: Function) -> Function:
+def _effects_before_group(take: Function) -> Function:
+    def mutated(self: Daemon, message: Any) -> Any:
+        for done in take(self, message):
+            self._carry_out(done.effects)
+        return []
+
+    return mutated
+
+
+def _effects_before_commit(decide_and_save: Function) -> Function:
     def mutated(self: Daemon, decide: Callable[[Any], object], *given: Any, **named: Any) -> Any:
         def decide_and_act(turn: Turn) -> None:
             decide(turn)
-            self._carry_out(turn)
+            self._carry_out(turn.effects)
             turn.effects = []
 
-        return advance(self, decide_and_act, *given, **named)
+        return decide_and_save(self, decide_and_act, *given, **named)
 
     return mutated
 
@@ -177,7 +186,11 @@ BUGS: Mapping[str, Bug] = {
     ),
     "effects-before-commit": Bug(
         "messages leave and work begins before the turn is saved",
-        (("secagg.daemon.loop:Daemon._advance", _effects_before_commit),),
+        (("secagg.daemon.loop:Daemon._decide", _effects_before_commit),),
+    ),
+    "effects-before-group": Bug(
+        "what a turn asks for happens before the group is saved in which it was decided",
+        (("secagg.daemon.loop:Daemon._take", _effects_before_group),),
     ),
     "ack-before-sync": Bug(
         "a chunk is acknowledged before it is on disk", (("secagg.daemon.blobs:_write_at", _instead(_without_sync)),)

@@ -87,7 +87,7 @@ class SimulatedNetwork(MemoryNetwork):
             if message.id:
                 self.deliver(message.sender, Received(BROKER, "ack", message.id, b"", b""))
             return
-        calm = self._loop.time() >= self._weather.calm
+        calm = self._loop.now >= self._weather.calm
         if not calm and self._chance.happens(self._weather.drop):
             self._count["message lost"] += 1
             return
@@ -115,8 +115,8 @@ class SimulatedNetwork(MemoryNetwork):
         return replace(message, body=bytes(body))
 
     def _arrive(self, to: str, message: Received) -> None:
-        now = self._loop.time()
-        cut = any(span.holds(now, name) for span in self._weather.cuts for name in (to, message.sender))
+        now, ends = self._loop.now, (to, message.sender)
+        cut = any(span.start <= now < span.stop and span.of in ends for span in self._weather.cuts)
         if self.up and not cut:
             self.deliver(to, message)
         else:

@@ -10,7 +10,6 @@ one ends), `told` (who is in a sum has it), `once` (no message is handled twice;
 """
 
 import re
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -326,4 +325,3 @@ def audit(world: World, place: Path) -> None:
     for line in report.checks:
         if line.status not in ("pass", "n/a"):
             world.violate("audit", f"check {line.number}: {line.detail}")
-    shutil.rmtree(bundle)

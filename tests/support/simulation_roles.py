@@ -13,7 +13,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,15 @@ def founded(nodes: int) -> Founded:
     return Founded(authority, rings, place, dict(office.journal._kept.entries))
 
 
+@functools.cache
+def written() -> Path:
+    """Write the task's code, once per process."""
+    place = Path(tempfile.mkdtemp(prefix="secagg-task-", dir=shelf()))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    (place / "task.py").write_text(TASK)
+    return place / "task.py"
+
+
 def shelf() -> str | None:
     """Return where simulated disks lie: in memory when there is such a place."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - private directories are made there
@@ -116,24 +125,22 @@ class Ledger:
         self._machine.told("error", event, values)
 
 
-class Beside(ThreadPoolExecutor):
+class Beside(Executor):
     """Does work in virtual time: after a while, in one go, and tells a while later."""
 
     def __init__(self, machine: "Machine", life: int) -> None:
-        super().__init__(1)
         self._machine, self._life = machine, life
 
-    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+    def take(self, future: asyncio.Future[Any], work: Callable[..., object], args: tuple[object, ...]) -> None:
+        """Do `work` and put its outcome into `future`."""
         self._machine.world.loop.call_later(self._while(), self._do, future, work, args)
-        return future
 
     def _while(self) -> float:
         chance = self._machine.work
         slow = chance.happens(0.1) and not self._machine.world.crashes.calm
         return chance.between(0.05, 1.5) if slow else chance.between(0.0005, 0.05)
 
-    def _do(self, future: Future[Any], work: Callable[..., object], args: tuple[object, ...]) -> None:
+    def _do(self, future: asyncio.Future[Any], work: Callable[..., object], args: tuple[object, ...]) -> None:
         if self._machine.life != self._life:
             return
         self._machine.doing = "work"
@@ -143,8 +150,8 @@ class Beside(ThreadPoolExecutor):
             return
         self._machine.world.loop.call_later(self._while(), self._tell, future, outcome)
 
-    def _tell(self, future: Future[Any], outcome: object) -> None:
-        if self._machine.life == self._life:
+    def _tell(self, future: asyncio.Future[Any], outcome: object) -> None:
+        if self._machine.life == self._life and not future.done():
             future.set_result(outcome)
 
 
@@ -172,6 +179,19 @@ class Wire:
     async def receive(self) -> Received:
         self._machine.doing = ""
         message = await self._inner.receive()
+        if self._machine.busy.happens(self._machine.slowness):
+            # As if the last commit took that long: what arrives meanwhile is handled together with this message.
+            await asyncio.sleep(self._machine.busy.between(0, 0.1))
+        return self._arrived(message)
+
+    def at_hand(self) -> Received | None:
+        message = self._inner.at_hand()
+        if message is None:
+            return None
+        self._machine.world.count["message of a group"] += 1
+        return self._arrived(message)
+
+    def _arrived(self, message: Received) -> Received:
         self._check()
         self._machine.doing = message.kind
         self._machine.point("link.received")
@@ -188,6 +208,8 @@ class Machine(ABC):
         self.world, self.name, self.root = world, name, private_directory(root)
         self.rng = counted_rng(f"{seed}/{name}".encode())
         self.work, self._chance = Chance(seed, f"work/{name}"), Chance(seed, f"crash/{name}")
+        self.busy = Chance(seed, f"busy/{name}")
+        self.slowness = self.busy.choose((0, 0, 0.1, 0.5))
         self.storage = Storage()
         self.disk = Disk(root, self.point)
         self.life = 0
@@ -204,8 +226,9 @@ class Machine(ABC):
         """Pass a point at which this life may end; an ended life passes none."""
         if not self.alive:
             raise Crash
-        crashes, world = self.world.crashes, self.world
-        if not crashes.possible:
+        world = self.world
+        crashes = world.crashes
+        if not (crashes.left and crashes.begin <= world.loop.now < crashes.end):
             return
         place = place_of(self.name, where, self.doing, self.journal)
         if crashes.due(place):
@@ -348,7 +371,7 @@ class NodeMachine(MemberMachine):
     def make(self, log: Any) -> Service:
         place = self.root.with_name(f"{self.name}-data")
         keys = RoundKeys(self.root / "rounds", self.ring.storage, self.rng)
-        task = f"{place.with_name('task.py')}:Number"
+        task = f"{written()}:Number"
         tasks = {name: OwnTask(name, task, place / "data.json", {}) for name in ("task-a", "task-b", "task-last")}
         policy = Policy(exact_counts=True)
         return NodeService(

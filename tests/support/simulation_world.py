@@ -80,16 +80,16 @@ class World:
 
 
 class Crashes:
-    """When lives end: at any point, with a small probability, a bounded number of times, until it is calm."""
+    """When lives end: at any point between `begin` and `end`, with a small probability, at most `left` times."""
 
     def __init__(self, chance: Chance, loop: VirtualLoop, calm: float, focus: str = "") -> None:
-        self._chance, self._loop, self._calm = chance, loop, calm
+        self._chance, self._loop, self.end = chance, loop, calm
         self.left = max(CRASHES) if focus else chance.choose(CRASHES)
         rate = RATES[0] if focus else chance.choose(RATES)
         focus = focus or chance.choose(("", "", *PLACES))
         self._rates = {place: FOCUS if place == focus else rate * _WEIGHTS.get(place, 1.0) for place in PLACES}
         # Rounds get nowhere in the worst weather: sometimes it begins late.
-        self._begin = chance.choose((0.0, chance.between(0, calm)))
+        self.begin = chance.choose((0.0, chance.between(0, calm)))
         self._passed, self._next = 0.0, self._draw()
 
     def _draw(self) -> float:
@@ -99,12 +99,7 @@ class Crashes:
     @property
     def calm(self) -> bool:
         """Say whether the worst is over."""
-        return self._loop.now >= self._calm
-
-    @property
-    def possible(self) -> bool:
-        """Say whether a life may end now."""
-        return self.left > 0 and self._begin <= self._loop.now < self._calm
+        return self._loop.now >= self.end
 
     def due(self, place: str) -> bool:
         """Say whether the life at this place of the crash table ends here."""

@@ -7,13 +7,14 @@ Exit status 0 if every seed held; with BUG, if every planted bug was found.
 """
 
 import argparse
+import gc
 import multiprocessing
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +32,9 @@ from support.simulation_roles import founded  # noqa: E402
 BLOCK = 25
 """Seeds per line of progress: a stopped run loses at most so many of each worker."""
 
+FORGET = 5
+"""Seeds after which what is forgotten is cleared away."""
+
 CODE = ("secagg", "keyserver", "node", "aggregator", "tests/support")
 PLACE = HERE / ".soak"
 
@@ -46,6 +50,18 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float
 
 
+@contextmanager
+def clearing(seed: int) -> Iterator[None]:
+    """Look for what is forgotten after some seeds, not in the midst of one: it is a twentieth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        if seed % FORGET == 0:
+            gc.collect()
+
+
 def run_block(bug: str, seeds: range) -> Block:
     """Run some seeds with a bug, or with none."""
     violations: dict[int, list[str]] = {}
@@ -54,7 +70,7 @@ def run_block(bug: str, seeds: range) -> Block:
     began = time.process_time()
     for seed in seeds:
         try:
-            with planted(bug):
+            with planted(bug), clearing(seed):
                 outcome = simulate(seed)
         except Exception as error:
             violations[seed] = [f"simulator: {error!r}"]

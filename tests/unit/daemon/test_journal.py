@@ -2,13 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from secagg.daemon.journal import MIGRATIONS, Journal, MemoryJournal, Outgoing, SqliteJournal
-from secagg.errors import BadConfiguration
+from secagg.errors import BadConfiguration, TryLater
 from support.simulation_disk import SimulatedJournal, Storage
 
 Reopen = Callable[[Journal], Journal]
@@ -115,6 +115,117 @@ def test_old_handled_messages_are_forgotten(opened: tuple[Journal, Reopen]) -> N
     with journal.transaction() as transaction:
         assert not transaction.handled("node-a", b"m" * 16)
         assert transaction.handled("node-a", b"n" * 16)
+
+
+def keep(journal: Journal, key: str, value: bytes = b"") -> None:
+    with journal.transaction() as transaction:
+        transaction.put(key, value)
+
+
+def keys(journal: Journal) -> list[str]:
+    with journal.transaction() as transaction:
+        return [key for key, _ in transaction.scan("")]
+
+
+def test_a_group_is_kept_as_a_whole(opened: tuple[Journal, Reopen]) -> None:
+    journal, reopen = opened
+    fill(journal)
+    with journal.group():
+        keep(journal, "first")
+        assert journal.acknowledge(FIRST.id, "node-a")
+        assert not journal.acknowledge(FIRST.id, "node-a")
+        with journal.transaction() as transaction:
+            transaction.mark_handled("node-b", b"n" * 16, 1000)
+        with journal.transaction() as transaction:
+            assert transaction.get("first") == b""
+            assert transaction.handled("node-b", b"n" * 16)
+            assert transaction.withdraw("node-b") == [SECOND.id]
+    keep(journal, "later")
+    again = reopen(journal)
+    assert again.pending() == []
+    assert keys(again) == ["first", "later", "round/1", "round/2", "rounds"]
+
+
+def test_what_fails_within_a_group_is_dropped_alone(opened: tuple[Journal, Reopen]) -> None:
+    journal, reopen = opened
+    fill(journal)
+    with journal.group():
+        keep(journal, "before")
+        with pytest.raises(Fault):
+            change_and_fail(journal)
+        keep(journal, "after")
+    for reopened in (False, True):
+        seen = reopen(journal) if reopened else journal
+        assert seen.pending() == [FIRST, SECOND]
+        with seen.transaction() as transaction:
+            assert [key for key, _ in transaction.scan("")] == ["after", "before", "round/1", "round/2", "rounds"]
+            assert transaction.get("round/1") == b"one"
+            assert not transaction.handled("node-b", b"n" * 16)
+
+
+def test_a_group_that_fails_leaves_nothing(opened: tuple[Journal, Reopen]) -> None:
+    journal, reopen = opened
+    fill(journal)
+
+    def group_that_fails() -> None:
+        with journal.group():
+            keep(journal, "round/1", b"changed")
+            keep(journal, "round/3")
+            assert journal.acknowledge(FIRST.id, "node-a")
+            raise Fault
+
+    with pytest.raises(Fault):
+        group_that_fails()
+    keep(journal, "afterwards")
+    for reopened in (False, True):
+        seen = reopen(journal) if reopened else journal
+        assert seen.pending() == [FIRST, SECOND]
+        with seen.transaction() as transaction:
+            assert transaction.get("round/1") == b"one"
+            assert [key for key, _ in transaction.scan("")] == ["afterwards", "round/1", "round/2", "rounds"]
+
+
+def test_what_follows_in_a_group_that_sqlite_gave_up_is_not_kept_alone(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    fill(journal)
+
+    def group_given_up() -> None:
+        with journal.group():
+            keep(journal, "before")
+            # SQLite does this of its own accord when the disk is full or fails.
+            journal._db.execute("ROLLBACK")
+            with pytest.raises(TryLater):
+                keep(journal, "after")
+            with pytest.raises(TryLater):
+                journal.acknowledge(FIRST.id, "node-a")
+
+    with pytest.raises(TryLater):
+        group_given_up()
+    assert keys(journal) == ["round/1", "round/2", "rounds"]
+    assert journal.pending() == [FIRST, SECOND]
+    keep(journal, "afterwards")
+    assert "afterwards" in keys(journal)
+    journal.close()
+
+
+def test_a_file_that_may_not_grow_drops_the_turn_or_the_group_and_never_half(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
+    journal._db.execute(f"PRAGMA max_page_count = {pages + 4}").fetchall()
+
+    def put_too_much() -> None:
+        with journal.transaction() as transaction:
+            transaction.put("half", b"")
+            transaction.put("large", bytes(2**20))
+
+    with suppress(TryLater), journal.group():
+        keep(journal, "small")
+        with pytest.raises(TryLater, match="full"):
+            put_too_much()
+        assert not journal._db.in_transaction or keys(journal) == ["small"]
+    assert keys(journal) in ([], ["small"])
+    keep(journal, "afterwards")
+    journal.close()
 
 
 def test_a_second_daemon_is_kept_out(tmp_path: Path) -> None:

@@ -4,17 +4,18 @@ import asyncio
 import errno
 import io
 import json
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from secagg.crypto.rng import system_rng
-from secagg.daemon import admin, logs
-from secagg.daemon.journal import MemoryJournal
-from secagg.daemon.loop import AGAIN, Daemon, Turn
+from secagg.daemon import admin, drill, logs
+from secagg.daemon.journal import MemoryJournal, SqliteJournal
+from secagg.daemon.loop import AGAIN, GROUP, Daemon, Turn
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, TryLater
 from secagg.transport.link import Received
 from secagg.transport.memory import MemoryLink, MemoryNetwork
@@ -32,6 +33,15 @@ class Inline(ThreadPoolExecutor):
 
 def explode() -> object:
     raise ZeroDivisionError
+
+
+FAULTS: dict[str, Callable[[], Exception]] = {
+    "violate": lambda: ProtocolViolation("The peer is wrong."),
+    "later": lambda: TryLater("Not now."),
+    "fail": lambda: ValueError("a bug"),
+    "full": lambda: OSError(errno.ENOSPC, "the disk"),
+}
+"""What handling a message of a kind raises, after it has written and sent."""
 
 
 class Counting:
@@ -53,13 +63,9 @@ class Counting:
         turn.put(f"got/{len(turn.scan('got/')):03}", message.header)
         turn.send("peer", "answer", message.header)
         turn.emit("peer", "once", message.header)
+        if message.kind in FAULTS:
+            raise FAULTS[message.kind]()
         match message.kind:
-            case "violate":
-                raise ProtocolViolation("The peer is wrong.")
-            case "later":
-                raise TryLater("Not now.")
-            case "fail":
-                raise ValueError("a bug")
             case "timer":
                 turn.after("bell", 10)
             case "quiet":
@@ -89,9 +95,7 @@ class Counting:
 class Stage:
     """A daemon named `role` and one peer, whose messages the tests write by hand."""
 
-    def __init__(
-        self, journal: MemoryJournal | None = None, socket: Path | None = None, asks: bool = False
-    ) -> None:
+    def __init__(self, journal: MemoryJournal | None = None, socket: Path | None = None, asks: bool = False) -> None:
         self.lost: list[Received] = []
         self.losing: Callable[[Received], bool] = lambda message: False
         self.network = MemoryNetwork(self._fate)
@@ -134,6 +138,12 @@ class Stage:
 
     async def say(self, kind: str, header: bytes = b"", id: bytes = b"") -> None:
         await self.peer.send("role", kind, header, id=id)
+        await settle()
+
+    async def say_at_once(self, *messages: tuple[str, bytes, bytes]) -> None:
+        """Messages (kind, header, id) that all wait when the daemon looks."""
+        for kind, header, id in messages:
+            await self.peer.send("role", kind, header, id=id)
         await settle()
 
     async def heard(self) -> list[tuple[str, bytes]]:
@@ -473,3 +483,114 @@ def test_a_peer_that_asks_is_answered_without_a_turn() -> None:
         assert await stage.heard() == [("alive", b"")]
 
     assert Stage().play(script).kept() == []
+
+
+# What waits together --------------------------------------------------------------------------------------------------
+
+IDS = [bytes([number]) * 16 for number in range(9)]
+
+
+def test_messages_that_wait_together_share_one_commit(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    done: list[str] = []
+
+    async def script(stage: Stage) -> None:
+        await stage.say("plain", b"before")
+        (kept,) = journal.pending()
+        await drain(stage.peer)
+        journal._db.set_trace_callback(done.append)
+        ids = [number.to_bytes(16, "big") for number in range(1, 2 * GROUP)]
+        await stage.say_at_once(("ack", b"", kept.id), *(("plain", b"", id) for id in ids))
+        journal._db.set_trace_callback(None)
+        heard = await drain(stage.peer)
+        assert [got.id for got in heard if got.kind == "ack"] == ids
+        assert kept.id not in [message.id for message in journal.pending()]
+        assert len(stage.kept()) == 2 * GROUP
+
+    Stage(cast(Any, journal)).play(script)
+    writes = [line for line in done if line.startswith(("INSERT", "DELETE"))]
+    assert len(writes) > 2 * 2 * GROUP
+    assert [done.count(line) for line in ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")] == [2, 2, 0]
+    # Nothing was written outside of the two: SQLite would have committed it by itself.
+    between = False
+    for line in done:
+        between = line == "BEGIN IMMEDIATE" or (between and line != "COMMIT")
+        assert between or line not in writes
+
+
+def test_a_turn_that_fails_in_a_group_is_dropped_alone() -> None:
+    async def script(stage: Stage) -> None:
+        kinds = ("plain", "fail", "violate", "later", "plain")
+        await stage.say_at_once(*((kind, b"%d" % place, IDS[place]) for place, kind in enumerate(kinds)))
+        heard = await stage.heard()
+        assert [id for kind, id in heard if kind == "ack"] == [IDS[0], IDS[1], IDS[2], IDS[4]]
+        assert [header for kind, header in heard if kind == "once"] == [b"0", b"4"]
+
+    stage = Stage().play(script)
+    assert stage.kept() == ["got/000", "got/001"]
+    assert [message.header for message in stage.journal.pending()] == [b"0", b"4"]
+
+
+def test_a_message_that_comes_twice_in_one_group_is_handled_once() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say_at_once(("plain", b"x", ID), ("plain", b"x", ID))
+        assert await stage.heard() == [("answer", b"x"), ("once", b"x"), ("ack", ID), ("ack", ID)]
+
+    assert Stage().play(script).kept() == ["got/000"]
+
+
+def test_a_group_that_cannot_be_saved_is_put_off_and_nothing_of_it_happens() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say("plain", b"before")
+        (kept,) = stage.journal.pending()
+        await drain(stage.peer)
+        stage.journal.writable = False
+        work = (("work", b"", IDS[1]), ("timer", b"", IDS[2]), ("violate", b"", IDS[3]))
+        await stage.say_at_once(("ack", b"", kept.id), *work)
+        put_off = [(got.kind, got.id) for got in await drain(stage.peer)]
+        assert put_off == [("retry-later", id) for id in (kept.id, *IDS[1:4])]
+        assert stage.service.outcomes == []
+        assert stage.journal.pending() == [kept]
+        stage.journal.writable = True
+        stage.timers.pass_time(10)
+        assert stage.journal.pending() == [kept], "no timer of the group rings"
+        await stage.say_at_once(("ack", b"", kept.id), *work)
+        acks = [got.id for got in await drain(stage.peer) if got.kind == "ack"]
+        assert acks == IDS[1:4]
+
+    stage = Stage().play(script)
+    assert stage.kept() == ["done/double", "done/explode", "got/000", "got/001", "got/002"]
+    assert [line["event"] for line in stage.logged()].count("read_only") == 1
+
+
+def test_what_follows_a_fault_of_the_disk_in_a_group_is_put_off_and_what_came_before_is_kept() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.say_at_once(("plain", b"1", IDS[1]), ("full", b"2", IDS[2]), ("plain", b"3", IDS[3]))
+        heard = [(got.kind, got.id) for got in await drain(stage.peer) if got.kind in ("ack", "retry-later")]
+        assert sorted(heard) == [("ack", IDS[1]), ("retry-later", IDS[2]), ("retry-later", IDS[3])]
+
+    assert Stage().play(script).kept() == ["got/000"]
+
+
+class Dead(BaseException):
+    """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize(("place", "kept"), [("before-save/plain@2", 0), ("after-save/plain@1", 3)])
+def test_a_daemon_that_dies_in_a_group_has_kept_all_of_it_or_nothing_and_sent_nothing(
+    place: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(process: int, signal: int) -> None:
+        raise Dead
+
+    async def script(stage: Stage) -> None:
+        await stage.say_at_once(*(("plain", b"x", id) for id in IDS[:3]))
+
+    monkeypatch.setattr(os, "kill", die)
+    monkeypatch.setattr(drill, "_armed", [drill.parse(place)])
+    stage = Stage()
+    with pytest.raises(Dead):
+        stage.play(script)
+    again = Stage(stage.journal.reopened())
+    assert len(again.kept()) == kept
+    assert len(stage.peer._queue) == 0

@@ -76,6 +76,31 @@ def test_messages_of_one_kind_keep_their_order(world: World) -> None:
 
 
 @WORLDS
+def test_what_has_arrived_is_at_hand_without_waiting(world: World) -> None:
+    async def test() -> None:
+        async with world() as parties:
+            assert parties.hungary.at_hand() is None
+            for number in range(40):
+                await parties.cleveland.send("hungary", "note", b"", bytes([number]))
+            received = [await parties.hungary.receive()]
+
+            def come() -> bool:
+                while message := parties.hungary.at_hand():
+                    received.append(message)
+                return len(received) == 40
+
+            await until(come)
+            assert [message.body[0] for message in received] == list(range(40))
+            assert parties.hungary.at_hand() is None
+            await parties.hungary.close()
+            assert parties.hungary.at_hand() is None
+            with pytest.raises(PeerUnavailable):
+                await parties.hungary.receive()
+
+    run(test())
+
+
+@WORLDS
 def test_a_message_to_nobody_is_dropped_and_counted(world: World) -> None:
     async def test() -> None:
         async with world() as parties:
