@@ -43,7 +43,7 @@ def public_power(base: Number, exponent: Number, modulus: Number) -> mpz:
 def constant_time(
     exponent: Number, modulus: Number, library: Library | None = LIBRARY
 ) -> Iterator[Callable[[mpz], mpz]]:
-    """Give what raises bases from 0 to an odd modulus, in one thread, in time that depends on lengths only (ADR 13).
+    """Give what raises bases from 0 to an odd modulus, in one thread, in time that depends on lengths only (ADR 14).
 
     Raises: ValueError when the exponent is not positive or the modulus is not odd.
     """
