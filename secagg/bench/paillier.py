@@ -8,19 +8,16 @@ time (`phe` does not take care of that). `exact` compares with the integer sum o
 Leaves to others: rounds with messages and processes (the engine), printing (command), judging.
 """
 
-import math
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from secagg.bench.exponents import Powers, Timing, powers, timing
 from secagg.bench.rivals import Rival, rivals, timed
 from secagg.crypto.paillier.decryption import prove_decryption, verify_decryption
 from secagg.crypto.paillier.encrypt import encrypt, obfuscate
@@ -30,7 +27,6 @@ from secagg.crypto.paillier.oracle import Oracle
 from secagg.crypto.paillier.packing import WordLayout
 from secagg.crypto.paillier.partial import Opening, combine, decrypt_partially, verify_partial
 from secagg.crypto.paillier.pool import Pool
-from secagg.crypto.paillier.powers import public_power, secret_power
 from secagg.crypto.paillier.private import PrivateKey, generate
 from secagg.crypto.paillier.product import Product
 from secagg.crypto.paillier.ring import Ring
@@ -39,15 +35,16 @@ from secagg.crypto.paillier.threshold import deal
 from secagg.crypto.rng import Rng
 
 Codes = npt.NDArray[np.uint64]
-_T = TypeVar("_T")
 
 _MANIFEST = bytes(32)
 _NUMBERS = 8
 """Numbers that `phe` is timed on: one takes as long as any other."""
 _ADDITIONS = 200
-_THREADED = 128
+_THREADED = 512
 """Obfuscators that two threads are timed on."""
-_TIMINGS = 100
+
+_TURNS = 9
+"""Times that one thread and two are timed, in turn; the least of each counts."""
 _16_BITS = np.uint64(0xFFFF)
 _PARTIALS = 24
 """Ciphertexts that threshold decryption is timed on, and on a quarter of them: the difference is what each costs."""
@@ -101,16 +98,6 @@ class Shared(Struct, frozen=True):
     exact: bool
 
 
-class Timing(Struct, frozen=True):
-    """Welch's |t| between a random exponent and one of two bits, the slowest tenth left out; 4.5 is the usual alarm.
-
-    The public power is measured beside the secret one to show that the test sees a difference where there is one.
-    """
-
-    secret_t: float
-    public_t: float
-
-
 class Figures(Struct, frozen=True):
     """A case's costs and their ratios to `phe`."""
 
@@ -122,6 +109,7 @@ class Figures(Struct, frozen=True):
     ours: Ours
     threshold: Shared | None
     timing: Timing
+    powers: Powers
     encrypt_x: float
     online_x: float
     add_x: float
@@ -145,7 +133,7 @@ def measure(case: Case, rng: Rng, *, weak: bool = False) -> Figures:
     return Figures(
         engine="paillier", case=case, naive=naive, packed=packed, ours=ours, threshold=shared,
         others=() if weak else rivals(_codes(case, case.params, rng) & _16_BITS, case.key_bits, layout.slot_bits),
-        timing=_timing(key, rng),
+        timing=timing(key, rng), powers=powers(key, case.s, naive.decrypt_us, layout.per_word, rng),
         encrypt_x=naive.encrypt_us / ours.encrypt_us, online_x=naive.encrypt_us / ours.online_us,
         add_x=naive.add_us / ours.add_us, decrypt_x=naive.decrypt_us / ours.decrypt_us,
         bytes_x=naive.bytes_per_param / ours.bytes_per_param,
@@ -246,30 +234,14 @@ def _online(sender: _Sender, codes: Codes) -> float:
 
 def _two_threads(sender: _Sender) -> float:
     """Return how many times faster two threads make obfuscators, by wall time."""
-    seconds = []
+    seconds: tuple[list[float], list[float]] = ([], [])
     with ThreadPoolExecutor(2) as executor:
-        for helper in (None, executor):
-            began = time.perf_counter()
-            obfuscate(sender.table, _THREADED, sender.rng, helper)
-            seconds.append(time.perf_counter() - began)
-    return seconds[0] / seconds[1]
-
-
-def _timing(key: PrivateKey, rng: Rng) -> Timing:
-    """Time powers modulo N of two exponents of the same length in turn."""
-    n, half = int(key.public.n), key.public.bits // 2
-    random = int.from_bytes(rng(half // 8), "big") | 1 << (half - 1)
-    sparse = (1 << (half - 1)) | 1
-    base = int.from_bytes(rng(half // 8), "big")
-    return Timing(*(_welch(power, base, (random, sparse), n) for power in (secret_power, public_power)))
-
-
-def _welch(power: Callable[[int, int, int], object], base: int, exponents: tuple[int, int], modulus: int) -> float:
-    taken = [[timed(lambda e=e: power(base, e, modulus))[0] for e in exponents] for _ in range(_TIMINGS)]  # type: ignore[misc]
-    kept = [sorted(column)[: _TIMINGS * 9 // 10] for column in zip(*taken, strict=True)]
-    spread = sum(statistics.variance(column) / len(column) for column in kept)
-    apart: float = abs(statistics.mean(kept[0]) - statistics.mean(kept[1]))
-    return apart / (math.sqrt(spread) or 1.0)
+        for _ in range(_TURNS):
+            for took, helper in zip(seconds, (None, executor), strict=True):
+                began = time.perf_counter()
+                obfuscate(sender.table, _THREADED, sender.rng, helper)
+                took.append(time.perf_counter() - began)
+    return min(seconds[0]) / min(seconds[1])
 
 
 def _threshold(case: Case, rng: Rng, *, weak: bool) -> Shared:

@@ -4,6 +4,8 @@ Rule (protocol §1): HPKE does not authenticate the sender, so context goes into
 of every sealed piece. A private key is 96 bytes: ML-KEM seed (64) and X25519 key (32); a public key 1,216 bytes.
 """
 
+from functools import lru_cache
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -62,14 +64,11 @@ def seal(public: bytes, plaintext: bytes, info: bytes) -> bytes:
 
     Raises: ProtocolViolation when the key is malformed.
     """
+    key = MLKEM768X25519PublicKey(*_halves(public))
     try:
-        key = MLKEM768X25519PublicKey(
-            MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC]),
-            X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:]),
-        )
         return _SUITE.encrypt(plaintext, key, info)
     except ValueError:
-        raise ProtocolViolation("A sealing key is malformed.", "Exclude the peer.", rule="seal.key") from None
+        raise _malformed() from None
 
 
 def check_public(public: bytes) -> None:
@@ -78,7 +77,23 @@ def check_public(public: bytes) -> None:
     Raises: ProtocolViolation.
     """
     check_point(public[_MLKEM_PUBLIC:])
+    _halves(public)
+
+
+@lru_cache(maxsize=1024)
+def _halves(public: bytes) -> tuple[MLKEM768PublicKey, X25519PublicKey]:
+    """Return both halves of a public key: a round checks it when it comes in, and seals to it later.
+
+    Raises: ProtocolViolation.
+    """
     try:
-        MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC])
+        return (
+            MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC]),
+            X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:]),
+        )
     except ValueError:
-        raise ProtocolViolation("A sealing key is malformed.", "Exclude the peer.", rule="seal.key") from None
+        raise _malformed() from None
+
+
+def _malformed() -> ProtocolViolation:
+    return ProtocolViolation("A sealing key is malformed.", "Exclude the peer.", rule="seal.key")

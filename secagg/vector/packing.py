@@ -17,7 +17,6 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from secagg.errors import BadInput, WireError
-from secagg.vector.warm import warm
 
 Words = npt.NDArray[np.unsignedinteger]
 Slots = npt.NDArray[np.integer]
@@ -130,39 +129,22 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
         return 3 if self.layout == "3bytes" else np.dtype(self.dtype).itemsize
 
     def write_wire(self, words: Words, out: memoryview) -> None:
-        """Write the wire form of any run of words (contiguous, starting on 8 bytes) to `out`, which has its length."""
+        """Write the wire form of any run of words (contiguous) to `out`, which has its length and is contiguous."""
         if self.layout != "3bytes":
             np.frombuffer(out, dtype=words.dtype)[:] = words
             return
-        pairs = len(words) // 2
-        # Two lanes become six bytes: shift the second down onto the first, then copy three 16-bit parts of every four.
-        wide = words[: 2 * pairs].view(np.uint64)
-        packed, low = warm("packed", pairs, np.uint64), warm("low", pairs, np.uint64)
-        np.right_shift(wide, np.uint64(8), out=packed)
-        packed &= np.uint64(0xFFFF_FF00_0000)
-        packed |= np.bitwise_and(wide, np.uint64(0xFF_FFFF), out=low)
-        parts, to = packed.view(np.uint16), np.frombuffer(out, dtype=np.uint16, count=3 * pairs)
-        for part in range(3):
-            to[part::3] = parts[part::4]
-        if len(words) % 2:
-            out[6 * pairs :] = int(words[-1]).to_bytes(4, "little")[:3]
+        # In ascending order each word is written over the top byte of the one before it.
+        _overlapping(out, len(words) - 1)[:] = words[:-1]
+        out[-3:] = int(words[-1]).to_bytes(4, "little")[:3]
 
     def read_wire(self, data: bytes | memoryview, out: Words) -> None:
-        """Write the words of a run of the wire form to `out` (contiguous, starting on 8 bytes; its length fits)."""
+        """Write the words of a run of the wire form to `out` (contiguous; its length fits)."""
         if self.layout != "3bytes":
             out[:] = np.frombuffer(data, dtype=out.dtype)
             return
-        pairs = len(out) // 2
-        wide, parts = out[: 2 * pairs].view(np.uint64), np.frombuffer(data, dtype=np.uint16, count=3 * pairs)
-        lanes = out[: 2 * pairs].view(np.uint16)
-        for part in range(3):
-            lanes[part::4] = parts[part::3]
-        low = wide & np.uint64(0xFF_FFFF)
-        wide <<= np.uint64(8)
-        wide &= np.uint64(0x00FF_FFFF_0000_0000)
-        wide |= low
-        if len(out) % 2:
-            out[-1] = int.from_bytes(data[6 * pairs :], "little")
+        out[:-1] = _overlapping(data, len(out) - 1)
+        out[-1] = int.from_bytes(data[-3:], "little")
+        out &= np.uint32(0xFF_FFFF)
 
     def add_wire(self, data: bytes | memoryview, total: Words) -> None:
         """Add the words of a wire form to `total` in place, without making them; `reduce` makes of it what travelled.
@@ -174,9 +156,8 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
         if self.layout != "3bytes":
             np.add(total, np.frombuffer(data, dtype=self.dtype), out=total)
             return
-        # Words that overlap by a byte: what the next one leaves in the top byte carries into no lower one.
-        lanes: Words = np.ndarray((self.words - 1,), np.uint32, data, 0, (3,))
-        np.add(total[:-1], lanes, out=total[:-1])
+        # What the next word leaves in the top byte carries into no lower one.
+        np.add(total[:-1], _overlapping(data, self.words - 1), out=total[:-1])
         total[-1:] += np.uint32(int.from_bytes(data[-3:], "little"))
 
     def _check_wire(self, data: bytes | memoryview) -> None:
@@ -201,3 +182,8 @@ class Packing(Struct, frozen=True, forbid_unknown_fields=True):
                 f"Words {words.shape} {words.dtype} where ({self.words},) {np.dtype(self.dtype)} belong.",
                 "Use the layout of the manifest.",
             )
+
+
+def _overlapping(data: bytes | memoryview, count: int) -> Words:
+    """Return `count` words over three bytes each, with the first byte of the next one on top."""
+    return np.ndarray((count,), np.uint32, data, 0, (3,))

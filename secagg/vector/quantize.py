@@ -24,7 +24,7 @@ BLOCK = 32_768
 Codes = npt.NDArray[np.unsignedinteger]
 Floats = npt.NDArray[np.floating]
 
-_FAST_BITS = 19
+_FAST_BITS = 18
 _FRACTION = 2.0**32
 _MAGIC = 1.5 * 2.0**52
 """A float64 of at most 51 bits added to this has its nearest integer in the low bits: a conversion without a cast."""
@@ -49,6 +49,7 @@ class Encoder:
 
     def __init__(self, values: Floats, quantizer: Quantizer, rng: Rng, factor: float = 1.0) -> None:
         self._values, self._quantizer, self._key, self._factor = values, quantizer, Secret(rng(16)), factor
+        self._running: dict[int, Keystream] = {}
         half = 2.0 ** (quantizer.bits - 1)
         # Within this no code can saturate, whatever u: nothing to clip, nothing to count.
         self._inside = (half - 1) / (quantizer.scale * factor)
@@ -77,11 +78,19 @@ class Encoder:
             )
 
     def _draw(self, start: int, length: int) -> npt.NDArray[np.uint32]:
-        """Return u·2^32 of values `start`…; a key stream starts at whole AES blocks, which hold four."""
+        """Return u·2^32 of values `start`…; where the block before them was made, its key stream goes on."""
+        stream = self._running.pop(start, None) or self._stream(start)
+        drawn: npt.NDArray[np.uint32] = warm("drawn", length, np.uint32)
+        stream.fill(drawn.view(np.uint8).data, drawn.nbytes)
+        self._running[start + length] = stream
+        return drawn
+
+    def _stream(self, start: int) -> Keystream:
+        """Return the key stream at value `start`; it can be entered at whole AES blocks, which hold four values."""
         skipped = start % 4
-        raw = warm("drawn", length + skipped, np.uint32)
-        Keystream(self._key, 4 * (start - skipped)).fill(raw.view(np.uint8).data, 4 * len(raw))
-        return raw[skipped:]
+        stream = Keystream(self._key, 4 * (start - skipped))
+        stream.fill(memoryview(bytearray(16)), 4 * skipped)
+        return stream
 
     def _fixed(self, values: Floats, drawn: npt.NDArray[np.uint32], out: Codes, inside: bool) -> int:
         """Round with 32 fractional bits in integers: floor(x·S + u) = (x·S·2^32 + u·2^32) >> 32."""
@@ -92,15 +101,17 @@ class Encoder:
             np.multiply(values, self._factor * self._quantizer.scale * _FRACTION, out=scaled)
         if not inside:
             np.clip(scaled, -limit, limit, out=scaled)
-        scaled += _MAGIC
+        scaled += _MAGIC + _FRACTION * 2.0 ** (bits - 1)
         fixed = scaled.view(np.int64)
         fixed += drawn
-        fixed += (1 << (bits + 31)) - _MAGIC_BITS
         fixed >>= 32
-        saturated = 0
-        if not inside:
-            saturated = int(np.count_nonzero((fixed < 0) | (fixed >= 1 << bits)))
-            np.clip(fixed, 0, (1 << bits) - 1, out=fixed)
+        if inside:
+            out[:] = fixed
+            out -= out.dtype.type(_MAGIC_BITS >> 32)
+            return 0
+        fixed -= _MAGIC_BITS >> 32
+        saturated = int(np.count_nonzero((fixed < 0) | (fixed >= 1 << bits)))
+        np.clip(fixed, 0, (1 << bits) - 1, out=fixed)
         out[:] = fixed
         return saturated
 

@@ -168,7 +168,5 @@ def test_a_malformed_share(index: int) -> None:
 
 
 def test_the_corpus_is_as_large_as_it_should_be() -> None:
-    keys = 84  # tests/attacks/test_38_bad_keys.py
-    found = len(CIPHERTEXTS) + len(PROOFS) + len(PARTIALS) + len(PLAINS) + len(BAD_SHARES)
-    assert found + keys >= 300
-    assert found >= 200
+    """More of it, at every other door: test_25_corpus.py."""
+    assert len(CIPHERTEXTS) + len(PROOFS) + len(PARTIALS) + len(PLAINS) + len(BAD_SHARES) >= 200

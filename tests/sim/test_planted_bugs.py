@@ -18,7 +18,7 @@ FOUND = {
     "ack-before-commit": ("", "durable"),
     "effects-before-commit": (LATE, ""),
     "effects-before-group": (UNSAVED, "durable"),
-    "ack-before-sync": ("", "audit"),
+    "ack-before-sync": ("", ""),
     "blob-not-synced": (LATE, ""),
     "encrypt-again": ("", "one-voice"),
     "freeze-skipped": ("", "job"),

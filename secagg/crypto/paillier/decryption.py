@@ -31,7 +31,7 @@ def prove_decryption(
     """Return the proof, of the modulus' length, that `words` are the plaintexts of `ciphertexts`."""
     weights = _weights(ring, manifest, contributors, ciphertexts, words)
     reduced = [one % ring.n for one in ciphertexts]  # the root modulo N is all there is
-    combined = product_of_powers(reduced, weights, ring.n, 128)
+    combined = product_of_powers(reduced, weights, ring.n)
     return key.root(combined, ring.s, rng).to_bytes(len(ring.key.modulus), "big")
 
 

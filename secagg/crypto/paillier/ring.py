@@ -114,11 +114,11 @@ class Ring:
             )
 
     def combine(self, ciphertexts: Sequence[mpz], exponents: Sequence[int], executor: Executor | None = None) -> mpz:
-        """Return Π c^e mod N^(s+1) for exponents of 128 bits.
+        """Return Π c^e mod N^(s+1) for public exponents.
 
         Raises: ProtocolViolation, rule paillier.gcd, when a factor of the modulus is in it.
         """
-        found = product_of_powers(ciphertexts, exponents, self.cipher, 128, executor)
+        found = product_of_powers(ciphertexts, exponents, self.cipher, executor)
         if not coprime(found, self.n):
             raise ProtocolViolation(
                 "A ciphertext shares a factor with the modulus.", "Refuse its sender.", rule="paillier.gcd"

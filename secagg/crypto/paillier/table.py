@@ -27,6 +27,12 @@ _LABEL = "secagg/v1/paillier/table"
 _ENTRY_OVERHEAD = 64
 """Bytes of an mpz beside its limbs: the object, the allocator's header, the list's slot."""
 _SHORT = 768
+_BLOCK = 128
+"""Exponents that a thread works on at a time: handing over is waited for, which small blocks do most of the time."""
+
+_HANDED = 8
+"""Blocks that a shorter list is divided into, so that no thread waits long for another's last one."""
+
 _WINDOWS = range(2, 13)
 _DIGEST = 32
 
@@ -72,16 +78,16 @@ class Table:
 
     def powers(self, exponents: Sequence[mpz], executor: Executor | None = None) -> list[mpz]:
         """Return base^exponent for exponents of at most the ring's `exponent_bits` bits."""
-        return over_blocks(self._powers, exponents, executor, 16)
+        return over_blocks(self._powers, exponents, executor, min(_BLOCK, max(8, len(exponents) // _HANDED)))
 
     def _powers(self, exponents: Sequence[mpz]) -> list[mpz]:
         digits = len(self._rows)
         limbs = from_numbers(exponents, 8 * -(-digits * self.window // 64))
         modulus, found = self.ring.cipher, []
         for one in unpack_rows(limbs, self.window, digits).tolist():
-            held = self._rows[0][one[0]]
-            for row, digit in zip(self._rows[1:], one[1:], strict=True):
-                held = held * row[digit] % modulus
+            held, *others = [row[digit] for row, digit in zip(self._rows, one, strict=True)]
+            for other in others:
+                held = held * other % modulus
             found.append(held)
         return found
 

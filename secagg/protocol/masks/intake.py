@@ -5,7 +5,9 @@ equivocation); signature and content are checked before it counts, so that what 
 them. Leaves to others: when a step ends (aggregator.py), complete and verified uploads (aggregator.rounds).
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -84,10 +86,23 @@ def senders(data: bytes) -> tuple[str, ...]:
     return tuple(entry.sender for entry in decode(tuple[Signed, ...], data, LIMIT_LIST))
 
 
+@lru_cache(maxsize=2)
+def _advertised(u1: bytes) -> Mapping[str, AdvertiseKeys]:
+    """Return what each member advertised in a list that this aggregator made."""
+    entries = decode(tuple[Signed, ...], u1, LIMIT_LIST)
+    return MappingProxyType({entry.sender: decode(AdvertiseKeys, entry.body) for entry in entries})
+
+
+@lru_cache(maxsize=2)
+def _dealt(u2: bytes) -> Mapping[str, ShareList]:
+    """Return whom each member dealt to, from a list that this aggregator made."""
+    entries = decode(tuple[Signed, ...], u2, LIMIT_LIST)
+    return MappingProxyType({entry.sender: decode(ShareList, entry.body, LIMIT_BULK) for entry in entries})
+
+
 def log_sizes(u1: bytes) -> dict[str, int]:
     """Return the checkpoint size that each member said it holds."""
-    entries = decode(tuple[Signed, ...], u1, LIMIT_LIST)
-    return {entry.sender: decode(AdvertiseKeys, entry.body).log_size for entry in entries}
+    return {member: entry.log_size for member, entry in _advertised(u1).items()}
 
 
 def expected(phase: Collecting) -> tuple[str, ...]:
@@ -158,9 +173,7 @@ def open_beacon(phase: Drawing, event: FromNode) -> Drawing:
         raise ProtocolViolation(f"{event.sender} took part in another draw.", rule="beacon.draw")
     if not _fresh(phase, event):
         return phase
-    entries = decode(tuple[Signed, ...], phase.u1, LIMIT_LIST)
-    advertised = next(entry for entry in entries if entry.sender == event.sender)
-    committed = decode(AdvertiseKeys, advertised.body).beacon
+    committed = _advertised(phase.u1)[event.sender].beacon
     if not graph.opens(body.value, committed, phase.scope, event.sender, phase.draw):
         raise ProtocolViolation(f"The beacon of {event.sender} does not open.", rule="beacon.commitment")
     return replace(phase, beacons=(*phase.beacons, signed))
@@ -240,14 +253,12 @@ def refusal(phase: Collecting, event: FromNode) -> Collecting:
 
 def evidence(phase: Opening | Unmasking) -> Evidence:
     """Return what opens the round: lists already verified when they were taken."""
-    u1 = decode(tuple[Signed, ...], phase.u1, LIMIT_LIST)
-    u2 = decode(tuple[Signed, ...], phase.u2, LIMIT_LIST)
     return Evidence(
         manifest=phase.manifest,
         scope=phase.scope,
         u2=_digest(phase.u2),
-        advertised={entry.sender: decode(AdvertiseKeys, entry.body) for entry in u1},
-        shares={entry.sender: decode(ShareList, entry.body, LIMIT_BULK) for entry in u2},
+        advertised=_advertised(phase.u1),
+        shares=_dealt(phase.u2),
         u3=senders(phase.u3),
         answers={entry.sender: decode(Answer, entry.body, LIMIT_BULK) for entry in phase.answers},
     )

@@ -7,9 +7,12 @@ words exists and memory holds the values and the upload.
 Leaves to others: deriving keys (keys.py), storing the upload (the shell).
 """
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, wait
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -35,7 +38,12 @@ from secagg.protocol.masks.phases import Masking
 from secagg.vector.warm import warm
 
 WORKERS = 2
-"""Parts that an array is split into when there is an executor."""
+"""Threads that work on an array when there is an executor, the caller's among them."""
+
+PARTS = 8
+"""Parts that an array is split into for them; each makes its key streams anew, which takes a quarter millisecond."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,18 +91,39 @@ def apply(words: Words, masks: Sequence[Mask], offset_words: int = 0, executor: 
     if executor is None or len(words) < WORKERS * LEAF_WORDS:
         prg.combine(words, streams, offset_words * size)
         return
-    done = [
-        executor.submit(prg.combine, words[start:stop], streams, (offset_words + start) * size)
-        for start, stop in _parts(len(words), LEAF_WORDS)
-    ]
-    for work in done:
-        work.result()
+    _spread(
+        lambda start, stop: prg.combine(words[start:stop], streams, (offset_words + start) * size),
+        _parts(len(words), LEAF_WORDS), executor,
+    )  # fmt: skip
 
 
 def _parts(length: int, step: int) -> list[tuple[int, int]]:
     """Return the ranges that workers take: each begins at a multiple of `step`, so that key streams can start there."""
-    part = -(-length // (WORKERS * step)) * step
+    part = -(-length // (PARTS * step)) * step
     return [(start, min(start + part, length)) for start in range(0, length, part)]
+
+
+def _spread(work: Callable[[int, int], T], parts: Sequence[tuple[int, int]], executor: Executor) -> list[T]:
+    """Return the work on every part, in order. Workers take the next part that is left: one that the machine keeps
+    waiting takes fewer. The caller is one of them, for it has a core already, where a thread that wakes must find one.
+    """
+    left, done = deque(enumerate(parts)), {}
+
+    def take() -> None:
+        with suppress(IndexError):  # nothing left
+            while True:
+                number, part = left.popleft()
+                done[number] = work(*part)
+
+    others = [executor.submit(take) for _ in range(WORKERS - 1)]
+    try:
+        take()
+    finally:
+        left.clear()
+        wait(others)
+    for other in others:
+        other.result()
+    return [done[number] for number in range(len(parts))]
 
 
 @dataclass(frozen=True)
@@ -142,17 +171,19 @@ def contribute(
         leaves = leaves if start else found[: stop // leaf]
     data[filled:] = bytes(length - filled)
     leaves += pieces(memoryview(data)[len(leaves) * leaf :], leaf)
-    return Upload(data, root(leaves), _chunks(manifest, data, leaves))
+    return Upload(data, *_tree(manifest, data, leaves))
 
 
-def _chunks(manifest: Manifest, data: bytearray, leaves: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the hash of every chunk, from the leaves where each chunk holds a power of two of them."""
+def _tree(manifest: Manifest, data: bytearray, leaves: Sequence[bytes]) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return the root over the leaves and the hash of every chunk, which is a node of the same tree where each chunk
+    holds a power of two of them."""
     size, leaf = manifest.chunk_bytes, leaf_bytes(manifest)
     many = size // leaf
     if size % leaf or many & (many - 1):
         view = memoryview(data)
-        return tuple(chunk_hash(manifest, view[at : at + size]) for at in range(0, len(data), size))
-    return tuple(root(leaves[at : at + many]) for at in range(0, len(leaves), many))
+        return root(leaves), tuple(chunk_hash(manifest, view[at : at + size]) for at in range(0, len(data), size))
+    chunks = tuple(root(leaves[at : at + many]) for at in range(0, len(leaves), many))
+    return root(chunks), chunks
 
 
 def _group(
@@ -162,11 +193,11 @@ def _group(
     pack = packing(group)
     if executor is None or pack.words < WORKERS * block_words(pack):
         return _blocks(given, group, masks, 0, pack.words, out)
-    parts = [
-        executor.submit(_blocks, given, group, masks, start, stop, out)
-        for start, stop in _parts(pack.words, block_words(pack))
-    ]
-    return [leaf for part in parts for leaf in part.result()]
+    parts = _spread(
+        lambda start, stop: _blocks(given, group, masks, start, stop, out),
+        _parts(pack.words, block_words(pack)), executor,
+    )  # fmt: skip
+    return [leaf for part in parts for leaf in part]
 
 
 def _blocks(

@@ -366,7 +366,18 @@ def test_a_product_of_powers_is_that(count: int, bits: int) -> None:
     if count > 2:
         exponents[:3] = [0, 1, (1 << bits) - 1]
     expected = math.prod((public_power(*pair, modulus) for pair in zip(bases, exponents, strict=True)), start=mpz(1))
-    assert product_of_powers(bases, exponents, modulus, bits) == expected % modulus
+    assert product_of_powers(bases, exponents, modulus) == expected % modulus
+    with ThreadPoolExecutor(2) as executor:
+        assert product_of_powers(bases * 2, exponents * 2, modulus, executor) == expected * expected % modulus
+
+
+def test_equal_and_far_apart_exponents_are_merged() -> None:
+    rng, modulus = seeded("merged"), RING.n
+    for exponents in ([7, 7, 7], [1 << 128, 1], [0, 0], [12, 8, 4, 4], [(1 << 128) - 1, 3, 1 << 127]):
+        bases = [random_unit(modulus, rng) for _ in exponents]
+        powered = (public_power(*pair, modulus) for pair in zip(bases, exponents, strict=True))
+        expected = math.prod(powered, start=mpz(1)) % modulus
+        assert product_of_powers(bases, exponents, modulus) == expected
 
 
 def test_inverses_are_inverses() -> None:
