@@ -18,7 +18,8 @@ from secagg.daemon.journal import MemoryJournal, SqliteJournal
 from secagg.daemon.loop import AGAIN, GROUP, Daemon, Turn
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, TryLater
 from secagg.transport.link import Received
-from secagg.transport.memory import MemoryLink, MemoryNetwork
+from secagg.transport.memory import MemoryNetwork
+from support.arriving import drain, settle
 from support.timers import VirtualTimers
 
 
@@ -156,24 +157,6 @@ class Stage:
 
     def logged(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
-
-
-async def settle() -> None:
-    """Let every task of the loop run until nothing is left to do: no test here waits for time."""
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-
-async def drain(link: MemoryLink) -> list[Received]:
-    got: list[Received] = []
-    await settle()
-    while True:
-        receiving = asyncio.ensure_future(link.receive())
-        await asyncio.sleep(0)
-        if not receiving.done():
-            receiving.cancel()
-            return got
-        got.append(receiving.result())
 
 
 ID = b"i" * 16

@@ -42,7 +42,7 @@ def test_pieces_are_asked_for_again_ever_more_rarely_and_ever_more_of_them() -> 
     sent = {tick: len(due) for tick in range(1, 60) if (due := outbox.tick())}
     # Two ticks, then twice as long each time, up to sixteen.
     assert sent == {2: 1, 6: 2, 14: 4, 30: 8, 46: 8}
-    assert 46 - 30 == LONGEST
+    assert LONGEST == 46 - 30
 
 
 def test_a_message_can_be_removed_before_it_flew() -> None:
