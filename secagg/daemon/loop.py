@@ -33,7 +33,7 @@ from secagg.daemon.sending import Sender
 from secagg.daemon.storage import Storage
 from secagg.daemon.turn import After, Effect, Emit, Event, Run, Service, Turn, Withdrawn
 from secagg.errors import SecaggError, TryLater
-from secagg.transport.link import Link, Received
+from secagg.transport.link import CONNECTED, Link, Received
 
 __all__ = ["Daemon", "Service", "Turn"]
 
@@ -44,7 +44,7 @@ PUT_OFF = "retry-later"
 """Kind of the shell's answer while its disk takes nothing: the id of the message, no header, no body."""
 
 TICK = 1.0
-"""Seconds; a message is sent again after outbox.PATIENCE ticks without an answer, that is every two seconds."""
+"""Seconds; a message is sent again after outbox.PATIENCE ticks without an answer, that is after two seconds."""
 
 AGAIN = 2.0
 """Seconds until an event is tried again that could not be saved."""
@@ -194,6 +194,7 @@ class Daemon:
         """Handle one message from the link; return what happens once it is saved, nothing when it need not be."""
         sender, id = message.sender, message.id
         if self._peers.heard(sender):
+            self._sender.put_ids(self._outbox.heard(sender))
             self._publish({"event": "heard", "peer": sender})
         if message.kind in (ASK, ALIVE):
             if message.kind == ASK:
@@ -371,6 +372,8 @@ class Daemon:
         if self._link.state != self._link_state:
             self._link_state = self._link.state
             self._log.info("change_link", state=self._link_state)
+            if self._link_state == CONNECTED:
+                self._sender.put_ids(self._outbox.heard())
         if not self._stopping.is_set():
             self._schedule_tick()
 
