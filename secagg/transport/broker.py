@@ -2,7 +2,8 @@
 
 Rules: it holds no secret but its own key, reads no header and no body, promises nothing (acknowledgements are end to
 end); the key of a connection (`User-Id`) is looked up again with every message. A peer that does not read gets its own
-bounded waiting room; when that is full, its messages are dropped, nobody else's. The broker serves only after the fixed
+bounded waiting room; when that is full, its messages are dropped, nobody else's. One that sends a message without an
+end is cut off (unended.py). The broker serves only after the fixed
 options were read back and a random key was refused.
 Leaves to others: every decision (relay.py), who is known (directory.py, zap.py), restarting after a crash (supervisor).
 Source: transport "Sockets" and "Security traps of ZeroMQ".
@@ -35,6 +36,7 @@ from secagg.transport.curve import (
 from secagg.transport.directory import Directory
 from secagg.transport.quotas import Bounded
 from secagg.transport.relay import Post, Relay
+from secagg.transport.unended import LOOK, Unended
 from secagg.transport.waiting import WaitingRooms
 from secagg.transport.zap import Zap
 
@@ -79,6 +81,7 @@ class Broker:
         self._monitors: dict[str, zmq.asyncio.Socket] = {}
         self._routes: dict[str, Bounded[bytes]] = {door: Bounded() for door in DOORS}
         self._rooms = WaitingRooms(self._pass_on, self.counts)
+        self._unended = {door: Unended(monotonic, log) for door in DOORS}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -127,6 +130,7 @@ class Broker:
         for door in DOORS:
             self._spawn(self._relay_from(door))
             self._spawn(self._watch(door))
+        self._spawn(self._cut_endless())
         stop = asyncio.create_task(self._stopping.wait())
         try:
             done, _ = await asyncio.wait([stop, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -181,6 +185,7 @@ class Broker:
 
     async def _take(self, door: str, route: bytes, frames: list[zmq.Frame]) -> None:
         key = _user(frames[0])
+        self._unended[door].heard(int(frames[0].get(zmq.SRCFD)))
         seen = [frame.buffer for frame in frames]
         post = self._relay.handle(door, key, seen)
         if post and post.body is seen[-1]:
@@ -231,11 +236,24 @@ class Broker:
     async def _watch(self, door: str) -> None:
         monitor = self._monitors[door]
         while True:
-            event = parse_monitor_message(await monitor.recv_multipart())["event"]
+            told = parse_monitor_message(await monitor.recv_multipart())
+            event = told["event"]
+            if event == zmq.EVENT_ACCEPTED:
+                self._unended[door].accept(told["value"])
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._unended[door].forget(told["value"])
             if event in _WATCHED:
                 self.counts[f"{door}.{_WATCHED[event]}"] += 1
             if event == zmq.EVENT_ACCEPT_FAILED:
                 self._log.error("accept_failed", kind=door, remedy="Raise LimitNOFILE to 65536 or more.")
+
+
+    async def _cut_endless(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            for door, connections in self._unended.items():
+                if found := connections.look():
+                    self.counts[f"{door}.cut_off"] += found
 
 
 def _waiting_in(socket: zmq.Socket[bytes]) -> Iterator[list[zmq.Frame]]:
