@@ -127,7 +127,7 @@ def measure(case: Case, rng: Rng, *, weak: bool = False) -> Figures:
     """
     key = generate(case.profile, case.key_bits, rng, weak=weak)
     layout = WordLayout(Ring(key.public, case.s).capacity, case.bits, case.nodes, case.params)
-    naive, packed = _phe(case, key, rng)
+    naive, packed = phe_costs(case, key, rng)
     ours = _ours(case, key, layout, rng)
     shared = _threshold(case, rng, weak=weak) if case.profile == "provable" and case.s == 1 else None
     return Figures(
@@ -147,18 +147,18 @@ def _codes(case: Case, count: int, rng: Rng) -> Codes:
     return raw >> np.uint64(64 - case.bits)
 
 
-def _phe(case: Case, key: PrivateKey, rng: Rng) -> tuple[Costs, Costs]:
+def phe_costs(case: Case, key: PrivateKey, rng: Rng) -> tuple[Costs, Costs]:
     """Return what `phe` costs with one number in a ciphertext, and with as many as fit."""
     oracle, width = Oracle(key), 2 * case.key_bits // 8
-    single = _phe_costs(oracle, [int(code) for code in _codes(case, _NUMBERS, rng)], width)
+    single = _timed_phe(oracle, [int(code) for code in _codes(case, _NUMBERS, rng)], width)
     per_word = WordLayout(case.key_bits - 3, case.bits, case.nodes, 1).per_word
     layout = WordLayout(case.key_bits - 3, case.bits, case.nodes, _NUMBERS * per_word)
-    words = _phe_costs(oracle, [int(word) for word in layout.pack(_codes(case, layout.count, rng))], width)
+    words = _timed_phe(oracle, [int(word) for word in layout.pack(_codes(case, layout.count, rng))], width)
     each = (words.encrypt_us, words.add_us, words.decrypt_us, words.bytes_per_param)
     return single, Costs(*(cost / per_word for cost in each))
 
 
-def _phe_costs(oracle: Oracle, numbers: list[int], width: int) -> Costs:
+def _timed_phe(oracle: Oracle, numbers: list[int], width: int) -> Costs:
     encrypting, encrypted = timed(lambda: oracle.encrypt(numbers))
     many = (encrypted * _ADDITIONS)[:_ADDITIONS]
     adding, _ = timed(lambda: oracle.add(many, many))
