@@ -10,8 +10,10 @@ Leaves to others: rounds with messages and processes (the engine), printing (com
 
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,7 @@ from secagg.crypto.paillier.threshold import deal
 from secagg.crypto.rng import Rng
 
 Codes = npt.NDArray[np.uint64]
+_T = TypeVar("_T")
 
 _MANIFEST = bytes(32)
 _NUMBERS = 8
@@ -198,9 +201,9 @@ def _ours(case: Case, key: PrivateKey, layout: WordLayout, rng: Rng) -> Ours:
         encrypting.append(took)
         adding.append(timed(lambda upload=upload: product.multiply(upload))[0])  # type: ignore[misc]
     total = product.close()
-    decrypting, words = timed(lambda: key.decrypt(ring, total, rng))
-    proving, proof = timed(lambda: prove_decryption(key, ring, _MANIFEST, _MANIFEST, total, words, rng))
-    verifying, _ = timed(lambda: verify_decryption(ring, _MANIFEST, _MANIFEST, total, words, proof))
+    decrypting, words = _twice(lambda: key.decrypt(ring, total, rng))
+    proving, proof = _twice(lambda: prove_decryption(key, ring, _MANIFEST, _MANIFEST, total, words, rng))
+    verifying, _ = _twice(lambda: verify_decryption(ring, _MANIFEST, _MANIFEST, total, words, proof))
     unpacking, sums = timed(lambda: layout.unpack(words, case.nodes))
     known = _knowledge(sender, _codes(case, case.params, rng))
     return Ours(
@@ -213,6 +216,11 @@ def _ours(case: Case, key: PrivateKey, layout: WordLayout, rng: Rng) -> Ours:
         table_mib=memory(ring, sender.table.window) / 2**20, table_seconds=sender.table_us / 1e6,
         two_threads_x=_two_threads(sender), exact=bool((sums == expected).all()),
     )  # fmt: skip
+
+
+def _twice(work: Callable[[], _T]) -> tuple[float, _T]:
+    """Return the lesser of two times, and the result."""
+    return min((timed(work) for _ in range(2)), key=lambda run: run[0])
 
 
 def _knowledge(sender: _Sender, codes: Codes) -> tuple[float, float]:
