@@ -149,7 +149,7 @@ def _beside(rows: Rows) -> list[str]:
 
 def _threshold(rows: Rows) -> list[str]:
     lines = []
-    for row in rows.values():
+    for row in (one for one in rows.values() if one.name.startswith("paillier")):
         shared = row.figures.get("threshold")
         if shared:
             cells = [_short(shared[f"{what}_{unit}"]) for what in ("partial", "verify") for unit in ("us", "ms")]

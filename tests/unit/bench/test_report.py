@@ -78,6 +78,16 @@ def test_what_is_asked_at_least_is_met_from_its_limit_on() -> None:
         assert lines[2] == f"| {target.text} | ≥ 750× | 750× | {word} |"
 
 
+def test_every_part_shows_every_case_that_is_its_own() -> None:
+    """A page with one row of each kind: no part takes another kind's figures for its own."""
+    rows = results.read(DOCS / "performance.jsonl")
+    kinds = {name.split("-")[0]: name for name in rows}
+    assert {"paillier", "entrusted", "whole"} <= set(kinds)
+    for name in kinds.values():
+        for part in report.PARTS.values():
+            assert part({name: rows[name]})
+
+
 def test_targets_beside_phe_name_fields_that_exist() -> None:
     kinds = {"paillier": (bench_paillier.Figures, bench_paillier.Ours), "entrusted": (EntrustedFigures, None)}
     for target in PAILLIER:
