@@ -8,27 +8,21 @@ Leaves to others: what is legal (the engine's aggregator), which round is next (
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 from msgspec import UNSET
 
 from aggregator import records
-from aggregator.logbook import LogBook
+from aggregator.desk import Desk
+from aggregator.receiving import Receiving
 from aggregator.records import WHOLE, Phase, Saved, phase_of
-from aggregator.spot import Handing
 from aggregator.telling import step_of, tell_wait, where
-from aggregator.uploads import Equivocated, Uploads, shell_of, uploads_of
-from secagg.crypto.rng import Rng
-from secagg.crypto.seal import SealingKey
-from secagg.crypto.sign import SigningKey
+from aggregator.uploads import shell_of, uploads_of
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, SecaggError, WireError
-from secagg.log.bundle import BundleWriter
 from secagg.log.checkpoint import read_checkpoint
-from secagg.log.statements import Equivocation, Refusal
+from secagg.log.statements import Refusal
 from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import notices
@@ -52,34 +46,18 @@ from secagg.protocol.masks.rounds import (
 )
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
-from secagg.wire.chunks import ChunkAck
 from secagg.wire.codec import decode, encode
-from secagg.wire.signed import Signed, sign
+from secagg.wire.signed import Signed
 
 UNMASK, TAKE, STEP = "unmask", "take", "step"
 _ROUND = "round"
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What a round works with: the aggregator's identity, its log, its stores, and the opening key of a job."""
-
-    name: str
-    key: SigningKey
-    rng: Rng
-    book: LogBook
-    uploads: Uploads
-    bundle: BundleWriter
-    opening: Callable[[str, Turn], SealingKey]
-    handing: Handing
-    files: Path
 
 
 class Rounds:
     """The round that is running, if one is."""
 
     def __init__(self, desk: Desk, ended: Callable[[Closed | Failed, int, Turn], None]) -> None:
-        self._desk, self._ended = desk, ended
+        self._desk, self._receiving, self._ended = desk, Receiving(desk), ended
 
     # What the schedule asks ------------------------------------------------------------------------------------------
 
@@ -146,23 +124,17 @@ class Rounds:
             self._state_refusal(phase, event, turn)
 
     def chunk(self, message: Received, turn: Turn) -> None:
-        """Store a piece of an upload and acknowledge it; outside step 2 it means nothing.
+        """Take a piece of an upload, or the question which are here; outside step 2 both mean nothing.
 
         Raises: ProtocolViolation when it does not fit.
         """
         phase = self.running(turn)
         if not isinstance(phase, Common) or not shell_of(phase.manifest).uploads(phase):
             return
-        member = message.sender
-        try:
-            found = self._desk.uploads.chunk(phase, member, message.header, message.body)
-        except Equivocated as both:
-            self._state_equivocation(phase, member, both.headers, turn)
-            return
-        ack = encode(ChunkAck(found.round, found.node, found.index, found.hash))
-        signed = sign(self._desk.key, "ChunkAck", phase.scope, self._desk.name, member, ack)
-        turn.emit(member, "ack-chunk", b"", encode(signed))
-        self._take(phase, member, turn)
+        if message.kind == "ask-chunks":
+            self._receiving.asked(phase, message, turn)
+        elif self._receiving.chunk(phase, message, turn):
+            self._take(phase, message.sender, turn)
 
     def wake(self, name: str, turn: Turn) -> None:
         """Take the end of a step; the timer names round and step, so that an old one means nothing."""
@@ -367,19 +339,6 @@ class Rounds:
         step = shell.step_of(phase) if shell.waits(phase) else ""
         told = step_of(_manifest(phase).round, step, event.sender, "refused", leave.reason)
         turn.event({**told, "rule": leave.rule})
-
-    def _state_equivocation(self, phase: Common, member: str, both: tuple[bytes, bytes], turn: Turn) -> None:
-        """Log that a member signed two bodies for one chunk, and keep both signatures beside the log as the proof."""
-        key = f"equivocated/{member}"
-        if turn.get(key) is not None:
-            return
-        turn.put(key, b"")
-        where = notices.where(phase.scope, turn.now())
-        digests = tuple(self._desk.bundle.put_file(header) for header in both)
-        self._desk.book.add(Equivocation(**where, member=member, digests=digests), turn)
-        reason = "sent two different bodies for one chunk; the first stays"
-        upload = shell_of(phase.manifest).UPLOAD
-        turn.event(step_of(phase.manifest.round, upload, member, "refused", reason))
 
     def _tell(self, before: Phase | None, after: Phase, turn: Turn) -> None:
         known = before.out if before is not None else ()

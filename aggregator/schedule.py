@@ -15,10 +15,11 @@ from typing import cast
 from msgspec import UNSET
 
 from aggregator import jobs, records
+from aggregator.desk import Desk
 from aggregator.membership import Membership
 from aggregator.presence import Presence
 from aggregator.records import Job, Outcome
-from aggregator.rounds import Desk, Rounds
+from aggregator.rounds import Rounds
 from aggregator.telling import PRESENCE, dropped, tell_wait, where
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from aggregator import jobs, logbook, records, spot
+from aggregator.desk import Desk
 from aggregator.logbook import LogBook
 from aggregator.membership import Membership
 from aggregator.presence import TICK, Presence
-from aggregator.rounds import Desk
 from aggregator.schedule import MODEL, Schedule
 from aggregator.spot import Handing
 from aggregator.telling import PRESENCE, dropped, last_wait
@@ -75,7 +75,7 @@ class AggregatorService:
                 self._schedule.heard(message.sender, decode(Present, message.body), turn)
             case "round":
                 self._schedule.rounds.message(message, turn)
-            case "chunk":
+            case "chunk" | "ask-chunks":
                 self._schedule.rounds.chunk(message, turn)
             case "fetch":
                 self._serve(message, turn)

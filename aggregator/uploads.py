@@ -61,6 +61,10 @@ class Uploads:
         partial.write(found.index, body, header, found.hash)
         return found
 
+    def hash_of(self, phase: Common, member: str, index: int) -> bytes | None:
+        """Return the hash under which a chunk of a member is stored, else None."""
+        return self._partial(phase, member).hash_of(index)
+
     def whole(self, phase: Common, member: str, header: Signed) -> bool:
         """Say whether every byte of the upload that `header` names is here."""
         partial = self._partial(phase, member)

@@ -123,8 +123,14 @@ class Rounds:
             if kept:
                 turn.event({"event": "upload", **_where(kept.scope.round), "state": "stored"})
 
+    def missing(self, message: Received, turn: Turn) -> None:
+        """Take the aggregator's word which chunks it lacks."""
+        aggregator = self._jobs.aggregator(turn)
+        if message.sender == aggregator.name:
+            self._uploading.missing(message.body, aggregator.name, turn)
+
     def upload_again(self, turn: Turn) -> None:
-        """Send chunks without a receipt once more."""
+        """Ask what has arrived of the upload, of which there was no receipt for a while."""
         if self._jobs.reachable(turn):
             self._uploading.again(self._jobs.aggregator(turn).name, turn)
 

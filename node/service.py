@@ -61,6 +61,7 @@ class NodeService:
             "announce": self._jobs.announced,
             "round": self._round,
             "ack-chunk": self._rounds.receipt,
+            "missing-chunks": self._rounds.missing,
             "result": self._jobs.result,
             "aborted": self._aborted,
             "piece": self._jobs.piece,

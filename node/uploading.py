@@ -1,4 +1,7 @@
-"""An upload on its way: signed chunks, at most eight unacknowledged, each sent again until its receipt arrives.
+"""An upload on its way: signed chunks, at most eight unacknowledged, each sent until its receipt arrives.
+
+When no receipt comes for a while, or after a restart, the aggregator is asked which chunks it has, and only what it
+lacks is sent again: a link that is slow carries nothing twice, and one that broke costs no more than what it lost.
 
 Rules: the same bytes are sent however often a chunk goes out, also after a restart; a chunk counts as stored only by
 the aggregator's signed receipt for exactly this chunk. What is on its way is a cache; what is stored is in the journal.
@@ -14,13 +17,13 @@ from secagg.daemon.blobs import Blobs
 from secagg.daemon.outbox import WINDOW
 from secagg.daemon.turn import Turn
 from secagg.errors import BadSignature
-from secagg.wire.chunks import ChunkAck, ChunkHeader
+from secagg.wire.chunks import ChunkAck, ChunkHeader, ChunksAsked, ChunksMissing
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed, open_signed, sign
 
 TIMER = "chunks"
 AGAIN = 2.0
-"""Seconds until chunks without a receipt are sent again."""
+"""Seconds without a receipt until the aggregator is asked what it has, and asked again."""
 
 RECEIVER = "aggregator"
 """Receiver of signed chunk headers: the role, since its bytes are for whoever aggregates."""
@@ -32,6 +35,8 @@ class Uploading:
     def __init__(self, name: str, key: SigningKey, blobs: Blobs) -> None:
         self._name, self._key, self._blobs = name, key, blobs
         self._flying: set[int] = set()
+        # Of the question that may be answered now: once something is sent again, earlier answers are old.
+        self._number = 0
 
     def begin(self, upload: Upload, to: str, turn: Turn) -> None:
         """Send the first chunks of an upload that lies in the blobs."""
@@ -40,11 +45,25 @@ class Uploading:
         self._send(upload, to, turn)
 
     def again(self, to: str, turn: Turn) -> None:
-        """Send what has no receipt once more: after a while without any, or after a restart."""
-        self._flying = set()
+        """Ask what has arrived: after a while without any receipt, or after a restart."""
         upload = records.find_upload(turn)
-        if upload and len(upload.stored) < len(upload.chunks):
-            self._send(upload, to, turn)
+        if upload is None or len(upload.stored) == len(upload.chunks):
+            return
+        # After a restart nobody knows what was on its way: these may have been.
+        self._flying = self._flying or set(_first(upload))
+        asked = ChunksAsked(upload.scope.round, self._number, tuple(sorted(self._flying)))
+        turn.emit(to, "ask-chunks", b"", encode(asked))
+        turn.after(TIMER, AGAIN)
+
+    def missing(self, body: bytes, to: str, turn: Turn) -> None:
+        """Send again what the aggregator lacks of what it was asked for; an answer that is old means nothing."""
+        upload, answer = records.find_upload(turn), decode(ChunksMissing, body)
+        if upload is None or (answer.round, answer.number) != (upload.scope.round, self._number):
+            return
+        self._number += 1
+        for index in sorted(self._flying.intersection(answer.indices)):
+            self._send_chunk(upload, index, to, turn)
+        turn.after(TIMER, AGAIN)
 
     def stored(self, body: bytes, aggregator: str, aggregator_key: bytes, turn: Turn) -> bool:
         """Take a receipt; return whether it was the last one.
@@ -114,3 +133,8 @@ class Uploading:
         with self._blobs.path(upload.blob).open("rb") as file:
             file.seek(index * upload.size)
             return file.read(upload.size)
+
+
+def _first(upload: Upload) -> list[int]:
+    """Return the first chunks without a receipt, as many as may be on their way."""
+    return [index for index in range(len(upload.chunks)) if index not in upload.stored][:WINDOW]

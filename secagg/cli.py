@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from secagg.daemon.faults import told
 from secagg.daemon.options import explain, options
 from secagg.errors import SecaggError, UsageError
 
@@ -78,6 +79,11 @@ class Nouns(click.Group):
         except SecaggError as error:
             click.echo(explain(error), err=True)
             return ctx.exit(error.exit_code)
+        except OSError as error:
+            if (full := told(error)) is None:
+                raise
+            click.echo(explain(full), err=True)
+            return ctx.exit(full.exit_code)
 
 
 @click.group(cls=Nouns)

@@ -24,15 +24,16 @@ from secagg.crypto.rng import Rng, system_rng
 from secagg.daemon import clock, drill
 from secagg.daemon.admin import Admin
 from secagg.daemon.clock import Handle, Later
+from secagg.daemon.faults import fault, told
 from secagg.daemon.journal import Journal, Outgoing
 from secagg.daemon.liveness import ALIVE, ASK, SILENT_AFTER, Liveness
 from secagg.daemon.logs import FIELDS
 from secagg.daemon.outbox import Outbox
 from secagg.daemon.sending import Sender
-from secagg.daemon.storage import Storage, fault
+from secagg.daemon.storage import Storage
 from secagg.daemon.turn import After, Effect, Emit, Event, Run, Service, Turn, Withdrawn
 from secagg.errors import SecaggError, TryLater
-from secagg.transport.link import Link, Received
+from secagg.transport.link import CONNECTED, Link, Received
 
 __all__ = ["Daemon", "Service", "Turn"]
 
@@ -43,7 +44,7 @@ PUT_OFF = "retry-later"
 """Kind of the shell's answer while its disk takes nothing: the id of the message, no header, no body."""
 
 TICK = 1.0
-"""Seconds; a message is sent again after outbox.PATIENCE ticks without an answer, that is every two seconds."""
+"""Seconds; a message is sent again after outbox.PATIENCE ticks without an answer, that is after two seconds."""
 
 AGAIN = 2.0
 """Seconds until an event is tried again that could not be saved."""
@@ -56,7 +57,6 @@ REMEMBER = 30 * 86_400
 
 _NOT_NOW = (TryLater, OSError, MemoryError)
 """What may work when it is tried again: the fault is this machine's, not the message's."""
-
 
 _SILENCE = "It has said nothing for six seconds: it is frozen, or its link is broken."
 _FULL = "Its disk takes nothing now; it is told again until it can."
@@ -124,7 +124,8 @@ class Daemon:
         self._journal.forget(self._wall() - REMEMBER)
         for message in self._journal.pending():
             self._sender.put_ids(self._outbox.add(message.id, message.to, message.kind))
-        self._carry_out(self._advance(self._service.start, "start"))
+        with self._storage.needed():
+            self._carry_out(self._advance(self._service.start, "start"))
         self._schedule_tick()
         if self._admin:
             await self._admin.open()
@@ -193,6 +194,7 @@ class Daemon:
         """Handle one message from the link; return what happens once it is saved, nothing when it need not be."""
         sender, id = message.sender, message.id
         if self._peers.heard(sender):
+            self._sender.put_ids(self._outbox.heard(sender))
             self._publish({"event": "heard", "peer": sender})
         if message.kind in (ASK, ALIVE):
             if message.kind == ASK:
@@ -269,10 +271,9 @@ class Daemon:
         try:
             self._carry_out(self._advance(lambda turn: answers.append(self._service.command(request, turn)), what))
         except _NOT_NOW as error:
-            if not fault(error):
-                raise
-            self._failed(error, command=what)
-            raise TryLater(fault(error), "Free space on the disk of the state directory.", code="E-DISK") from None
+            if fault(error):
+                self._failed(error, command=what)
+            raise told(error) or error from None
         return answers[0]
 
     def _failed(self, error: BaseException, **where: str) -> None:
@@ -371,6 +372,8 @@ class Daemon:
         if self._link.state != self._link_state:
             self._link_state = self._link.state
             self._log.info("change_link", state=self._link_state)
+            if self._link_state == CONNECTED:
+                self._sender.put_ids(self._outbox.heard())
         if not self._stopping.is_set():
             self._schedule_tick()
 

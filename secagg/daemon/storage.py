@@ -4,16 +4,16 @@ While it is read-only nothing is decided, so nothing is acknowledged: a durable 
 timer or an outcome waits. A probe writes as much as an event may and decides when it is over. A reserved file of 64 MiB
 is given back only when the daemon ends while the disk is full, so that the journal can be closed cleanly.
 
-Rules: what may not be written is told by errno, never by text; commands that only read are answered all the while.
-Leaves to others: when to probe and what waits (secagg.daemon.loop). Source: transport "Crash rules".
+Rules: commands that only read are answered all the while. Leaves to others: what counts as a disk's fault
+(secagg.daemon.faults), when to probe and what waits (secagg.daemon.loop). Source: transport "Crash rules".
 """
 
-import errno
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from secagg.daemon.faults import fault, told
 from secagg.daemon.journal import Journal
 from secagg.errors import TryLater
 
@@ -22,17 +22,6 @@ RESERVED = 64 * 2**20
 
 PROBE = 2**20
 """Bytes that must be writable again: the largest chunk of an upload."""
-
-_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
-
-
-def fault(error: object) -> str:
-    """Return why the disk did not take something, or nothing when the disk is not at fault."""
-    if isinstance(error, TryLater) and error.code == "E-DISK":
-        return error.cause
-    if isinstance(error, OSError) and error.errno in _FAULTS:
-        return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
-    return ""
 
 
 class Storage:
@@ -76,6 +65,20 @@ class Storage:
             return False
         self.since = self._wall()
         return True
+
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """Do what a daemon cannot begin without; without room it ends as one that may be started again.
+
+        Raises: TryLater (`E-DISK`) when the disk is at fault, and what else was raised.
+        """
+        try:
+            yield
+        except (TryLater, OSError) as error:
+            if full := told(error):
+                self.take(error)
+                raise full from None
+            raise
 
     def recovered(self) -> bool:
         """Write what an event may write; if the disk takes it, the role is no longer read-only."""

@@ -31,8 +31,8 @@ REFUSED = "refused: the broker does not know this node's key: revoked, or not ap
 LIMIT_BODY = LIMIT_BULK - LIMIT_HEADER
 """Bytes of one body: the frame grows by 33 bytes under CURVE and must still pass MAXMSGSIZE."""
 
-BULK_KINDS = frozenset({"chunk", "piece"})
-"""Kinds that always go over the bulk socket, so that an upload keeps its order."""
+BULK_KINDS = frozenset({"chunk", "piece", "ask-chunks"})
+"""Kinds that always go over the bulk socket, so that an upload, and a question about it, keep their order."""
 
 
 class Received(Struct, frozen=True):

@@ -30,8 +30,9 @@ from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import encode
+from support.arriving import drain
 from support.federation import counted_rng, make
-from support.keyservers import Office, drain
+from support.keyservers import Office
 from support.nodes import Ward
 
 NAME = "node-02"
@@ -108,7 +109,7 @@ def test_yesterdays_state_takes_part_in_nothing(tmp_path: Path, restarts: int) -
     (said,) = ward.nodes[NAME].named("fenced")
     assert said["code"] == "E-FENCED"
     assert said["remedy"]
-    assert ward.fenced == [NAME]
+    assert ward.starts.fenced == [NAME]
 
 
 def test_a_backup_of_this_very_state_and_every_ordinary_restart_go_on(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_backup_of_this_very_state_and_every_ordinary_restart_go_on(tmp_path: 
         assert await summed(ward, "second") == list(ward.nodes)
 
     ward = play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
-    assert ward.fenced == []
+    assert ward.starts.fenced == []
 
 
 def test_a_backup_of_the_middle_of_a_round_does_not_finish_it_twice(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_backup_of_the_middle_of_a_round_does_not_finish_it_twice(tmp_path: Pa
         assert list((node.place / "rounds").iterdir()) == []
 
     ward = play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
-    assert ward.fenced == [NAME]
+    assert ward.starts.fenced == [NAME]
 
 
 # Two copies, message by message --------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def test_a_restored_backup_decides_nothing_a_second_time(tmp_path: Path) -> None
         assert ana.status()["waiting"][0]["for"] == "nobody"
 
     chamber.play(script)
-    assert chamber.fenced == ["ana"]
+    assert chamber.starts.fenced == ["ana"]
     (said,) = chamber.trustees["ana"].named("fenced")
     assert said["code"] == "E-FENCED"
 
@@ -53,19 +53,19 @@ def test_a_start_judges_nothing_until_the_key_server_has_confirmed_it(tmp_path: 
     async def script(room: Chamber) -> None:
         ana = room.trustees["ana"]
         await ana.kill()
-        granting, room._grant = room._grant, _silence  # type: ignore[method-assign]
+        granting, room.starts.grant = room.starts.grant, _silence  # type: ignore[method-assign]
         await room.revive("ana")
         await room.begin()
         assert answered(room, "Attend") == 0
         assert ana.status()["waiting"][0]["what"] == "word that this is the newest start of this trustee"
-        room._grant = granting  # type: ignore[method-assign]
+        room.starts.grant = granting  # type: ignore[method-assign]
         await room.wait(4)
         await room.say("ana", "Propose", next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Propose")))
         await room.settle()
         assert answered(room, "Attend") == 1
 
     chamber.play(script)
-    assert chamber.fenced == []
+    assert chamber.starts.fenced == []
 
 
 async def _silence() -> None:
@@ -87,4 +87,4 @@ def test_every_ordinary_restart_goes_on(tmp_path: Path) -> None:
 
     chamber.play(script)
     assert answered(chamber, "Decrypt") == 1
-    assert chamber.fenced == []
+    assert chamber.starts.fenced == []

@@ -41,10 +41,11 @@ from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL, LIMIT_LIST
 from secagg.wire.signed import Signed, sign
 from support import entrusted
 from support.adversary import Scene, Wiretap, stop_before
+from support.arriving import settle
 from support.breaking import BOMBS, broken
 from support.chambers import Chamber
 from support.federation import inputs_of, make
-from support.keyservers import Office, newcomer_of, settle
+from support.keyservers import Office, newcomer_of
 from support.nodes import Ward
 
 KINDS = ("MemberKeys", "DeliverShares", "Freeze", "Open")

@@ -18,7 +18,8 @@ from secagg.roster.chain import follows
 from secagg.roster.messages import ROSTER, Admitted, Denied, RosterRequest, Waiting
 from secagg.transport.link import KEYSERVER
 from secagg.wire.codec import encode
-from support.keyservers import Office, drain, newcomer_of, reply_of, settle
+from support.arriving import drain, settle
+from support.keyservers import Office, newcomer_of, reply_of
 
 
 def told(office: Office) -> list[str]:

@@ -14,7 +14,8 @@ from secagg.errors import BadInput, Refused, SecaggError
 from secagg.log.statements import KeyDealt, canonical, parse_statement
 from secagg.protocol.ceremony.dealing import Dealt, Plan, hold
 from secagg.protocol.ceremony.files import Card, sign_card
-from support.keyservers import Office, settle
+from support.arriving import settle
+from support.keyservers import Office
 from support.paillier_keys import SMALL, seeded
 
 NAMES = ("ana", "ben", "cyd")

@@ -12,12 +12,13 @@ from support.simulation_bugs import BUGS, planted
 
 LATE = "aggregator: after the result, before publishing"
 EARLY = "aggregator: before the freeze"
+UNSAVED = "node: before it saved"
 FOUND = {
     "no-dedup": ("", "once"),
     "ack-before-commit": ("", "durable"),
     "effects-before-commit": (LATE, ""),
-    "effects-before-group": ("", "durable"),
-    "ack-before-sync": ("", "durable"),
+    "effects-before-group": (UNSAVED, "durable"),
+    "ack-before-sync": ("", ""),
     "blob-not-synced": (LATE, ""),
     "encrypt-again": ("", "one-voice"),
     "freeze-skipped": ("", "job"),

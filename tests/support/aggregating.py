@@ -228,14 +228,18 @@ class Member:
 
     async def upload(self, phase: Masking, upload: bytes) -> None:
         """Send an upload in chunks."""
+        for index in range(count(len(upload), phase.manifest.chunk_bytes)):
+            await self.chunk(phase, upload, index)
+
+    async def chunk(self, phase: Masking, upload: bytes, index: int) -> None:
+        """Send one chunk of an upload."""
         size = phase.manifest.chunk_bytes
-        for index in range(count(len(upload), size)):
-            body = upload[index * size : (index + 1) * size]
-            digest = chunk_hash(phase.manifest, body)
-            header = ChunkHeader(phase.scope.round, self.name, index, size, len(upload), digest)
-            key = self.federation.members[self.name]
-            signed = sign(key, "ChunkHeader", phase.scope, self.name, "aggregator", encode(header))
-            await self.link.send(AGGREGATOR, "chunk", encode(signed), body)
+        body = upload[index * size : (index + 1) * size]
+        digest = chunk_hash(phase.manifest, body)
+        header = ChunkHeader(phase.scope.round, self.name, index, size, len(upload), digest)
+        key = self.federation.members[self.name]
+        signed = sign(key, "ChunkHeader", phase.scope, self.name, "aggregator", encode(header))
+        await self.link.send(AGGREGATOR, "chunk", encode(signed), body)
 
 
 class Hall:

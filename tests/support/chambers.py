@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from keyserver.boots import judge
-from keyserver.records import BootRecord
 from keyserver.trustee import decrypting
 from keyserver.trustee.opening import Decrypt
 from keyserver.trustee.service import TrusteeService
@@ -34,7 +32,6 @@ from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
 from secagg.protocol.paillier.rounds import Collecting, Combine, Effect, Event, Opening, Witnessing
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present, RoundHeader
-from secagg.roster.boot import BOOT, open_request, sign_reply
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
@@ -42,6 +39,7 @@ from secagg.transport.memory import MemoryNetwork
 from secagg.wire.codec import decode, encode
 from support.aggregating import Inline
 from support.federation import counted_rng, inputs_of
+from support.granting import Granter
 from support.serving import Serving
 from support.timers import VirtualTimers
 
@@ -95,8 +93,7 @@ class Chamber:
         proposed = propose(entrusted, **manifest)  # type: ignore[arg-type]
         self.table = table(entrusted, inputs_of(entrusted.nodes, proposed), manifest=proposed)
         self.rng = counted_rng(b"chamber")
-        self.boots: dict[str, BootRecord] = {}
-        self.fenced: list[str] = []
+        self.starts = Granter(self.keyserver, entrusted.trustees, entrusted.nodes.online)
         self.present: dict[str, int] = {}
         self.sent: list[tuple[str, str, bytes]] = []
         self.unacknowledged: dict[bytes, tuple[str, bytes, bytes]] = {}
@@ -211,29 +208,13 @@ class Chamber:
             for one in self.trustees.values():
                 if one.alive:
                     one.timers.pass_time(0)
-            await self._grant()
+            await self.starts.grant()
             heard = bool(self.link._queue or self.table.queue)
             while self.table.queue:
                 await self.event(self.table.queue.popleft())
             while self.link._queue:
                 await self._hear(await self.link.receive())
             quiet = 0 if heard else quiet + 1
-
-    async def _grant(self) -> None:
-        """Answer starts as the key server does; whatever else it is asked, it leaves."""
-        while self.keyserver._queue:
-            message = await self.keyserver.receive()
-            if message.id:
-                await self.keyserver.send(message.sender, "ack", b"", id=message.id)
-            if message.kind != BOOT:
-                continue
-            public = self.entrusted.trustees[message.sender].public
-            asked = open_request(message.body, public)
-            self.boots[message.sender], reply = judge(self.boots.get(message.sender), asked, public)
-            if asked.fenced:
-                self.fenced.append(message.sender)
-            answer = sign_reply(reply, self.entrusted.nodes.online)
-            await self.keyserver.send(message.sender, BOOT, b"", answer)
 
     async def wait(self, seconds: float) -> None:
         """Let virtual time pass for every trustee."""

@@ -284,12 +284,12 @@ def role_of(name: str) -> str:
 
 
 @contextmanager
-def founded(name: str = "drill-numbers", tasks: int = TASKS) -> Iterator[Federation]:
+def founded(name: str = "drill-numbers", tasks: int = TASKS, length: int = LENGTH) -> Iterator[Federation]:
     """Found the federation of a drill: four nodes, a broker that can be started again."""
     with Federation(name, free_ports()) as federation:
         federation.open()
         federation.enrol({AGGREGATOR: "aggregator"} | dict.fromkeys(NODES, "node"))
-        task = TASK.replace("7", str(LENGTH))
+        task = TASK.replace("7", str(length))
         for index, node in enumerate(NODES):
             home = federation.home(node)
             (home / "task.py").write_text(task)

@@ -28,6 +28,7 @@ from secagg.transport.link import KEYSERVER, Received
 from secagg.transport.memory import MemoryLink, MemoryNetwork
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
+from support.arriving import drain, settle
 from support.federation import counted_rng
 from support.timers import VirtualTimers
 
@@ -166,22 +167,3 @@ def reply_of(message: Received) -> EnrolReply:
     assert (message.sender, message.kind) == (KEYSERVER, ENROL)
     reply: EnrolReply = decode(EnrolReply, message.body, LIMIT_BULK)  # type: ignore[arg-type]
     return reply
-
-
-async def settle() -> None:
-    """Let every task of the loop run until nothing is left to do."""
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-
-async def drain(link: MemoryLink) -> list[Received]:
-    """Return everything that has arrived at a link."""
-    got: list[Received] = []
-    await settle()
-    while True:
-        receiving = asyncio.ensure_future(link.receive())
-        await asyncio.sleep(0)
-        if not receiving.done():
-            receiving.cancel()
-            return got
-        got.append(receiving.result())

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.service import AggregatorService
-from keyserver.boots import judge
-from keyserver.records import BootRecord
 from node.config import OwnTask
 from node.service import NodeService
 from secagg.crypto.secret import Secret
@@ -24,13 +22,13 @@ from secagg.protocol.acceptance import Policy
 from secagg.protocol.masks.messages import ANSWERED_BY
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
 from secagg.protocol.session import RoundHeader
-from secagg.roster.boot import BOOT, open_request, sign_reply
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from support.aggregating import Hall, Inline
 from support.federation import counted_rng
+from support.granting import Granter
 from support.serving import Serving
 from support.timers import VirtualTimers
 
@@ -92,29 +90,13 @@ class Ward(Hall):
         super().__init__(federation, state / "aggregator", service=service)
         self.relayed = 0
         self.network._fate = self._count
-        self.boots: dict[str, BootRecord] = {}
-        self.fenced: list[str] = []
+        self.starts = Granter(self.keyserver, federation.members, federation.online)
         self.kills: dict[str, str] = {}
         self.due: set[str] = set()
         self.nodes = {
             name: Institution(name, index, federation, state / name) for index, name in enumerate(federation.members)
         }
         self.members = {}
-
-    async def _grant(self) -> None:
-        """Answer starts as the key server does; whatever else it is asked, it leaves."""
-        while self.keyserver._queue:
-            message = await self.keyserver.receive()
-            if message.id:
-                await self.keyserver.send(message.sender, "ack", b"", id=message.id)
-            if message.kind != BOOT:
-                continue
-            public = self.federation.members[message.sender].public
-            asked = open_request(message.body, public)
-            self.boots[message.sender], reply = judge(self.boots.get(message.sender), asked, public)
-            if asked.fenced:
-                self.fenced.append(message.sender)
-            await self.keyserver.send(message.sender, BOOT, b"", sign_reply(reply, self.federation.online))
 
     def _count(self, to: str, message: Received) -> tuple[Received, ...]:
         """Let everything through, but for what reaches a node in the moment it dies."""
@@ -158,7 +140,7 @@ class Ward(Hall):
             before = self.relayed
             for _ in range(60):
                 await asyncio.sleep(0)
-            await self._grant()
+            await self.starts.grant()
             while self.due:
                 name = self.due.pop()
                 del self.kills[name]

@@ -37,6 +37,9 @@ CHUNK = 4096
 PATIENCE = 600.0
 """Virtual seconds after which everything must have ended, once it is calm."""
 
+FORGOTTEN = 8.0
+"""Virtual seconds after which an aggregator that heard a node no longer takes it for here."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -137,6 +140,14 @@ class Simulation:
         if known is None and aggregator.ask(command="job-submit", file=file) is None:
             self.loop.call_later(1.0, self._submit, name, rounds)
 
+    def _submit_last(self) -> None:
+        """Submit the last job once no node is away whom the aggregator still takes for here: it is not waited for."""
+        nodes = [machine for machine in self.world.machines.values() if isinstance(machine, NodeMachine)]
+        if all(node.alive for node in nodes):
+            self._submit("last")
+        else:
+            self.loop.call_later(FORGOTTEN, self._submit_last)
+
     def _over(self, names: tuple[str, ...]) -> bool:
         shown = self.world.machines[AGGREGATOR].ask(command="job-list")
         states = {job["name"]: job["state"] for job in shown or ()}
@@ -176,15 +187,13 @@ class Simulation:
             jobs = inspect(self.world, self.plan)
             audit(self.world, self.place)
         world = self.world
-        return Outcome(
-            self.seed, tuple(world.violations), jobs, world.count, self.loop.now, tuple(world.trace)
-        )
+        return Outcome(self.seed, tuple(world.violations), jobs, world.count, self.loop.now, tuple(world.trace))
 
     async def _main(self) -> None:
         end = self.weather.calm + PATIENCE
         await self._until(lambda: self._over(self.early), self.weather.calm)
         self.world.crashes.left = 0
-        self.loop.call_later(max(0.0, self.weather.calm - self.loop.now), self._submit, "last")
+        self.loop.call_later(max(0.0, self.weather.calm - self.loop.now), self._submit_last)
         await self._until(lambda: self._over((*self.early, "last")), end)
         await self._until(self._quiet, end)
         await asyncio.sleep(5)  # work beside the loop, such as erasing keys, comes to its end

@@ -191,7 +191,10 @@ def _replacements() -> list[tuple[Any, str, Any]]:
         (seal, "MLKEM768PublicKey", _Kind(MLKEM768PublicKey)),
         (seal, "X25519PublicKey", _Kind(X25519PublicKey)),
         (seal, "MLKEM768X25519PublicKey", _whole),
+        # What the product keeps of public keys holds keys of one kind: nothing of it may pass in or out of the block.
+        (seal, "_halves", made(seal._halves.__wrapped__)),
         (seal, "MLKEM768X25519PrivateKey", _private),
+        (seal, "_halves", made(seal._halves.__wrapped__)),
         (seal, "_SUITE", _Suite(seal._SUITE)),
         (seal.SealingKey, "from_private_bytes", staticmethod(made(seal.SealingKey.from_private_bytes))),
         (agree.AgreementKey, "from_private_bytes", staticmethod(made(agree.AgreementKey.from_private_bytes))),

@@ -26,9 +26,9 @@ from keyserver.service import KeyserverService
 from node.config import OwnTask
 from node.service import NodeService
 from secagg.crypto.sign import SigningKey
+from secagg.daemon.faults import fault, told
 from secagg.daemon.loop import Daemon, Service
 from secagg.daemon.membership import Pin
-from secagg.daemon.storage import fault
 from secagg.daemon.vault import KeyRing, RoundKeys, private_directory
 from secagg.errors import SecaggError, TryLater
 from secagg.log.durable import TileLog
@@ -276,6 +276,13 @@ class Machine(ABC):
             self.world.violate("start", f"{self.name} cannot go on: {error!r}")
 
     def _open(self, life: int) -> None:
+        try:
+            self._make(life)
+        except OSError as error:
+            # A log mended on a full disk, before there is a daemon: the command says so (secagg.cli).
+            raise told(error) or error from None
+
+    def _make(self, life: int) -> None:
         loop = self.world.loop
         self.doing = "start"
         self.journal = SimulatedJournal(self.storage, self.point, self._again)

@@ -134,8 +134,10 @@ def _of_node(saving: bool, where: str, journal: "SimulatedJournal") -> str:
         return "node: during its upload"
     if saving:
         return "node: before it saved"
-    return "node: after it saved, before it sent" if where in ("journal.synced", "link.send") else (
-        "node: between two events"
+    return (
+        "node: after it saved, before it sent"
+        if where in ("journal.synced", "link.send")
+        else ("node: between two events")
     )
 
 

@@ -16,9 +16,11 @@ from secagg.crypto.rng import system_rng
 from secagg.daemon import admin, drill, logs
 from secagg.daemon.journal import MemoryJournal, SqliteJournal
 from secagg.daemon.loop import AGAIN, GROUP, Daemon, Turn
+from secagg.daemon.storage import Storage
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, TryLater
 from secagg.transport.link import Received
-from secagg.transport.memory import MemoryLink, MemoryNetwork
+from secagg.transport.memory import MemoryNetwork
+from support.arriving import drain, settle
 from support.timers import VirtualTimers
 
 
@@ -57,6 +59,7 @@ class Counting:
         return "written"
 
     def start(self, turn: Turn) -> None:
+        self.write()
         turn.put("starts", bytes([len(turn.get("starts") or b"")]))
 
     def receive(self, message: Received, turn: Turn) -> None:
@@ -95,7 +98,10 @@ class Counting:
 class Stage:
     """A daemon named `role` and one peer, whose messages the tests write by hand."""
 
-    def __init__(self, journal: MemoryJournal | None = None, socket: Path | None = None, asks: bool = False) -> None:
+    def __init__(
+        self, journal: MemoryJournal | None = None, socket: Path | None = None, asks: bool = False,
+        storage: Storage | None = None,
+    ) -> None:  # fmt: skip
         self.lost: list[Received] = []
         self.losing: Callable[[Received], bool] = lambda message: False
         self.network = MemoryNetwork(self._fate)
@@ -114,6 +120,7 @@ class Stage:
             later=self.timers.later,
             wall=lambda: 1_000_000,
             rng=system_rng,
+            storage=storage,
             asks=asks,
         )
 
@@ -156,24 +163,6 @@ class Stage:
 
     def logged(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
-
-
-async def settle() -> None:
-    """Let every task of the loop run until nothing is left to do: no test here waits for time."""
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-
-async def drain(link: MemoryLink) -> list[Received]:
-    got: list[Received] = []
-    await settle()
-    while True:
-        receiving = asyncio.ensure_future(link.receive())
-        await asyncio.sleep(0)
-        if not receiving.done():
-            receiving.cancel()
-            return got
-        got.append(receiving.result())
 
 
 ID = b"i" * 16
@@ -367,6 +356,25 @@ def test_a_service_that_cannot_start_ends_the_daemon() -> None:
         asyncio.run(stage.daemon.serve())
     with pytest.raises(PeerUnavailable, match="Nothing can be sent"):
         asyncio.run(stage.daemon._link.send("peer", "kind", b""))
+
+
+def test_a_service_that_a_full_disk_keeps_from_starting_may_be_started_again(tmp_path: Path) -> None:
+    # The journal is not the only thing that a start writes: a node destroys the keys that a crash left of its rounds.
+    stage = Stage(storage=Storage(journal := MemoryJournal(), lambda: 7, tmp_path), journal=journal)
+    stage.daemon._storage.reserve()
+    stage.service.faults = [OSError(errno.ENOSPC, "No space left on device")]
+    with pytest.raises(TryLater, match="No space left on device") as caught:
+        asyncio.run(stage.daemon.serve())
+    assert (caught.value.code, caught.value.exit_code) == ("E-DISK", 75)
+    assert list(tmp_path.iterdir()) == []  # the reserve is given back for what the journal still has to write
+    assert stage.kept() == []
+
+
+def test_what_no_disk_can_help_is_not_taken_for_a_full_one() -> None:
+    stage = Stage()
+    stage.service.faults = [FileNotFoundError(errno.ENOENT, "No such file")]
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(stage.daemon.serve())
 
 
 def test_a_person_asks_at_the_admin_socket(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The command: what `--help` leaves unimported, how an error reaches a person, where global options may stand."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -26,7 +27,7 @@ CODES = {
 }
 
 
-def group(error: errors.SecaggError | None = None) -> click.Group:
+def group(error: errors.SecaggError | OSError | None = None) -> click.Group:
     """The real group class and options, with nouns that show the options or raise `error`."""
 
     class Fixed(cli.Nouns):
@@ -48,7 +49,7 @@ def group(error: errors.SecaggError | None = None) -> click.Group:
     return main
 
 
-def run(*line: str, error: errors.SecaggError | None = None) -> Result:
+def run(*line: str, error: errors.SecaggError | OSError | None = None) -> Result:
     return CliRunner().invoke(group(error), line)
 
 
@@ -91,6 +92,18 @@ def test_an_error_is_cause_remedy_and_exit_code(kind: type[errors.SecaggError], 
     assert result.exit_code == code
     assert result.stderr == "error[E-EXAMPLE]: The port is taken.\n  Choose another one.\n"
     assert result.stdout == ""
+
+
+def test_a_full_disk_is_told_as_one_whoever_met_it() -> None:
+    result = run("show", error=OSError(errno.ENOSPC, "No space left on device", "log/tile"))
+    remedy = "Free space on the disk of the state directory."
+    assert result.exit_code == 75
+    assert result.stderr == f"error[E-DISK]: No space left on device: log/tile\n  {remedy}\n"
+
+
+def test_another_fault_of_the_system_stays_a_bug() -> None:
+    result = run("show", error=OSError(errno.ENOENT, "No such file"))
+    assert (result.exit_code, type(result.exception)) == (1, FileNotFoundError)
 
 
 def test_an_error_without_remedy_is_one_line() -> None:

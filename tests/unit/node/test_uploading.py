@@ -18,7 +18,7 @@ from secagg.daemon.outbox import WINDOW
 from secagg.daemon.turn import After, Emit, Run, Turn
 from secagg.errors import BadSignature
 from secagg.ids import NO_DIGEST, RoundId
-from secagg.wire.chunks import ChunkAck, ChunkHeader
+from secagg.wire.chunks import ChunkAck, ChunkHeader, ChunksAsked, ChunksMissing
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, Signed, open_signed, sign
 from support.federation import counted_rng
@@ -57,11 +57,22 @@ class Bench:
         body = encode(sign(key, "ChunkAck", scope, "aggregator", "node-00", encode(ack)))
         return self.do(lambda turn: self.uploading.stored(body, "aggregator", AGGREGATOR.public, turn))
 
+    def ask(self) -> ChunksAsked:
+        """Let the time without a receipt pass, or a restart happen; return the question."""
+        self.do(lambda turn: self.uploading.again("aggregator", turn))
+        (asked,) = [effect for effect in self.turn.effects if isinstance(effect, Emit)]
+        assert (asked.to, asked.kind) == ("aggregator", "ask-chunks")
+        return decode(ChunksAsked, asked.body)
+
+    def answer(self, asked: ChunksAsked, *indices: int) -> None:
+        body = encode(ChunksMissing(asked.round, asked.number, indices))
+        self.do(lambda turn: self.uploading.missing(body, "aggregator", turn))
+
     def sent(self) -> dict[int, bytes]:
         """Return the chunks of the last turn, every header verified as the aggregator does."""
         found = {}
         for effect in self.turn.effects:
-            if isinstance(effect, Emit):
+            if isinstance(effect, Emit) and effect.kind == "chunk":
                 signed = decode(Signed, effect.header)
                 body = open_signed(signed, NODE.public, "ChunkHeader", SCOPE, uploading.RECEIVER)
                 header = decode(ChunkHeader, body)
@@ -86,17 +97,53 @@ def test_at_most_a_window_is_on_its_way_and_every_receipt_lets_one_more_go(bench
     assert After(uploading.TIMER, None) in bench.turn.effects
 
 
-def test_chunks_without_a_receipt_go_out_again_as_the_same_bytes_also_after_a_restart(bench: Bench) -> None:
+def test_what_the_aggregator_lacks_goes_out_again_as_the_same_bytes_also_after_a_restart(bench: Bench) -> None:
     bench.begin()
     first = bench.sent()
     bench.receipt(1)
-    bench.do(lambda turn: bench.uploading.again("aggregator", turn))
+    first |= bench.sent()
+    asked = bench.ask()
+    assert asked.indices == (0, 2, 3, 4, 5, 6, 7, 8)
+    bench.answer(asked, 2, 5)
     again = bench.sent()
-    assert list(again) == [0, 2, 3, 4, 5, 6, 7, 8]
+    assert again == {index: first[index] for index in (2, 5)}
+    assert After(uploading.TIMER, uploading.AGAIN) in bench.turn.effects
     bench.start()
-    bench.do(lambda turn: bench.uploading.again("aggregator", turn))
-    assert bench.sent() == again
-    assert all(first[index] == again[index] for index in first if index in again)
+    asked = bench.ask()
+    assert asked.indices == (0, 2, 3, 4, 5, 6, 7, 8)
+    bench.answer(asked, 2, 8)
+    assert bench.sent() == {index: first[index] for index in (2, 8)}
+
+
+def test_a_question_sends_nothing_again_and_is_repeated_until_it_is_answered(bench: Bench) -> None:
+    bench.begin()
+    asked = bench.ask()
+    assert bench.sent() == {}
+    assert bench.ask() == asked
+    assert After(uploading.TIMER, uploading.AGAIN) in bench.turn.effects
+    bench.answer(asked, 3)
+    assert list(bench.sent()) == [3]
+    bench.answer(asked, 3)
+    assert bench.sent() == {}, "the answer to the first question, which came late"
+    bench.answer(bench.ask(), 3)
+    assert list(bench.sent()) == [3]
+
+
+@pytest.mark.parametrize("index", [8, 10, CHUNKS, 2**24 - 1])
+def test_what_was_not_on_its_way_is_not_sent_because_somebody_says_it_lacks(bench: Bench, index: int) -> None:
+    bench.begin()
+    bench.answer(bench.ask(), index)
+    assert bench.sent() == {}
+
+
+def test_an_answer_about_another_round_or_a_stored_chunk_means_nothing(bench: Bench) -> None:
+    bench.begin()
+    asked = bench.ask()
+    bench.receipt(0)
+    bench.answer(replace(asked, round=RoundId("fed", "job", 2)), 1)
+    assert bench.sent() == {}
+    bench.answer(asked, 0)
+    assert bench.sent() == {}
 
 
 def test_nothing_is_woken_for_an_upload_that_is_whole(bench: Bench) -> None:
