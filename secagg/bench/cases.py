@@ -79,5 +79,13 @@ def paillier() -> Iterator[Entry]:
         yield Entry(f"paillier-{bits}-s2", f"{line} --key-bits {bits} --profile provable --s 2")
 
 
-ENTRIES = (*client_and_server(), *sparse(), *whole(), *paillier())
+def entrusted() -> Iterator[Entry]:
+    """Yield whole rounds that trustees open."""
+    line = "--engine paillier --whole --nodes 10 --params 100000"
+    for bits in (2048, 3072):
+        for profile in ("provable", "fast"):
+            yield Entry(f"entrusted-{bits}-{profile}", f"{line} --key-bits {bits} --profile {profile}")
+
+
+ENTRIES = (*client_and_server(), *sparse(), *whole(), *paillier(), *entrusted())
 COMMANDS = {entry.name: entry.command for entry in ENTRIES}

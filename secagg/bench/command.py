@@ -39,14 +39,15 @@ def bench(
     """Measure what an engine costs, and that its sum is exact.
 
     Engine paillier is measured beside phe (10 nodes and 10^5 parameters are the specification's case); only it reads
-    --key-bits, --profile and --s, and it reads no option from --dropout to --handicap.
+    --key-bits, --profile and --s, and of the options from --dropout to --handicap it reads --whole: with it two of
+    three trustees open the sum, or a single holder where a key cannot be shared.
     """
     import msgspec
 
     from secagg.errors import VerificationFailed
 
     if engine == "paillier":
-        figures = _paillier(nodes, params, bits, int(key_bits), profile, s, repeat)
+        figures = _paillier(nodes, params, bits, int(key_bits), profile, s, repeat, whole)
     else:
         figures = _masks({"nodes": nodes, "params": params, "bits": bits, "repeat": repeat, **rest}, whole)
     if current().format == "table":
@@ -70,7 +71,7 @@ def _masks(options: dict[str, object], whole: bool) -> dict[str, Any]:
 
 
 def _paillier(
-    nodes: int, params: int, bits: int, key_bits: int, profile: str, s: int, repeat: int
+    nodes: int, params: int, bits: int, key_bits: int, profile: str, s: int, repeat: int, whole: bool
 ) -> dict[str, Any]:  # fmt: skip
     import msgspec
 
@@ -78,13 +79,15 @@ def _paillier(
     from secagg.errors import BadConfiguration
 
     try:
+        from secagg.bench.entrusted import measure as measure_whole
         from secagg.bench.paillier import Case, measure
     except ModuleNotFoundError as error:
         raise BadConfiguration(
             f"{error.name} is not installed.", "Install the extra: pip install 'secagg[paillier]'."
         ) from None
     case = Case(nodes, params, bits, key_bits, cast("Profile", profile), s)
-    return cast("dict[str, Any]", _median([msgspec.to_builtins(measure(case, system_rng)) for _ in range(repeat)]))
+    run = measure_whole if whole else measure
+    return cast("dict[str, Any]", _median([msgspec.to_builtins(run(case, system_rng)) for _ in range(repeat)]))
 
 
 def _median(values: list[Any]) -> Any:

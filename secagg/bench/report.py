@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from secagg.bench.results import Row
-from secagg.bench.targets import TARGETS, measured, met
+from secagg.bench.targets import PAILLIER, TARGETS, Target, measured, met
 
 Rows = dict[str, Row]
 _MARKS = re.compile(r"(<!-- bench:([a-z-]+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
@@ -39,18 +39,22 @@ def _short(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def targets(rows: Rows) -> list[str]:
+def targets(rows: Rows, asked_for: Iterable[Target] = TARGETS) -> list[str]:
     """Return what is asked, what was measured, and whether that is enough."""
     lines = []
-    for target in TARGETS:
+    for target in asked_for:
         found, good = measured(target, rows), met(target, rows)
         if target.field == "exact":
             asked, have = "exact", "not measured" if found is None else "exact" if good else "wrong"
         else:
-            asked = f"≤ {target.limit:g}{target.unit}"
+            asked = f"{'≥' if target.least else '≤'} {_limit(target.limit)}{target.unit}"
             have = "not measured" if found is None else f"{_short(found)}{target.unit}"
         lines.append([target.text, asked, have, {None: "–", True: "yes", False: "**no**"}[good]])
     return _table(["", "asked", "measured", "met"], lines)
+
+
+def _limit(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
 
 
 _MASKS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
@@ -145,13 +149,43 @@ def _beside(rows: Rows) -> list[str]:
 
 def _threshold(rows: Rows) -> list[str]:
     lines = []
-    for row in rows.values():
+    for row in (one for one in rows.values() if one.name.startswith("paillier")):
         shared = row.figures.get("threshold")
         if shared:
             cells = [_short(shared[f"{what}_{unit}"]) for what in ("partial", "verify") for unit in ("us", "ms")]
             lines.append([str(row.figures["case"]["key_bits"]), *cells, _short(shared["combine_us"])])
     head = ["key, 2 of 3", "answer µs", "+ ms", "verifying µs", "+ ms", "combining µs"]
     return _table(head, lines)
+
+
+def _powers(rows: Rows) -> list[str]:
+    """Return what decryption's power costs by each routine, and the most that decryption could be with it."""
+    lines = []
+    for row in (one for one in rows.values() if "powers" in one.figures):
+        powers, case = row.figures["powers"], row.figures["case"]
+        cells = [f"{_short(powers[name]['us'])} ({_times(powers[name]['x'])})" for name in ("ordinary", "gmp")]
+        openssl = powers["openssl"]
+        cells.append(f"{_short(openssl['us'])} ({_times(openssl['x'])})" if openssl["us"] else "not in reach")
+        lines.append([
+            f"{case['key_bits']}, `{case['profile']}`, s = {case['s']}", *cells, _times(row.figures["decrypt_x"])
+        ])  # fmt: skip
+    head = ["key", "ordinary", "GMP, constant time", "OpenSSL, constant time", "decryption"]
+    return _table(head, lines)
+
+
+def _entrusted(rows: Rows) -> list[str]:
+    """Return what whole rounds with trustees cost."""
+    lines = []
+    for row in (one for one in rows.values() if one.name.startswith("entrusted")):
+        figures = row.figures
+        who = f"{figures['threshold']} of {figures['trustees']}" if figures["trustees"] > 1 else "one holder"
+        parts = ("node_seconds", "trustee_seconds", "aggregator_seconds", "seconds", "phe_seconds")
+        lines.append([
+            f"`{_arguments(row)}`", who, *(_short(figures[part]) for part in parts), _times(figures["phe_x"]),
+            _short(figures["sent_bytes_per_param"]), "yes" if figures["exact"] else "**no**",
+        ])  # fmt: skip
+    head = ["`secagg bench --engine paillier …`", "opened by", "a node s", "a trustee s", "aggregator s", "everybody s"]
+    return _table([*head, "`phe`, naive s", "ratio", "upload B/parameter", "exact"], lines)
 
 
 def _where(rows: Rows) -> list[str]:
@@ -177,5 +211,8 @@ PARTS: dict[str, Callable[[Rows], list[str]]] = {
     "whole": _whole,
     "paillier": _paillier,
     "paillier-beside": _beside,
+    "paillier-targets": lambda rows: targets(rows, PAILLIER),
+    "paillier-powers": _powers,
+    "entrusted": _entrusted,
     "threshold": _threshold,
 }

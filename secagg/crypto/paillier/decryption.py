@@ -15,7 +15,7 @@ from gmpy2 import mpz
 from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
 from secagg.crypto.paillier.numbers import coefficients, write
-from secagg.crypto.paillier.powers import product_of_powers, public_power
+from secagg.crypto.paillier.powers import long_power, product_of_powers
 from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.rng import Rng
@@ -50,7 +50,7 @@ def verify_decryption(
     weights = _weights(ring, manifest, contributors, ciphertexts, words)
     combined = ring.combine(ciphertexts, weights, executor)
     total = sum((weight * word for weight, word in zip(weights, words, strict=True)), mpz(0))
-    if ring.embed(total) * public_power(root, ring.plain, ring.cipher) % ring.cipher != combined:
+    if ring.embed(total) * long_power(root, ring.plain, ring.cipher) % ring.cipher != combined:
         raise _wrong()
 
 

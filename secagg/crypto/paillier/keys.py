@@ -17,7 +17,7 @@ from gmpy2 import is_power, jacobi, mpz, primorial
 from msgspec import Struct
 
 from secagg.crypto.paillier.numbers import hashed
-from secagg.crypto.paillier.powers import public_power
+from secagg.crypto.paillier.powers import long_power
 from secagg.crypto.paillier.primes import coprime, probable_prime
 from secagg.errors import ProtocolViolation
 
@@ -133,7 +133,7 @@ def _statement(key: PublicKey, n: mpz) -> None:
         raise _refusal(f"The key's statement has not {CHALLENGES} roots of the modulus' length.", "statement")
     for raw, wanted in zip(key.roots, challenges(n), strict=True):
         root = mpz.from_bytes(raw, "big")
-        if root >= n or public_power(root, n, n) != wanted:
+        if root >= n or long_power(root, n, n) != wanted:
             raise _refusal("The key's statement is wrong: a root is none.", "statement")
 
 

@@ -21,7 +21,7 @@ from msgspec import Struct
 from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
 from secagg.crypto.paillier.numbers import challenge, coefficients, random_below, random_unit
-from secagg.crypto.paillier.powers import public_power, secret_power
+from secagg.crypto.paillier.powers import long_power, public_power, secret_power
 from secagg.crypto.paillier.primes import coprime
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.rng import Rng
@@ -54,7 +54,7 @@ def prove_knowledge(
     total = sum((weight * word for weight, word in zip(weights, words, strict=True)), mpz(0)) % ring.plain
     exponent = sum((weight * r for weight, r in zip(weights, exponents, strict=True)), mpz(0))
     x, u = random_below(ring.plain, rng), random_unit(ring.n, rng)
-    first = ring.embed(x) * public_power(u, ring.plain, ring.cipher) % ring.cipher
+    first = ring.embed(x) * long_power(u, ring.plain, ring.cipher) % ring.cipher
     e = _challenge(context, ring, first)
     z = (x + e * total) % ring.plain
     w = u * secret_power(ring.generator, e * exponent, ring.n) % ring.n
@@ -81,7 +81,7 @@ def verify_knowledge(
         raise _wrong(sender)
     context, e = _context(manifest, sender, upload), int.from_bytes(proof.challenge, "big")
     combined = ring.combine(ciphertexts, coefficients(_COEFFICIENT_LABEL, context, len(ciphertexts)), executor)
-    first = ring.embed(z) * public_power(w, ring.plain, ring.cipher) % ring.cipher
+    first = ring.embed(z) * long_power(w, ring.plain, ring.cipher) % ring.cipher
     first = first * public_power(combined, -e, ring.cipher) % ring.cipher
     if _challenge(context, ring, first) != e:
         raise _wrong(sender)

@@ -21,6 +21,7 @@ from secagg.crypto.paillier.numbers import challenge, coefficients, random_bits
 from secagg.crypto.paillier.powers import (
     blinding,
     inverses,
+    long_power,
     over_blocks,
     product,
     public_power,
@@ -100,7 +101,7 @@ def verify_partial(
     if not products or lengths != (len(products) * ring.width, _CHALLENGE_BYTES, _response_bytes(key)):
         raise _wrong(trustee)
     z, e = mpz.from_bytes(answer.response, "big"), int.from_bytes(answer.challenge, "big")
-    if z.bit_length() > _sigma_bits(key) + _SLACK + 1:
+    if not 0 < z.bit_length() <= _sigma_bits(key) + _SLACK + 1:
         raise _wrong(trustee)
     try:
         partials = ring.read(answer.values)
@@ -183,7 +184,7 @@ def _challenge(context: bytes, ring: Ring, *first: mpz) -> int:
 
 def _recomputed(base: mpz, power: mpz, z: mpz, e: int, ring: Ring) -> mpz:
     """Return base^z · power^(−e), the first message of an honest prover."""
-    return public_power(base, z, ring.cipher) * public_power(power, -e, ring.cipher) % ring.cipher
+    return long_power(base, z, ring.cipher) * public_power(power, -e, ring.cipher) % ring.cipher
 
 
 def _sigma_bits(key: ThresholdKey) -> int:

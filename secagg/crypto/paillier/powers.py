@@ -65,6 +65,14 @@ def secret_power(base: Number, exponent: Number, modulus: Number) -> mpz:
         return raised(mpz(base) % modulus)
 
 
+def long_power(base: Number, public: Number, modulus: Number) -> mpz:
+    """Return base^public mod an odd modulus by the faster routine for long positive exponents, which are no secret.
+
+    Raises: ValueError when the exponent is not positive or the modulus is not odd.
+    """
+    return public_power(base, public, modulus) if LIBRARY is None else secret_power(base, public, modulus)
+
+
 def blinding(exponent: Number, modulus: Number, rng: Rng) -> Blinding:
     """Return what draws a unit b and b^−exponent, for groups whose order nobody knows."""
 

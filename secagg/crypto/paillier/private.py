@@ -15,7 +15,7 @@ from gmpy2 import invert, mpz
 from secagg.crypto.labels import fields
 from secagg.crypto.paillier.keys import Profile, PublicKey, challenges, check_size, subgroup_bits
 from secagg.crypto.paillier.numbers import hashed, random_bits, random_unit
-from secagg.crypto.paillier.powers import Blinding, blinding, public_power, secret_power, secret_powers
+from secagg.crypto.paillier.powers import Blinding, blinding, long_power, secret_power, secret_powers
 from secagg.crypto.paillier.primes import Watch, prime_pair, probable_prime, random_prime, safe_prime, unwatched
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.rng import Rng
@@ -160,7 +160,7 @@ def _zeros(ring: Ring, modulus: mpz, rng: Rng, *, subgroup: bool) -> Blinding:
     def draw() -> tuple[mpz, mpz]:
         if subgroup:
             return secret_power(ring.base % modulus, random_bits(128, rng) + 1, modulus), mpz(1)
-        return public_power(random_unit(modulus, rng), ring.plain, modulus), mpz(1)
+        return long_power(random_unit(modulus, rng), ring.plain, modulus), mpz(1)
 
     return draw
 

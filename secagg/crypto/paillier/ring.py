@@ -16,7 +16,7 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
 from secagg.crypto.paillier.keys import PublicKey, exponent_bits
 from secagg.crypto.paillier.numbers import hashed, read, write
-from secagg.crypto.paillier.powers import product, product_of_powers, public_power
+from secagg.crypto.paillier.powers import long_power, product, product_of_powers
 from secagg.crypto.paillier.primes import coprime
 from secagg.errors import ProtocolViolation
 
@@ -54,7 +54,7 @@ class Ring:
     @cached_property
     def base(self) -> mpz:
         """Return h_s = h^(N^s) mod N^(s+1)."""
-        return public_power(self.generator, self.plain, self.cipher)
+        return long_power(self.generator, self.plain, self.cipher)
 
     def quotient(self, message: mpz) -> mpz:
         """Return K mod N^s with (1 + N)^message = 1 + K·N mod N^(s+1)."""

@@ -27,7 +27,7 @@ _LABEL = "secagg/v1/paillier/table"
 _ENTRY_OVERHEAD = 64
 """Bytes of an mpz beside its limbs: the object, the allocator's header, the list's slot."""
 _SHORT = 768
-_BLOCK = 128
+_BLOCK = 64
 """Exponents that a thread works on at a time: handing over is waited for, which small blocks do most of the time."""
 
 _HANDED = 8

@@ -2,13 +2,13 @@
 
 `run_round` plays every member, every trustee and the aggregator through the real messages, codec, signatures, proofs
 and log. `drops` names the step before whose message a member or a trustee falls silent. Nothing here is simplified
-except the wire. What each side's work took is in `spent`: seconds by name, and by the aggregator's part.
+except the wire. What each side's work took is in `spent`: seconds of `timer` by name, and by the aggregator's part.
 Leaves to others: processes, links and crashes (roles); who the parties are (rehearsal.py makes some).
 """
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,6 +77,7 @@ class Rehearsal:
     executor: Executor | None = None
     files: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
+    timer: Callable[[], float] = time.perf_counter
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     wire: list[FromNode | Send] = field(default_factory=list)
     phase: Phase | None = None
@@ -93,9 +94,9 @@ class Rehearsal:
     @contextmanager
     def clock(self, name: str) -> Iterator[None]:
         """Add what the body takes to `spent`."""
-        began = time.perf_counter()
+        began = self.timer()
         yield
-        self.spent[name] += time.perf_counter() - began
+        self.spent[name] += self.timer() - began
 
 
 def run_round(table: Rehearsal) -> Closed | Failed:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from secagg.bench.command import bench
+from secagg.bench.entrusted import measure as measure_whole
 from secagg.bench.paillier import Case, measure
 from secagg.crypto.paillier.keys import Profile
 from secagg.errors import BadConfiguration, ProtocolViolation
@@ -23,6 +24,17 @@ def test_sums_are_exact_and_every_figure_is_there(profile: Profile, s: int) -> N
     assert all(value > 0 for part in ("naive", "packed", "ours") for value in costs[part].values())
     assert figures.ours.bytes_per_param < figures.naive.bytes_per_param / 10
     assert figures.encrypt_x == figures.naive.encrypt_us / figures.ours.encrypt_us
+
+
+@pytest.mark.parametrize(("profile", "s", "trustees"), [("provable", 1, 3), ("fast", 1, 1), ("provable", 2, 1)])
+def test_a_whole_round_with_trustees_is_exact(profile: Profile, s: int, trustees: int) -> None:
+    figures = measure_whole(Case(4, 300, 16, 512, profile, s), seeded("whole"), weak=True)
+    assert figures.exact
+    assert (figures.trustees, figures.threshold) == (trustees, 2 if trustees == 3 else 1)
+    parts = (figures.node_seconds, figures.trustee_seconds, figures.aggregator_seconds)
+    assert all(part > 0 for part in parts)
+    assert figures.seconds > figures.aggregator_seconds + 4 * min(parts)
+    assert figures.phe_x == figures.phe_seconds / figures.seconds
 
 
 def test_a_weak_key_is_not_measured() -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from secagg.bench import paillier as bench_paillier
 from secagg.bench import report, results
 from secagg.bench.cases import COMMANDS
+from secagg.bench.entrusted import EntrustedFigures
 from secagg.bench.masks import Figures
 from secagg.bench.results import Row
-from secagg.bench.targets import TARGETS, measured, met
+from secagg.bench.targets import PAILLIER, TARGETS, Target, measured, met
 from secagg.bench.whole import WholeFigures
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -66,6 +68,35 @@ def test_targets_name_cases_and_fields_that_exist() -> None:
         fields = WholeFigures if "--whole" in COMMANDS[target.name] else Figures
         assert target.field in fields.__struct_fields__, target
         assert measured(target, {target.name: roles(target.name)}) == pytest.approx(target.scale)
+
+
+def test_what_is_asked_at_least_is_met_from_its_limit_on() -> None:
+    target = next(one for one in PAILLIER if "decrypt, `fast`, 3072" in one.text)
+    assert target == Target(target.text, "paillier-3072-fast", "decrypt_x", 750, "×", least=True)
+    for figure, word in ((750.0, "yes"), (749.9, "**no**")):
+        lines = report.targets({target.name: row(target.name, decrypt_x=figure)}, [target])
+        assert lines[2] == f"| {target.text} | ≥ 750× | 750× | {word} |"
+
+
+def test_every_part_shows_every_case_that_is_its_own() -> None:
+    """A page with one row of each kind: no part takes another kind's figures for its own."""
+    rows = results.read(DOCS / "performance.jsonl")
+    kinds = {name.split("-")[0]: name for name in rows}
+    assert {"paillier", "entrusted", "whole"} <= set(kinds)
+    for name in kinds.values():
+        for part in report.PARTS.values():
+            assert part({name: rows[name]})
+
+
+def test_targets_beside_phe_name_fields_that_exist() -> None:
+    kinds = {"paillier": (bench_paillier.Figures, bench_paillier.Ours), "entrusted": (EntrustedFigures, None)}
+    for target in PAILLIER:
+        outer, inner = kinds[target.name.split("-")[0]]
+        part, _, field = target.field.partition(".")
+        assert part in outer.__struct_fields__
+        assert not field or (part == "ours" and inner is not None and field in inner.__struct_fields__)
+        figures = {"ours": {field: 2.0}} if field else {part: 2.0}
+        assert measured(target, {target.name: row(target.name, **figures)}) == pytest.approx(2 * target.scale)
 
 
 def test_rows_survive_their_file_in_the_order_of_the_cases(tmp_path: Path) -> None:
