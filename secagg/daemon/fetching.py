@@ -32,7 +32,9 @@ class Fetching:
             self.stop(turn)
             return True
         if digest != self._wanted:
-            self._wanted, self._limit, self._partial = digest, limit, None
+            self._wanted, self._partial = digest, None
+        # Also of what is being fetched: the first word of a length may have been bent on its way.
+        self._limit = limit
         self._ask(to, turn)
         return False
 

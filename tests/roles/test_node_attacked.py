@@ -138,6 +138,28 @@ def test_a_result_that_was_bent_is_not_believed_stops_no_restart_and_heals(tmp_p
     assert [event["round"] for event in node.named("result")] == [1]
 
 
+def test_a_result_whose_length_was_bent_is_fetched_once_it_was_told_again(tmp_path: Path) -> None:
+    """What is being fetched already may turn out to be longer than it was said to be: the length is not signed."""
+    ward, bends = Ward(make(4, chunk_bytes=4096), tmp_path), iter([1])
+
+    def bend(to: str, message: Received) -> Sequence[Received]:
+        if to == "node-02" and message.kind == "result" and (length := next(bends, None)):
+            bent = replace(decode(ResultNotice, message.body), length=length)
+            return [Received(message.sender, "result", message.id, b"", encode(bent))]
+        return [message]
+
+    bent(ward, bend)
+
+    async def script(ward: Ward) -> None:
+        ward.submit()
+        await ward.wait(12)
+
+    play(ward, script)
+    node = ward.nodes["node-02"]
+    assert next(bends, None) is None
+    assert [event["round"] for event in node.named("result")] == [1]
+
+
 def test_a_job_that_is_announced_while_a_result_is_on_its_way_does_not_take_its_place(tmp_path: Path) -> None:
     ward, late = Ward(make(4, chunk_bytes=4096), tmp_path), [True]
 

@@ -93,6 +93,23 @@ def test_a_blob_longer_than_it_can_be_is_refused_before_a_byte_is_kept(bench: Be
     assert list((bench.blobs.path(DIGEST).parent / "partial").iterdir()) == []
 
 
+def test_a_blob_that_may_be_longer_than_was_said_before_is_fetched(bench: Bench) -> None:
+    bench.want(1)
+    with pytest.raises(ProtocolViolation):
+        bench.give(0)
+    bench.want()
+    assert [bench.give(index) for index in range(3)] == [False, False, True]
+
+
+def test_a_blob_that_may_not_be_as_long_as_was_said_before_is_refused_in_the_midst_of_it(bench: Bench) -> None:
+    bench.want(len(DATA) + 1)
+    bench.give(0, total=len(DATA) + 1)
+    bench.want()
+    with pytest.raises(ProtocolViolation):
+        bench.give(1, total=len(DATA) + 1)
+    assert [bench.give(index) for index in range(3)] == [False, False, True]
+
+
 def test_other_bytes_are_thrown_away_and_fetched_again(bench: Bench) -> None:
     bench.want()
     wrong = b"x" * len(DATA)
