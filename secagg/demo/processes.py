@@ -1,7 +1,8 @@
 """Children of a demonstration: every role as a process of its own, and none of them left behind.
 
 Rules: a child is started in a session of its own, so that Ctrl-C reaches this program alone, which then ends its
-children in order; whatever happens, leaving the block ends them all. No signal comes between starting a child and
+children in order; whatever happens, leaving the block ends them all, and a process beside this one does so when this
+one is killed (orphans.py). No signal comes between starting a child and
 knowing it, nor between ending and being done. What a child says goes to a file of its own.
 Leaves to others: which processes there are (founding.py). The roles are started by command, never imported.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from secagg.demo.orphans import Orphanage
 from secagg.errors import PeerUnavailable, SecaggError, TryLater
 
 SECAGG = (sys.executable, "-m", "secagg.cli")
@@ -56,6 +58,7 @@ class Processes:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._orphanage: Orphanage | None = None
         directory.mkdir(mode=0o700, exist_ok=True)
         # What a child that is ended leaves unfinished goes with everything else.
         self._scratch = directory / "scratch"
@@ -105,6 +108,8 @@ class Processes:
                 line, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True,
                 env=os.environ | own,
             )  # fmt: skip
+            self._orphanage = self._orphanage or Orphanage(self._directory.parent)
+            self._orphanage.tell(self._children[name].pid)
             return self._children[name]
 
     def serve(self, name: str, *arguments: str, command: tuple[str, ...] = SECAGG) -> Child:
@@ -173,6 +178,8 @@ class Processes:
         with undisturbed(), self._lock:
             self._ended = True
             self._end()
+            if self._orphanage:
+                self._orphanage.close()
 
     def _end(self) -> None:
         running = [child for child in reversed(self._children.values()) if child.poll() is None]

@@ -1,13 +1,17 @@
 """Children of a demonstration: started, heard, ended, and never left behind."""
 
 import os
+import select
 import signal
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from secagg.demo.orphans import watch
 from secagg.demo.processes import Processes, undisturbed
 from secagg.errors import SecaggError, TryLater
 
@@ -78,3 +82,42 @@ def test_a_signal_waits_for_the_end_of_the_block() -> None:
         interrupt()
     assert reached == ["end"]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from secagg.demo.orphans import watch
+from secagg.demo.processes import Processes
+place = Path(sys.argv[1])
+processes = Processes(place / "logs")
+for name, code in (("mild", sys.argv[2]), ("deaf", sys.argv[3])):
+    print(processes.serve(name, code, command=(sys.executable, "-c")).pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system has no pidfds")
+def test_a_program_that_is_killed_leaves_no_child_and_no_file(tmp_path: Path) -> None:
+    place = tmp_path / "federation"
+    place.mkdir()
+    mild = WAITS.replace("ready", "ready mild")
+    line = [sys.executable, "-c", PARENT, str(place), mild, DEAF]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        children = [os.pidfd_open(int(parent.stdout.readline())) for _ in range(2)]
+        parent.kill()
+    for child in children:
+        # A descriptor of a process is readable when that has ended.
+        poll = select.poll()
+        poll.register(child, select.POLLIN)
+        assert poll.poll(30_000), "a child runs on"
+        os.close(child)
+    end = time.monotonic() + 10
+    while place.exists():
+        assert time.monotonic() < end, "its directory lies there"
+
+
+def test_children_of_a_program_that_ends_in_order_are_its_own_to_end(tmp_path: Path) -> None:
+    watch(["4000000\n", "done\n"], tmp_path)
+    assert tmp_path.exists()
