@@ -10,8 +10,8 @@ Leaves to others: everything else that decryption does (paillier.py).
 import math
 import statistics
 from collections.abc import Callable
+from typing import Any
 
-from gmpy2 import mpz
 from msgspec import Struct
 
 from secagg.bench.rivals import timed
@@ -62,7 +62,7 @@ def powers(key: PrivateKey, s: int, naive_us: float, per_word: int, rng: Rng) ->
     drawn = random_bits(length, rng) | 1 << (length - 1)  # nobody's secret
     base = random_bits(bits, rng)
     with constant_time(drawn, modulus, None) as gmp, constant_time(drawn, modulus) as used:
-        routines: list[Callable[[mpz], mpz]] = [lambda one: public_power(one, drawn, modulus), gmp, used]
+        routines: list[Callable[[Any], Any]] = [lambda one: public_power(one, drawn, modulus), gmp, used]
         taken = [[timed(lambda r=routine: r(base))[0] for routine in routines] for _ in range(_POWERS)]  # type: ignore[misc]
     least = [min(column) for column in zip(*taken, strict=True)]
     ordinary, slow, fast = (Routine(us, naive_us * per_word / (2 * us)) for us in least)

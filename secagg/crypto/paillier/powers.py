@@ -20,6 +20,7 @@ from gmpy2 import mpz
 from secagg.crypto.paillier.libcrypto import LIBRARY, Libcrypto, Library
 from secagg.crypto.paillier.numbers import random_unit
 from secagg.crypto.rng import Rng
+from secagg.crypto.spread import spread
 
 Number = int | mpz
 Blinding = Callable[[], tuple[mpz, mpz]]
@@ -112,10 +113,15 @@ def over_blocks(
     blocks = [items[start : start + block] for start in range(0, len(items), block)]
 
     def unlocked(part: Sequence[_In]) -> list[_Out]:
-        gmpy2.get_context().allow_release_gil = True
-        return work(part)
+        context = gmpy2.get_context()
+        before, context.allow_release_gil = context.allow_release_gil, True
+        try:
+            return work(part)
+        finally:
+            # The caller is one of those who work: alone it would pay for a lock that nobody waits for.
+            context.allow_release_gil = before
 
-    return [result for results in executor.map(unlocked, blocks) for result in results]
+    return [result for results in spread(unlocked, blocks, executor) for result in results]
 
 
 def product_of_powers(

@@ -7,18 +7,16 @@ words exists and memory holds the values and the upload.
 Leaves to others: deriving keys (keys.py), storing the upload (the shell).
 """
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, wait
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from secagg.crypto import prg
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.secret import Secret
+from secagg.crypto.spread import spread
 from secagg.log.tree import pieces, root
 from secagg.protocol.lanes import (
     LEAF_WORDS,
@@ -42,8 +40,6 @@ WORKERS = 2
 
 PARTS = 8
 """Parts that an array is split into for them; each makes its key streams anew, which takes a quarter millisecond."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,9 +87,9 @@ def apply(words: Words, masks: Sequence[Mask], offset_words: int = 0, executor: 
     if executor is None or len(words) < WORKERS * LEAF_WORDS:
         prg.combine(words, streams, offset_words * size)
         return
-    _spread(
-        lambda start, stop: prg.combine(words[start:stop], streams, (offset_words + start) * size),
-        _parts(len(words), LEAF_WORDS), executor,
+    spread(
+        lambda part: prg.combine(words[slice(*part)], streams, (offset_words + part[0]) * size),
+        _parts(len(words), LEAF_WORDS), executor, WORKERS,
     )  # fmt: skip
 
 
@@ -101,29 +97,6 @@ def _parts(length: int, step: int) -> list[tuple[int, int]]:
     """Return the ranges that workers take: each begins at a multiple of `step`, so that key streams can start there."""
     part = -(-length // (PARTS * step)) * step
     return [(start, min(start + part, length)) for start in range(0, length, part)]
-
-
-def _spread(work: Callable[[int, int], T], parts: Sequence[tuple[int, int]], executor: Executor) -> list[T]:
-    """Return the work on every part, in order. Workers take the next part that is left: one that the machine keeps
-    waiting takes fewer. The caller is one of them, for it has a core already, where a thread that wakes must find one.
-    """
-    left, done = deque(enumerate(parts)), {}
-
-    def take() -> None:
-        with suppress(IndexError):  # nothing left
-            while True:
-                number, part = left.popleft()
-                done[number] = work(*part)
-
-    others = [executor.submit(take) for _ in range(WORKERS - 1)]
-    try:
-        take()
-    finally:
-        left.clear()
-        wait(others)
-    for other in others:
-        other.result()
-    return [done[number] for number in range(len(parts))]
 
 
 @dataclass(frozen=True)
@@ -193,9 +166,9 @@ def _group(
     pack = packing(group)
     if executor is None or pack.words < WORKERS * block_words(pack):
         return _blocks(given, group, masks, 0, pack.words, out)
-    parts = _spread(
-        lambda start, stop: _blocks(given, group, masks, start, stop, out),
-        _parts(pack.words, block_words(pack)), executor,
+    parts = spread(
+        lambda part: _blocks(given, group, masks, *part, out),
+        _parts(pack.words, block_words(pack)), executor, WORKERS,
     )  # fmt: skip
     return [leaf for part in parts for leaf in part]
 
