@@ -111,6 +111,8 @@ def main() -> int:
     begun = time.monotonic()
     with drills.founded("drill-admissions", tasks=1) as federation:
         drill = drills.take_over(federation, Counts(), 1)
+        # A bundle has a round; afterwards one would wait for the newcomers.
+        drill.job(kills=0)
         for number, point in enumerate(ENROLMENT):
             Admission(drill, f"late-{number}").run(point)
             sys.stdout.write(f"{point}: enrolled once, {time.monotonic() - begun:.0f} s\n")
