@@ -56,6 +56,7 @@ soak: $(STAMP)
 # Real processes die, freeze and lose their links, for minutes; an interrupted run goes on where it was.
 drill: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python tests/support/drills.py --kills $(KILLS) --state drill-state.json $(ARGS)
+	PYTHONPATH=tests $(BIN)/python tests/support/admissions.py
 	PYTHONPATH=tests $(BIN)/python tests/support/weather.py --rounds $(ROUNDS) $(ARGS)
 
 # What the broker bears, and how fast it is beside a bare relay: idle strangers, hostile members, revocation.

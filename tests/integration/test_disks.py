@@ -4,6 +4,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ def await_done(federation: Federation, name: str) -> None:
         time.sleep(0.05)
 
 
-def said(federation: Federation, event: str) -> int:
-    return federation.processes.log(AGGREGATOR).read_text().count(f'"event": "{event}"')
+def said(federation: Federation, event: str, role: str = AGGREGATOR) -> int:
+    return federation.processes.log(role).read_text().count(f'"event": "{event}"')
 
 
 def test_a_full_disk_stops_the_round_and_loses_nothing(federation: Federation, tmp_path: Path) -> None:
@@ -127,6 +128,48 @@ def test_errors_of_the_disk_are_no_errors_of_the_round(
         assert ask(federation, command="job-result", name=name)["values"] == WANTED
     assert log.read_text().count("(INJECTED)") > 0
     assert said(federation, "read_only") > 0
+
+
+def test_a_node_whose_disk_fails_is_in_the_exact_sum(federation: Federation, tmp_path: Path) -> None:
+    reason = disks.may_trace()
+    if reason:
+        pytest.skip(reason)
+    if not federation.processes.alive(AGGREGATOR):
+        federation.start_aggregator()
+    log, node, name = tmp_path / "strace.log", NODES[1], "eio-node"
+    before = said(federation, "read_only", node)
+    with disks.failing(federation, "fdatasync", 2, 9, log, node):
+        submit_again(federation, name, 21)
+        await_done(federation, name)
+        assert ask(federation, command="job-result", name=name)["values"] == WANTED
+    assert log.read_text().count("(INJECTED)") > 0
+    assert said(federation, "read_only", node) > before
+
+
+def test_a_key_server_whose_disk_fails_decides_nothing_by_half(federation: Federation, tmp_path: Path) -> None:
+    """Every other commit fails: each command is carried out whole or refused, and goes through when it is repeated."""
+    reason = disks.may_trace()
+    if reason:
+        pytest.skip(reason)
+    log, wanted = tmp_path / "strace.log", {f"late-{number}" for number in range(6)}
+    before = said(federation, "read_only", drills.KEYSERVER)
+    with disks.failing(federation, "fdatasync", 1, 2, log, drills.KEYSERVER):
+        for name in wanted:
+            request: dict[str, object] = {"command": "token.create", "institution": name, "name": name}
+            while name not in open_tokens(federation):
+                with suppress(SecaggError):
+                    federation.ask(request)
+    assert log.read_text().count("(INJECTED)") > 0
+    assert said(federation, "read_only", drills.KEYSERVER) > before
+    assert sorted(open_tokens(federation)) == sorted(wanted)
+
+
+def open_tokens(federation: Federation) -> list[str]:
+    """Return for whom there are tokens that nobody has used."""
+    while True:
+        with suppress(SecaggError):
+            return [one["name"] for one in federation.ask({"command": "token.list"}) if one["state"] == "open"]
+        time.sleep(0.05)
 
 
 def submit_again(federation: Federation, name: str, task: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from secagg.demo.founding import AGGREGATOR
 from support import drills
+from support.admissions import Admission
 from support.drills import BROKER, KEYSERVER, Counts, Drill
 
 pytestmark = [pytest.mark.processes, pytest.mark.long, pytest.mark.timeout(120)]
@@ -77,3 +78,11 @@ def test_a_frozen_aggregator_is_noticed_by_the_nodes_within_eight_seconds(drill:
         assert time.monotonic() - frozen < 8.0
         time.sleep(0.1)
     drill._thaw(AGGREGATOR)
+
+
+@pytest.mark.parametrize("point", ["before-save/enrol@1", "after-save/command.member.approve@1"])
+def test_an_institution_is_enrolled_once_wherever_the_key_server_dies(drill: Planned, point: str) -> None:
+    """The last ones on this federation: a round would wait for the newcomers. `make drill` dies at every point."""
+    assert point in drills.ENROLMENT
+    Admission(drill, f"late-{drills.ENROLMENT.index(point)}").run(point)
+    assert drill.counts.points[f"{KEYSERVER} {point}"] == 1

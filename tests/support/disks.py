@@ -1,6 +1,7 @@
 """Disks that fill up and fail under real daemons: a small tmpfs, a limit on file sizes, EIO injected by strace.
 
-Each is one federation of `support.drills`; the role under test is the aggregator, which writes most.
+Each is one federation of `support.drills`; where no other is named, the role under test is the aggregator, which writes
+most.
 """
 
 import os
@@ -73,10 +74,12 @@ def fill(state: Path) -> Path:
 
 
 @contextmanager
-def failing(federation: Federation, syscall: str, first: int, every: int, log: Path) -> Iterator[None]:
-    """Let every so many of a system call of the running aggregator fail with EIO while the block runs."""
+def failing(
+    federation: Federation, syscall: str, first: int, every: int, log: Path, role: str = AGGREGATOR
+) -> Iterator[None]:
+    """Let every so many of a system call of a running role fail with EIO while the block runs."""
     inject = f"inject={syscall}:error=EIO:when={first}+{every}"
-    pid = str(federation.processes.pid(AGGREGATOR))
+    pid = str(federation.processes.pid(role))
     line = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={syscall}", "-e", inject, "-p", pid]
     with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as tracer:
         try:

@@ -27,17 +27,17 @@ class Number:
 
 
 @contextmanager
-def founded(*tasks: str) -> Iterator[Federation]:
+def founded(*tasks: str, name: str = "numbers") -> Iterator[Federation]:
     """Found a federation of four nodes that know these tasks; the aggregator runs, the nodes do not yet."""
-    with Federation("numbers") as federation:
+    with Federation(name) as federation:
         federation.open()
         federation.enrol({AGGREGATOR: "aggregator"} | dict.fromkeys(NODES, "node"))
-        for index, name in enumerate(NODES):
-            home = federation.home(name)
+        for index, node in enumerate(NODES):
+            home = federation.home(node)
             (home / "task.py").write_text(TASK)
             (home / "data.txt").write_text(str(2.0**index))
             for task in tasks:
-                federation.configure(name, f'\n[tasks.{task}]\ntask = "task.py:Number"\ndata = "data.txt"\n')
+                federation.configure(node, f'\n[tasks.{task}]\ntask = "task.py:Number"\ndata = "data.txt"\n')
         yield federation
 
 
