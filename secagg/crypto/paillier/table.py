@@ -27,10 +27,10 @@ _LABEL = "secagg/v1/paillier/table"
 _ENTRY_OVERHEAD = 64
 """Bytes of an mpz beside its limbs: the object, the allocator's header, the list's slot."""
 _SHORT = 768
-_BLOCK = 64
+_BLOCK = 256
 """Exponents that a thread works on at a time: handing over is waited for, which small blocks do most of the time."""
 
-_HANDED = 8
+_HANDED = 4
 """Blocks that a shorter list is divided into, so that no thread waits long for another's last one."""
 
 _WINDOWS = range(2, 13)
@@ -83,7 +83,8 @@ class Table:
     def _powers(self, exponents: Sequence[mpz]) -> list[mpz]:
         digits = len(self._rows)
         limbs = from_numbers(exponents, 8 * -(-digits * self.window // 64))
-        modulus, found = self.ring.cipher, []
+        # A modulus of its own for each block: threads that count references to one wait for each other's caches.
+        modulus, found = self.ring.cipher + 0, []
         for one in unpack_rows(limbs, self.window, digits).tolist():
             held, *others = [row[digit] for row, digit in zip(self._rows, one, strict=True)]
             for other in others:
