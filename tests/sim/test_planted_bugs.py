@@ -40,6 +40,7 @@ def test_every_bug_has_its_place() -> None:
     assert len(BUGS) >= 8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(bug: str) -> None:
     focus, oracle = FOUND[bug]
