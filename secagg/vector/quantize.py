@@ -24,10 +24,11 @@ BLOCK = 32_768
 Codes = npt.NDArray[np.unsignedinteger]
 Floats = npt.NDArray[np.floating]
 
-_FAST_BITS = 18
+_FAST_BITS = 19
 _FRACTION = 2.0**32
-_MAGIC = 1.5 * 2.0**52
-"""A float64 of at most 51 bits added to this has its nearest integer in the low bits: a conversion without a cast."""
+_MAGIC = 2.0**52 + 2.0**40
+"""A float64 from −2^40 to 2^51 + 2^40 added to this has its nearest integer in the low bits: a conversion without a
+cast. Codes of 19 bits and 32 fractional ones, with what saturates, are within that."""
 
 _MAGIC_BITS = int(np.float64(_MAGIC).view(np.int64))
 
