@@ -28,6 +28,22 @@ def federation() -> Iterator[Federation]:
         yield found
 
 
+@pytest.fixture
+def mounting(tmp_path: Path) -> None:
+    """A small disk takes the right to mount, which a test cannot give itself. Where it is missing, a limit on files
+    (below) and the simulator's full disks, in every run of CI, hold the same rules."""
+    if reason := disks.may_mount(tmp_path / "mount"):
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def tracing() -> None:
+    """Errors of a real disk take strace, which is no Python package, and the right to trace. Where one is missing, the
+    simulator's failing disks and the journal's contract test hold the same rules."""
+    if reason := disks.may_trace():
+        pytest.skip(reason)
+
+
 def ask(federation: Federation, **request: object) -> Any:
     return federation.ask_aggregator(dict(request))
 
@@ -57,11 +73,8 @@ def said(federation: Federation, event: str, role: str = AGGREGATOR) -> int:
     return federation.processes.log(role).read_text().count(f'"event": "{event}"')
 
 
-def test_a_full_disk_stops_the_round_and_loses_nothing(federation: Federation, tmp_path: Path) -> None:
-    # Mounting takes a right that not every machine gives; the limit on files in the next test needs none.
-    reason = disks.may_mount(tmp_path / "mount")
-    if reason:
-        pytest.skip(reason)
+@pytest.mark.usefixtures("mounting")
+def test_a_full_disk_stops_the_round_and_loses_nothing(federation: Federation) -> None:
     with disks.small_disk(federation, 96) as state:
         federation.start_aggregator()
         submit(federation, "before", 0)
@@ -108,6 +121,7 @@ def test_without_room_for_the_reserve_a_daemon_does_not_start(federation: Federa
     assert "Free space" in tried.stderr
 
 
+@pytest.mark.usefixtures("tracing")
 @pytest.mark.parametrize(
     ("syscall", "first", "every"),
     [("fsync", 17, 97), pytest.param("fdatasync", 20, 61, marks=pytest.mark.slow)],
@@ -115,10 +129,6 @@ def test_without_room_for_the_reserve_a_daemon_does_not_start(federation: Federa
 def test_errors_of_the_disk_are_no_errors_of_the_round(
     federation: Federation, tmp_path: Path, syscall: str, first: int, every: int
 ) -> None:
-    # strace is no Python package, and tracing may be forbidden; the simulator's disk fails everywhere.
-    reason = disks.may_trace()
-    if reason:
-        pytest.skip(reason)
     if not federation.processes.alive(AGGREGATOR):
         federation.start_aggregator()
     log, name = tmp_path / "strace.log", f"eio-{syscall}-{first}"
@@ -130,10 +140,8 @@ def test_errors_of_the_disk_are_no_errors_of_the_round(
     assert said(federation, "read_only") > 0
 
 
+@pytest.mark.usefixtures("tracing")
 def test_a_node_whose_disk_fails_is_in_the_exact_sum(federation: Federation, tmp_path: Path) -> None:
-    reason = disks.may_trace()
-    if reason:
-        pytest.skip(reason)
     if not federation.processes.alive(AGGREGATOR):
         federation.start_aggregator()
     log, node, name = tmp_path / "strace.log", NODES[1], "eio-node"
@@ -146,11 +154,9 @@ def test_a_node_whose_disk_fails_is_in_the_exact_sum(federation: Federation, tmp
     assert said(federation, "read_only", node) > before
 
 
+@pytest.mark.usefixtures("tracing")
 def test_a_key_server_whose_disk_fails_decides_nothing_by_half(federation: Federation, tmp_path: Path) -> None:
     """Every other commit fails: each command is carried out whole or refused, and goes through when it is repeated."""
-    reason = disks.may_trace()
-    if reason:
-        pytest.skip(reason)
     log, wanted = tmp_path / "strace.log", {f"late-{number}" for number in range(6)}
     before = said(federation, "read_only", drills.KEYSERVER)
     with disks.failing(federation, "fdatasync", 1, 2, log, drills.KEYSERVER):
