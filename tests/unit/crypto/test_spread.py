@@ -33,8 +33,8 @@ def test_no_more_threads_work_than_are_allowed() -> None:
 
 @pytest.mark.parametrize("error", [ValueError, IndexError])
 def test_what_the_work_raises_comes_out_when_nobody_works_any_more(error: type[Exception]) -> None:
-    under_way, failing, done = threading.Event(), threading.Event(), threading.Event()
-    caller = threading.get_ident()
+    under_way, failing, caller = threading.Event(), threading.Event(), threading.get_ident()
+    done: list[int] = []
 
     def work(part: int) -> None:
         if threading.get_ident() == caller:
@@ -43,11 +43,13 @@ def test_what_the_work_raises_comes_out_when_nobody_works_any_more(error: type[E
             raise error("this part cannot be done")
         under_way.set()
         assert failing.wait(20)
-        done.set()
+        done.append(sum(range(3_000_000)))  # still at it when the caller fails
 
-    with ThreadPoolExecutor(1) as pool, pytest.raises(error, match="cannot be done"):
-        spread(work, range(2), pool, 2)
-    assert done.is_set()
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(error, match="cannot be done"):
+            spread(work, range(50), pool, 2)
+        # Before the pool is closed, which would wait as well.
+        assert len(done) == 1
 
 
 def test_what_another_thread_raises_comes_out_as_well() -> None:
