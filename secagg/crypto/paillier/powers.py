@@ -5,6 +5,7 @@ it with a constant-time routine (`constant_time`: OpenSSL's, or GMP's where Open
 whose exponent lives longer than one use, also blinds the base. No other module takes powers. What a caller passes to
 `public_power` may be known to everyone who can measure time.
 Vectors are worked on in blocks on a `concurrent.futures.Executor`; both libraries give up the interpreter's lock there.
+A thread that finds the lock taken sleeps for longer than one product takes: many products are reduced in one call.
 Leaves to others: what the exponents mean. Source of products of powers: de Rooij, Eurocrypt '94 (Bos and Coster).
 """
 
@@ -12,6 +13,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from operator import mul
 from typing import TypeVar
 
 import gmpy2
@@ -110,7 +112,6 @@ def over_blocks(
     """Return the results of `work` on consecutive blocks of `items`, in order; without an executor in this thread."""
     if executor is None:
         return work(items)
-    blocks = [items[start : start + block] for start in range(0, len(items), block)]
 
     def unlocked(part: Sequence[_In]) -> list[_Out]:
         context = gmpy2.get_context()
@@ -121,7 +122,21 @@ def over_blocks(
             # The caller is one of those who work: alone it would pay for a lock that nobody waits for.
             context.allow_release_gil = before
 
-    return [result for results in spread(unlocked, blocks, executor) for result in results]
+    return in_blocks(unlocked, items, executor, block)
+
+
+def in_blocks(
+    work: Callable[[Sequence[_In]], list[_Out]], items: Sequence[_In], executor: Executor | None, block: int
+) -> list[_Out]:
+    """Return the results of `work` that gives up the lock by itself, on blocks of `items`, in order."""
+    blocks = [items[start : start + block] for start in range(0, len(items), block)]
+    found = map(work, blocks) if executor is None else spread(work, blocks, executor)
+    return [result for results in found for result in results]
+
+
+def products(ones: Iterable[mpz], others: Iterable[mpz], modulus: Number) -> list[mpz]:
+    """Return one·other mod modulus for every pair; the lock is given up once, for all remainders (1 is their power)."""
+    return gmpy2.powmod_base_list(list(map(mul, ones, others)), 1, modulus)
 
 
 def product_of_powers(

@@ -18,7 +18,7 @@ from gmpy2 import mpz
 from secagg.crypto.labels import fields
 from secagg.crypto.paillier.numbers import write
 from secagg.crypto.paillier.packing import from_numbers, unpack_rows
-from secagg.crypto.paillier.powers import over_blocks
+from secagg.crypto.paillier.powers import in_blocks, over_blocks, products
 from secagg.crypto.paillier.ring import Ring
 from secagg.errors import BadConfiguration
 
@@ -28,7 +28,7 @@ _ENTRY_OVERHEAD = 64
 """Bytes of an mpz beside its limbs: the object, the allocator's header, the list's slot."""
 _SHORT = 768
 _BLOCK = 256
-"""Exponents that a thread works on at a time: handing over is waited for, which small blocks do most of the time."""
+"""Exponents that a thread works on at a time: so many products it reduces without the interpreter's lock."""
 
 _HANDED = 4
 """Blocks that a shorter list is divided into, so that no thread waits long for another's last one."""
@@ -78,19 +78,18 @@ class Table:
 
     def powers(self, exponents: Sequence[mpz], executor: Executor | None = None) -> list[mpz]:
         """Return base^exponent for exponents of at most the ring's `exponent_bits` bits."""
-        return over_blocks(self._powers, exponents, executor, min(_BLOCK, max(8, len(exponents) // _HANDED)))
+        size = _BLOCK if executor is None else min(_BLOCK, max(8, len(exponents) // _HANDED))
+        return in_blocks(self._powers, exponents, executor, size)
 
     def _powers(self, exponents: Sequence[mpz]) -> list[mpz]:
         digits = len(self._rows)
         limbs = from_numbers(exponents, 8 * -(-digits * self.window // 64))
         # A modulus of its own for each block: threads that count references to one wait for each other's caches.
-        modulus, found = self.ring.cipher + 0, []
-        for one in unpack_rows(limbs, self.window, digits).tolist():
-            held, *others = [row[digit] for row, digit in zip(self._rows, one, strict=True)]
-            for other in others:
-                held = held * other % modulus
-            found.append(held)
-        return found
+        modulus, held = self.ring.cipher + 0, None
+        for row, column in zip(self._rows, unpack_rows(limbs, self.window, digits).T.tolist(), strict=True):
+            factors = [row[digit] for digit in column]
+            held = factors if held is None else products(held, factors, modulus)
+        return held or []
 
     def save(self, path: Path) -> None:
         """Write the table so that it is on disk whole or not at all."""

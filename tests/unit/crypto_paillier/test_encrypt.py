@@ -24,6 +24,7 @@ from secagg.crypto.paillier.powers import (
     constant_time,
     inverses,
     product_of_powers,
+    products,
     public_power,
     secret_power,
     secret_powers,
@@ -369,6 +370,14 @@ def test_a_product_of_powers_is_that(count: int, bits: int) -> None:
     assert product_of_powers(bases, exponents, modulus) == expected % modulus
     with ThreadPoolExecutor(2) as executor:
         assert product_of_powers(bases * 2, exponents * 2, modulus, executor) == expected * expected % modulus
+
+
+def test_products_are_reduced_together() -> None:
+    rng, modulus = seeded("products"), RING.cipher
+    ones, others = ([random_below(modulus, rng) for _ in range(9)] for _ in range(2))
+    ones[0], others[1] = mpz(0), modulus - 1
+    assert products(ones, others, modulus) == [one * other % modulus for one, other in zip(ones, others, strict=True)]
+    assert products([], [], modulus) == []
 
 
 def test_equal_and_far_apart_exponents_are_merged() -> None:
