@@ -231,7 +231,7 @@ class Rounds:
                 turn.send(to, "round", encode(RoundHeader(phase.scope.round, kind)), data)
             case _:
                 # The one effect that each engine names itself: open the sum.
-                self._open(cast(Common, phase), turn)
+                self._open(cast(Common, phase), turn, effect)
 
     def _await(self, entry: int, sizes: tuple[int, ...], phase: Phase, turn: Turn) -> None:
         saved = self._saved(turn)
@@ -298,9 +298,9 @@ class Rounds:
             return
         self._advance(FromNode(member, shell.UPLOAD, kept), turn)
 
-    def _open(self, phase: Common, turn: Turn) -> None:
+    def _open(self, phase: Common, turn: Turn, asked: object = None) -> None:
         uploads, files = self._desk.uploads, self._desk.files
-        work = partial(uploads.clear, phase, lambda digest: (files / digest).read_bytes())
+        work = partial(uploads.clear, phase, lambda digest: (files / digest).read_bytes(), asked)
         turn.run(f"{UNMASK}/{phase.scope.round.label()}", work)
 
     def _opened(self, phase: Common, outcome: object, turn: Turn) -> None:

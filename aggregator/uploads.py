@@ -90,13 +90,15 @@ class Uploads:
             raise
         self._add(label, member, body.upload, engine.words(phase.manifest, data))
 
-    def clear(self, phase: Common, file: Callable[[str], bytes]) -> object:
+    def clear(self, phase: Common, file: Callable[[str], bytes], asked: object = None) -> object:
         """Return what opens a round, an event of its engine; canaries are checked before anybody sees a result.
 
-        `file` reads a side file by its digest. Runs beside the loop. Raises: ProtocolViolation when a canary is wrong.
+        `file` reads a side file by its digest, `asked` is the effect that asked for it. Runs beside the loop.
+
+        Raises: ProtocolViolation when a canary is wrong.
         """
         engine = shell_of(phase.manifest)
-        opened: object = engine.open_sum(phase, self.sum(phase.manifest, engine.list_of(phase)), file)
+        opened: object = engine.open_sum(phase, self.sum(phase.manifest, engine.list_of(phase)), file, asked)
         return opened
 
     def sum(self, manifest: Manifest, listed: bytes) -> dict[str, Any]:

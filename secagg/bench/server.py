@@ -27,8 +27,8 @@ from secagg.protocol.lanes import Groups, Ready, check_canaries, packing
 from secagg.protocol.manifest import Manifest, Published
 from secagg.protocol.masks import intake, masking, shell
 from secagg.protocol.masks.phases import Masking, Protected
-from secagg.protocol.masks.recovery import recover, unmask
-from secagg.protocol.masks.rounds import FromNode, Phase, Unmasking, Uploading
+from secagg.protocol.masks.recovery import unmask
+from secagg.protocol.masks.rounds import FromNode, Phase, Unmask, Unmasking, Uploading
 from secagg.protocol.rehearsal import START_OF_TIME
 from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
@@ -96,11 +96,11 @@ class Server:
         adding, checking = spent.adding, spent.checking
         self._add(self._headers[-1], sums, spent)
 
-        def clear(phase: Unmasking) -> Groups:
+        def clear(phase: Unmasking, asked: Unmask) -> Groups:
             began = self._clock()
-            self.opened, proof = phase, intake.evidence(phase)
-            unmask(sums, proof, recover(proof, name_liars=False), executor)
-            check_canaries(phase.manifest, sums, len(proof.u3))
+            self.opened = phase
+            unmask(sums, asked.evidence, asked.recovered, executor)
+            check_canaries(phase.manifest, sums, len(asked.evidence.u3))
             spent.unmask = self._clock() - began
             return sums
 

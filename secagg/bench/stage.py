@@ -39,7 +39,7 @@ from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
 from secagg.wire.signed import Scope
 
 Answer = Callable[[str, str, bytes], tuple[tuple[str, bytes], ...]]
-Clear = Callable[[Unmasking], Groups]
+Clear = Callable[[Unmasking, Unmask], Groups]
 
 
 class Stage:
@@ -106,8 +106,8 @@ class Stage:
                     self.log.append(sign_statement(statement, AGGREGATOR, self._keeper.key))
                 case Publish(statement, sizes):
                     found.append(self._publish(sign_statement(statement, AGGREGATOR, self._keeper.key), sizes))
-                case Unmask() if self._clear is not None and isinstance(self.phase, Unmasking):
-                    found.append(Unmasked(self._clear(self.phase)))
+                case Unmask() as asked if self._clear is not None and isinstance(self.phase, Unmasking):
+                    found.append(Unmasked(self._clear(self.phase, asked)))
                 case Send(to, kind, data):
                     if to not in self.dropped or kind != "DeliverShares":
                         found += [FromNode(to, *message) for message in answer(to, kind, data)]

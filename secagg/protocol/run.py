@@ -21,12 +21,12 @@ from secagg.protocol.lanes import Contribution, Groups, Ready, accumulate
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, masking, node
 from secagg.protocol.masks.aggregator import AggregatorContext
-from secagg.protocol.masks.intake import STEP, evidence
+from secagg.protocol.masks.intake import STEP
 from secagg.protocol.masks.messages import ANSWERED_BY, Propose
 from secagg.protocol.masks.node import NodeContext
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.phases import Phase as NodePhase
-from secagg.protocol.masks.recovery import recover, unmask
+from secagg.protocol.masks.recovery import unmask
 from secagg.protocol.masks.rounds import (
     Append,
     Closed,
@@ -43,7 +43,6 @@ from secagg.protocol.masks.rounds import (
     Standing,
     Unmask,
     Unmasked,
-    Unmasking,
 )
 from secagg.protocol.memory import Notebook
 from secagg.wire.codec import decode
@@ -79,12 +78,9 @@ class Table:
     wire: list[FromNode | Send] = field(default_factory=list)
     phase: Phase | None = None
 
-    def clear(self) -> Groups:
+    def clear(self, asked: Unmask) -> Groups:
         """Remove the masks from the running sum."""
-        if not isinstance(self.phase, Unmasking):
-            raise RuntimeError("masks are removed in phase Unmasking only")
-        proof = evidence(self.phase)
-        unmask(self.sums, proof, recover(proof))
+        unmask(self.sums, asked.evidence, asked.recovered)
         return self.sums
 
 
@@ -130,9 +126,9 @@ def _carry_out(table: Table, effects: tuple[Effect, ...]) -> None:
             case Send():
                 table.wire.append(effect)
                 _deliver(table, effect)
-            case Unmask():
+            case Unmask() as asked:
                 began = time.perf_counter()
-                clear = table.clear()
+                clear = table.clear(asked)
                 table.spent["Unmasking"] += time.perf_counter() - began
                 _event(table, Unmasked(clear))
 

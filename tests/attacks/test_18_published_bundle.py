@@ -20,7 +20,7 @@ from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import keys
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, MaskedInput, ShareList
 from secagg.protocol.masks.recovery import Evidence, recover
-from secagg.protocol.masks.rounds import Closed, Unmasking
+from secagg.protocol.masks.rounds import Closed, Unmask, Unmasking
 from secagg.protocol.rehearsal import Federation, propose, table
 from secagg.protocol.run import Table, run_round
 from secagg.wire.codec import decode, encode
@@ -47,10 +47,10 @@ class Watched(Table):
 
     opened: Unmasking
 
-    def clear(self) -> Groups:
+    def clear(self, asked: Unmask) -> Groups:
         assert isinstance(self.phase, Unmasking)
         self.opened = self.phase
-        return super().clear()
+        return super().clear(asked)
 
 
 def words_of(manifest: Manifest, guess: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Groups:

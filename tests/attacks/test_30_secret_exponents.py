@@ -81,8 +81,13 @@ def test_the_secret_functions_take_constant_time_powers() -> None:
     }
     assert {name: powers for name, powers in used.items() if powers} == {
         "public_power": {"powmod"}, "constant_time": {"powmod_sec"}, "secret_power": {"constant_time"},
-        "secret_powers": {"constant_time"},
+        "secret_powers": {"constant_time"}, "products": {"powmod_base_list"},
     }  # fmt: skip
+
+
+def test_products_are_reduced_as_first_powers() -> None:
+    (call,) = calls(parsed(ROOT / HOME), "powmod_base_list")
+    assert ast.literal_eval(call.args[1]) == 1
 
 
 MODULUS = int(small().public.n)

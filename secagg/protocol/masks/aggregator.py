@@ -279,8 +279,9 @@ def _ask(phase: Agreeing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
 
 
 def _open(phase: Opening, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    evidence = intake.evidence(phase)
     try:
-        recovered = recover(intake.evidence(phase))
+        recovered = recover(evidence)
     except TryLater as missing:
         reason = f"the answers do not open the round: {missing.cause}"
         statement = notices.aborted(phase.scope, "Unmask", reason, out, ctx.now)
@@ -294,7 +295,7 @@ def _open(phase: Opening, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
     kept = tuple(Keep(encode(answer)) for answer in after.answers)
     opened = notices.opening(after, phase.agreements, phase.witnesses, ctx.now)
     listed = (Keep(encode(notices.answer_list(after))),) if opened.listed else ()
-    return Turned(after, (*noted, *kept, *listed, Append(opened), Unmask()))
+    return Turned(after, (*noted, *kept, *listed, Append(opened), Unmask(evidence, recovered)))
 
 
 def _publish(phase: Unmasking, event: Unmasked, ctx: AggregatorContext) -> Turned:

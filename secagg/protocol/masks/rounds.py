@@ -15,6 +15,7 @@ from secagg.log.statements import Statement
 from secagg.log.witness import LogProof
 from secagg.protocol.manifest import Manifest, Published
 from secagg.protocol.masks.messages import Cosignature, ShareKeys
+from secagg.protocol.masks.recovery import Evidence, Recovered
 from secagg.wire.signed import Scope, Signed
 
 
@@ -213,7 +214,10 @@ class Log:
 
 @dataclass(frozen=True)
 class Unmask:
-    """Remove the masks from the sum of U3's uploads, come back with `Unmasked`."""
+    """Remove the masks from the sum of U3's uploads, come back with `Unmasked`; what they follow from is found."""
+
+    evidence: Evidence
+    recovered: Recovered
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from secagg.protocol.masks.rounds import (
     Freezing,
     FromNode,
     Phase,
+    Unmask,
     Unmasked,
     Unmasking,
     Uploading,
@@ -120,14 +121,19 @@ def accumulate(sums: dict[str, Any], found: tuple[Manifest, bytes]) -> None:
     lanes.accumulate(found[0], sums, found[1])
 
 
-def open_sum(phase: Unmasking, sums: dict[str, Any], file: Callable[[str], bytes]) -> Unmasked:
+def open_sum(
+    phase: Unmasking, sums: dict[str, Any], file: Callable[[str], bytes], asked: Unmask | None = None
+) -> Unmasked:
     """Remove the masks from the sum of exactly the frozen uploads; its canaries are checked before anybody sees it.
+
+    `asked` is the effect that asked for it; after a restart there is none, and the secrets are recovered again.
 
     Raises: ProtocolViolation when a canary is wrong.
     """
-    proof = intake.evidence(phase)
+    proof = asked.evidence if asked else intake.evidence(phase)
+    recovered = asked.recovered if asked else recover(proof, name_liars=False)
     with ThreadPoolExecutor(WORKERS) as workers:
-        unmask(sums, proof, recover(proof, name_liars=False), workers)
+        unmask(sums, proof, recovered, workers)
     check_canaries(phase.manifest, sums, len(proof.u3))
     return Unmasked(cast(Groups, sums))
 

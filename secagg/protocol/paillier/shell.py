@@ -129,8 +129,12 @@ def accumulate(sums: dict[str, Any], found: Ciphertexts) -> None:
     product.multiply(found.data)
 
 
-def open_sum(phase: Opening, sums: dict[str, Any], file: Callable[[str], bytes]) -> Combined:
+def open_sum(
+    phase: Opening, sums: dict[str, Any], file: Callable[[str], bytes], asked: object = None
+) -> Combined:
     """Put the answers of `phase.trying` (side files by digest) together over the product of the frozen uploads.
+
+    The effect that asked for it (`asked`) brings nothing that the phase has not.
 
     Raises: ProtocolViolation when the sum is not one of honest members, or a canary is wrong.
     """

@@ -26,11 +26,11 @@ class Kept(Table):
 
     transcript: Transcript
 
-    def clear(self):  # type: ignore[no-untyped-def]  # as Table.clear
+    def clear(self, asked):  # type: ignore[no-untyped-def]  # as Table.clear
         phase = self.phase
         assert isinstance(phase, Unmasking)
         self.transcript = Transcript(phase.u1, phase.u2, phase.u3, phase.answers)
-        return super().clear()
+        return super().clear(asked)
 
 
 @dataclass
