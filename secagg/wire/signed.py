@@ -5,6 +5,7 @@ receiver, H(body)), length-prefixed; so nothing can be replayed in another slot.
 Leaves to others: which key belongs to a sender (the manifest's members), what the body means.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from msgspec import Struct
@@ -55,8 +56,17 @@ def _of_scope(scope: Scope) -> bytes:
 
 def sign(key: SigningKey, kind: str, scope: Scope, sender: str, receiver: str, body: bytes) -> Signed:
     """Sign `body` for exactly this context."""
-    data = context(LABEL, kind, scope, sender, receiver) + fields(sha256(body))
-    return Signed(kind=kind, sender=sender, receiver=receiver, body=body, signature=key.sign(data))
+    return next(sign_each(key, kind, scope, sender, (receiver,), body))
+
+
+def sign_each(
+    key: SigningKey, kind: str, scope: Scope, sender: str, receivers: Iterable[str], body: bytes
+) -> Iterator[Signed]:
+    """Sign one `body` for each of its receivers; it is hashed once."""
+    digest = fields(sha256(body))
+    for receiver in receivers:
+        data = context(LABEL, kind, scope, sender, receiver) + digest
+        yield Signed(kind=kind, sender=sender, receiver=receiver, body=body, signature=key.sign(data))
 
 
 def open_signed(signed: Signed, public: bytes, kind: str, scope: Scope, receiver: str) -> bytes:

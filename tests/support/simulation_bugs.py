@@ -114,7 +114,7 @@ def _no_freeze(fix: Function) -> Function:
             frozen.scope, frozen.manifest, frozen.signed, frozen.out, frozen.u1, frozen.u2, frozen.u3,
             frozen.manifest.directory,
         )  # fmt: skip
-        sent = [_send(frozen, to, "Freeze", Freeze(frozen.u3, leaf, proof), ctx) for to in senders(frozen.u3)]
+        sent = _send(frozen, senders(frozen.u3), "Freeze", Freeze(frozen.u3, leaf, proof), ctx)
         return Turned(after, (*turned.effects[:-1], *sent))
 
     return mutated

@@ -7,6 +7,7 @@ is opened before the freeze is logged and witnessed; the result is published onl
 Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log), the model (secagg.learning).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from secagg.crypto.derive import hmac_sha256, sha256
@@ -58,7 +59,7 @@ from secagg.protocol.masks.rounds import (
     Uploading,
 )
 from secagg.wire.codec import encode
-from secagg.wire.signed import Scope, sign
+from secagg.wire.signed import Scope, sign, sign_each
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def waiting_for(phase: intake.Collecting) -> tuple[str, ...]:
 
 def _close_if_complete(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
     # Said first by counting: who is missing is asked for after every message of every member.
-    few = len(intake.received(phase)) + len(phase.out) < len(intake.expected(phase))
+    few = len(intake.taken(phase)) + len(phase.out) < len(intake.expected(phase))
     return Turned(phase) if few or waiting_for(phase) else _close(phase, ctx)
 
 
@@ -189,8 +190,12 @@ def _abort(phase: intake.Collecting, out: tuple[Out, ...], noted: tuple[Effect, 
     return Turned(Failed(phase.scope, step, reason, out), (*noted, Append(statement)))
 
 
-def _send(phase: Common, to: str, kind: str, message: object, ctx: AggregatorContext) -> Send:
-    return Send(to, kind, encode(sign(ctx.key, kind, phase.scope, ctx.name, to, encode(message))))
+def _send(
+    phase: Common, receivers: Iterable[str], kind: str, message: object, ctx: AggregatorContext
+) -> tuple[Send, ...]:
+    """Return one message signed for each of its receivers."""
+    each = sign_each(ctx.key, kind, phase.scope, ctx.name, receivers, encode(message))
+    return tuple(Send(signed.receiver, kind, encode(signed)) for signed in each)
 
 
 def _propose(phase: Proposing, event: Logged) -> Turned:
@@ -209,7 +214,7 @@ def _announce(phase: Advertising, out: tuple[Out, ...], ctx: AggregatorContext) 
     after: Sharing | Drawing = Sharing(phase.scope, phase.manifest, phase.signed, out, u1, names, basis)
     if phase.manifest.degree:
         after = Drawing(phase.scope, phase.manifest, phase.signed, out, u1, names, 0, basis)
-    sent = tuple(_send(phase, to, "MemberKeys", MemberKeys(u1), ctx) for to in names)
+    sent = _send(phase, names, "MemberKeys", MemberKeys(u1), ctx)
     return Turned(after, (Keep(u1), *sent))
 
 
@@ -224,7 +229,7 @@ def _draw(phase: Drawing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
             return _abort(phase, out, (), ctx)
         draw = phase.draw + 1
         after = Drawing(phase.scope, phase.manifest, phase.signed, out, phase.u1, names, draw, opened)
-    sent = tuple(_send(phase, to, "Beacons", Beacons(beacons), ctx) for to in names)
+    sent = _send(phase, names, "Beacons", Beacons(beacons), ctx)
     return Turned(after, (Keep(beacons), *sent))
 
 
@@ -232,12 +237,12 @@ def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Tu
     lists = {entry.shares.sender: entry for entry in phase.shares}
     u2 = encode(intake.in_order(phase.manifest, tuple(entry.shares for entry in phase.shares)))
     after = Uploading(phase.scope, phase.manifest, phase.signed, out, phase.u1, u2)
-    sent = []
+    sent: list[Send] = []
     for to in intake.expected(after):
         # The graph is mutual: those who dealt to a member are those it dealt to.
         near = (name for name in intake.dealt_to(phase, to) if name in lists and name != to)
         pieces = tuple(Piece(n, lists[n].pieces[intake.dealt_to(phase, n).index(to)]) for n in near)
-        sent.append(_send(phase, to, "DeliverShares", DeliverShares(u2, pieces), ctx))
+        sent += _send(phase, (to,), "DeliverShares", DeliverShares(u2, pieces), ctx)
     return Turned(after, (Keep(u2), *sent))
 
 
@@ -252,16 +257,15 @@ def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turn
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
-    sizes = intake.log_sizes(phase.u1)
-    proofs = {proof.old_size: proof for proof in event.proofs}
-    sent = tuple(
-        _send(phase, to, "Freeze", Freeze(phase.u3, event.leaf, proofs[sizes[to]]), ctx)
-        for to in intake.senders(phase.u3)
-    )
+    sizes, names = intake.log_sizes(phase.u1), intake.senders(phase.u3)
+    sent: dict[str, Send] = {}
+    for proof in event.proofs:
+        alike = (name for name in names if sizes[name] == proof.old_size)
+        sent |= {send.to: send for send in _send(phase, alike, "Freeze", Freeze(phase.u3, event.leaf, proof), ctx)}
     after = Agreeing(
         phase.scope, phase.manifest, phase.signed, phase.out, phase.u1, phase.u2, phase.u3, event.proofs[0].checkpoint
     )
-    return Turned(after, sent)
+    return Turned(after, tuple(sent[name] for name in names))
 
 
 def _ask(phase: Agreeing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
@@ -274,7 +278,7 @@ def _ask(phase: Agreeing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
     after = Opening(
         phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, phase.u3, agreements, asked, witnesses
     )
-    sent = tuple(_send(phase, to, "Open", message, ctx) for to in asked)
+    sent = _send(phase, asked, "Open", message, ctx)
     return Turned(after, (Keep(encode(agreements)), Keep(witnesses), *sent))
 
 

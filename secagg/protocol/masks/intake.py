@@ -93,6 +93,12 @@ def _advertised(u1: bytes) -> Mapping[str, AdvertiseKeys]:
     return MappingProxyType({entry.sender: decode(AdvertiseKeys, entry.body) for entry in entries})
 
 
+@lru_cache(maxsize=1024)
+def answer_of(body: bytes) -> Answer:
+    """Return an answer: checked when it comes, read again when all are there, and then evidence in the open."""
+    return decode(Answer, body, LIMIT_BULK)
+
+
 @lru_cache(maxsize=2)
 def _dealt(u2: bytes) -> Mapping[str, ShareList]:
     """Return whom each member dealt to, from a list that this aggregator made."""
@@ -120,21 +126,26 @@ def expected(phase: Collecting) -> tuple[str, ...]:
             return phase.asked
 
 
-def received(phase: Collecting) -> tuple[str, ...]:
-    """Return who has answered this step."""
+def taken(phase: Collecting) -> tuple[Signed, ...] | tuple[ShareKeys, ...]:
+    """Return what counts of this step."""
     match phase:
         case Advertising():
-            return tuple(entry.sender for entry in phase.keys)
+            return phase.keys
         case Drawing():
-            return tuple(entry.sender for entry in phase.beacons)
+            return phase.beacons
         case Sharing():
-            return tuple(entry.shares.sender for entry in phase.shares)
+            return phase.shares
         case Uploading():
-            return tuple(entry.sender for entry in phase.headers)
+            return phase.headers
         case Agreeing():
-            return tuple(entry.sender for entry in phase.agreements)
+            return phase.agreements
         case Opening():
-            return tuple(entry.sender for entry in phase.answers)
+            return phase.answers
+
+
+def received(phase: Collecting) -> tuple[str, ...]:
+    """Return who has answered this step."""
+    return tuple([entry.shares.sender if isinstance(entry, ShareKeys) else entry.sender for entry in taken(phase)])
 
 
 def _fresh(phase: Collecting, event: FromNode) -> bool:
@@ -238,8 +249,7 @@ def unmask(phase: Opening, event: FromNode, key: SealingKey) -> Opening:
     _body(phase, event, inner, "Answer", manifest.aggregator)
     if not _fresh(phase, event):
         return phase
-    answer = decode(Answer, inner.body, LIMIT_BULK)
-    check_answer(event.sender, answer, _digest(phase.u2), senders(phase.u2), senders(phase.u3))
+    check_answer(event.sender, answer_of(inner.body), _digest(phase.u2), senders(phase.u2), senders(phase.u3))
     return replace(phase, answers=(*phase.answers, inner))
 
 
@@ -260,5 +270,5 @@ def evidence(phase: Opening | Unmasking) -> Evidence:
         advertised=_advertised(phase.u1),
         shares=_dealt(phase.u2),
         u3=senders(phase.u3),
-        answers={entry.sender: decode(Answer, entry.body, LIMIT_BULK) for entry in phase.answers},
+        answers={entry.sender: answer_of(entry.body) for entry in phase.answers},
     )
