@@ -9,6 +9,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 Name = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
+Listed = Annotated[str, Meta(min_length=1, max_length=64)]
+"""A name in a list that is compared whole with names known already; matching each again would cost as much as all."""
+
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Key = Annotated[bytes, Meta(min_length=32, max_length=32)]

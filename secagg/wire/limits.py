@@ -21,8 +21,8 @@ LIMIT_BULK = 1_048_576 + 4096
 LIMIT_LIST = 64 * 1_048_576
 """A list of signed messages of every member: U2 of a thousand members on the complete graph has 45 MB."""
 
-CHUNK = 262_144
-"""Default chunk of an upload: 256 KiB is past the knee of CURVE throughput and small enough to resend."""
+CHUNK = 524_288
+"""Default chunk of an upload: past the knee of CURVE throughput, small enough to resend, and every one is signed."""
 
 LIMIT_ENROL = 16_384
 """One message on the enrolment socket, which strangers may use."""

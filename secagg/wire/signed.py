@@ -26,7 +26,7 @@ class Scope(Struct, frozen=True, forbid_unknown_fields=True):
     manifest: Digest
 
 
-class Signed(Struct, frozen=True, forbid_unknown_fields=True):
+class Signed(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One message of `kind` from `sender` to `receiver` (a name, or `*` for everybody)."""
 
     kind: str

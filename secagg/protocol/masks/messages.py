@@ -2,6 +2,7 @@
 
 Every struct is the body of a `secagg.wire.signed.Signed` whose kind is the struct's name, unless its docstring says
 that it carries signed parts itself. Lists (U1, U2, U3) travel as the encoded bytes that everybody hashes.
+What comes by the hundred and holds nothing but texts and bytes is left out of the collector's rounds (gc=False).
 """
 
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from secagg.crypto.secret import Veiled
-from secagg.ids import NO_DIGEST, Count, Digest, Key, Name
+from secagg.ids import NO_DIGEST, Count, Digest, Key, Listed, Name
 from secagg.log.witness import LogProof
 from secagg.wire.signed import Signed
 
@@ -59,10 +60,10 @@ class Beacons(Struct, frozen=True, forbid_unknown_fields=True):
     beacons: bytes
 
 
-class PieceDigest(Struct, frozen=True, forbid_unknown_fields=True):
+class PieceDigest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """SHA-256 of the sealed piece for one receiver."""
 
-    receiver: Name
+    receiver: Listed
     digest: Digest
 
 
@@ -91,7 +92,7 @@ class SharePair(Veiled, frozen=True, forbid_unknown_fields=True):
     key: ShareBytes
 
 
-class Piece(Struct, frozen=True, forbid_unknown_fields=True):
+class Piece(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A sealed piece on its way to the receiver, named by its sender."""
 
     sender: Name
@@ -130,7 +131,7 @@ class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
     u3: Digest
 
 
-class Cosignature(Struct, frozen=True, forbid_unknown_fields=True):
+class Cosignature(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A member's witness line on the checkpoint of the freeze (C2SP tlog-cosignature)."""
 
     member: Name
@@ -160,10 +161,10 @@ class Open(Struct, frozen=True, forbid_unknown_fields=True):
     cosignatures: tuple[Cosignature, ...]
 
 
-class OwnedShare(Veiled, frozen=True, forbid_unknown_fields=True):
+class OwnedShare(Veiled, frozen=True, forbid_unknown_fields=True, gc=False):
     """A share of `owner`'s secret."""
 
-    owner: Name
+    owner: Listed
     share: ShareBytes
 
 
