@@ -133,7 +133,10 @@ class Peers:
         digests = tuple(PieceDigest(name, sha256(piece)) for name, piece in zip(near, pieces, strict=True))
         commitment = keys.commitment(member.seed, self._scope, member.name)
         shares = self._sign(member, "ShareKeys", ShareList(self._basis, digests, commitment))
-        return encode(ShareKeys(shares, tuple(pieces)))
+        return encode(ShareKeys(shares, tuple(pieces), self._witnessed(member, self._manifest.directory)))
+
+    def _witnessed(self, member: Member, note: bytes) -> bytes:
+        return cosign(note, f"{self._scope.round.federation}/{member.name}", member.key, self._now)
 
     def _sealed(self, sender: str, receiver: str, pair: SharePair) -> bytes:
         return seal(self._keys[receiver].seal_key, encode(pair), keys.share_info(self._scope, sender, receiver))
@@ -158,11 +161,8 @@ class Peers:
     def _agree(self, member: Member, message: Freeze) -> bytes:
         self._u3 = sha256(message.u3)
         self._frozen = frozenset(entry.sender for entry in decode(tuple[Signed, ...], message.u3, LIMIT_LIST))
-        witness = f"{self._scope.round.federation}/{member.name}"
-        lines = (message.proof.checkpoint, self._manifest.directory)
-        rounds, directory = (cosign(note, witness, member.key, self._now) for note in lines)
         agreement = self._sign(member, "ConsistencyCheck", Agreement(self._u2, self._u3))
-        return encode(ConsistencyCheck(agreement, rounds, directory))
+        return encode(ConsistencyCheck(agreement, self._witnessed(member, message.proof.checkpoint)))
 
     def _reveal(self, member: Member) -> bytes:
         seeds, privates = [], []

@@ -69,6 +69,11 @@ def honest(scene: Scene) -> bytes:
     return scene.deliver(scene.message.data).send[0][1]
 
 
+def witness(scene: Scene) -> str:
+    """Return the colluder's name as a witness."""
+    return f"{scene.table.manifest.round.federation}/{COLLUDER}"
+
+
 # Keys ----------------------------------------------------------------------------------------------------------------
 
 
@@ -104,7 +109,7 @@ def test_shares_are_dealt_over_the_same_u1(change: Callable[[ShareList], ShareLi
     dealt = decode(ShareKeys, honest(scene), LIMIT_BULK)
     body = change(decode(ShareList, dealt.shares.body, LIMIT_BULK))
     pieces = dealt.pieces[: len(body.pieces)]
-    lie = encode(ShareKeys(signed(scene, "ShareKeys", body), pieces))
+    lie = encode(ShareKeys(signed(scene, "ShareKeys", body), pieces, dealt.directory))
     assert refused(scene, "ShareKeys", lie) == "u2.same-u1"
 
 
@@ -156,15 +161,23 @@ def test_an_agreement_to_other_sets_does_not_count(change: dict[str, object]) ->
     assert refused(scene, "ConsistencyCheck", encode(replace(agreed, agreement=lie))) == "open.same-sets"
 
 
-@pytest.mark.parametrize("log", ["rounds", "directory"])
-def test_a_witness_signs_the_checkpoints_of_this_round(log: str) -> None:
+def test_a_witness_signs_the_checkpoint_of_this_freeze() -> None:
     """Each member is a witness of both logs; a line on another checkpoint would make the quorum unprovable."""
     scene = waiting("Freeze")
     agreed = decode(ConsistencyCheck, honest(scene))
-    other = {"rounds": scene.table.manifest.directory, "directory": scene.table.log.prove(0).checkpoint}[log]
-    line = cosign(other, f"fed/{COLLUDER}", scene.federation.members[COLLUDER], START_OF_TIME)
+    line = cosign(scene.table.manifest.directory, witness(scene), scene.federation.members[COLLUDER], START_OF_TIME)
     with pytest.raises(VerificationFailed):
-        offer(scene, "ConsistencyCheck", encode(replace(agreed, **{log: line})))
+        offer(scene, "ConsistencyCheck", encode(replace(agreed, rounds=line)))
+
+
+def test_a_witness_signs_the_directory_that_the_manifest_names() -> None:
+    scene = waiting("MemberKeys")
+    dealt = decode(ShareKeys, honest(scene), LIMIT_BULK)
+    key, note = scene.federation.members[COLLUDER], scene.table.log.prove(0).checkpoint
+    line = cosign(note, witness(scene), key, START_OF_TIME)
+    with pytest.raises(VerificationFailed):
+        offer(scene, "ShareKeys", encode(replace(dealt, directory=line)))
+    assert offer(scene, "ShareKeys", encode(dealt)).effects
 
 
 def test_an_answer_holds_shares_of_one_kind() -> None:

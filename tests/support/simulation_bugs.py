@@ -112,7 +112,7 @@ def _no_freeze(fix: Function) -> Function:
         leaf, proof = sign_statement(logged.statement, ctx.name, ctx.key), LogProof(0, b"", (), 0, ())
         after = Agreeing(
             frozen.scope, frozen.manifest, frozen.signed, frozen.out, frozen.u1, frozen.u2, frozen.u3,
-            frozen.manifest.directory,
+            frozen.manifest.directory, directory=frozen.directory,
         )  # fmt: skip
         sent = _send(frozen, senders(frozen.u3), "Freeze", Freeze(frozen.u3, leaf, proof), ctx)
         return Turned(after, (*turned.effects[:-1], *sent))

@@ -20,6 +20,7 @@ from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
 from secagg.protocol.masks import graph, intake, notices
 from secagg.protocol.masks.messages import (
     Beacons,
+    Cosignature,
     DeliverShares,
     Freeze,
     MemberKeys,
@@ -236,7 +237,8 @@ def _draw(phase: Drawing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
 def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     lists = {entry.shares.sender: entry for entry in phase.shares}
     u2 = encode(intake.in_order(phase.manifest, tuple(entry.shares for entry in phase.shares)))
-    after = Uploading(phase.scope, phase.manifest, phase.signed, out, phase.u1, u2)
+    seen = tuple(Cosignature(entry.shares.sender, entry.directory) for entry in phase.shares)
+    after = Uploading(phase.scope, phase.manifest, phase.signed, out, phase.u1, u2, seen)
     sent: list[Send] = []
     for to in intake.expected(after):
         # The graph is mutual: those who dealt to a member are those it dealt to.
@@ -248,7 +250,7 @@ def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Tu
 
 def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     u3 = encode(intake.in_order(phase.manifest, phase.headers))
-    after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, u3)
+    after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, u3, phase.directory)
     sizes = tuple(sorted(set(intake.log_sizes(phase.u1).values())))
     kept = (Keep(u3), *(Keep(encode(header)) for header in phase.headers))
     statement = notices.contributors(after, ctx.now)
@@ -263,8 +265,9 @@ def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
         alike = (name for name in names if sizes[name] == proof.old_size)
         sent |= {send.to: send for send in _send(phase, alike, "Freeze", Freeze(phase.u3, event.leaf, proof), ctx)}
     after = Agreeing(
-        phase.scope, phase.manifest, phase.signed, phase.out, phase.u1, phase.u2, phase.u3, event.proofs[0].checkpoint
-    )
+        phase.scope, phase.manifest, phase.signed, phase.out, phase.u1, phase.u2, phase.u3, event.proofs[0].checkpoint,
+        directory=phase.directory,
+    )  # fmt: skip
     return Turned(after, tuple(sent[name] for name in names))
 
 

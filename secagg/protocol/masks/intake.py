@@ -16,7 +16,7 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.seal import SealingKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY
-from secagg.log.checkpoint import read_checkpoint, verify_cosignature
+from secagg.log.checkpoint import Checkpoint, read_checkpoint, verify_cosignature
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys
 from secagg.protocol.masks.messages import (
@@ -196,7 +196,7 @@ def dealt_to(phase: Sharing, member: str) -> tuple[str, ...]:
 
 
 def share_keys(phase: Sharing, event: FromNode) -> Sharing:
-    """Take step 1's list and pieces; they must be dealt to exactly the neighbours and match the list."""
+    """Take step 1's list, pieces and witness line; dealt to exactly the neighbours, and the pieces match the list."""
     message = decode(ShareKeys, event.data, LIMIT_BULK)
     body = decode(ShareList, _body(phase, event, message.shares, "ShareKeys"), LIMIT_BULK)
     digests = tuple(piece.digest for piece in body.pieces)
@@ -205,7 +205,15 @@ def share_keys(phase: Sharing, event: FromNode) -> Sharing:
         raise ProtocolViolation(f"{event.sender} dealt shares to another U1.", rule="u2.same-u1")
     if digests != tuple(sha256(piece) for piece in message.pieces):
         raise ProtocolViolation(f"{event.sender} sends pieces it did not sign for.", rule="u2.digests")
-    return replace(phase, shares=(*phase.shares, message)) if _fresh(phase, event) else phase
+    if not _fresh(phase, event):
+        return phase
+    _check_witness(phase, event.sender, read_checkpoint(phase.manifest.directory), message.directory)
+    return replace(phase, shares=(*phase.shares, message))
+
+
+def _check_witness(phase: Common, member: str, checkpoint: Checkpoint, line: bytes) -> None:
+    """Check a member's co-signature. Raises: VerificationFailed."""
+    verify_cosignature(checkpoint, line, f"{phase.scope.round.federation}/{member}", phase.manifest.key(member))
 
 
 def masked_input(phase: Uploading, event: FromNode) -> Uploading:
@@ -218,24 +226,18 @@ def masked_input(phase: Uploading, event: FromNode) -> Uploading:
 
 
 def consistency(phase: Agreeing, event: FromNode) -> Agreeing:
-    """Take step 3's agreement and the witness lines on both checkpoints."""
+    """Take step 3's agreement and the witness line on the freeze."""
     message = decode(ConsistencyCheck, event.data)
     agreed = decode(Agreement, _body(phase, event, message.agreement, "ConsistencyCheck"))
     if (agreed.u2, agreed.u3) != (_digest(phase.u2), _digest(phase.u3)):
         raise ProtocolViolation(f"{event.sender} agreed to other sets.", rule="open.same-sets")
     if not _fresh(phase, event):
         return phase
-    federation = phase.scope.round.federation
-    key, witness = phase.manifest.key(event.sender), f"{federation}/{event.sender}"
-    rounds = read_checkpoint(phase.checkpoint)
-    directory = read_checkpoint(phase.manifest.directory)
-    verify_cosignature(rounds, message.rounds, witness, key)
-    verify_cosignature(directory, message.directory, witness, key)
+    _check_witness(phase, event.sender, read_checkpoint(phase.checkpoint), message.rounds)
     return replace(
         phase,
         agreements=(*phase.agreements, message.agreement),
         cosignatures=(*phase.cosignatures, Cosignature(event.sender, message.rounds)),
-        directory=(*phase.directory, Cosignature(event.sender, message.directory)),
     )
 
 

@@ -79,10 +79,14 @@ class ShareList(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShareKeys(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node → aggregator: the signed `ShareList` and the pieces in its order (its own signature covers them)."""
+    """Node → aggregator: the signed `ShareList` and the pieces in its order (its own signature covers them).
+
+    `directory` is the member's witness line on the manifest's directory: sent while there is time to check it.
+    """
 
     shares: Signed
     pieces: tuple[bytes, ...]
+    directory: bytes
 
 
 class SharePair(Veiled, frozen=True, forbid_unknown_fields=True):
@@ -132,18 +136,17 @@ class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Cosignature(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A member's witness line on the checkpoint of the freeze (C2SP tlog-cosignature)."""
+    """A member's witness line on the checkpoint of the freeze or of the directory (C2SP tlog-cosignature)."""
 
     member: Name
     line: bytes
 
 
 class ConsistencyCheck(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node → aggregator: the signed `Agreement`, and the witness lines on the round log and on the directory."""
+    """Node → aggregator: the signed `Agreement`, and the witness line on the freeze's checkpoint of the round log."""
 
     agreement: Signed
     rounds: bytes
-    directory: bytes
 
 
 class Witnesses(Struct, frozen=True, forbid_unknown_fields=True):

@@ -68,7 +68,7 @@ from secagg.protocol.memory import (
 )
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
-from secagg.wire.signed import Signed, open_signed, sign
+from secagg.wire.signed import Scope, Signed, open_signed, sign
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,8 @@ def _deal(
         scope=scope, manifest=manifest, seal_private=phase.seal_private, mask_private=phase.mask_private,
         seen=phase.seen, u1=u1, near=near, peers=peers, seed=seed, own_shares=own, own_list=shares,
     )  # fmt: skip
-    return Step(after, (("ShareKeys", encode(ShareKeys(shares=shares, pieces=tuple(pieces)))),))
+    directory = cosign(manifest.directory, _witness(scope, ctx), ctx.key, ctx.now)
+    return Step(after, (("ShareKeys", encode(ShareKeys(shares, tuple(pieces), directory))),))
 
 
 def _hold(phase: Shared, message: DeliverShares, ctx: NodeContext) -> Step:
@@ -262,12 +263,7 @@ def _agree(phase: Uploaded, message: Freeze, ctx: NodeContext) -> Step:
     u3 = sha256(message.u3)
     body = encode(Agreement(u2=phase.u2, u3=u3))
     agreement = sign(ctx.key, "ConsistencyCheck", scope, ctx.name, EVERYBODY, body)
-    witness = f"{scope.round.federation}/{ctx.name}"
-    sent = ConsistencyCheck(
-        agreement=agreement,
-        rounds=cosign(message.proof.checkpoint, witness, ctx.key, ctx.now),
-        directory=cosign(manifest.directory, witness, ctx.key, ctx.now),
-    )
+    sent = ConsistencyCheck(agreement, cosign(message.proof.checkpoint, _witness(scope, ctx), ctx.key, ctx.now))
     after = Agreed(
         scope=scope, manifest=manifest, seal_private=b"", mask_private=b"", u2=phase.u2, u2_names=phase.u2_names,
         u3=u3, u3_names=names, held=phase.held, frozen=frozen,
@@ -296,6 +292,10 @@ def _reveal(phase: Agreed, message: Open, ctx: NodeContext) -> Step:
     body = encode(Unmask(sealed=seal(manifest.opening_key, encode(inner), info)))
     envelope = sign(ctx.key, "Unmask", scope, ctx.name, manifest.aggregator, body)
     return Step(Answered(scope=scope, answer=envelope), (("Unmask", encode(envelope)),), (opening,))
+
+
+def _witness(scope: Scope, ctx: NodeContext) -> str:
+    return f"{scope.round.federation}/{ctx.name}"
 
 
 def _opening(manifest: Manifest, names: tuple[str, ...]) -> Opened:

@@ -75,10 +75,11 @@ class Sharing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Uploading(Common, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Step 2: U2 is out, collecting headers of complete uploads."""
+    """Step 2: U2 is out, collecting headers of complete uploads; `directory` witnesses what the manifest relies on."""
 
     u1: bytes
     u2: bytes
+    directory: tuple[Cosignature, ...] = ()
     headers: tuple[Signed, ...] = ()
 
 
@@ -88,6 +89,7 @@ class Freezing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     u1: bytes
     u2: bytes
     u3: bytes
+    directory: tuple[Cosignature, ...] = ()
 
 
 class Agreeing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
