@@ -7,6 +7,7 @@ Source: Shamir, CACM 1979.
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import mul
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
@@ -85,23 +86,18 @@ def on_one_polynomial(secrets: Sequence[Mapping[int, bytes]], base: Sequence[int
     One random combination of all secrets is checked in place of each: it is wrong with probability below 2^-127, as its
     coefficients are hashes of all shares.
     """
-    xs = tuple(base)
-    shares = [share for secret in secrets for share in secret.values()]
-    if any(len(share) != SHARE_BYTES or int.from_bytes(share, "big") >= PRIME for share in shares):
-        return False
+    xs, everybody = tuple(base), tuple(secrets[0])
     if any(secret.keys() != secrets[0].keys() for secret in secrets):
+        return False
+    shares = [secret[x] for secret in secrets for x in everybody]
+    rows = [[int.from_bytes(secret[x], "big") for x in everybody] for secret in secrets]
+    if set(map(len, shares)) != {SHARE_BYTES} or max(map(max, rows)) >= PRIME:
         return False
     seed = sha256(b"".join(shares))
     factors = [int.from_bytes(sha256(seed + at.to_bytes(4, "big"))[:16], "big") for at in range(len(secrets))]
-    sums = {
-        x: sum(f * int.from_bytes(secret[x], "big") for f, secret in zip(factors, secrets, strict=True)) % PRIME
-        for x in secrets[0]
-    }
+    sums = {x: sum(map(mul, factors, at_x)) % PRIME for x, at_x in zip(everybody, zip(*rows, strict=True), strict=True)}
     values = [sums[x] for x in xs]
-    return all(
-        sums[x] == sum(weight * value for weight, value in zip(weights(xs, x), values, strict=True)) % PRIME
-        for x in sums if x not in xs
-    )  # fmt: skip
+    return all(sums[x] == sum(map(mul, weights(xs, x), values)) % PRIME for x in sums if x not in xs)
 
 
 def combine(shares: Mapping[int, bytes]) -> bytes:
@@ -113,7 +109,7 @@ def combine(shares: Mapping[int, bytes]) -> bytes:
     values = [int.from_bytes(shares[x], "big") for x in xs]
     if not xs or any(len(share) != SHARE_BYTES for share in shares.values()) or max(values) >= PRIME:
         raise ProtocolViolation("A share is not an element of the field.", "Exclude it.", rule="shamir.range")
-    secret = sum(weight * value for weight, value in zip(weights(xs), values, strict=True)) % PRIME
+    secret: int = sum(map(mul, weights(xs), values)) % PRIME
     if secret >= 2**256:
         raise ProtocolViolation("The shares give no secret of 32 bytes.", "One is wrong.", rule="shamir.value")
     return secret.to_bytes(32, "big")

@@ -126,15 +126,15 @@ def expected(phase: Collecting) -> tuple[str, ...]:
             return phase.asked
 
 
-def taken(phase: Collecting) -> tuple[Signed, ...] | tuple[ShareKeys, ...]:
-    """Return what counts of this step."""
+def taken(phase: Collecting) -> tuple[Signed, ...]:
+    """Return what counts of this step: signed messages."""
     match phase:
         case Advertising():
             return phase.keys
         case Drawing():
             return phase.beacons
         case Sharing():
-            return phase.shares
+            return tuple([entry.shares for entry in phase.shares])
         case Uploading():
             return phase.headers
         case Agreeing():
@@ -145,7 +145,7 @@ def taken(phase: Collecting) -> tuple[Signed, ...] | tuple[ShareKeys, ...]:
 
 def received(phase: Collecting) -> tuple[str, ...]:
     """Return who has answered this step."""
-    return tuple([entry.shares.sender if isinstance(entry, ShareKeys) else entry.sender for entry in taken(phase)])
+    return tuple([entry.sender for entry in taken(phase)])
 
 
 def _fresh(phase: Collecting, event: FromNode) -> bool:
