@@ -33,6 +33,7 @@ def client_and_server() -> Iterator[Entry]:
     yield Entry("50-1e7-threads", "--nodes 50 --params 10000000 --repeat 5 --threads 2")
     yield Entry("20-1e6", "--nodes 20 --params 1000000 --repeat 9", "--nodes 20 --params 100000 --repeat 3")
     yield Entry("50-1e6", "--nodes 50 --params 1000000 --repeat 7", "--nodes 50 --params 100000 --repeat 3")
+    yield Entry("50-1e6-threads", "--nodes 50 --params 1000000 --repeat 9 --threads 2")
     for percent in (10, 20, 30):
         line = f"--params 1000000 --dropout 0.{percent // 10} --repeat 5"
         quick = "--nodes 20 --params 100000 --dropout 0.2" if percent == 20 else ""
