@@ -4,6 +4,8 @@ Rule: a public key of small order, or one not written as RFC 8032 writes it, ver
 anybody makes signatures that hold for any message, and two texts of one key would pass for two members.
 """
 
+from functools import lru_cache
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -47,10 +49,16 @@ def verify(public: bytes, data: bytes, signature: bytes) -> None:
     Raises: BadSignature when the key is malformed or of small order, or the signature does not verify.
     """
     try:
-        _check_public(public)
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
+        _key(public).verify(signature, data)
     except (InvalidSignature, ValueError):
         raise BadSignature("A signature does not verify.", "Check the signer's key in the roster.") from None
+
+
+@lru_cache(maxsize=4096)
+def _key(public: bytes) -> Ed25519PublicKey:
+    """Return a checked key; a round verifies hundreds of messages under a few keys. Raises: ValueError."""
+    _check_public(public)
+    return Ed25519PublicKey.from_public_bytes(public)
 
 
 def _check_public(public: bytes) -> None:

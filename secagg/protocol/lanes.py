@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from secagg.crypto.prg import BLOCK as BLOCK_BYTES
 from secagg.crypto.rng import Rng
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.tree import pieces, root
@@ -22,8 +23,6 @@ from secagg.vector.packing import Packing
 from secagg.vector.quantize import BLOCK, Encoder, Quantizer, decode_sum
 
 _ALIGNED = 8
-BLOCK_BYTES = 262_144
-"""Words that are worked on at a time: with a key stream and its source they fit a second-level cache of 1 MiB."""
 
 Words = npt.NDArray[np.unsignedinteger]
 Groups = dict[str, Words]

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secagg.crypto.prg import BLOCK, Keystream, Words, add, aes_rate, combine, subtract
+from secagg.crypto.prg import BLOCK, Keystream, Words, add, combine, subtract
 from secagg.crypto.secret import Secret
 
 KEY = bytes(range(16))
@@ -89,10 +89,6 @@ def test_filling_writes_no_further_than_asked() -> None:
     Keystream(KEY).fill(out.data, 20)
     assert out[:20].tobytes() == stream(KEY, 20)
     assert set(out[20:].tolist()) == {7}
-
-
-def test_the_rate_is_measured() -> None:
-    assert aes_rate(0.01) > 0
 
 
 @pytest.mark.parametrize("count", [1, 7, 40_000, 200_000])
