@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -12,6 +13,18 @@ from secagg.crypto.secret import Secret
 def sha256(data: bytes | bytearray | memoryview) -> bytes:
     """Return SHA-256 of `data` (32 bytes)."""
     return hashlib.sha256(data).digest()
+
+
+def sha256_after(prefix: bytes) -> Callable[[bytes | memoryview], bytes]:
+    """Return what hashes `prefix` and its argument, without putting them together in memory."""
+    begun = hashlib.sha256(prefix)
+
+    def hashed(data: bytes | memoryview) -> bytes:
+        hasher = begun.copy()
+        hasher.update(data)
+        return hasher.digest()
+
+    return hashed
 
 
 def hmac_sha256(key: bytes, data: bytes) -> bytes:

@@ -7,13 +7,15 @@ signatures (note).
 
 from collections.abc import Sequence
 
-from secagg.crypto.derive import sha256
+from secagg.crypto.derive import sha256, sha256_after
 from secagg.errors import VerificationFailed
+
+_leaf = sha256_after(b"\x00")
 
 
 def leaf_hash(data: bytes | memoryview) -> bytes:
     """Return SHA-256(0x00 ‖ data)."""
-    return sha256(b"\x00" + data)
+    return _leaf(data)
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
