@@ -29,7 +29,7 @@ def command(line: str) -> str:
 
 def client_and_server() -> Iterator[Entry]:
     """Yield the cases that figures are asked for, and those that the curves are drawn through."""
-    yield Entry("50-1e7", "--nodes 50 --params 10000000 --repeat 3", "--nodes 50 --params 1000000")
+    yield Entry("50-1e7", "--nodes 50 --params 10000000 --repeat 9", "--nodes 50 --params 1000000")
     yield Entry("50-1e7-threads", "--nodes 50 --params 10000000 --repeat 9 --threads 2")
     yield Entry("20-1e6", "--nodes 20 --params 1000000 --repeat 9", "--nodes 20 --params 100000 --repeat 3")
     yield Entry("50-1e6", "--nodes 50 --params 1000000 --repeat 7", "--nodes 50 --params 100000 --repeat 3")

@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from secagg.crypto.prg import BLOCK as BLOCK_BYTES
+from secagg.crypto.prg import BLOCK as ALONE
+from secagg.crypto.prg import SHARED
 from secagg.crypto.rng import Rng
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.tree import pieces, root
@@ -32,7 +33,7 @@ class Contribution(Protocol):
     """A member's clear words, made block by block; the lane groups are taken from the last of the manifest on."""
 
     def fill(self, group: str, start: int, out: Words) -> None:
-        """Write the words of a lane group from `start`, a multiple of LEAF_WORDS, into `out` (at most block_words)."""
+        """Write the words of a lane group from `start`, a multiple of LEAF_WORDS, into `out` (one block)."""
 
 
 def packing(group: LaneGroup) -> Packing:
@@ -83,9 +84,9 @@ def chunk_hash(manifest: Manifest, body: bytes | memoryview) -> bytes:
     return root(pieces(body, leaf_bytes(manifest)))
 
 
-def block_words(pack: Packing) -> int:
-    """Return how many words are worked on at a time: BLOCK_BYTES of them, a multiple of LEAF_WORDS."""
-    return BLOCK_BYTES // np.dtype(pack.dtype).itemsize
+def block_words(pack: Packing, *, shared: bool = False) -> int:
+    """Return how many words a thread, alone or one of several, works on at a time: a multiple of LEAF_WORDS."""
+    return (SHARED if shared else ALONE) // np.dtype(pack.dtype).itemsize
 
 
 class Ready:
@@ -116,7 +117,7 @@ class Quantised:
         group = next(group for group in manifest.groups if group.name == "update")
         self._pack, self._values = packing(group), len(update)
         self._codes = Encoder(update, quantizer(manifest), rng, self._weight / manifest.weight_bound)
-        self._saturated: dict[int, int] = {}
+        self._done: dict[int, tuple[int, int]] = {}
         # So that a scalar out of its range stops the work before it begins.
         _scalars(self._scalars, self._values_of(0))
 
@@ -125,9 +126,10 @@ class Quantised:
         if group == "update":
             self._fill_update(start, out)
             return
-        if len(self._saturated) != -(-self._pack.words // block_words(self._pack)):
-            raise RuntimeError("the scalars are asked for before the update is quantised")
-        out[:] = _scalars(self._scalars, self._values_of(sum(self._saturated.values())))[start : start + len(out)]
+        if sum(words for words, _ in self._done.values()) != self._pack.words:
+            raise RuntimeError("the scalars are asked for before the update is quantised, or in blocks of two sizes")
+        saturated = sum(saturated for _, saturated in self._done.values())
+        out[:] = _scalars(self._scalars, self._values_of(saturated))[start : start + len(out)]
 
     def _values_of(self, saturated: int) -> dict[str, float]:
         return {**self._metrics, "examples": float(self._weight), "saturated": float(saturated)}
@@ -145,7 +147,7 @@ class Quantised:
             out[:] = slots[0::3]
             out |= slots[1::3].astype(np.uint64) << np.uint64(21)
             out |= slots[2::3].astype(np.uint64) << np.uint64(42)
-        self._saturated[start] = saturated
+        self._done[start] = len(out), saturated
 
 
 def words_of(manifest: Manifest, given: Contribution) -> Groups:

@@ -164,21 +164,24 @@ def _group(
 ) -> list[bytes]:
     """Fill one lane group's part of an upload and return the hashes of pieces of LEAF_WORDS words."""
     pack = packing(group)
-    if executor is None or pack.words < WORKERS * block_words(pack):
-        return _blocks(given, group, masks, 0, pack.words, out)
+    step = block_words(pack, shared=True)
+    if executor is None or pack.words < WORKERS * step:
+        return _blocks(given, group, masks, (0, pack.words), block_words(pack), out)
     parts = spread(
-        lambda part: _blocks(given, group, masks, *part, out),
-        _parts(pack.words, block_words(pack)), executor, WORKERS,
-    )  # fmt: skip
+        lambda part: _blocks(given, group, masks, part, step, out), _parts(pack.words, step), executor, WORKERS
+    )
     return [leaf for part in parts for leaf in part]
 
 
 def _blocks(
-    given: Contribution, group: LaneGroup, masks: Masks, start: int, stop: int, out: memoryview
+    given: Contribution, group: LaneGroup, masks: Masks, part: tuple[int, int], step: int, out: memoryview
 ) -> list[bytes]:
-    """Make the words `start` to `stop` of a lane group, block by block, and return the hashes of their pieces."""
-    pack = packing(group)
-    size, step = np.dtype(pack.dtype).itemsize, block_words(pack)
+    """Make a part (its first word, the one behind its last) of a lane group, `step` words at a time.
+
+    Returns: the hashes of its pieces.
+    """
+    pack, (start, stop) = packing(group), part
+    size = np.dtype(pack.dtype).itemsize
     streams = None if isinstance(masks, np.ndarray) else prg.Sum([(m.key, m.added) for m in masks], start * size)
     buffer: Words = warm("words", step, pack.dtype)
     leaves: list[bytes] = []
