@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from secagg.bench.case import Case, ClientFigures, Clock, establish, policy, words_bytes
 from secagg.bench.footprint import Footprint
-from secagg.bench.inputs import aes_rate, update_of
+from secagg.bench.inputs import AesRate, update_of
 from secagg.bench.peers import Peers
 from secagg.bench.stage import Stage
 from secagg.crypto.rng import Rng
@@ -142,8 +142,12 @@ def measure(case: Case, rng: Rng) -> ClientFigures:
         manifest = establish(case, rng)[1]
         space = Footprint()
         vector = Vector(update_of(case.params, rng))
-        rounds = [_round(case, case.params, vector, executor, rng) for _ in range(case.repeat)]
+        limit, rounds = AesRate(), []
+        for _ in range(case.repeat):
+            limit.sample()
+            rounds.append(_round(case, case.params, vector, executor, rng))
         peak = space.peak()
+        limit.sample()
     middle = {name: statistics.median(getattr(one, name) for one in rounds) for name in Spent.__struct_fields__}
     return ClientFigures(
         seconds=statistics.median(one.seconds - one.quantise for one in rounds),
@@ -152,7 +156,7 @@ def measure(case: Case, rng: Rng) -> ClientFigures:
         protect_seconds=middle["protect"],
         upload_bytes=rounds[0].upload_bytes,
         control_bytes=rounds[0].control_bytes + rounds[0].chunk_bytes,
-        mask_bytes=_masks(manifest) * words_bytes(manifest), aes_rate=aes_rate(),
+        mask_bytes=_masks(manifest) * words_bytes(manifest), aes_rate=limit.rate,
         peak_bytes=peak, baseline_bytes=space.baseline,
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ Rules: made block by block, so that making an input never shows in the peak memo
 from AES key streams, because updates that are constant would flatter caches and compression.
 """
 
+import statistics
 import time
 
 import numpy as np
@@ -14,7 +15,7 @@ from secagg.crypto.rng import Rng
 from secagg.protocol.lanes import Groups, Words, packing
 from secagg.protocol.manifest import LaneGroup, Manifest
 
-_TIMES, _BLOCKS = 100, 40
+_TIMES, _BLOCKS = 20, 40
 _WARM = 262_144
 _BEYOND_CACHE = 2**26
 
@@ -71,17 +72,26 @@ def additions(words: Words, count: int) -> float:
     return time.thread_time() - began
 
 
-def aes_rate() -> float:
-    """Return bytes per second of CPU time of AES-128-CTR into a warm buffer of 256 KiB.
+class AesRate:
+    """AES-128-CTR into a warm buffer of 256 KiB, measured between the rounds that it is the limit of.
 
-    The tenth best of a hundred times 10 MB: the best one may be a clock that jumped.
+    A machine that others use is faster and slower by the minute: rounds and limit are medians of the same minutes.
     """
-    stream, raw = Keystream(bytes(16)), aligned(_WARM).data
-    stream.fill(raw, _WARM)
-    taken = []
-    for _ in range(_TIMES):
-        began = time.thread_time()
-        for _ in range(_BLOCKS):
-            stream.fill(raw, _WARM)
-        taken.append(time.thread_time() - began)
-    return _BLOCKS * _WARM / sorted(taken)[_TIMES // 10]
+
+    def __init__(self) -> None:
+        self._stream, self._raw = Keystream(bytes(16)), aligned(_WARM).data
+        self._taken: list[float] = []
+
+    def sample(self) -> None:
+        """Measure twenty times 10 MB."""
+        self._stream.fill(self._raw, _WARM)
+        for _ in range(_TIMES):
+            began = time.thread_time()
+            for _ in range(_BLOCKS):
+                self._stream.fill(self._raw, _WARM)
+            self._taken.append(time.thread_time() - began)
+
+    @property
+    def rate(self) -> float:
+        """Return bytes per second of CPU time, the median."""
+        return _BLOCKS * _WARM / statistics.median(self._taken)
