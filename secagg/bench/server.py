@@ -88,8 +88,7 @@ class Server:
     def play(self, executor: Executor | None) -> tuple[Published, Spent]:
         """Take every upload and close the round."""
         stage, spent, sums = self._stage, Spent(), Groups()
-        for remembered in (intake.senders, intake.answer_of):
-            remembered.cache_clear()  # a round that is played again has not been read before
+        intake.senders.cache_clear()  # a round that is played again has not been read before
         stage.phase = self._begun
         for header in self._headers[:-1]:
             self._add(header, sums, spent)

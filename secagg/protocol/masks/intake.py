@@ -93,12 +93,6 @@ def _advertised(u1: bytes) -> Mapping[str, AdvertiseKeys]:
     return MappingProxyType({entry.sender: decode(AdvertiseKeys, entry.body) for entry in entries})
 
 
-@lru_cache(maxsize=1024)
-def answer_of(body: bytes) -> Answer:
-    """Return an answer: checked when it comes, read again when all are there, and then evidence in the open."""
-    return decode(Answer, body, LIMIT_BULK)
-
-
 @lru_cache(maxsize=2)
 def _dealt(u2: bytes) -> Mapping[str, ShareList]:
     """Return whom each member dealt to, from a list that this aggregator made."""
@@ -251,7 +245,8 @@ def unmask(phase: Opening, event: FromNode, key: SealingKey) -> Opening:
     _body(phase, event, inner, "Answer", manifest.aggregator)
     if not _fresh(phase, event):
         return phase
-    check_answer(event.sender, answer_of(inner.body), _digest(phase.u2), senders(phase.u2), senders(phase.u3))
+    answer = decode(Answer, inner.body, LIMIT_BULK)
+    check_answer(event.sender, answer, _digest(phase.u2), senders(phase.u2), senders(phase.u3))
     return replace(phase, answers=(*phase.answers, inner))
 
 
@@ -272,5 +267,5 @@ def evidence(phase: Opening | Unmasking) -> Evidence:
         advertised=_advertised(phase.u1),
         shares=_dealt(phase.u2),
         u3=senders(phase.u3),
-        answers={entry.sender: answer_of(entry.body) for entry in phase.answers},
+        answers={entry.sender: decode(Answer, entry.body, LIMIT_BULK) for entry in phase.answers},
     )
