@@ -32,15 +32,15 @@ _good: set[tuple[bytes, bytes, bytes]] = set()
 
 
 class _Verifier:
-    """Ed25519 public keys that do not compute again what they have verified, or what was signed here."""
+    """An Ed25519 public key that does not compute again what it has verified, or what was signed here."""
 
-    def __init__(self) -> None:
-        self._public = b""
-
-    def from_public_bytes(self, public: bytes) -> "_Verifier":
-        """Take up a key; it is used at once, so one place for it is enough."""
+    def __init__(self, public: bytes) -> None:
         self._public = public
-        return self
+
+    @classmethod
+    def from_public_bytes(cls, public: bytes) -> "_Verifier":
+        """Return a key."""
+        return cls(public)
 
     def verify(self, signature: bytes, data: bytes) -> None:
         """Verify with the real class, once."""
@@ -186,12 +186,13 @@ def _replacements() -> list[tuple[Any, str, Any]]:
     made = lru_cache(maxsize=1000)
     return [
         *_paths(),
-        (sign, "Ed25519PublicKey", _Verifier()),
+        (sign, "Ed25519PublicKey", _Verifier),
         (sign.SigningKey, "sign", _signing(sign.SigningKey.sign)),
         (seal, "MLKEM768PublicKey", _Kind(MLKEM768PublicKey)),
         (seal, "X25519PublicKey", _Kind(X25519PublicKey)),
         (seal, "MLKEM768X25519PublicKey", _whole),
         # What the product keeps of public keys holds keys of one kind: nothing of it may pass in or out of the block.
+        (sign, "_key", made(sign._key.__wrapped__)),
         (seal, "_halves", made(seal._halves.__wrapped__)),
         (seal, "MLKEM768X25519PrivateKey", _private),
         (seal, "_halves", made(seal._halves.__wrapped__)),
