@@ -17,7 +17,7 @@ from support.nodes import Ward
 
 def play(
     tmp_path: Path, service: type[AggregatorService] = AggregatorService,
-    script: Callable[[Ward], Awaitable[None]] | None = None, rounds: int = 2,
+    script: Callable[[Ward], Awaitable[None]] | None = None, rounds: int = 2, seconds: float = 16,
 ) -> Ward:  # fmt: skip
     ward = Ward(make(4, chunk_bytes=4096), tmp_path, service)
 
@@ -26,7 +26,7 @@ def play(
         if script:
             await script(ward)
         ward.submit(rounds=rounds)
-        await ward.wait(16)
+        await ward.wait(seconds)
         await ward.stop_nodes()
 
     ward.play(main)
@@ -66,12 +66,14 @@ def test_what_is_handed_out_is_sealed_and_what_is_bent_on_the_way_accuses_nobody
             if message.kind != "spot-part" or to != "node-01":
                 return list(count(to, message))
             seen.append(message.body)
-            bent = Received(message.sender, message.kind, message.id, message.header, message.body[:-1] + b"\0")
+            body = message.body[:-1] + bytes([message.body[-1] ^ 1])
+            bent = Received(message.sender, message.kind, message.id, message.header, body)
             return list(count(to, bent))
 
         ward.network._fate = fate
 
-    ward = play(tmp_path, script=bend, rounds=1)
+    # A node asks five times more, every two seconds, before it says that it could not check.
+    ward = play(tmp_path, script=bend, rounds=1, seconds=40)
     assert ward.named("job_done")
     node = ward.nodes["node-01"]
     assert (node.named("spot"), node.named("lie")) == ([], [])
