@@ -85,12 +85,18 @@ def test_clear_words_are_honest_values() -> None:
         assert int(words["scalars"][0]) == 1
 
 
-def test_the_handicap_does_the_members_work_twice() -> None:
+def _handicap() -> float:
+    """Return how many times longer a member works with the handicap."""
     plain, twice = (
         client.measure(Case(4, 1_000_000, 16, repeat=5, handicap=handicap), counted_rng(b"handicap")).protect_seconds
         for handicap in (False, True)
     )
-    assert 1.5 < twice / plain < 2.6
+    return twice / plain
+
+
+def test_the_handicap_does_the_members_work_twice() -> None:
+    # Three tries, as other work on the machine may slow one half of a measurement down and not the other.
+    assert any(1.5 < _handicap() < 2.6 for _ in range(3))
 
 
 def test_memory_is_counted_from_the_roles_own_baseline() -> None:
