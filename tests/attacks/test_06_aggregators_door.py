@@ -170,13 +170,29 @@ def test_a_witness_signs_the_checkpoint_of_this_freeze() -> None:
         offer(scene, "ConsistencyCheck", encode(replace(agreed, rounds=line)))
 
 
+def lines(scene: Scene, honest: bytes) -> dict[str, bytes]:
+    """Return witness lines on the directory that are none: of another checkpoint, member or form."""
+    federation, manifest = scene.federation, scene.table.manifest
+    key, other = federation.members[COLLUDER], federation.members["node-00"]
+    return {
+        "of the round log": cosign(scene.table.log.prove(0).checkpoint, witness(scene), key, START_OF_TIME),
+        "replayed, of another federation": cosign(manifest.directory, f"elsewhere/{COLLUDER}", key, START_OF_TIME),
+        "replayed, of another member": cosign(manifest.directory, witness(scene), other, START_OF_TIME),
+        "under another name": honest.replace(b" ", b" A", 1),
+        "twice": honest * 2,
+        "with text behind it": honest + b"x",
+        "empty": b"",
+        "no line": b"\xff" * 40,
+        "huge": b"\xe2\x80\x94 " + b"a" * 900_000 + b" AAAA\n",
+    }
+
+
 def test_a_witness_signs_the_directory_that_the_manifest_names() -> None:
     scene = waiting("MemberKeys")
     dealt = decode(ShareKeys, honest(scene), LIMIT_BULK)
-    key, note = scene.federation.members[COLLUDER], scene.table.log.prove(0).checkpoint
-    line = cosign(note, witness(scene), key, START_OF_TIME)
-    with pytest.raises(VerificationFailed):
-        offer(scene, "ShareKeys", encode(replace(dealt, directory=line)))
+    for line in lines(scene, dealt.directory).values():
+        with pytest.raises(VerificationFailed):
+            offer(scene, "ShareKeys", encode(replace(dealt, directory=line)))
     assert offer(scene, "ShareKeys", encode(dealt)).effects
 
 

@@ -33,7 +33,7 @@ def mounting(tmp_path: Path) -> None:
     """A small disk takes the right to mount, which a test cannot give itself. Where it is missing, a limit on files
     (below) and the simulator's full disks, in every run of CI, hold the same rules."""
     if reason := disks.may_mount(tmp_path / "mount"):
-        pytest.skip(reason)
+        pytest.skip(f"{reason}, which only the machine's owner can change; full disks are simulated in tests/sim")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def tracing() -> None:
     """Errors of a real disk take strace, which is no Python package, and the right to trace. Where one is missing, the
     simulator's failing disks and the journal's contract test hold the same rules."""
     if reason := disks.may_trace():
-        pytest.skip(reason)
+        pytest.skip(f"{reason}, which only the machine's owner can change; failing disks are simulated in tests/sim")
 
 
 def ask(federation: Federation, **request: object) -> Any:
