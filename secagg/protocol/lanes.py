@@ -13,8 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from secagg.crypto.prg import BLOCK as ALONE
-from secagg.crypto.prg import SHARED
+from secagg.crypto import prg
 from secagg.crypto.rng import Rng
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.tree import pieces, root
@@ -86,7 +85,7 @@ def chunk_hash(manifest: Manifest, body: bytes | memoryview) -> bytes:
 
 def block_words(pack: Packing, *, shared: bool = False) -> int:
     """Return how many words a thread, alone or one of several, works on at a time: a multiple of LEAF_WORDS."""
-    return (SHARED if shared else ALONE) // np.dtype(pack.dtype).itemsize
+    return (prg.SHARED if shared else prg.BLOCK) // np.dtype(pack.dtype).itemsize
 
 
 class Ready:
