@@ -7,6 +7,7 @@ does not depend on the length of the update is a round of the same members with 
 update itself, and everything else that came after the process had started and warmed up.
 """
 
+import gc
 import statistics
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -169,6 +170,7 @@ def _masks(manifest: Manifest) -> int:
 def _round(case: Case, params: int, vector: Vector, executor: Executor | None, rng: Rng) -> Spent:
     """Play one round as far as the measured member's last message."""
     federation, manifest = establish(case, rng, params)
+    gc.freeze()
     measured = Measured(case, federation, manifest.round, vector, executor)
     stage = Stage(federation, manifest, case.dropped, case.clock)
     idle = Protected(bytes(32), 1, ())

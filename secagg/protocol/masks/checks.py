@@ -55,7 +55,7 @@ def opening_key(manifest: Manifest) -> None:
 
 def member_keys(u1: bytes, phase: Advertised, me: str) -> tuple[Peer, ...]:
     """Check U1 (§3 step 1): members, signatures, own entry unchanged, keys usable and distinct, enough of them."""
-    signed = _list(u1, phase.manifest, "AdvertiseKeys", phase.scope, "u1")
+    signed = _list(u1, phase.manifest, "AdvertiseKeys", phase.scope, "u1", phase.own)
     if signed.get(me) != phase.own:
         raise Refused("This node's own keys are missing from U1 or changed.", "Leave the round.", rule="u1.self")
     peers = tuple(Peer(name, decode(AdvertiseKeys, entry.body)) for name, entry in signed.items())
@@ -73,7 +73,7 @@ def member_keys(u1: bytes, phase: Advertised, me: str) -> tuple[Peer, ...]:
 def beacons(data: bytes, phase: Drawing, me: str) -> frozenset[str]:
     """Check one draw of a sparse graph (§3 step 0b): within the members still in, every value opens its commitment and
     follows the draw before, own one unchanged, enough of them, and a draw left when somebody is missing."""
-    signed = _list(data, phase.manifest, "OpenBeacon", phase.scope, "beacon")
+    signed = _list(data, phase.manifest, "OpenBeacon", phase.scope, "beacon", phase.own)
     if signed.get(me) != phase.own:
         raise Refused("This node's own beacon is missing or changed.", "Leave the round.", rule="beacon.self")
     commitments = {peer.name: peer.keys.beacon for peer in phase.peers}
@@ -92,7 +92,7 @@ def beacons(data: bytes, phase: Drawing, me: str) -> frozenset[str]:
 
 def share_lists(u2: bytes, phase: Shared, me: str) -> dict[str, ShareList]:
     """Check U2 (§3 step 2): within U1, every list signed and dealt to exactly its neighbours, own list unchanged."""
-    signed = _list(u2, phase.manifest, "ShareKeys", phase.scope, "u2")
+    signed = _list(u2, phase.manifest, "ShareKeys", phase.scope, "u2", phase.own_list)
     if signed.get(me) != phase.own_list:
         raise Refused("This node's own list is missing from U2 or changed.", "Leave the round.", rule="u2.self")
     names = tuple(peer.name for peer in phase.peers)
@@ -123,7 +123,7 @@ def open_piece(sealed: bytes | None, shares: ShareList, key: SealingKey, info: b
 
 def frozen_set(u3: bytes, phase: Uploaded, me: str) -> tuple[str, ...]:
     """Check U3 (§3 step 3): self in it with its own header, every header names my H(U2), within U2, enough of them."""
-    signed = _list(u3, phase.manifest, "MaskedInput", phase.scope, "u3")
+    signed = _list(u3, phase.manifest, "MaskedInput", phase.scope, "u3", phase.header)
     if signed.get(me) != phase.header:
         raise Refused("This node's upload is missing from U3 or changed.", "Leave the round.", rule="u3.self")
     for name, entry in signed.items():
@@ -210,8 +210,11 @@ def witness_quorum(message: Open, phase: Agreed) -> None:
         )
 
 
-def signed_list(data: bytes, manifest: Manifest, kind: str, scope: Scope) -> dict[str, Signed]:
-    """Return a list of signed messages by sender, in roster order, each signature verified.
+def signed_list(
+    data: bytes, manifest: Manifest, kind: str, scope: Scope, own: Signed | None = None
+) -> dict[str, Signed]:
+    """Return a list of signed messages by sender, in roster order, each signature verified but that of `own`, the
+    message that the reader itself signed for this place.
 
     Raises: ProtocolViolation when it is not in strict roster order, holds a stranger, or a signature fails.
     """
@@ -224,13 +227,14 @@ def signed_list(data: bytes, manifest: Manifest, kind: str, scope: Scope) -> dic
                 f"{entry.sender} is a stranger, out of order or twice in a list of {kind}.", rule="list.members"
             )
         position = order[entry.sender]
-        open_signed(entry, manifest.members[position].key, kind, scope, EVERYBODY)
+        if entry != own:
+            open_signed(entry, manifest.members[position].key, kind, scope, EVERYBODY)
         found[entry.sender] = entry
     return found
 
 
-def _list(data: bytes, manifest: Manifest, kind: str, scope: Scope, rule: str) -> dict[str, Signed]:
-    found = signed_list(data, manifest, kind, scope)
+def _list(data: bytes, manifest: Manifest, kind: str, scope: Scope, rule: str, own: Signed) -> dict[str, Signed]:
+    found = signed_list(data, manifest, kind, scope, own)
     if len(found) < manifest.needed:
         raise Refused(
             f"{len(found)} members are fewer than the {manifest.needed} this round needs.",

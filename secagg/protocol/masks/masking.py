@@ -9,6 +9,7 @@ Leaves to others: deriving keys (keys.py), storing the upload (the shell).
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +39,8 @@ from secagg.vector.warm import warm
 WORKERS = 2
 """Threads that work on an array when there is an executor, the caller's among them."""
 
-PARTS = 8
-"""Parts that an array is split into for them; each makes its key streams anew, which takes a quarter millisecond."""
+TAKEN, LEAST = 3, 64
+"""A thread takes a third of what is left of an array, and not less than a 64th of all of it."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +80,35 @@ def masks_of(phase: Masking, me: str) -> dict[str, tuple[Mask, ...]]:
 def apply(words: Words, masks: Sequence[Mask], offset_words: int = 0, executor: Executor | None = None) -> None:
     """Apply masks in place to a block of one lane group that starts `offset_words` into it.
 
-    `offset_words` times the word size must be a multiple of 16 bytes. With an executor the array is split into as many
-    parts as it may use (`WORKERS`), each with key streams of its own.
+    `offset_words` times the word size must be a multiple of 16 bytes. With an executor `WORKERS` threads take parts of
+    the array, each with key streams of its own.
     """
     size = words.dtype.itemsize
     streams = [(mask.key, mask.added) for mask in masks]
     if executor is None or len(words) < WORKERS * LEAF_WORDS:
         prg.combine(words, streams, offset_words * size)
         return
-    spread(
-        lambda part: prg.combine(words[slice(*part)], streams, (offset_words + part[0]) * size),
-        _parts(len(words), LEAF_WORDS), executor, WORKERS,
-    )  # fmt: skip
+    running = prg.Sums(streams)
+
+    def work(part: tuple[int, int]) -> None:
+        with running.at((offset_words + part[0]) * size) as streams:
+            streams.combine(words[slice(*part)])
+
+    spread(work, _parts(len(words), LEAF_WORDS), executor, WORKERS)
 
 
 def _parts(length: int, step: int) -> list[tuple[int, int]]:
-    """Return the ranges that workers take: each begins at a multiple of `step`, so that key streams can start there."""
-    part = -(-length // (PARTS * step)) * step
-    return [(start, min(start + part, length)) for start in range(0, length, part)]
+    """Return the ranges that workers take: each begins at a multiple of `step`, so that key streams can stand there.
+
+    The first are large, because going to a new place costs; the last are small, so that at the end nobody waits long
+    for a thread that the machine held up (guided self-scheduling: Polychronopoulos and Kuck, 1987).
+    """
+    found, start, least = [], 0, max(1, length // (LEAST * step))
+    while start < length:
+        part = max(least, -(-(length - start) // (TAKEN * step))) * step
+        found.append((start, min(start + part, length)))
+        start += part
+    return found
 
 
 @dataclass(frozen=True)
@@ -165,34 +177,34 @@ def _group(
     """Fill one lane group's part of an upload and return the hashes of pieces of LEAF_WORDS words."""
     pack = packing(group)
     step = block_words(pack, shared=True)
+    added = masks if isinstance(masks, np.ndarray) else prg.Sums([(mask.key, mask.added) for mask in masks])
     if executor is None or pack.words < WORKERS * step:
-        return _blocks(given, group, masks, (0, pack.words), block_words(pack), out)
+        return _blocks(given, group, added, (0, pack.words), block_words(pack), out)
     parts = spread(
-        lambda part: _blocks(given, group, masks, part, step, out), _parts(pack.words, step), executor, WORKERS
+        lambda part: _blocks(given, group, added, part, step, out), _parts(pack.words, step), executor, WORKERS
     )
     return [leaf for part in parts for leaf in part]
 
 
 def _blocks(
-    given: Contribution, group: LaneGroup, masks: Masks, part: tuple[int, int], step: int, out: memoryview
+    given: Contribution, group: LaneGroup, masks: prg.Sums | Words, part: tuple[int, int], step: int, out: memoryview
 ) -> list[bytes]:
     """Make a part (its first word, the one behind its last) of a lane group, `step` words at a time.
 
     Returns: the hashes of its pieces.
     """
     pack, (start, stop) = packing(group), part
-    size = np.dtype(pack.dtype).itemsize
-    streams = None if isinstance(masks, np.ndarray) else prg.Sum([(m.key, m.added) for m in masks], start * size)
     buffer: Words = warm("words", step, pack.dtype)
     leaves: list[bytes] = []
-    for at in range(start, stop, step):
-        words = buffer[: min(step, stop - at)]
-        given.fill(group.name, at, words)
-        if isinstance(masks, np.ndarray):
-            np.add(words, masks[at : at + len(words)], out=words)
-        elif streams:
-            streams.apply(words)
-        wire = out[at * pack.word_bytes : (at + len(words)) * pack.word_bytes]
-        pack.write_wire(words, wire)
-        leaves += pieces(wire, LEAF_WORDS * pack.word_bytes)
+    with nullcontext() if isinstance(masks, np.ndarray) else masks.at(start * buffer.itemsize) as streams:
+        for at in range(start, stop, step):
+            words = buffer[: min(step, stop - at)]
+            given.fill(group.name, at, words)
+            if isinstance(masks, np.ndarray):
+                np.add(words, masks[at : at + len(words)], out=words)
+            elif streams:
+                streams.apply(words)
+            wire = out[at * pack.word_bytes : (at + len(words)) * pack.word_bytes]
+            pack.write_wire(words, wire)
+            leaves += pieces(wire, LEAF_WORDS * pack.word_bytes)
     return leaves

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secagg.crypto.prg import BLOCK, Keystream, Words, add, combine, subtract
+from secagg.crypto.prg import BLOCK, Keystream, Sums, Words, add, combine, subtract
 from secagg.crypto.secret import Secret
 
 KEY = bytes(range(16))
@@ -101,3 +101,32 @@ def test_many_streams_at_once_are_the_streams_one_by_one(count: int, dtype: type
     for key, added in keys:
         (add if added else subtract)(apart, key, 64)
     assert np.array_equal(together, apart)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 3 * BLOCK // 16), st.integers(0, 300)), min_size=1, max_size=6))
+def test_streams_that_are_lent_again_stand_where_they_are_asked_for(parts: list[tuple[int, int]]) -> None:
+    keys = [(KEY, True), (LONG, False)]
+    lent = Sums(keys)
+    for at, count in parts:
+        found, wanted = np.zeros(count, dtype=np.uint32), np.zeros(count, dtype=np.uint32)
+        with lent.at(16 * at) as streams:
+            streams.combine(found)
+        combine(wanted, keys, 16 * at)
+        assert np.array_equal(found, wanted)
+
+
+def test_streams_are_lent_to_one_at_a_time() -> None:
+    lent = Sums([(KEY, True)])
+    with lent.at(0) as one, lent.at(0) as other:
+        assert one is not other
+    with lent.at(0) as again:
+        assert again in (one, other)
+
+
+def test_streams_are_not_lent_at_half_a_block() -> None:
+    lent = Sums([(KEY, True)])
+    with lent.at(0):
+        pass
+    with pytest.raises(ValueError, match="multiple of 16"), lent.at(8):
+        pass
