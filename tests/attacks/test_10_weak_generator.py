@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from secagg.crypto.prg import BLOCK, Keystream
+from secagg.crypto.prg import BLOCK, Keystream, Sums
 from secagg.crypto.rng import system_rng
 from secagg.protocol.lanes import Ready, from_upload, packing
 from secagg.protocol.masks import masking
@@ -42,6 +42,17 @@ def test_the_generator_is_aes_in_counter_mode(name: str) -> None:
     out = bytearray(BLOCK + 16)
     Keystream(key, offset).fill(memoryview(out), 16)
     assert bytes(out[:16]).hex() == expected
+
+
+def test_a_key_stream_that_is_used_again_makes_no_block_twice() -> None:
+    """What one thread left half way is taken up elsewhere in the array: every place has its own block, and its right one."""
+    key, length = bytes(range(16)), 1024
+    lent, words = Sums([(key, True)]), np.zeros(4 * length, dtype=np.uint64)
+    for part in (2, 0, 3, 1):
+        with lent.at(8 * length * part) as streams:
+            streams.combine(words[length * part : length * (part + 1)])
+    assert words.tobytes() == key_stream(key, words.nbytes)
+    assert len(blocks(words)) == words.nbytes // 16
 
 
 def ready(parameters: int) -> tuple[Scene, Masking]:

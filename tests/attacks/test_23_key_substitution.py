@@ -30,6 +30,14 @@ def test_a_peers_key_cannot_be_swapped() -> None:
         scene.show(MemberKeys(swapped(scene.body(MemberKeys).u1, 2, own)))
 
 
+def test_the_nodes_own_key_cannot_be_swapped() -> None:
+    """A node takes its own entry without verifying it when it is the message that it signed, and only then."""
+    scene = stop_before("MemberKeys")
+    key = AgreementKey.from_private_bytes(counted_rng(b"adversary")(32)).public
+    with pytest.raises(BadSignature):
+        scene.show(MemberKeys(swapped(scene.body(MemberKeys).u1, 0, key)))
+
+
 def test_the_nodes_own_key_cannot_be_left_out() -> None:
     scene = stop_before("MemberKeys", count=5)
     entries = decode(tuple[Signed, ...], scene.body(MemberKeys).u1, LIMIT_BULK)
