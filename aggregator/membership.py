@@ -33,18 +33,16 @@ class Membership(Follower):
     def erase_opening(self, job: str, turn: Turn) -> None:
         """Destroy a job's opening key."""
         turn.delete(f"opening/{job}")
-        self._erase(_label(job), turn)
+        # After the commit: a turn that is rolled back still needs the key.
+        turn.run(f"erase/{_label(job)}", lambda: self._keys.erase(_label(job)))
 
     def sweep(self, turn: Turn) -> None:
-        """Destroy what a crash left of the opening keys of jobs that are over."""
+        """Destroy what a crash left of the opening keys of jobs that are over, or of turns that were never saved."""
         kept = {_label(key.partition("/")[2]) for key, _ in turn.scan("opening/")}
         for label in self._keys.labels():
             if label not in kept:
-                self._erase(label, turn)
-
-    def _erase(self, label: str, turn: Turn) -> None:
-        # After the commit: a turn that is rolled back still needs the key.
-        turn.run(f"erase/{label}", lambda: self._keys.erase(label))
+                # Now and not beside the loop: the same job may be proposed next, under a key of that very name.
+                self._keys.erase(label)
 
 
 def _label(job: str) -> str:
