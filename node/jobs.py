@@ -243,8 +243,7 @@ class Jobs:
             raise outcome
         another = isinstance(outcome, Refused) and outcome.rule == "job.model"
         if another and job.next_round == 1:
-            wrong = job.model
-            turn.run(f"forget/{wrong.hex()}", lambda: self._blobs.delete(wrong))
+            self._forget(job.model, turn, job.spec.name)
         # Without the model there is nothing to be proposed to; with a task at fault there is something to be refused.
         records.put_job(turn, job, ready=not another)
         records.put_since(turn)
@@ -256,19 +255,23 @@ class Jobs:
         if job.awaited is None or job.awaited.published != stepped.published:
             # Computed twice, and taken in the first time: the round that is awaited now is another one.
             return None
-        ended, published = job.awaited.round, job.awaited.published
+        ended, published, old = job.awaited.round, job.awaited.published, job.model
         if job.spec.purpose == "sum":
             job = records.put_job(turn, job, published=published)
-        elif job.next_round > 1:
-            old = job.model
-            turn.run(f"forget/{old.hex()}", lambda: self._blobs.delete(old))
         after = {"next_round": job.next_round + 1, "awaited": None}
         model = {"model": stepped.model, "model_digest": stepped.digest}
         job = records.put_job(turn, job, **after, **model)
+        if job.spec.purpose == "training" and ended.round > 1:
+            self._forget(old, turn)
         told = {"job": name, "round": ended.round, "attempt": ended.attempt, "digest": stepped.digest.hex()}
         turn.event({"event": "result", **told})
         self._go_on(job, turn)
         return Ended(ended, published)
+
+    def _forget(self, model: bytes, turn: Turn, of: str = "") -> None:
+        """Delete a model's file, unless another job (or, without `of`, any job) stands at the very same model."""
+        if model not in records.blobs_in_use(turn, of):
+            turn.run(f"forget/{model.hex()}", lambda: self._blobs.delete(model))
 
     def _go_on(self, job: Job, turn: Turn) -> None:
         self._work.forget()

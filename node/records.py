@@ -102,9 +102,9 @@ def all_jobs(turn: Turn) -> list[Job]:
     return [decode(Job, kept, WHOLE) for _, kept in turn.scan("job/")]
 
 
-def blobs_in_use(turn: Turn) -> set[bytes]:
-    """Return the blobs that jobs, the upload on its way and evidence need."""
-    jobs, upload = all_jobs(turn), find_upload(turn)
+def blobs_in_use(turn: Turn, but: str = "") -> set[bytes]:
+    """Return the blobs that jobs (all, or all `but` one), the upload on its way and evidence need."""
+    jobs, upload = [job for job in all_jobs(turn) if job.spec.name != but], find_upload(turn)
     found = {digest for job in jobs for digest in (job.model, job.published)}
     found |= {job.awaited.published for job in jobs if job.awaited}
     found |= {bytes.fromhex(key.removeprefix(EVIDENCE)) for key, _ in turn.scan(EVIDENCE)}

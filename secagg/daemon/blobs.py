@@ -52,7 +52,8 @@ class Blobs:
                 file.flush()
                 os.fsync(file.fileno())
             draft.rename(path)
-            sync_directory(self._directory)
+        # Also for one that is there: who put it may have been killed between the rename and this.
+        sync_directory(self._directory)
 
     def path(self, digest: bytes) -> Path:
         """Return where the blob of this digest lies, or would lie."""

@@ -45,7 +45,7 @@ def test_the_generator_is_aes_in_counter_mode(name: str) -> None:
 
 
 def test_a_key_stream_that_is_used_again_makes_no_block_twice() -> None:
-    """What one thread left half way is taken up elsewhere in the array: every place has its own block, and its right one."""
+    """What one thread left half way goes on elsewhere in the array: every place has its own block, the right one."""
     key, length = bytes(range(16)), 1024
     lent, words = Sums([(key, True)]), np.zeros(4 * length, dtype=np.uint64)
     for part in (2, 0, 3, 1):

@@ -61,11 +61,11 @@ def line(slope: float) -> bytes:
     return encode_model({"weight": np.full((1, 1), slope, np.float32), "bias": np.zeros(1, np.float32)})
 
 
-def train(ward: Ward, **fields: object) -> None:
+def train(ward: Ward, options: dict[str, object] | None = None, **fields: object) -> None:
     """Submit a training job for a line; every node has two points."""
     for node in ward.nodes.values():
         node.data.write_text("1 3\n2 5\n")
-        node.tasks["task"] = OwnTask("task", f"{TORCH}:Line", node.data, {})
+        node.tasks["task"] = OwnTask("task", f"{TORCH}:Line", node.data, options or {})
     model = ward.state / "line.safetensors"
     model.write_bytes(line(0.0))
     ward.submit(model, purpose="training", length=0, **fields)
@@ -406,3 +406,18 @@ def test_no_secret_of_a_round_lies_in_clear_in_journal_files_or_log(tmp_path: Pa
         assert not any(secret in kept or secret.hex().encode() in kept for secret in secrets)
 
     play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
+
+
+def test_a_model_that_a_round_leaves_as_it_was_is_not_taken_for_an_old_one(tmp_path: Path) -> None:
+    """Training that has converged, or stands still: the next model is the same file as the one before it."""
+
+    async def script(ward: Ward) -> None:
+        train(ward, {"rate": 0.0}, rounds=4)
+        await ward.wait(40)
+
+    ward = Ward(make(4, chunk_bytes=4096), tmp_path)
+    play(ward, script)
+    assert ward.named("job_done")
+    for node in ward.nodes.values():
+        assert [event["round"] for event in node.named("result")] == [1, 2, 3, 4]
+        assert node.named("evaluate")

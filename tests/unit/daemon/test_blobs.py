@@ -29,6 +29,22 @@ def test_a_blob_is_named_by_its_hash(blobs: Blobs) -> None:
         blobs.get(digest)
 
 
+def test_a_name_that_a_kill_left_unsynced_is_on_disk_when_the_blob_is_put_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut takes the name, and a journal that was saved meanwhile names a blob that is not there."""
+    Blobs(tmp_path / "blobs").put(DATA)
+    real, synced = os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Blobs(tmp_path / "blobs").put(DATA)
+    assert str(tmp_path / "blobs") in synced
+
+
 def test_a_damaged_blob_is_noticed(blobs: Blobs) -> None:
     digest = blobs.put(DATA)
     blobs.path(digest).write_bytes(DATA[:-1] + b"!")
