@@ -105,7 +105,7 @@ def test_every_training_job_ends_and_everybody_has_the_same_models(tmp_path: Pat
             await weather.blow()
         weather.settle()
         await ward.wait(120)
-        submit(ward, "last", rounds=2)
+        submit(ward, "last", rounds=3)
         await ward.wait(40)
         await ward.stop_nodes()
 
@@ -115,4 +115,4 @@ def test_every_training_job_ends_and_everybody_has_the_same_models(tmp_path: Pat
     assert "last" in done, "with nothing in the way a job is done"
     assert {key for key, digests in models(ward).items() if len(digests) > 1} == set()
     for node in ward.nodes.values():
-        assert {1, 2} <= {event["round"] for event in node.named("result") if event["job"] == "last"}
+        assert {1, 2, 3} <= {event["round"] for event in node.named("result") if event["job"] == "last"}
