@@ -196,8 +196,10 @@ class NodeService:
         if roster is not None:
             self._booting.ask(turn)
             turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
+            # There may be an aggregator again, to fetch from, to send to, and to check.
             self._jobs.wake(turn)
             self._rounds.upload_again(turn)
+            self._spots.pursue(turn)
             self._say_present(turn)
 
     def _aborted(self, message: Received, turn: Turn) -> None:

@@ -183,18 +183,21 @@ def test_a_job_that_is_announced_while_a_result_is_on_its_way_does_not_take_its_
 # The roster ----------------------------------------------------------------------------------------------------------
 
 
-def push_after(ward: Ward, **changes: object) -> bytes:
-    """Return the push of version 2 of the roster, which is version 1 with these changes."""
+def push_after(ward: Ward, before: bytes = b"", **changes: object) -> bytes:
+    """Return the push of the next version of the roster, which is the one `before` (else version 1) with these changes."""
     federation = ward.federation
-    signed = decode(SignedRoster, federation.roster)
+    known = decode(RosterPush, before).roster if before else federation.roster
+    signed = decode(SignedRoster, known)
     first = decode(Roster, signed.roster)
-    second = replace(first, version=2, previous=sha256(federation.roster), **changes)
+    second = replace(first, version=first.version + 1, previous=sha256(known), **changes)
     delegation = (signed.delegation, signed.delegation_signature)
     renewed = sign_roster(second, federation.root_key, delegation, federation.online)
-    statement = RosterChanged(federation=first.federation, time=START_OF_TIME, version=2, roster=sha256(renewed).hex())
+    stated = sha256(renewed).hex()
+    statement = RosterChanged(federation=first.federation, time=START_OF_TIME, version=second.version, roster=stated)
     index = federation.directory.append(sign_statement(statement, KEYSERVER, federation.online))
     federation.directory.publish()
-    return encode(RosterPush(renewed, federation.directory.leaf(index), encode(federation.directory.prove(index, 2))))
+    proof = federation.directory.prove(index, index)
+    return encode(RosterPush(renewed, federation.directory.leaf(index), encode(proof)))
 
 
 async def push(ward: Ward, body: bytes, *names: str) -> None:
@@ -246,6 +249,30 @@ def test_a_node_starts_in_mid_round_while_the_roster_names_no_aggregator(tmp_pat
         assert node.status()["roster"] == 2
 
     play(Ward(make(4, chunk_bytes=4096), tmp_path), script)
+
+
+def test_a_check_that_was_going_on_when_the_aggregator_left_the_roster_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    lost = [True]
+
+    def bend(to: str, message: Received) -> Sequence[Received]:
+        return [] if lost and to == "node-01" and message.kind == "spot-part" else [message]
+
+    async def script(ward: Ward) -> None:
+        ward.submit(rounds=2)
+        while not ward.nodes["node-01"].named("result"):
+            await ward.wait(0.5)
+        members = decode(Roster, decode(SignedRoster, ward.federation.roster).roster).members
+        without = push_after(ward, members=members[:-1])
+        await push(ward, without, "node-01")
+        await ward.wait(3)
+        lost.clear()
+        await push(ward, push_after(ward, without, members=members), "node-01")
+        await ward.wait(12)
+
+    ward = Ward(make(4, chunk_bytes=4096), tmp_path)
+    bent(ward, bend)
+    play(ward, script)
+    assert [event["round"] for event in ward.nodes["node-01"].named("spot")][:1] == [1]
 
 
 def test_an_expired_roster_is_relied_on_by_nobody_and_asked_for(tmp_path: Path) -> None:
