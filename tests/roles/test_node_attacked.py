@@ -184,7 +184,7 @@ def test_a_job_that_is_announced_while_a_result_is_on_its_way_does_not_take_its_
 
 
 def push_after(ward: Ward, before: bytes = b"", **changes: object) -> bytes:
-    """Return the push of the next version of the roster, which is the one `before` (else version 1) with these changes."""
+    """Return the push of the version of the roster after `before` (else after version 1), with these changes."""
     federation = ward.federation
     known = decode(RosterPush, before).roster if before else federation.roster
     signed = decode(SignedRoster, known)
