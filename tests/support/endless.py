@@ -7,6 +7,7 @@ product needs no such client, and no package of its own is installed for it.
 
 import ctypes
 import os
+import select
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,7 +109,18 @@ class Sender:
         """Send one frame of a message; with `MORE` the message goes on. Raises: OSError when the broker closed."""
         number = self._number()
         box = self._boxes.close(bytes([flags]) + data, b"CurveZMQMESSAGEC" + number)
-        self.socket.sendall(_framed(b"\x07MESSAGE" + number + box, 0))
+        self._push(memoryview(_framed(b"\x07MESSAGE" + number + box, 0)))
+
+    def _push(self, data: memoryview) -> None:
+        """Send, and notice when the broker closed: one that reads no more takes nothing, and would be waited for."""
+        while data:
+            readable, writable, _ = select.select([self.socket], [self.socket], [], 10)
+            if readable and not self.socket.recv(65_536):
+                raise ConnectionResetError("the broker closed")
+            if not readable and not writable:
+                raise TimeoutError("the broker takes nothing")
+            if writable:
+                data = data[self.socket.send(data) :]
 
     def message(self, frames: Sequence[bytes]) -> None:
         """Send a whole message."""
