@@ -111,7 +111,7 @@ def test_the_kernel_counts_what_a_connection_received_and_shuts_it() -> None:
         assert received(file.fileno()) is None
 
 
-@pytest.mark.parametrize("door", [pytest.param(door, marks=[pytest.mark.long] * (door == "enrol")) for door in DOORS])
+@pytest.mark.parametrize("door", DOORS)
 def test_a_message_without_an_end_is_cut_off_and_nobody_else_is(door: str) -> None:
     async def test() -> None:
         authority = Authority()
