@@ -239,8 +239,8 @@ class Schedule:
             phase.scope.round, phase.published.contributors, blob, len(data), phase.salt, phase.proof.index
         )
         records.put_outcome(turn, outcome)
-        for member in job.spec.cohort:
-            self._tell_outcome(outcome, member, self._size(member, turn), turn)
+        for party in _parties(job.spec):
+            self._tell_outcome(outcome, party, self._size(party, turn), turn)
         turn.event(
             {
                 "event": "round_closed", **where(outcome.round), "contributors": list(outcome.contributors),
@@ -252,8 +252,8 @@ class Schedule:
     def _abort(self, job: Job, phase: Failed, turn: Turn) -> None:
         found, missing = phase.scope.round, tuple(entry.member for entry in phase.out)
         outcome = Outcome(found, step=phase.step, reason=phase.reason, missing=missing)
-        for member in job.spec.cohort:
-            self._tell_outcome(outcome, member, 0, turn)
+        for party in _parties(job.spec):
+            self._tell_outcome(outcome, party, 0, turn)
         lost = phase.step in LOST_STEPS
         turn.event(
             {
@@ -314,22 +314,20 @@ class Schedule:
     # Members that were away ------------------------------------------------------------------------------------------
 
     def heard(self, member: str, said: Present, turn: Turn) -> None:
-        """Take a member's presence; tell it what it lacks."""
+        """Take a member's presence; tell it what it lacks: a trustee, how the round ended that it still works for."""
         role = self._membership.roster(turn).member(member).role
         if role not in ("node", "trustee"):
             raise NotAuthorised(f"{member} takes no part in rounds.", "Enrol it as a node or a trustee.")
         self._presence.hear(member, said)
         records.put_held(turn, member, said.log_size)
         size = self._size(member, turn)
-        if role == "trustee":
-            self._rounds.propose_again(member, size, turn)
-            self.consider(turn)
-            return
         outcome = records.find_outcome(turn, said.job, said.next_round) if said.job else None
         job = self.active(turn)
         if outcome:
             self._tell_outcome(outcome, member, size, turn)
-        elif job and job.state in ("waiting", "round") and member in job.spec.cohort:
+        if role == "trustee":
+            self._rounds.propose_again(member, size, turn)
+        elif not outcome and job and job.state in ("waiting", "round") and member in job.spec.cohort:
             if said.job != job.spec.name:
                 self._announce(job, member, size, turn)
             elif (said.job, said.next_round) == (job.spec.name, job.round):
@@ -353,10 +351,11 @@ class Schedule:
             signed = sign(self._desk.key, "AbortNotice", scope, self._desk.name, EVERYBODY, encode(notice))
             turn.send(member, "aborted", b"", encode(signed))
             return
-        result = ResultNotice(
-            found, outcome.published, outcome.length, outcome.salt, book.leaf(outcome.entry),
-            book.prove(outcome.entry, size),
-        )  # fmt: skip
+        proof = book.leaf(outcome.entry), book.prove(outcome.entry, size)
+        result = ResultNotice(found, outcome.published, outcome.length, outcome.salt, *proof)
+        if self._membership.roster(turn).member(member).role == "trustee":
+            # It has to know that the round is over, and has no business with the sum.
+            result = ResultNotice(found, NO_DIGEST, 0, NO_DIGEST, *proof)
         turn.send(member, "result", b"", encode(result))
 
 

@@ -94,14 +94,17 @@ class Work:
         return tuple(product.collector.wanted()) if product and product.label == label else ()
 
     def end(self, label: str, turn: Turn) -> None:
-        """Let go of a round."""
-        if self._product and self._product.label == label:
-            self._product = None
-            self._fetching.stop(turn)
+        """Let go of a round, and of what was fetched for it, also by an earlier start."""
+        if self._product and self._product.label != label:
+            return
+        self._product = None
+        self._fetching.stop(turn)
+        self._blobs.sweep((), None)
 
-    def sweep(self) -> None:
+    def sweep(self, turn: Turn) -> None:
         """Remove what a crash left: uploads are fetched again, but for one that is on its way."""
-        self._blobs.sweep((), "fetch-")
+        opening = any(isinstance(kept.stage(), Decrypting) for kept in records.all_rounds(turn))
+        self._blobs.sweep((), "fetch-" if opening else None)
 
     def _current(self, turn: Turn) -> _Product | None:
         if self._product is None:

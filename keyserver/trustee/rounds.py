@@ -29,7 +29,7 @@ from secagg.protocol.masks.intake import Refuse
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.paillier import trustee as machine
 from secagg.protocol.paillier.checks import Expectation
-from secagg.protocol.paillier.phases import Attending, Decrypted, Decrypting
+from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting
 from secagg.protocol.paillier.trustee import TrusteeContext
 from secagg.protocol.session import RoundHeader
 from secagg.roster.members import Member, Roster
@@ -57,7 +57,7 @@ class Rounds:
 
     def start(self, turn: Turn) -> None:
         """Take up every round after a restart; `pursue` follows once this start is confirmed."""
-        self._work.sweep()
+        self._work.sweep(turn)
         for kept in records.all_rounds(turn):
             self._limit(kept, turn)
 
@@ -126,11 +126,20 @@ class Rounds:
                 self._end(kept, turn)
 
     def close(self, round_id: RoundId, turn: Turn) -> None:
-        """End a round, and its earlier attempts, of which nothing more is wanted."""
+        """End a round, its earlier attempts and the job's earlier rounds, of which nothing more is wanted.
+
+        A job goes on with its next round only when the last one is over; word of that may never have come.
+        """
         for kept in records.all_rounds(turn):
             found = kept.scope.round
-            if found.opening == round_id.opening and found.attempt <= round_id.attempt:
+            same = (found.federation, found.job, found.group) == (round_id.federation, round_id.job, round_id.group)
+            if same and (found.round, found.attempt) <= (round_id.round, round_id.attempt):
                 self._end(kept, turn)
+
+    def decided(self, turn: Turn) -> RoundId | None:
+        """Return the round that this trustee decided to open and heard no end of: the first, if there are several."""
+        kept = (one for one in records.all_rounds(turn) if isinstance(one.stage(), Decrypting | Answered))
+        return next((one.scope.round for one in kept), None)
 
     def abandon(self, turn: Turn) -> None:
         """Leave every round without a word: this is an old copy."""

@@ -109,6 +109,7 @@ class TrusteeService:
                 self._pursue(turn)
             case _:
                 self._rounds.overdue(name.removeprefix(f"{rounds.LIMIT}/"), turn)
+                self._pursue(turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Handle the outcome of work."""
@@ -196,6 +197,7 @@ class TrusteeService:
         self._rounds.close(round_id, turn)
         self._mark(turn)
         self._say_present(turn)
+        self._pursue(turn)
 
     def _present(self, turn: Turn) -> None:
         turn.after(PRESENT, EVERY)
@@ -215,7 +217,9 @@ class TrusteeService:
         with suppress(TryLater):
             aggregator = self._rounds.aggregator(turn)
             last = Ledger(turn).last(f"{self._follower.roster(turn).federation}/rounds")
-            turn.emit(aggregator.name, "present", b"", encode(Present(last.size if last else 0)))
+            open_ = self._rounds.decided(turn)
+            said = Present(last.size if last else 0, *((open_.job, open_.round) if open_ else ()))
+            turn.emit(aggregator.name, "present", b"", encode(said))
 
     def _mark(self, turn: Turn) -> None:
         turn.put(_SINCE, str(turn.now()).encode())

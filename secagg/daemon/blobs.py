@@ -93,10 +93,10 @@ class Blobs:
         kept = {digest.hex() for digest in digests}
         for path in self._directory.iterdir():
             if path.is_file() and path.name not in kept:
-                path.unlink()
+                path.unlink(missing_ok=True)
         for path in self._partials.iterdir():
             if uploads is None or not path.name.startswith(uploads):
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def partial(self, name: str, total: int, chunk_bytes: int) -> "Partial":
         """Open, or take up again, the upload `name`: a blob of `total` bytes that arrives in chunks of `chunk_bytes`.

@@ -39,10 +39,11 @@ class UploadName(Struct, frozen=True):
 
 
 class Present(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node → aggregator, kind `present`, every two seconds while it waits: I am here and hold this checkpoint.
+    """Node, trustee → aggregator, kind `present`, every two seconds while it waits: I am here and hold this checkpoint.
 
     Also sent at once when one of these fields changes, so that the next round need not wait. `job` and `next_round`
-    say what it needs to catch up with ("" and 1 when it knows no job).
+    say what a node needs to catch up with ("" and 1 when it knows no job), and which round a trustee decided to open
+    and heard no end of ("" and 1 when there is none).
     """
 
     log_size: Count
@@ -70,7 +71,10 @@ class RoundHeader(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ResultNotice(Struct, frozen=True, forbid_unknown_fields=True):
-    """Aggregator → node, kind `result`: a published result; `published` is the SHA-256 of the encoded `Published`."""
+    """Aggregator → node, trustee, kind `result`: a published result; `published` is the SHA-256 of the `Published`.
+
+    A trustee is told that there is one, with its log entry; what it is, is zeros to it.
+    """
 
     round: RoundId
     published: Digest
@@ -81,7 +85,7 @@ class ResultNotice(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AbortNotice(Struct, frozen=True, forbid_unknown_fields=True):
-    """Aggregator → node, kind `aborted`: the round ended without a result; who was missing where.
+    """Aggregator → node, trustee, kind `aborted`: the round ended without a result; who was missing where.
 
     Travels signed (kind `AbortNotice`, receiver `*`, scope of the round, no manifest): whoever relays messages could
     otherwise make a member skip a round that the others close.

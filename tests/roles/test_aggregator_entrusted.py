@@ -8,10 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from secagg.errors import Refused
-from secagg.log.statements import DropOut, parse_statement
+from secagg.ids import NO_DIGEST
+from secagg.log.statements import DropOut, Result, parse_statement
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust
-from secagg.protocol.session import Fetch
-from secagg.wire.codec import encode
+from secagg.protocol.session import AbortNotice, Fetch, Present, ResultNotice
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Signed
 from support.entrusted import dealt
 from support.entrusted_hall import EntrustedHall
 from support.federation import counted_rng, job, names_of
@@ -126,6 +129,62 @@ def test_a_round_whose_trustees_stay_silent_after_they_were_asked_is_lost(tmp_pa
     stage.play(script)  # type: ignore[arg-type]
     (aborted,) = stage.named("round_aborted")
     assert (aborted["step"], aborted["lost"]) == ("Decrypt", True)
+
+
+def lost(stage: EntrustedHall) -> None:
+    for name in ("ben", "cyd"):
+        stage.trustees[name].silent = "Decrypt"
+
+
+def test_trustees_are_told_that_a_round_has_a_result_and_not_which(tmp_path: Path) -> None:
+    stage = hall(tmp_path).play(begin)  # type: ignore[arg-type]
+    (blob,) = (one.name for one in (stage.state / "blobs").iterdir() if one.is_file())
+    for trustee in stage.trustees.values():  # type: ignore[attr-defined]
+        (told,) = (decode(ResultNotice, message.body, LIMIT_BULK) for message in trustee.told)
+        assert (told.round.label(), told.length, told.published, told.salt) == ("job.1.1.0", 0, NO_DIGEST, NO_DIGEST)
+        assert isinstance(parse_statement(told.leaf)[0], Result)
+        assert blob not in told.leaf.decode()
+
+
+def test_trustees_are_told_that_a_round_is_lost(tmp_path: Path) -> None:
+    # One that still fetches uploads would ask for them until the round's time is over, and open no other meanwhile.
+    stage = hall(tmp_path)
+    lost(stage)
+
+    async def script(stage: EntrustedHall) -> None:
+        await begin(stage)
+        await stage.wait(4)
+
+    stage.play(script)  # type: ignore[arg-type]
+    for trustee in stage.trustees.values():
+        (told,) = trustee.told
+        assert decode(AbortNotice, decode(Signed, told.body).body).step == "Decrypt"
+
+
+@pytest.mark.parametrize("ends", ["result", "aborted"])
+def test_a_trustee_that_was_away_at_the_end_is_told_when_it_says_what_it_works_for(tmp_path: Path, ends: str) -> None:
+    stage = hall(tmp_path)
+    if ends == "aborted":
+        lost(stage)
+
+    async def script(stage: EntrustedHall) -> None:
+        ana = stage.trustees["ana"]
+        await begin(stage)
+        await stage.wait(4)
+        ana.told.clear()
+        await stage.restart()
+        await stage.push()
+        await ana.link.send("aggregator", "present", b"", encode(Present(0, "job", 1)))
+        await stage.settle()
+        assert [message.kind for message in ana.told] == [ends]
+        ana.told.clear()
+        await stage.wait(2)
+        for said in (Present(0), Present(0, "job", 2), Present(0, "other", 1)):
+            await ana.link.send("aggregator", "present", b"", encode(said))
+            await stage.settle()
+        assert ana.told == []
+
+    stage.play(script)  # type: ignore[arg-type]
 
 
 def test_a_job_waits_until_enough_trustees_are_here(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.keys import Profile
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.turn import Turn
-from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
 from secagg.protocol.manifest import digest
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.rounds import Closed, FromNode
 from secagg.protocol.memory import Opened
-from secagg.protocol.paillier.rehearsal import propose
+from secagg.protocol.paillier.rehearsal import member, propose, table
 from secagg.protocol.session import AbortNotice, RoundHeader
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -235,6 +235,85 @@ def test_an_abort_ends_a_round(tmp_path: Path) -> None:
         await room.settle()
         assert room.trustees["ana"].status()["rounds"] == {}, "a round that was left is not entered again"
         assert len(room.answers["ana", "Attend"]) == 1
+
+    chamber.play(script)
+
+
+async def aborted(room: Chamber, to: str, found: RoundId) -> None:
+    """Let the aggregator say that a round ended without a result."""
+    notice = encode(AbortNotice(found, "Decrypt", "a test", ()))
+    key = room.entrusted.nodes.aggregator
+    signed = sign(key, "AbortNotice", Scope(found, NO_DIGEST), "aggregator", EVERYBODY, notice)
+    await room.link.send(to, "aborted", b"", encode(signed), id=room.rng(16))
+    await room.settle()
+
+
+def test_a_trustee_says_what_it_decided_to_open_until_it_hears_of_the_end(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        assert room.decided["ana"] == ("", 1)
+        await room.trustees["cyd"].kill()
+        await room.begin()
+        await room.wait(2)
+        assert room.decided["ana"] == ("job", 1)
+        await aborted(room, "ana", room.table.manifest.round)
+        assert room.decided["ana"] == ("", 1)
+        assert room.decided["ben"] == ("job", 1)
+
+    chamber.play(script)
+
+
+def withhold(room: Chamber) -> None:
+    """Hand out no uploads, as of a round that is over."""
+    served = room.link.send
+
+    async def nothing(to: str, kind: str, header: bytes, body: bytes = b"", *, id: bytes = b"") -> None:
+        if kind != "piece":
+            await served(to, kind, header, body, id=id)
+
+    room.link.send = nothing  # type: ignore[method-assign]
+
+
+def test_a_round_whose_end_was_not_heard_is_in_nobody_s_way(tmp_path: Path) -> None:
+    """The job's next round is proposed only when the last one is over: nothing more of it is fetched."""
+    entrusted = make(4, rounds=2)
+    chamber = Chamber(entrusted, tmp_path)
+
+    async def script(room: Chamber) -> None:
+        served = room.link.send
+        withhold(room)
+        await room.begin()
+        assert room.trustees["ana"].status()["rounds"] == {"job.1.1.0": "Decrypting"}
+        await room.wait(2)
+        room.link.send = served  # type: ignore[method-assign]
+        seated = {name: member(entrusted, name, 2) for name in room.table.members}
+        room.table = table(
+            entrusted, room.table.inputs, manifest=propose(entrusted, 2), members=seated, log=room.table.log
+        )
+        await room.begin()
+        assert room.trustees["ana"].status()["rounds"] == {"job.2.1.0": "Answered"}
+
+    exact(chamber.play(script))
+
+
+def test_what_waited_behind_a_round_is_done_when_that_one_ends(tmp_path: Path) -> None:
+    """Two jobs: nothing of the first can be fetched any more; word of its end lets the second be opened."""
+    chamber, other = Chamber(make(4), tmp_path), make(4, name="other")
+
+    async def script(room: Chamber) -> None:
+        served = room.link.send
+        withhold(room)
+        await room.begin()
+        await room.wait(2)
+        first = room.table.manifest.round
+        room.link.send = served  # type: ignore[method-assign]
+        room.table = table(other, room.table.inputs, manifest=propose(other), log=room.table.log)
+        await room.begin()
+        assert set(room.trustees["ana"].status()["rounds"].values()) == {"Decrypting"}
+        for name in room.trustees:
+            await aborted(room, name, first)
+        assert room.trustees["ana"].status()["rounds"] == {"other.1.1.0": "Answered"}
 
     chamber.play(script)
 

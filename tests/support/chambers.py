@@ -95,6 +95,7 @@ class Chamber:
         self.rng = counted_rng(b"chamber")
         self.starts = Granter(self.keyserver, entrusted.trustees, entrusted.nodes.online)
         self.present: dict[str, int] = {}
+        self.decided: dict[str, tuple[str, int]] = {}
         self.sent: list[tuple[str, str, bytes]] = []
         self.unacknowledged: dict[bytes, tuple[str, bytes, bytes]] = {}
         self.answers: dict[tuple[str, str], list[bytes]] = {}
@@ -233,7 +234,9 @@ class Chamber:
             await self.link.send(message.sender, "ack", b"", id=message.id)
         match message.kind:
             case "present":
-                self.present[message.sender] = decode(Present, message.body).log_size
+                said = decode(Present, message.body)
+                self.present[message.sender] = said.log_size
+                self.decided[message.sender] = (said.job, said.next_round)
             case "round":
                 kind = decode(RoundHeader, message.header).kind
                 self.answers.setdefault((message.sender, kind), []).append(message.body)
@@ -244,7 +247,9 @@ class Chamber:
 
     async def _serve(self, to: str, asked: Fetch) -> None:
         self.fetched.append((to, asked.digest, asked.index))
-        data = next(data for data in self.table.uploads.values() if sha256(data) == asked.digest)
+        data = {sha256(data): data for data in self.table.uploads.values()}.get(asked.digest)
+        if data is None:
+            return
         part = self.serve(data[asked.index * PIECE : (asked.index + 1) * PIECE])
         await self.link.send(to, "piece", encode(PieceHeader(asked.digest, asked.index, len(data))), part)
 

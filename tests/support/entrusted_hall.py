@@ -82,6 +82,7 @@ class Trustee:
         self.silent, self.away = "", False
         self.held: list[tuple[RoundHeader, bytes]] = []
         self.refused: list[str] = []
+        self.told: list[Received] = []
         self._collector: Collector | None = None
         self._pieces: dict[bytes, dict[int, bytes]] = {}
         self._round_header: RoundHeader | None = None
@@ -102,6 +103,8 @@ class Trustee:
             await self._take(decode(RoundHeader, message.header), message.body)
         elif message.kind == "piece":
             await self._piece(decode(PieceHeader, message.header), message.body)
+        elif message.kind in ("result", "aborted"):
+            self.told.append(message)
 
     async def _take(self, header: RoundHeader, body: bytes) -> None:
         self._round_header = header
