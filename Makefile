@@ -51,7 +51,7 @@ mutants: $(STAMP)
 	$(BIN)/python tests/support/mutants.py tests/attacks/defences.toml $(ARGS)
 
 soak: $(STAMP)
-	$(BIN)/python tests/support/soak.py $(or $(SEEDS),0-500) --workers $(WORKERS) $(if $(BUG),--bug $(BUG)) $(if $(TRACE),--trace)
+	$(BIN)/python tests/support/soak.py $(or $(SEEDS),0-500) --workers $(WORKERS) $(if $(ENGINE),--engine $(ENGINE)) $(if $(BUG),--bug $(BUG)) $(if $(TRACE),--trace)
 
 # Real processes die, freeze and lose their links, for minutes; an interrupted run goes on where it was.
 drill: $(STAMP)

@@ -16,6 +16,14 @@ def test_a_seed_does_the_same_twice() -> None:
     assert first.count["message"] > 300
 
 
+def test_a_seed_with_trustees_does_the_same_twice() -> None:
+    first, again = simulate(7, engine="paillier"), simulate(7, engine="paillier")
+    assert first.trace == again.trace
+    assert first.violations == ()
+    assert first.jobs == {"done": 2}
+    assert any("ana" in line and "decide" in line for line in first.trace)
+
+
 def test_what_is_remembered_changes_no_history(monkeypatch: pytest.MonkeyPatch) -> None:
     first = simulate(8)
     monkeypatch.setattr(simulation, "remembered", nullcontext)
@@ -48,3 +56,14 @@ def test_a_node_that_is_still_away_when_it_is_calm_is_in_nobody_s_way(tmp_path: 
 )
 def test_seeds_that_once_failed(seed: int) -> None:
     assert simulate(seed).violations == ()
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        3,  # nobody told trustees that a round was lost: they went on asking for its uploads, and no other was opened
+        96,  # what a trustee had fetched of an upload when it died stayed on its disk for ever
+    ],
+)
+def test_seeds_with_trustees_that_once_failed(seed: int) -> None:
+    assert simulate(seed, engine="paillier").violations == ()

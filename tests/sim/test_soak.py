@@ -13,9 +13,9 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[range]:
     blocks: list[range] = []
     real = soak.run_block
 
-    def run_block(bug: str, seeds: range) -> soak.Block:
+    def run_block(bug: str, engine: str, seeds: range) -> soak.Block:
         blocks.append(seeds)
-        return real(bug, seeds)
+        return real(bug, engine, seeds)
 
     monkeypatch.setattr(soak, "BLOCK", 2)
     monkeypatch.setattr(soak, "run_block", run_block)
@@ -53,6 +53,15 @@ def test_a_seed_that_fails_is_printed_with_its_replay(
     assert "replay: make soak SEEDS=0 TRACE=1 BUG=keys-not-erased" in capsys.readouterr().out
     assert soak.trace(0, "keys-not-erased") == 1
     assert "ORACLE" in capsys.readouterr().out
+
+
+def test_engines_have_progress_and_digests_of_their_own(ran: list[range], tmp_path: Path) -> None:
+    masks = soak.Soak(range(7, 8), "", 1, tmp_path)
+    trusted = soak.Soak(range(7, 8), "", 1, tmp_path, "paillier")
+    assert (masks.run(), trusted.run()) == ({}, {})
+    assert len(ran) == 2
+    assert masks.digest() != trusted.digest()
+    assert soak.replay(5, engine="paillier") == "make soak SEEDS=5 TRACE=1 ENGINE=paillier"
 
 
 def test_seeds_are_read_as_written() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.transport.link import BROKER, KEYSERVER
+from secagg.wire.codec import encode
 from support.federation import names_of
 from support.simulation_clock import Chance, Crash, Stuck, VirtualLoop
 from support.simulation_disk import watched
@@ -31,9 +32,11 @@ from support.simulation_roles import (
     founded,
     shelf,
 )
-from support.simulation_world import Crashes, World
+from support.simulation_trustees import ALL_PLACES, TRUSTEES, EntrustingNode, TrusteeMachine, entrusted
+from support.simulation_world import PLACES, Crashes, World
 
 CHUNK = 4096
+CUSTODY = "custody.bin"
 PATIENCE = 600.0
 """Virtual seconds after which everything must have ended, once it is calm."""
 
@@ -61,14 +64,16 @@ class Outcome:
 class Simulation:
     """One seed."""
 
-    def __init__(self, seed: int, place: Path, focus: str) -> None:
-        self.seed, self.place = seed, place
+    def __init__(self, seed: int, place: Path, focus: str, engine: str = "masks") -> None:
+        self.seed, self.place, self.engine = seed, place, engine
+        self.trustees = TRUSTEES if engine == "paillier" else ()
         self.chance = Chance(seed, "world")
         self.loop = VirtualLoop()
         self.loop.set_exception_handler(self._unhandled)
         self.names = names_of(self.chance.choose((3, 3, 4, 5)))
-        self.weather = Weather.drawn(Chance(seed, "weather"), (*self.names, AGGREGATOR, KEYSERVER))
-        crashes = Crashes(Chance(seed, "crashes"), self.loop, self.weather.calm, focus)
+        self.weather = Weather.drawn(Chance(seed, "weather"), (*self.names, AGGREGATOR, KEYSERVER, *self.trustees))
+        places = ALL_PLACES if self.trustees else PLACES
+        crashes = Crashes(Chance(seed, "crashes"), self.loop, self.weather.calm, focus, places)
         self.world = World(self.loop, crashes)
         watch = Watch(self.world)
         self.world.restarted = watch.restarted
@@ -84,19 +89,26 @@ class Simulation:
             self.world.violate("fail", f"the loop met {context['message']}: {error!r}")
 
     def _plan(self) -> dict[str, Any]:
-        lengths = (7, 7, 1500, 4000)
+        # A ciphertext takes milliseconds where a masked word takes none.
+        lengths = (7, 7, 7, 7, 7, 60, 60, 300) if self.trustees else (7, 7, 1500, 4000)
         jobs = {name: (self.chance.choose(lengths), 10 * number) for number, name in enumerate(("a", "b", "last"))}
         return {"nodes": len(self.names), "jobs": jobs}
 
     def _found(self) -> None:
-        given = founded(len(self.names))
+        held = entrusted(len(self.names)) if self.trustees else None
+        given = held.given if held else founded(len(self.names))
         KeyserverMachine(self.world, self.place / KEYSERVER, self.seed, given)
         AggregatorMachine(self.world, AGGREGATOR, self.place / AGGREGATOR, self.seed, given)
         for index, name in enumerate(self.names):
             data = self.place / f"{name}-data"
             data.mkdir()
             (data / "data.json").write_text(json.dumps({**self.plan, "index": index}))
-            NodeMachine(self.world, name, self.place / name, self.seed, given)
+            kind = EntrustingNode if held else NodeMachine
+            kind(self.world, name, self.place / name, self.seed, given)
+        if held:
+            (self.place / CUSTODY).write_bytes(encode(held.custody))
+            for name in self.trustees:
+                TrusteeMachine(self.world, name, self.place / name, self.seed, held)
         for machine in self.world.machines.values():
             self.loop.call_later(self.chance.between(0, 3), machine.begin)
         names = tuple(self.world.machines)
@@ -134,16 +146,17 @@ class Simulation:
         """Submit a job, and again until the aggregator says that it has it."""
         job = {"name": name, "task": f"task-{name}", "purpose": "sum", "length": self.plan["jobs"][name][0]}
         cohort = {"step_timeout": self._step, "round_timeout": self._round, "rejoin_timeout": self._rejoin}
-        file = {"job": {**job, "rounds": rounds}, "cohort": cohort, "engine": {"chunk": CHUNK}}
+        file = {"job": {**job, "rounds": rounds}, "cohort": cohort, "engine": {"name": self.engine, "chunk": CHUNK}}
+        custody = {"custody": str(self.place / CUSTODY)} if self.trustees else {}
         aggregator = self.world.machines[AGGREGATOR]
         known = aggregator.ask(command="job-show", name=name)
-        if known is None and aggregator.ask(command="job-submit", file=file) is None:
+        if known is None and aggregator.ask(command="job-submit", file=file, **custody) is None:
             self.loop.call_later(1.0, self._submit, name, rounds)
 
     def _submit_last(self) -> None:
-        """Submit the last job once no node is away whom the aggregator still takes for here: it is not waited for."""
-        nodes = [machine for machine in self.world.machines.values() if isinstance(machine, NodeMachine)]
-        if all(node.alive for node in nodes):
+        """Submit the last job once no member is away whom the aggregator still takes for here: it is not waited for."""
+        members = [self.world.machines[name] for name in (*self.names, *self.trustees)]
+        if all(member.alive for member in members):
             self._submit("last")
         else:
             self.loop.call_later(FORGOTTEN, self._submit_last)
@@ -160,6 +173,7 @@ class Simulation:
             machine.alive
             and not [message for message in machine.journal.unacknowledged() if message.to != BROKER]
             and not (isinstance(machine, NodeMachine) and self._busy(machine))
+            and not (isinstance(machine, TrusteeMachine) and machine.phases())
             for machine in machines
         )
 
@@ -213,10 +227,13 @@ class Simulation:
             await asyncio.sleep(1)
 
 
-def simulate(seed: int, focus: str = "") -> Outcome:
-    """Run one seed; with a focus, most of its 40 crashes are at that place of the crash table."""
+def simulate(seed: int, focus: str = "", engine: str = "masks") -> Outcome:
+    """Run one seed; with a focus, most of its 40 crashes are at that place of the crash table.
+
+    With engine `paillier` three trustees open the sums.
+    """
     place = Path(tempfile.mkdtemp(prefix="secagg-simulation-", dir=shelf()))
-    simulation = Simulation(seed, place, focus)
+    simulation = Simulation(seed, place, focus, engine)
     try:
         return simulation.run()
     finally:

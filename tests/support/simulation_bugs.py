@@ -16,6 +16,8 @@ from typing import Any
 from aggregator.logbook import LogBook
 from aggregator.rounds import Rounds as AggregatorRounds
 from aggregator.uploads import Uploads
+from keyserver.trustee.opening import Work as TrusteeWork
+from keyserver.trustee.rounds import Rounds as TrusteeRounds
 from node import records
 from node.rounds import Rounds as NodeRounds
 from secagg.crypto.derive import sha256
@@ -30,7 +32,10 @@ from secagg.protocol.masks.intake import senders
 from secagg.protocol.masks.messages import Freeze
 from secagg.protocol.masks.phases import Uploaded
 from secagg.protocol.masks.rounds import Agreeing
+from secagg.protocol.memory import Opened
+from secagg.protocol.paillier.phases import Answered, Decrypting
 from secagg.vector.ring import add_into
+from secagg.wire.codec import encode
 
 Function = Callable[..., Any]
 Mutation = Callable[[Function], Function]
@@ -168,12 +173,45 @@ def _write_all(self: LogBook, queued: tuple[tuple[int, bytes], ...]) -> None:
         self._log.publish()
 
 
+def _forgetful_of_sets(add: Function) -> Function:
+    return lambda self, entries: add(self, [entry for entry in entries if not isinstance(entry, Opened)])
+
+
+def _answer_not_kept(keep: Function) -> Function:
+    def mutated(self: TrusteeRounds, kept: Any, done: Any, turn: Turn) -> None:
+        keep(self, kept, done, turn)
+        if isinstance(done.phase, Answered) and isinstance(kept.stage(), Decrypting):
+            turn.put(f"round/{kept.label}", encode(kept))
+
+    return mutated
+
+
+def _multiply_and_keep(multiply: Function) -> Function:
+    def mutated(self: TrusteeWork, product: Any, member: str, digest: bytes) -> object:
+        data = self._blobs.get(digest)
+        outcome: object = multiply(self, product, member, digest)
+        self._blobs.put(data)
+        return outcome
+
+    return mutated
+
+
+def _end_of_fetching(self: TrusteeWork, label: str, turn: Turn) -> None:
+    if self._product and self._product.label == label:
+        self._product = None
+        self._fetching.stop(turn)
+
+
 @dataclass(frozen=True)
 class Bug:
-    """What is broken, in words, and by which mutations: where (module:path), and what stands there instead."""
+    """What is broken, in words, and by which mutations: where (module:path), and what stands there instead.
+
+    It is looked for in a federation of that engine.
+    """
 
     what: str
     mutations: tuple[tuple[str, Mutation], ...]
+    engine: str = "masks"
 
 
 BUGS: Mapping[str, Bug] = {
@@ -248,7 +286,31 @@ BUGS: Mapping[str, Bug] = {
         "a node keeps the keys of rounds that are over",
         (("secagg.daemon.vault:RoundKeys.erase", _instead(lambda self, label: None)),),
     ),
-}
+    "sets-forgotten": Bug(
+        "a trustee does not remember which sets it opened",
+        (("secagg.daemon.ledger:Ledger.add", _forgetful_of_sets),), "paillier",
+    ),
+    "answer-not-kept": Bug(
+        "a trustee does not keep its answer, and makes another one",
+        (("keyserver.trustee.rounds:Rounds._keep", _answer_not_kept),), "paillier",
+    ),
+    "trustees-not-told": Bug(
+        "trustees are not told how a round ended",
+        (
+            ("aggregator.schedule:_parties", _instead(lambda spec: spec.cohort)),
+            ("keyserver.trustee.rounds:Rounds.decided", _instead(lambda self, turn: None)),
+        ),
+        "paillier",
+    ),
+    "uploads-not-removed": Bug(
+        "a trustee keeps what it fetched of an upload when the round is over",
+        (
+            ("keyserver.trustee.opening:Work.end", _instead(_end_of_fetching)),
+            ("keyserver.trustee.opening:Work._multiply", _multiply_and_keep),
+        ),
+        "paillier",
+    ),
+}  # fmt: skip
 
 
 def _holders(target: str) -> tuple[Function, list[tuple[Any, str]]]:

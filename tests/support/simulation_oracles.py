@@ -14,8 +14,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET
+
 from aggregator import records as kept
 from aggregator.jobs import vector_of
+from aggregator.uploads import uploads_of
 from node import records
 from secagg.auditor.export import export
 from secagg.auditor.verify import verify
@@ -44,6 +47,7 @@ from secagg.protocol.manifest import Manifest, Published
 from secagg.protocol.masks import keys
 from secagg.protocol.masks.messages import Answer, Freeze, Propose, Unmask
 from secagg.protocol.memory import Accepted, Witnessed
+from secagg.protocol.paillier.messages import Freeze as EntrustedFreeze
 from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import BROKER, Received
@@ -52,11 +56,18 @@ from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed
 from support.simulation_roles import AggregatorMachine, Machine, NodeMachine
+from support.simulation_trustees import TrusteeMachine
 from support.simulation_world import World
 
-SPOKEN_ONCE = frozenset({"AdvertiseKeys", "ShareKeys", "MaskedInput", "ConsistencyCheck", "Unmask"})
+SPOKEN_ONCE = frozenset(
+    {"AdvertiseKeys", "ShareKeys", "MaskedInput", "ConsistencyCheck", "Unmask", "Attend", "Witness", "Decrypt"}
+)
 WHOLE = 2**40
-_SHORT = re.compile(r"\d+ of \d+ members at \w+, \d+ are needed")
+_SHORT = re.compile(
+    r"\d+ of \d+ members at \w+, \d+ are needed"
+    r"|(\d+ of \d+ members|\d+ trustees( attend)?|\d+ right answers of trustees)"
+    r" at \w+, \d+ members and \d+ trustees are needed"
+)
 """The one reason for which a round without liars may end."""
 
 _NAMES: dict[type, str] = {
@@ -74,6 +85,7 @@ class Watch:
         self._answered: dict[tuple[object, ...], int] = {}
         self._kinds: dict[tuple[str, str], str] = {}
         self._manifests: dict[str, tuple[Manifest, bytes]] = {}
+        self._frozen: dict[str, int] = {}
         self._openers: dict[bytes, SealingKey] = {}
         self._acked: dict[str, dict[tuple[str, bytes], None]] = {}
         self._chunks: dict[tuple[str, str, int], bytes] = {}
@@ -110,9 +122,18 @@ class Watch:
             self._once((label, "Manifest"), signed.body, f"two manifests for {label}")
             self._learn(manifest.round.job, manifest.opening_key)
         elif header.kind == "Freeze":
-            freeze = decode(Freeze, decode(Signed, body, LIMIT_BULK).body, LIMIT_BULK)
-            self._once((label, "U3"), freeze.u3, f"two frozen sets for {label}")
-            self._once((label, "freeze"), freeze.leaf, f"two freezes for {label}")
+            self._froze(label, decode(Signed, body, LIMIT_BULK).body)
+
+    def _froze(self, label: str, body: bytes) -> None:
+        if self._manifests[label][0].custody is UNSET:
+            freeze = decode(Freeze, body, LIMIT_BULK)
+            listed, leaf = freeze.u3, freeze.leaf
+        else:
+            entrusted = decode(EntrustedFreeze, body, LIMIT_BULK)
+            listed, leaf = entrusted.u, entrusted.leaf
+            self._frozen[label] = len(uploads_of(listed))
+        self._once((label, "U3"), listed, f"two frozen sets for {label}")
+        self._once((label, "freeze"), leaf, f"two freezes for {label}")
 
     def _learn(self, job: str, public: bytes) -> None:
         """Learn the key that opens a job's answers, from where the aggregator keeps it."""
@@ -129,13 +150,17 @@ class Watch:
         label = header.round.label()
         if header.kind in SPOKEN_ONCE:
             self._once((sender, label, header.kind), body, f"two {header.kind} of {sender} in {label}")
+        if header.kind in ("Unmask", "Decrypt"):
+            place = (sender, header.round.opening)
+            if self._answered.setdefault(place, header.round.attempt) != header.round.attempt:
+                self._world.violate("one-opening", f"{sender} answers two attempts of {label}")
         if header.kind == "Unmask":
             self._answer(sender, header.round, decode(Signed, body, LIMIT_BULK))
+        elif header.kind == "Decrypt" and self._frozen[label] < self._manifests[label][0].needed:
+            self._world.violate("minimum", f"{sender} opens the sum of {self._frozen[label]} members in {label}")
 
     def _answer(self, sender: str, round_id: RoundId, envelope: Signed) -> None:
         manifest, digest = self._manifests[round_id.label()]
-        if self._answered.setdefault((sender, round_id.opening), round_id.attempt) != round_id.attempt:
-            self._world.violate("one-opening", f"{sender} answers two attempts of {round_id.label()}")
         opener = self._openers[manifest.opening_key]
         info = keys.answer_info(Scope(round_id, digest), sender, AGGREGATOR)
         inner = decode(Signed, opener.open(decode(Unmask, envelope.body, LIMIT_BULK).sealed, info), LIMIT_BULK)
@@ -172,7 +197,7 @@ class Watch:
     def _restarted_uploads(self, machine: AggregatorMachine) -> None:
         with machine.journal.transaction() as transaction:
             phase = machine.service._schedule.rounds.running(transaction)  # type: ignore[arg-type]
-        if type(phase).__name__ != "Uploading":
+        if type(phase).__name__ not in ("Uploading", "Collecting"):
             return
         label = phase.scope.round.label()  # type: ignore[union-attr]
         uploads = machine.service._desk.uploads
@@ -245,6 +270,8 @@ def _left(world: World, nodes: list[NodeMachine]) -> None:
         for message in machine.journal.unacknowledged():
             if message.to != BROKER:
                 world.violate("left", f"{machine.name} still sends {message.kind} to {message.to}")
+        if isinstance(machine, TrusteeMachine) and machine.left():
+            world.violate("left", f"{machine.name} still keeps {machine.left()}")
     for node in nodes:
         # A key that was drawn in a turn that could not be saved has sealed nothing; the next start removes it.
         taken = {decode(Accepted, value).round.label() for _, value in node.journal.scan("ledger/accepted/")}

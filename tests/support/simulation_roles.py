@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,12 @@ class Founded:
 
 @functools.cache
 def founded(nodes: int) -> Founded:
-    """Enrol an aggregator and `nodes` nodes with the real key server, once per process."""
+    """Return a federation of an aggregator and `nodes` nodes, made once per process."""
+    return found(nodes)
+
+
+def found(nodes: int, seat: Callable[[Office], Awaitable[dict[str, KeyRing]]] | None = None) -> Founded:
+    """Enrol an aggregator and `nodes` nodes with the real key server, and whom `seat` seats there."""
     place = Path(tempfile.mkdtemp(prefix="secagg-founded-", dir=shelf()))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     private_directory(place / ROSTERS)
@@ -89,6 +94,7 @@ def founded(nodes: int) -> Founded:
         rings[AGGREGATOR] = (await office.enrol("operator", role="aggregator", name=AGGREGATOR)).ring
         for name in names_of(nodes):
             rings[name] = (await office.enrol(name)).ring
+        rings.update(await seat(office) if seat else {})
 
     office.play(enrol)
     log.close()
@@ -230,13 +236,17 @@ class Machine(ABC):
         crashes = world.crashes
         if not (crashes.left and crashes.begin <= world.loop.now < crashes.end):
             return
-        place = place_of(self.name, where, self.doing, self.journal)
+        place = self.place(where)
         if crashes.due(place):
             world.note(self.name, f"crash at {where}, {place}")
             world.count.update(("crash", f"crash: {place}", f"crash at {where}"))
             self.end()
             world.loop.call_later(crashes.pause(), self.begin)
             raise Crash
+
+    def place(self, where: str) -> str:
+        """Return the line of the crash table for a crash at the point `where`."""
+        return place_of(self.name, where, self.doing, self.journal)
 
     def end(self) -> None:
         """End this life; what it does from now on has no effect."""
@@ -374,13 +384,13 @@ class NodeMachine(MemberMachine):
     """A node; its task and data lie beside its disk, because they are the institution's."""
 
     spot_leaves = 1
+    policy = Policy(exact_counts=True)
 
     def make(self, log: Any) -> Service:
         place = self.root.with_name(f"{self.name}-data")
         keys = RoundKeys(self.root / "rounds", self.ring.storage, self.rng)
         task = f"{written()}:Number"
         tasks = {name: OwnTask(name, task, place / "data.json", {}) for name in ("task-a", "task-b", "task-last")}
-        policy = Policy(exact_counts=True)
         return NodeService(
-            self.name, self.key, self.pin, policy, tasks, self.root, keys, self.rng, None, self.spot_leaves
+            self.name, self.key, self.pin, self.policy, tasks, self.root, keys, self.rng, None, self.spot_leaves
         )

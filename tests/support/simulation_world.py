@@ -54,7 +54,7 @@ _WEIGHTS = {
 }
 """Most of the time nothing is under way; what is rare and matters comes as often as what is common."""
 
-_FROZEN = ("Freezing", "Agreeing", "Opening", "Unmasking")
+_FROZEN = ("Freezing", "Agreeing", "Opening", "Unmasking", "Witnessing")
 
 
 class World:
@@ -82,12 +82,14 @@ class World:
 class Crashes:
     """When lives end: at any point between `begin` and `end`, with a small probability, at most `left` times."""
 
-    def __init__(self, chance: Chance, loop: VirtualLoop, calm: float, focus: str = "") -> None:
+    def __init__(
+        self, chance: Chance, loop: VirtualLoop, calm: float, focus: str = "", places: tuple[str, ...] = PLACES
+    ) -> None:
         self._chance, self._loop, self.end = chance, loop, calm
         self.left = max(CRASHES) if focus else chance.choose(CRASHES)
         rate = RATES[0] if focus else chance.choose(RATES)
-        focus = focus or chance.choose(("", "", *PLACES))
-        self._rates = {place: FOCUS if place == focus else rate * _WEIGHTS.get(place, 1.0) for place in PLACES}
+        focus = focus or chance.choose(("", "", *places))
+        self._rates = {place: FOCUS if place == focus else rate * _WEIGHTS.get(place, 1.0) for place in places}
         # Rounds get nowhere in the worst weather: sometimes it begins late.
         self.begin = chance.choose((0.0, chance.between(0, calm)))
         self._passed, self._next = 0.0, self._draw()

@@ -1,8 +1,9 @@
-"""Many seeds of the simulator, one after the other: `make soak SEEDS=0-1000 [BUG=name|all] [WORKERS=2] [TRACE=1]`.
+"""Many seeds of the simulator: `make soak SEEDS=0-1000 [ENGINE=paillier] [BUG=name|all] [WORKERS=2] [TRACE=1]`.
 
-Progress lies in `.soak/`, one file per code and bug, one line per block of seeds, so that a run that was stopped goes
-on; changed code starts anew. A seed that fails is printed with the command that replays it; one seed with TRACE=1
-prints its whole history. At the end: what was done to the federations, and a digest of (commit, seeds, violations).
+Progress lies in `.soak/`, one file per code, engine and bug, one line per block of seeds, so that a run that was
+stopped goes on; changed code starts anew. A seed that fails is printed with the command that replays it; one seed with
+TRACE=1 prints its whole history. At the end: what was done to the federations, and a digest of (commit, seeds,
+violations).
 Exit status 0 if every seed held; with BUG, if every planted bug was found.
 """
 
@@ -28,6 +29,7 @@ sys.path[:0] = [str(HERE), str(HERE / "tests")]
 from support.simulation import simulate  # noqa: E402 - the path comes first
 from support.simulation_bugs import BUGS, planted  # noqa: E402
 from support.simulation_roles import founded  # noqa: E402
+from support.simulation_trustees import entrusted  # noqa: E402
 
 BLOCK = 25
 """Seeds per line of progress: a stopped run loses at most so many of each worker."""
@@ -37,6 +39,7 @@ FORGET = 5
 
 CODE = ("secagg", "keyserver", "node", "aggregator", "tests/support")
 PLACE = HERE / ".soak"
+MASKS = "masks"
 
 
 class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,8 +65,8 @@ def clearing(seed: int) -> Iterator[None]:
             gc.collect()
 
 
-def run_block(bug: str, seeds: range) -> Block:
-    """Run some seeds with a bug, or with none."""
+def run_block(bug: str, engine: str, seeds: range) -> Block:
+    """Run some seeds of an engine with a bug, or with none."""
     violations: dict[int, list[str]] = {}
     count: Counter[str] = Counter()
     histories = sha256()
@@ -71,7 +74,7 @@ def run_block(bug: str, seeds: range) -> Block:
     for seed in seeds:
         try:
             with planted(bug), clearing(seed):
-                outcome = simulate(seed)
+                outcome = simulate(seed, engine=engine)
         except Exception as error:
             violations[seed] = [f"simulator: {error!r}"]
             continue
@@ -106,10 +109,11 @@ def code() -> str:
 class Soak:
     """One range of seeds, with its progress."""
 
-    def __init__(self, seeds: range, bug: str, workers: int, place: Path = PLACE) -> None:
-        self.seeds, self.bug, self.workers = seeds, bug, workers
+    def __init__(self, seeds: range, bug: str, workers: int, place: Path = PLACE, engine: str = MASKS) -> None:
+        self.seeds, self.bug, self.workers, self.engine = seeds, bug, workers, engine
         place.mkdir(exist_ok=True)
-        self._path = place / f"{code()[:16]}{'-' if bug else ''}{bug}.jsonl"
+        told = [code()[:16], *((engine,) if engine != MASKS else ()), *((bug,) if bug else ())]
+        self._path = place / f"{'-'.join(told)}.jsonl"
         self.blocks: dict[tuple[int, int], Block] = {}
 
     def run(self, *, stop_at_first: bool = False) -> dict[int, list[str]]:
@@ -135,14 +139,14 @@ class Soak:
 
     def _results(self, left: list[range]) -> Iterator[Block]:
         if self.workers == 1 or len(left) < 2:
-            yield from map(partial(run_block, self.bug), left)
+            yield from map(partial(run_block, self.bug, self.engine), left)
             return
         for nodes in (3, 4, 5):
-            founded(nodes)
+            founded(nodes) if self.engine == MASKS else entrusted(nodes)
         # Fresh processes now and then: what one of them hoards cannot slow the run down for ever.
         with multiprocessing.get_context("fork").Pool(self.workers, maxtasksperchild=40) as pool:
             run = pool.imap if self.bug else pool.imap_unordered
-            yield from run(partial(run_block, self.bug), left)
+            yield from run(partial(run_block, self.bug, self.engine), left)
 
     def _kept(self) -> Iterable[tuple[tuple[int, int], Block]]:
         if self._path.exists():
@@ -159,7 +163,7 @@ class Soak:
 
     def _tell(self, block: Block, done: int, blocks: int, seconds: float) -> None:
         for seed, lines in sorted(block.violations.items()):
-            print(f"seed {seed}: {lines[0]}\n    replay: {replay(seed, self.bug)}", flush=True)
+            print(f"seed {seed}: {lines[0]}\n    replay: {replay(seed, self.bug, self.engine)}", flush=True)
         if done % 8 == 0 or done == blocks:
             bad = len(self.violations())
             left = seconds / done * (blocks - done)
@@ -171,6 +175,7 @@ class Soak:
     def digest(self) -> str:
         """Return the SHA-256 of commit, seeds and violations."""
         said = [commit(), self.bug, self.seeds.start, self.seeds.stop, sorted(self.violations().items())]
+        said += [] if self.engine == MASKS else [self.engine]
         return sha256(msgspec.json.encode(said)).hexdigest()
 
     def report(self) -> str:
@@ -192,15 +197,16 @@ class Soak:
         )  # fmt: skip
 
 
-def replay(seed: int, bug: str = "") -> str:
+def replay(seed: int, bug: str = "", engine: str = MASKS) -> str:
     """Return the command that runs one seed again and prints its history."""
-    return f"make soak SEEDS={seed} TRACE=1" + (f" BUG={bug}" if bug else "")
+    chosen = "" if engine == MASKS else f" ENGINE={engine}"
+    return f"make soak SEEDS={seed} TRACE=1{chosen}" + (f" BUG={bug}" if bug else "")
 
 
-def trace(seed: int, bug: str) -> int:
+def trace(seed: int, bug: str, engine: str = MASKS) -> int:
     """Print the history of one seed; return the exit status."""
     with planted(bug):
-        outcome = simulate(seed)
+        outcome = simulate(seed, engine=engine)
     print("\n".join((*outcome.trace, *outcome.violations, f"history {outcome.digest}")))
     return 1 if outcome.violations else 0
 
@@ -209,7 +215,7 @@ def hunt(seeds: range, names: Iterable[str], workers: int) -> int:
     """Look for planted bugs; print the first seed that finds each; return the exit status."""
     missed = 0
     for name in names:
-        soak = Soak(seeds, name, workers)
+        soak = Soak(seeds, name, workers, engine=BUGS[name].engine)
         found = soak.run(stop_at_first=True)
         if found:
             seed, lines = next(iter(found.items()))
@@ -231,14 +237,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make soak")
     parser.add_argument("seeds", type=seeds_of)
     parser.add_argument("--bug", default="", choices=("", "all", *BUGS))
+    parser.add_argument("--engine", default=MASKS, choices=(MASKS, "paillier"))
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--trace", action="store_true")
     given = parser.parse_args(arguments)
     if given.trace:
-        return trace(given.seeds[0], given.bug)
+        return trace(given.seeds[0], given.bug, BUGS[given.bug].engine if given.bug else given.engine)
     if given.bug:
         return hunt(given.seeds, BUGS if given.bug == "all" else (given.bug,), given.workers)
-    soak = Soak(given.seeds, "", given.workers)
+    soak = Soak(given.seeds, "", given.workers, engine=given.engine)
     violations = soak.run()
     print(soak.report())
     return 1 if violations else 0
