@@ -157,19 +157,24 @@ class Rounds:
         """Go on when the entry that the round waits for is published."""
         self._logged(turn)
 
+    def lacks_proposal(self, member: str, size: int, turn: Turn) -> bool:
+        """Say whether a member is waited for that holds another checkpoint than it was thought to."""
+        phase = self.running(turn)
+        if not isinstance(phase, Common) or turn.get(f"told/{member}") == str(size).encode():
+            return False
+        shell = shell_of(phase.manifest)
+        return shell.proposes(phase) and member in shell.waiting_for(phase)
+
     def propose_again(self, member: str, size: int, turn: Turn) -> None:
-        """Repeat the proposal to a member that came back holding another checkpoint than it was thought to."""
+        """Repeat the proposal to a member that lacks it, with the proof from the checkpoint of this size."""
         saved = self._saved(turn)
         phase = phase_of(saved) if saved else None
-        if saved is None or not isinstance(phase, Common) or turn.get(f"told/{member}") == str(size).encode():
+        if saved is None or not isinstance(phase, Common):
             return
-        shell = shell_of(phase.manifest)
-        if not shell.proposes(phase) or member not in shell.waiting_for(phase):
-            return
-        turn.put(f"told/{member}", str(size).encode())
         leaf, proof = self._desk.book.leaf(saved.proposal), self._desk.book.prove(saved.proposal, size)
         header = encode(RoundHeader(phase.scope.round, "Propose"))
-        turn.send(member, "round", header, encode(Propose(phase.signed, leaf, proof)))
+        # Once: a member says every two seconds that it is here, until it has the proposal.
+        turn.emit(member, "round", header, encode(Propose(phase.signed, leaf, proof)))
 
     # The machine -----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ may have been opened, and the next one starts from the same model. Nobody who is
 one step. Leaves to others: the round itself (aggregator.rounds), job files (aggregator.jobs).
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -40,6 +41,9 @@ ATTEMPTS = 3
 OVERDUE = "overdue"
 MODEL = "model"
 _OPEN = ("queued", "waiting", "round", "step")
+
+Sending = Callable[[str, str, bytes, bytes], object]
+"""How a member is told: `turn.send`, until it acknowledges, or `turn.emit`, once."""
 
 
 class Schedule:
@@ -128,7 +132,7 @@ class Schedule:
             said = self._presence.of(member)
             # Whoever still lacks the end of an earlier job is told of this one once it says that it has it.
             if said and said.job != job.spec.name and not records.find_outcome(turn, said.job, said.next_round):
-                self._announce(job, member, self._size(member, turn), turn)
+                self._announce(job, member, self._size(member, turn), turn, turn.send)
         self._await_members(records.put_job(turn, job, state="waiting"), turn)
 
     def _wait(self, job: Job, turn: Turn) -> None:
@@ -240,7 +244,7 @@ class Schedule:
         )
         records.put_outcome(turn, outcome)
         for party in _parties(job.spec):
-            self._tell_outcome(outcome, party, self._size(party, turn), turn)
+            self._tell_outcome(outcome, party, self._size(party, turn), turn, turn.send)
         turn.event(
             {
                 "event": "round_closed", **where(outcome.round), "contributors": list(outcome.contributors),
@@ -253,7 +257,7 @@ class Schedule:
         found, missing = phase.scope.round, tuple(entry.member for entry in phase.out)
         outcome = Outcome(found, step=phase.step, reason=phase.reason, missing=missing)
         for party in _parties(job.spec):
-            self._tell_outcome(outcome, party, 0, turn)
+            self._tell_outcome(outcome, party, 0, turn, turn.send)
         lost = phase.step in LOST_STEPS
         turn.event(
             {
@@ -314,7 +318,10 @@ class Schedule:
     # Members that were away ------------------------------------------------------------------------------------------
 
     def heard(self, member: str, said: Present, turn: Turn) -> None:
-        """Take a member's presence; tell it what it lacks: a trustee, how the round ended that it still works for."""
+        """Take a member's presence; tell it what it lacks: a trustee, how the round ended that it still works for.
+
+        Told once: whoever still lacks it says so again, and what a member never acknowledges fills no outbox.
+        """
         role = self._membership.roster(turn).member(member).role
         if role not in ("node", "trustee"):
             raise NotAuthorised(f"{member} takes no part in rounds.", "Enrol it as a node or a trustee.")
@@ -324,23 +331,27 @@ class Schedule:
         outcome = records.find_outcome(turn, said.job, said.next_round) if said.job else None
         job = self.active(turn)
         if outcome:
-            self._tell_outcome(outcome, member, size, turn)
+            self._tell_outcome(outcome, member, size, turn, turn.emit)
         if role == "trustee":
-            self._rounds.propose_again(member, size, turn)
+            self._propose_again(member, size, turn)
         elif not outcome and job and job.state in ("waiting", "round") and member in job.spec.cohort:
             if said.job != job.spec.name:
-                self._announce(job, member, size, turn)
+                self._announce(job, member, size, turn, turn.emit)
             elif (said.job, said.next_round) == (job.spec.name, job.round):
-                self._rounds.propose_again(member, size, turn)
+                self._propose_again(member, size, turn)
         self.consider(turn)
 
-    def _announce(self, job: Job, member: str, size: int, turn: Turn) -> None:
+    def _propose_again(self, member: str, size: int, turn: Turn) -> None:
+        if self._rounds.lacks_proposal(member, size, turn) and self._presence.may_tell(member, "Propose"):
+            self._rounds.propose_again(member, size, turn)
+
+    def _announce(self, job: Job, member: str, size: int, turn: Turn, send: Sending) -> None:
         book = self._desk.book
         announce = Announce(job.signed, book.leaf(job.entry), book.prove(job.entry, size), job.initial)
         if self._presence.may_tell(member, f"announce {job.spec.name}"):
-            turn.send(member, "announce", b"", encode(announce))
+            send(member, "announce", b"", encode(announce))
 
-    def _tell_outcome(self, outcome: Outcome, member: str, size: int, turn: Turn) -> None:
+    def _tell_outcome(self, outcome: Outcome, member: str, size: int, turn: Turn, send: Sending) -> None:
         found, book = outcome.round, self._desk.book
         if not self._presence.may_tell(member, found.label()):
             return
@@ -349,14 +360,14 @@ class Schedule:
             # No manifest: a member that was away when the round was proposed has to believe it too.
             scope = Scope(round=found, manifest=NO_DIGEST)
             signed = sign(self._desk.key, "AbortNotice", scope, self._desk.name, EVERYBODY, encode(notice))
-            turn.send(member, "aborted", b"", encode(signed))
+            send(member, "aborted", b"", encode(signed))
             return
         proof = book.leaf(outcome.entry), book.prove(outcome.entry, size)
         result = ResultNotice(found, outcome.published, outcome.length, outcome.salt, *proof)
         if self._membership.roster(turn).member(member).role == "trustee":
             # It has to know that the round is over, and has no business with the sum.
             result = ResultNotice(found, NO_DIGEST, 0, NO_DIGEST, *proof)
-        turn.send(member, "result", b"", encode(result))
+        send(member, "result", b"", encode(result))
 
 
 def _parties(spec: JobSpec) -> tuple[str, ...]:
