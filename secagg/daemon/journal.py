@@ -12,6 +12,7 @@ Source: transport "Crash rules".
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from secagg.daemon.schema import MIGRATIONS
 from secagg.errors import BadConfiguration, TryLater
 
 _END = "\U0010ffff"
@@ -27,21 +29,15 @@ _END = "\U0010ffff"
 _MISUSE = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.DataError)
 """Errors of SQLite that are bugs of ours and not a full or broken disk."""
 
+REMEMBERED = 4_096
+"""Handled messages of one sender that are remembered at least: far more than it may have without an acknowledgement."""
+
+_TRIM = 1_024
+"""Marks of a sender after which those above are forgotten: nobody fills a disk with messages that mean nothing."""
+
 _WHOLE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
 _PART = ("SAVEPOINT turn", "RELEASE turn", ("ROLLBACK TO turn", "RELEASE turn"))
 """How a unit of changes begins, is kept and is dropped: on its own, and as a part of a group."""
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        "CREATE TABLE entries (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE outbox (place INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, receiver TEXT NOT NULL,"
-        " kind TEXT NOT NULL, header BLOB NOT NULL, body BLOB NOT NULL)",
-        "CREATE TABLE handled (sender TEXT NOT NULL, id BLOB NOT NULL, time INTEGER NOT NULL,"
-        " PRIMARY KEY (sender, id)) WITHOUT ROWID",
-    ),
-)
-"""Each entry takes the schema one version further; entries are only ever appended."""
-
 
 class Outgoing(Struct, frozen=True):
     """A durable message: kept, and sent again until its receiver acknowledges `id` (16 bytes)."""
@@ -78,7 +74,10 @@ class Transaction(Protocol):
         """Say whether this durable message was handled before."""
 
     def mark_handled(self, sender: str, id: bytes, now: int) -> None:
-        """Remember that this durable message is handled, at wall time `now`."""
+        """Remember that this durable message is handled, at wall time `now`.
+
+        Of each sender the last 4,096 are remembered at least.
+        """
 
 
 class Journal(Protocol):
@@ -118,6 +117,7 @@ class SqliteJournal:
 
     def __init__(self, path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
         self._migrations, self._grouping = migrations, False
+        self._marked: Counter[str] = Counter()
         self._db = _connect(path)
         try:
             # A second daemon on the same state would answer twice: whoever opens first holds the file alone.
@@ -150,7 +150,7 @@ class SqliteJournal:
     def transaction(self) -> Iterator[Transaction]:
         """Open the one transaction (see Journal)."""
         with self._unit(*(_PART if self._grouping else _WHOLE)):
-            yield _SqliteTransaction(self._db)
+            yield _SqliteTransaction(self._db, self._marked)
 
     @contextmanager
     def group(self) -> Iterator[None]:
@@ -227,8 +227,8 @@ class SqliteJournal:
 
 
 class _SqliteTransaction:
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection, marked: Counter[str]) -> None:
+        self._db, self._marked = db, marked
 
     def get(self, key: str) -> bytes | None:
         row = self._db.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
@@ -259,7 +259,18 @@ class _SqliteTransaction:
         return row is not None
 
     def mark_handled(self, sender: str, id: bytes, now: int) -> None:
-        self._db.execute("INSERT OR REPLACE INTO handled VALUES (?, ?, ?)", (sender, id, now))
+        row = (sender, id, now)
+        self._db.execute("INSERT OR REPLACE INTO handled (sender, id, time) VALUES (?, ?, ?)", row)
+        self._marked[sender] += 1
+        if self._marked[sender] >= _TRIM:
+            self._trim(sender)
+            del self._marked[sender]
+
+    def _trim(self, sender: str) -> None:
+        """Forget all but the newest of a sender."""
+        newest = "SELECT place FROM handled WHERE sender = ? ORDER BY place DESC LIMIT 1 OFFSET ?"
+        statement = f"DELETE FROM handled WHERE sender = ? AND place <= ({newest})"  # noqa: S608 - no value is in it
+        self._db.execute(statement, (sender, sender, REMEMBERED))
 
 
 class _Memory:

@@ -41,6 +41,7 @@ class Directory:
         self._keyserver = keyserver_key
         self._keys = MappingProxyType({KEYSERVER: keyserver_key})
         self._names = MappingProxyType({keyserver_key: KEYSERVER})
+        self._serving = frozenset({keyserver_key})
 
     @property
     def version(self) -> int:
@@ -75,6 +76,10 @@ class Directory:
         """Return the key of a name, None when nobody is called so."""
         return self._keys.get(name) if name == KEYSERVER or not self._expired() else None
 
+    def serves_all(self, key: bytes) -> bool:
+        """Say whether this is the key of the key server or an aggregator, who answer everybody."""
+        return key in self._serving
+
     def _expired(self) -> bool:
         return self._roster is not None and self._wall() >= self._roster.expires
 
@@ -94,6 +99,8 @@ class Directory:
         self._roster = roster
         self._keys = MappingProxyType(keys)
         self._names = MappingProxyType({key: name for name, key in keys.items()})
+        aggregators = {member.name for member in roster.members if member.role == "aggregator"}
+        self._serving = frozenset(key for name, key in keys.items() if name == KEYSERVER or name in aggregators)
 
 
 def _taken(name: str) -> bool:

@@ -105,7 +105,9 @@ class MemoryLink:
         write_routing(to, kind, id)
         if self._closed or self.state != CONNECTED:
             raise PeerUnavailable(f"Nothing can be sent to {to}: {self.state}.", "Start the broker, or check the key.")
-        self._network.relay(to, Received(self.name, kind, id, bytes(header), bytes(body), self._curve_key))
+        # As the broker does: nothing of a guest is durable.
+        kept = b"" if self._curve_key else id
+        self._network.relay(to, Received(self.name, kind, kept, bytes(header), bytes(body), self._curve_key))
 
     async def receive(self) -> Received:
         """Wait for the next message. Raises: PeerUnavailable once the link is closed."""

@@ -4,7 +4,7 @@ A message comes in at a door under an authenticated key, and goes on to at most 
  1. A key that is ignored after three strikes, or that nobody has any more, is not heard.
  2. The quota of the key at this door holds.
  3. The frames are `[routing][header][body]` within the limits of the door; else a strike.
- 4. A guest may write to the key server, kind `enrol`, nothing else.
+ 4. A guest may write to the key server, kind `enrol`, nothing else, and nothing durable.
  5. `broker` is this broker: `hello`, `ping`, and `roster` from the key server, the only thing it acknowledges.
  6. The sender is stamped by key; a name that nobody has is dropped and counted.
 
@@ -51,8 +51,10 @@ class Relay:
         self._strikes = Strikes()
         self._guests: Bounded[bytes] = Bounded()
         self._reminded = Quota(1 / REMIND, 1)
-        # Messages and bytes a second for each key, far above what a round of 1,000 nodes asks of the aggregator.
+        # Messages and bytes a second for each key, far above what a round of 1,000 nodes asks of the aggregator, and
+        # messages of a node or trustee: its largest steps are a few, and 500 pieces that it asks for are 375 MiB.
         self._messages = {"control": Quota(5_000, 20_000), "bulk": Quota(5_000, 20_000), "enrol": Quota(1, 10)}
+        self._of_parties = Quota(500, 5_000)
         self._bytes = {"control": Quota(2**24, 2**26), "bulk": Quota(2**29, 2**30), "enrol": Quota(2**16, 2**18)}
         self._all_guests = Quota(50, 200)
 
@@ -86,14 +88,17 @@ class Relay:
         now = self._now()
         if door == "enrol" and not self._all_guests.take(b"", 1, now):
             return False
-        return self._messages[door].take(key, 1, now) and self._bytes[door].take(key, size, now)
+        party = door == "control" and not self._directory.serves_all(key)
+        messages = self._of_parties if party else self._messages[door]
+        return messages.take(key, 1, now) and self._bytes[door].take(key, size, now)
 
     def _from_guest(self, key: bytes, routing: Routing, frames: Sequence[Buffer]) -> Post | None:
         if (routing.to, routing.kind) != (KEYSERVER, "enrol"):
             return self._strike(key, WireError("A guest writes to somebody but the key server.", rule="guest"))
         name = guest_name(key)
         self._guests[name.encode()] = key
-        return self._forward("control", Stamped(name, routing.kind, routing.id, key), routing, frames)
+        # Without its id: what is durable is remembered by its receiver, and strangers are as many as they like.
+        return self._forward("control", Stamped(name, routing.kind, b"", key), routing, frames)
 
     def _for_broker(self, door: str, key: bytes, routing: Routing, frames: Sequence[Buffer]) -> Post | None:
         if routing.kind == "roster" and self._directory.name_of(key) == KEYSERVER:

@@ -14,7 +14,7 @@ from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
 from secagg.crypto.sign import SigningKey
 from secagg.roster.chain import Delegation, delegate, fingerprint, sign_roster
-from secagg.roster.members import Limits, Member, Roster
+from secagg.roster.members import Limits, Member, Role, Roster
 from secagg.transport.broker import Broker
 from secagg.transport.curve import Addresses, addresses, public_key
 from secagg.transport.zmq_link import ZmqLink
@@ -56,16 +56,15 @@ class Authority:
         return fingerprint(self._root.public)
 
     def roster(
-        self, *names: str, version: int = 1, expires: int = 0, keys: Mapping[str, bytes] = MappingProxyType({})
-    ) -> bytes:
+        self, *names: str, version: int = 1, expires: int = 0, keys: Mapping[str, bytes] = MappingProxyType({}),
+        aggregator: str = "",
+    ) -> bytes:  # fmt: skip
         """Return a signed roster with these members, nodes but the key server; `keys` are other CURVE keys."""
+        roles: dict[str, Role] = {"keyserver": "keyserver", aggregator: "aggregator"}
         members = tuple(
-            Member(
-                name, name, "keyserver" if name == "keyserver" else "node", sha256(name.encode()),
-                keys.get(name) or key_of(name),
-            )
+            Member(name, name, roles.get(name, "node"), sha256(name.encode()), keys.get(name) or key_of(name))
             for name in names
-        )  # fmt: skip
+        )
         until = expires or self.now + 86_400
         roster = Roster(self.federation, version, self.now, until, bytes(32), Limits(0, 1), members)
         return sign_roster(roster, self._root.public, self._delegation, self._online)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from secagg.daemon.journal import MIGRATIONS, Journal, MemoryJournal, Outgoing, SqliteJournal
+from secagg.daemon.journal import REMEMBERED, Journal, MemoryJournal, Outgoing, SqliteJournal
+from secagg.daemon.schema import MIGRATIONS
 from secagg.errors import BadConfiguration, TryLater
 from support.simulation_disk import SimulatedJournal, Storage
 
@@ -115,6 +116,36 @@ def test_old_handled_messages_are_forgotten(opened: tuple[Journal, Reopen]) -> N
     with journal.transaction() as transaction:
         assert not transaction.handled("node-a", b"m" * 16)
         assert transaction.handled("node-a", b"n" * 16)
+
+
+def mark(journal: Journal, sender: str, numbers: range) -> None:
+    with journal.transaction() as transaction:
+        for number in numbers:
+            # As if the clock was set back all the time: what counts is the order of handling.
+            transaction.mark_handled(sender, number.to_bytes(16), 10**6 - number)
+
+
+def test_the_newest_handled_messages_of_a_sender_are_remembered(opened: tuple[Journal, Reopen]) -> None:
+    journal, reopen = opened
+    mark(journal, "quiet", range(3))
+    for start in range(0, 6000, 500):
+        mark(journal, "busy", range(start, start + 500))
+    with reopen(journal).transaction() as transaction:
+        assert all(transaction.handled("quiet", number.to_bytes(16)) for number in range(3))
+        assert all(transaction.handled("busy", number.to_bytes(16)) for number in range(6000 - REMEMBERED, 6000))
+
+
+def test_a_sender_that_floods_is_not_remembered_for_ever(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    mark(journal, "quiet", range(3))
+    for start in range(0, 20_000, 500):
+        mark(journal, "busy", range(start, start + 500))
+    (kept,) = journal._db.execute("SELECT count(*) FROM handled WHERE sender = 'busy'").fetchone()
+    assert kept <= REMEMBERED + 1_024
+    with journal.transaction() as transaction:
+        assert transaction.handled("quiet", (0).to_bytes(16))
+        assert not transaction.handled("busy", (0).to_bytes(16))
+    journal.close()
 
 
 def keep(journal: Journal, key: str, value: bytes = b"") -> None:
@@ -278,6 +309,22 @@ def test_an_older_journal_is_brought_up_to_date_with_everything_in_it(tmp_path: 
     SqliteJournal(path, NEWER).close()
     with pytest.raises(BadConfiguration, match="newer version"):
         SqliteJournal(path, OLDER)
+
+
+def test_what_the_first_version_handled_is_still_known(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as db, db:
+        for statement in MIGRATIONS[0]:
+            db.execute(statement)
+        db.executemany("INSERT INTO handled VALUES ('node-a', ?, ?)", [(b"b" * 16, 2000), (b"a" * 16, 1000)])
+        db.execute("PRAGMA user_version = 1")
+    journal = SqliteJournal(path)
+    with journal.transaction() as transaction:
+        assert transaction.handled("node-a", b"a" * 16)
+        assert transaction.handled("node-a", b"b" * 16)
+    rows = journal._db.execute("SELECT id FROM handled ORDER BY place").fetchall()
+    assert rows == [(b"a" * 16,), (b"b" * 16,)]
+    journal.close()
 
 
 def test_a_migration_that_fails_leaves_the_version_before(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_roster_that_does_not_verify_is_not_acknowledged(desk: Desk) -> None:
 def test_a_guest_reaches_the_key_server_and_nobody_else(desk: Desk) -> None:
     name = guest_name(STRANGER)
     post = desk.take(STRANGER, message("keyserver", "enrol", b"id"), "enrol")
-    assert post == Post("control", KEYSERVER, encode(Stamped(name, "enrol", b"id", STRANGER)), b"h", b"b")
+    assert post == Post("control", KEYSERVER, encode(Stamped(name, "enrol", b"", STRANGER)), b"h", b"b")
     for to, kind in (("hungary", "enrol"), ("keyserver", "roster")):
         assert desk.take(STRANGER, message(to, kind), "enrol") is None
     assert desk.dropped() == {"guest": 2}
@@ -167,8 +167,18 @@ def test_strangers_are_heard_rarely_and_all_of_them_together_too(desk: Desk) -> 
     assert desk.take(STRANGER, message("keyserver", "enrol"), "enrol") is not None
 
 
-def test_a_member_over_its_quota_is_dropped_not_punished(desk: Desk) -> None:
+def test_whoever_answers_everybody_may_say_more(desk: Desk) -> None:
+    sent = [desk.take(KEYSERVER, message("hungary")) is not None for _ in range(20_001)]
+    assert sent.count(False) == 1
+    desk.directory.push(desk.authority.roster("keyserver", "cleveland", "hungary", version=2, aggregator="hungary"))
+    sent = [desk.take(HUNGARY, message("cleveland")) is not None for _ in range(20_001)]
+    assert sent.count(False) == 1
     sent = [desk.take(CLEVELAND, message("hungary")) is not None for _ in range(20_001)]
+    assert sent.count(True) == 5_000
+
+
+def test_a_member_over_its_quota_is_dropped_not_punished(desk: Desk) -> None:
+    sent = [desk.take(CLEVELAND, message("hungary")) is not None for _ in range(5_001)]
     assert sent.count(False) == 1
     assert desk.dropped() == {"quota": 1}
     assert desk.take(CLEVELAND, message("hungary"), "bulk") is not None
