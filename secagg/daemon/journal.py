@@ -2,7 +2,7 @@
 
 One event is one transaction; what the event sends lies in the outbox of the same transaction, so a crash leaves either
 both or neither. Transactions within a group are kept by one commit, at its end. Two implementations under one contract
-test: SQLite for daemons, memory for tests.
+test: SQLite for daemons, memory (secagg.daemon.memory) for tests.
 
 Rules: one daemon per journal; nothing is acknowledged or sent before `transaction()`, or the `group()` around it, has
 ended without an error; a journal that cannot be written raises TryLater and remembers nothing of that event or group;
@@ -66,6 +66,9 @@ class Transaction(Protocol):
 
     def enqueue(self, message: Outgoing) -> None:
         """Add `message` to the outbox."""
+
+    def waiting(self, message: Outgoing) -> tuple[int, bool]:
+        """Return how many messages to the same receiver are in the outbox, and if one is the same but for its id."""
 
     def withdraw(self, to: str) -> list[bytes]:
         """Remove everything in the outbox that is for `to`; return the ids."""
@@ -174,7 +177,7 @@ class SqliteJournal:
             raise
         except sqlite3.Error as error:
             self._roll_back(drop)
-            raise _unwritable(str(error)) from None
+            raise unwritable(str(error)) from None
         except BaseException:
             self._roll_back(drop)
             raise
@@ -182,7 +185,7 @@ class SqliteJournal:
     def _check_group(self) -> None:
         # SQLite rolls everything back by itself when the disk is full: what follows in the group would be kept alone.
         if self._grouping and not self._db.in_transaction:
-            raise _unwritable("what came before in the group could not be written")
+            raise unwritable("what came before in the group could not be written")
 
     def _roll_back(self, drop: Sequence[str]) -> None:
         try:
@@ -203,7 +206,7 @@ class SqliteJournal:
         try:
             row = self._db.execute("SELECT id, receiver, kind, header, body FROM outbox WHERE id = ?", (id,)).fetchone()
         except sqlite3.Error as error:
-            raise _unwritable(str(error)) from None
+            raise unwritable(str(error)) from None
         return Outgoing(*row) if row else None
 
     def acknowledge(self, id: bytes, by: str) -> bool:
@@ -219,7 +222,7 @@ class SqliteJournal:
             self._check_group()
             return self._db.execute(statement, values).rowcount
         except sqlite3.Error as error:
-            raise _unwritable(str(error)) from None
+            raise unwritable(str(error)) from None
 
     def close(self) -> None:
         """Release the file."""
@@ -249,6 +252,11 @@ class _SqliteTransaction:
         row = (message.id, message.to, message.kind, message.header, message.body)
         self._db.execute("INSERT INTO outbox (id, receiver, kind, header, body) VALUES (?, ?, ?, ?, ?)", row)
 
+    def waiting(self, message: Outgoing) -> tuple[int, bool]:
+        same = "SELECT count(*), max(kind = ? AND header = ? AND body = ?) FROM outbox WHERE receiver = ?"
+        row = self._db.execute(same, (message.kind, message.header, message.body, message.to)).fetchone()
+        return row[0], bool(row[1])
+
     def withdraw(self, to: str) -> list[bytes]:
         ids = [row[0] for row in self._db.execute("SELECT id FROM outbox WHERE receiver = ? ORDER BY place", (to,))]
         self._db.execute("DELETE FROM outbox WHERE receiver = ?", (to,))
@@ -273,113 +281,6 @@ class _SqliteTransaction:
         self._db.execute(statement, (sender, sender, REMEMBERED))
 
 
-class _Memory:
-    """What a MemoryJournal holds; also the transaction on it."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
-        self.outbox: dict[bytes, Outgoing] = {}
-        self.seen: dict[tuple[str, bytes], int] = {}
-
-    def copy(self) -> "_Memory":
-        other = _Memory()
-        other.entries, other.outbox, other.seen = dict(self.entries), dict(self.outbox), dict(self.seen)
-        return other
-
-    def get(self, key: str) -> bytes | None:
-        return self.entries.get(key)
-
-    def put(self, key: str, value: bytes) -> None:
-        self.entries[key] = bytes(value)
-
-    def delete(self, key: str) -> None:
-        self.entries.pop(key, None)
-
-    def scan(self, prefix: str) -> list[tuple[str, bytes]]:
-        return sorted(pair for pair in self.entries.items() if pair[0].startswith(prefix))
-
-    def enqueue(self, message: Outgoing) -> None:
-        self.outbox[message.id] = message
-
-    def withdraw(self, to: str) -> list[bytes]:
-        ids = [id for id, message in self.outbox.items() if message.to == to]
-        for id in ids:
-            del self.outbox[id]
-        return ids
-
-    def handled(self, sender: str, id: bytes) -> bool:
-        return (sender, id) in self.seen
-
-    def mark_handled(self, sender: str, id: bytes, now: int) -> None:
-        self.seen[sender, id] = now
-
-
-class MemoryJournal:
-    """The journal of simulations and tests; `writable = False` is a full disk, `reopened` a restart."""
-
-    def __init__(self) -> None:
-        self._kept = _Memory()
-        self._grouping = False
-        self.writable = True
-
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Open the one transaction (see Journal)."""
-        working = self._kept.copy()
-        yield working
-        self._check_writable()
-        self._kept = working
-
-    @contextmanager
-    def group(self) -> Iterator[None]:
-        """Keep everything in this block at once (see Journal)."""
-        before, self._kept, self._grouping = self._kept, self._kept.copy(), True
-        try:
-            yield
-            self._grouping = False
-            self._check_writable()
-        except BaseException:
-            self._kept = before
-            raise
-        finally:
-            self._grouping = False
-
-    def _check_writable(self) -> None:
-        # As with SQLite, a full disk is met at the commit.
-        if not (self.writable or self._grouping):
-            raise _unwritable("disk is full")
-
-    def pending(self) -> list[Outgoing]:
-        """Return the outbox, oldest first."""
-        return list(self._kept.outbox.values())
-
-    def outgoing(self, id: bytes) -> Outgoing | None:
-        """Return one message of the outbox, or None."""
-        return self._kept.outbox.get(id)
-
-    def acknowledge(self, id: bytes, by: str) -> bool:
-        """Remove a message from the outbox if `by` is whom it was for."""
-        self._check_writable()
-        message = self._kept.outbox.get(id)
-        if message is None or message.to != by:
-            return False
-        del self._kept.outbox[id]
-        return True
-
-    def forget(self, before: int) -> None:
-        """Forget which messages were handled before wall time `before`."""
-        self._kept.seen = {key: time for key, time in self._kept.seen.items() if time >= before}
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def reopened(self) -> "MemoryJournal":
-        """Return a journal over what was kept, as after a restart."""
-        again = MemoryJournal()
-        again._kept = self._kept.copy()
-        return again
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     try:
         return sqlite3.connect(path, isolation_level=None, timeout=0.5)
@@ -395,6 +296,7 @@ def _unopened(path: Path, error: sqlite3.Error) -> BadConfiguration:
     )
 
 
-def _unwritable(reason: str) -> TryLater:
+def unwritable(reason: str) -> TryLater:
+    """Return the error of a journal whose disk takes nothing."""
     remedy = "Free space on the disk of the state directory."
     return TryLater(f"The journal cannot be written: {reason}.", remedy, code="E-DISK")

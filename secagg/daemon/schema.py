@@ -20,5 +20,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "INSERT INTO handled (sender, id, time) SELECT sender, id, time FROM handled_before ORDER BY time",
         "DROP TABLE handled_before",
         "CREATE INDEX handled_by_sender ON handled (sender, place)",
+        "CREATE INDEX outbox_by_receiver ON outbox (receiver)",
     ),
 )

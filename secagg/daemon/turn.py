@@ -55,6 +55,9 @@ class Withdrawn(NamedTuple):
 
 Effect = Outgoing | Emit | After | Run | Event | Withdrawn
 
+MOST = 1_024
+"""Unacknowledged messages to one peer: a round has a few, and takes them back when it ends."""
+
 
 class Turn:
     """What a service may do while it handles one event."""
@@ -82,15 +85,19 @@ class Turn:
         """Return all pairs whose key begins with `prefix`, in order of keys."""
         return self._transaction.scan(prefix)
 
-    def send(self, to: str, kind: str, header: bytes, body: bytes = b"") -> bytes:
-        """Send after commit, again and again until acknowledged, also after a restart; return the message's id.
+    def send(self, to: str, kind: str, header: bytes, body: bytes = b"") -> None:
+        """Send after commit, again and again until acknowledged, also after a restart.
 
-        Messages to one peer arrive in the order of sending, each once; kinds `chunk` and `piece` in any order.
+        Messages to one peer arrive in the order of sending, each once; kinds `chunk` and `piece` in any order. What
+        waits already is not sent beside itself, and a peer that has not acknowledged `MOST` is sent nothing more:
+        whoever asks again and again, and takes nothing, fills no disk.
         """
         message = Outgoing(self._rng(16), to, kind, header, body)
+        waiting, same = self._transaction.waiting(message)
+        if same or waiting >= MOST:
+            return
         self._transaction.enqueue(message)
         self.effects.append(message)
-        return message.id
 
     def withdraw(self, to: str) -> None:
         """Send `to` nothing more of what it has not acknowledged, for example because it is revoked."""

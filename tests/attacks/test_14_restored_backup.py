@@ -16,9 +16,9 @@ from keyserver.records import BootRecord
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.booting import Booting, held, standing
 from secagg.daemon.following import Follower, Own
-from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.membership import Pin
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Emit, Turn
 from secagg.errors import BadSignature, NotAuthorised, ProtocolViolation, TryLater
 from secagg.ids import RoundId

@@ -20,7 +20,8 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.secret import Secret
-from secagg.daemon.journal import MemoryJournal, SqliteJournal
+from secagg.daemon.journal import SqliteJournal
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import SealBroken
 from secagg.protocol.manifest import Manifest

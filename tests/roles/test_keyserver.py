@@ -9,8 +9,8 @@ from keyserver.desk import ROSTER_LIFE
 from keyserver.service import REMINDER
 from keyserver.verifying import rows
 from secagg.crypto.derive import sha256
-from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.membership import Standing, check_own, follow, request
+from secagg.daemon.memory import MemoryJournal
 from secagg.errors import BadConfiguration, BadInput, VerificationFailed
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import open_statement

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from secagg.daemon.journal import MemoryJournal, Transaction
+from secagg.daemon.journal import Transaction
+from secagg.daemon.memory import MemoryJournal
 from secagg.errors import TryLater
 from support.federation import make
 from support.nodes import Ward

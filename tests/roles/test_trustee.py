@@ -135,6 +135,23 @@ def test_an_answer_is_repeated_byte_for_byte_also_after_a_restart(tmp_path: Path
     assert len(opened(chamber, "ana")) == 1
 
 
+def test_an_aggregator_that_asks_again_and_acknowledges_nothing_fills_no_disk(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        ana = room.trustees["ana"]
+        await room.begin()
+        assert ana.journal.pending() == []
+        room.acknowledges = False
+        asked = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Open"))
+        for _ in range(20):
+            await room.say("ana", "Open", asked)
+            await room.settle()
+        assert len(ana.journal.pending()) == 1
+
+    chamber.play(script)
+
+
 def test_an_upload_that_is_not_the_signed_one_is_not_opened(tmp_path: Path) -> None:
     chamber = Chamber(make(4), tmp_path)
     chamber.serve = lambda data: bytes([data[0] ^ 1]) + data[1:]

@@ -17,9 +17,9 @@ from aggregator.service import AggregatorService
 from secagg.crypto.derive import sha256
 from secagg.crypto.secret import Secret
 from secagg.daemon import logs
-from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST, STEPS

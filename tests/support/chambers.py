@@ -20,9 +20,9 @@ from secagg.crypto.paillier.numbers import Numbers
 from secagg.crypto.paillier.threshold import Share
 from secagg.crypto.secret import Secret
 from secagg.daemon import logs
-from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
+from secagg.daemon.memory import MemoryJournal
 from secagg.log.statements import sign_statement
 from secagg.protocol.masks.rounds import Append, Closed, Deadline, Failed, FromNode, Keep, Log, Logged, Send, Standing
 from secagg.protocol.paillier import aggregator, run
@@ -96,6 +96,7 @@ class Chamber:
         self.starts = Granter(self.keyserver, entrusted.trustees, entrusted.nodes.online)
         self.present: dict[str, int] = {}
         self.decided: dict[str, tuple[str, int]] = {}
+        self.acknowledges = True
         self.sent: list[tuple[str, str, bytes]] = []
         self.unacknowledged: dict[bytes, tuple[str, bytes, bytes]] = {}
         self.answers: dict[tuple[str, str], list[bytes]] = {}
@@ -230,7 +231,7 @@ class Chamber:
             if message.kind == "ack":
                 self.unacknowledged.pop(message.id, None)
             return
-        if message.id:
+        if message.id and self.acknowledges:
             await self.link.send(message.sender, "ack", b"", id=message.id)
         match message.kind:
             case "present":

@@ -17,8 +17,8 @@ from secagg.crypto.secret import Secret
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import logs, vault
 from secagg.daemon.enrolment import Newcomer
-from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.loop import Daemon
+from secagg.daemon.memory import MemoryJournal
 from secagg.log.log import Log, MemoryLog
 from secagg.roster.members import Member
 from secagg.roster.messages import ENROL, Admitted, Denied, EnrolReply, Waiting

@@ -14,9 +14,9 @@ from node.config import OwnTask
 from node.service import NodeService
 from secagg.crypto.secret import Secret
 from secagg.daemon import logs
-from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.masks.messages import ANSWERED_BY

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.loop import Daemon
+from secagg.daemon.memory import MemoryJournal
 
 
 class Serving:

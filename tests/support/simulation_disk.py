@@ -18,6 +18,7 @@ import msgspec
 
 from secagg.crypto.derive import sha256
 from secagg.daemon.journal import Outgoing, Transaction
+from secagg.daemon.memory import waiting
 from secagg.errors import TryLater
 from support.simulation_clock import Chance
 
@@ -374,6 +375,9 @@ class _Working:
     def enqueue(self, message: Outgoing) -> None:
         row = (message.id, message.to, message.kind, message.header, message.body)
         self._change(self._tables.outbox, message.id, ("enqueue", *row))
+
+    def waiting(self, message: Outgoing) -> tuple[int, bool]:
+        return waiting(self._tables.outbox, message)
 
     def withdraw(self, to: str) -> list[bytes]:
         ids = [id for id, message in self._tables.outbox.items() if message.to == to]

@@ -7,8 +7,8 @@ import pytest
 from aggregator.membership import Membership
 from secagg.crypto.rng import system_rng
 from secagg.crypto.secret import Secret
-from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.membership import Pin
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Run, Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import SealBroken

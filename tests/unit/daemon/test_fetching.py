@@ -11,7 +11,7 @@ from secagg.crypto.derive import sha256
 from secagg.daemon import fetching
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
-from secagg.daemon.journal import MemoryJournal
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import After, Emit, Turn
 from secagg.errors import BadInput, ProtocolViolation, VerificationFailed
 from secagg.protocol.session import PIECE, Fetch, PieceHeader

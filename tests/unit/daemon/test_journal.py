@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from secagg.daemon.journal import REMEMBERED, Journal, MemoryJournal, Outgoing, SqliteJournal
+from secagg.daemon.journal import REMEMBERED, Journal, Outgoing, SqliteJournal
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.schema import MIGRATIONS
 from secagg.errors import BadConfiguration, TryLater
 from support.simulation_disk import SimulatedJournal, Storage
@@ -105,6 +106,23 @@ def test_withdrawn_messages_are_gone(opened: tuple[Journal, Reopen]) -> None:
     with journal.transaction() as transaction:
         assert transaction.withdraw("node-b") == [SECOND.id]
     assert reopen(journal).pending() == [FIRST]
+
+
+def test_what_waits_for_a_receiver_is_known(opened: tuple[Journal, Reopen]) -> None:
+    journal, reopen = opened
+    fill(journal)
+    again = Outgoing(b"9" * 16, FIRST.to, FIRST.kind, FIRST.header, FIRST.body)
+    others = [
+        Outgoing(b"9" * 16, FIRST.to, "other", FIRST.header, FIRST.body),
+        Outgoing(b"9" * 16, FIRST.to, FIRST.kind, b"other", FIRST.body),
+        Outgoing(b"9" * 16, FIRST.to, FIRST.kind, FIRST.header, b"other"),
+    ]
+    with reopen(journal).transaction() as transaction:
+        assert transaction.waiting(again) == (1, True)
+        assert [transaction.waiting(other) for other in others] == [(1, False)] * 3
+        assert transaction.waiting(Outgoing(FIRST.id, "nobody", FIRST.kind, FIRST.header, FIRST.body)) == (0, False)
+        transaction.withdraw(FIRST.to)
+        assert transaction.waiting(again) == (0, False)
 
 
 def test_old_handled_messages_are_forgotten(opened: tuple[Journal, Reopen]) -> None:

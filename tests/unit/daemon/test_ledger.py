@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from secagg.daemon.journal import Journal, MemoryJournal, SqliteJournal
+from secagg.daemon.journal import Journal, SqliteJournal
 from secagg.daemon.ledger import Ledger
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.errors import Refused, VerificationFailed
 from secagg.ids import NO_DIGEST, RoundId

@@ -14,8 +14,9 @@ import pytest
 
 from secagg.crypto.rng import system_rng
 from secagg.daemon import admin, drill, logs
-from secagg.daemon.journal import MemoryJournal, SqliteJournal
+from secagg.daemon.journal import SqliteJournal
 from secagg.daemon.loop import AGAIN, GROUP, Daemon, Turn
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.storage import Storage
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, TryLater
 from secagg.transport.link import Received
@@ -508,7 +509,7 @@ def test_messages_that_wait_together_share_one_commit(tmp_path: Path) -> None:
         await drain(stage.peer)
         journal._db.set_trace_callback(done.append)
         ids = [number.to_bytes(16, "big") for number in range(1, 2 * GROUP)]
-        await stage.say_at_once(("ack", b"", kept.id), *(("plain", b"", id) for id in ids))
+        await stage.say_at_once(("ack", b"", kept.id), *(("plain", id, id) for id in ids))
         journal._db.set_trace_callback(None)
         heard = await drain(stage.peer)
         assert [got.id for got in heard if got.kind == "ack"] == ids

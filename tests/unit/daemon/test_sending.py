@@ -4,7 +4,8 @@ import asyncio
 import io
 
 from secagg.daemon import logs
-from secagg.daemon.journal import MemoryJournal, Outgoing
+from secagg.daemon.journal import Outgoing
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.outbox import Outbox
 from secagg.daemon.sending import Sender
 from secagg.daemon.turn import Emit

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from secagg.daemon.faults import fault
-from secagg.daemon.journal import MemoryJournal
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.storage import RESERVED, Storage
 from secagg.errors import BadInput, TryLater
 

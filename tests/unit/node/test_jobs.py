@@ -11,8 +11,8 @@ from node.work import Stepped, Work
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.following import Follower, Own
-from secagg.daemon.journal import MemoryJournal
 from secagg.daemon.membership import Pin
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.log.witness import LogProof

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from node import records
 from node.records import EVIDENCE, Job, Refusal, Round, Upload
 from secagg.crypto.derive import sha256
-from secagg.daemon.journal import MemoryJournal
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.log.witness import LogProof

@@ -13,7 +13,7 @@ from node.uploading import Uploading
 from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.blobs import Blobs
-from secagg.daemon.journal import MemoryJournal
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.outbox import WINDOW
 from secagg.daemon.turn import After, Emit, Run, Turn
 from secagg.errors import BadSignature

@@ -12,7 +12,7 @@ from node.records import Job, Round, Upload
 from node.waiting import waiting
 from secagg.crypto.derive import sha256
 from secagg.daemon.booting import Boot
-from secagg.daemon.journal import MemoryJournal
+from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.daemon.waits import sentence
 from secagg.ids import NO_DIGEST, RoundId

@@ -1,0 +1,127 @@
+"""The journal in memory, for tests: what is kept outlives `reopened`, and nothing else.
+
+Rules: those of the contract (secagg.daemon.journal), which one test holds both against.
+Leaves to others: what a disk does to what is not synced (the simulator's journal).
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from secagg.daemon.journal import Outgoing, Transaction, unwritable
+
+
+class _Memory:
+    """What a MemoryJournal holds; also the transaction on it."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, bytes] = {}
+        self.outbox: dict[bytes, Outgoing] = {}
+        self.seen: dict[tuple[str, bytes], int] = {}
+
+    def copy(self) -> "_Memory":
+        other = _Memory()
+        other.entries, other.outbox, other.seen = dict(self.entries), dict(self.outbox), dict(self.seen)
+        return other
+
+    def get(self, key: str) -> bytes | None:
+        return self.entries.get(key)
+
+    def put(self, key: str, value: bytes) -> None:
+        self.entries[key] = bytes(value)
+
+    def delete(self, key: str) -> None:
+        self.entries.pop(key, None)
+
+    def scan(self, prefix: str) -> list[tuple[str, bytes]]:
+        return sorted(pair for pair in self.entries.items() if pair[0].startswith(prefix))
+
+    def enqueue(self, message: Outgoing) -> None:
+        self.outbox[message.id] = message
+
+    def waiting(self, message: Outgoing) -> tuple[int, bool]:
+        return waiting(self.outbox, message)
+
+    def withdraw(self, to: str) -> list[bytes]:
+        ids = [id for id, message in self.outbox.items() if message.to == to]
+        for id in ids:
+            del self.outbox[id]
+        return ids
+
+    def handled(self, sender: str, id: bytes) -> bool:
+        return (sender, id) in self.seen
+
+    def mark_handled(self, sender: str, id: bytes, now: int) -> None:
+        self.seen[sender, id] = now
+
+
+def waiting(outbox: Mapping[bytes, Outgoing], message: Outgoing) -> tuple[int, bool]:
+    """Return how many messages of `outbox` are for the receiver of one, and if one of them says the same."""
+    waits = [found for found in outbox.values() if found.to == message.to]
+    said = (message.kind, message.header, message.body)
+    return len(waits), any((found.kind, found.header, found.body) == said for found in waits)
+
+
+class MemoryJournal:
+    """The journal of simulations and tests; `writable = False` is a full disk, `reopened` a restart."""
+
+    def __init__(self) -> None:
+        self._kept = _Memory()
+        self._grouping = False
+        self.writable = True
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open the one transaction (see Journal)."""
+        working = self._kept.copy()
+        yield working
+        self._check_writable()
+        self._kept = working
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        """Keep everything in this block at once (see Journal)."""
+        before, self._kept, self._grouping = self._kept, self._kept.copy(), True
+        try:
+            yield
+            self._grouping = False
+            self._check_writable()
+        except BaseException:
+            self._kept = before
+            raise
+        finally:
+            self._grouping = False
+
+    def _check_writable(self) -> None:
+        # As with SQLite, a full disk is met at the commit.
+        if not (self.writable or self._grouping):
+            raise unwritable("disk is full")
+
+    def pending(self) -> list[Outgoing]:
+        """Return the outbox, oldest first."""
+        return list(self._kept.outbox.values())
+
+    def outgoing(self, id: bytes) -> Outgoing | None:
+        """Return one message of the outbox, or None."""
+        return self._kept.outbox.get(id)
+
+    def acknowledge(self, id: bytes, by: str) -> bool:
+        """Remove a message from the outbox if `by` is whom it was for."""
+        self._check_writable()
+        message = self._kept.outbox.get(id)
+        if message is None or message.to != by:
+            return False
+        del self._kept.outbox[id]
+        return True
+
+    def forget(self, before: int) -> None:
+        """Forget which messages were handled before wall time `before`."""
+        self._kept.seen = {key: time for key, time in self._kept.seen.items() if time >= before}
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def reopened(self) -> "MemoryJournal":
+        """Return a journal over what was kept, as after a restart."""
+        again = MemoryJournal()
+        again._kept = self._kept.copy()
+        return again
