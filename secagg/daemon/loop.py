@@ -1,16 +1,15 @@
 """The shell of every role: receive → advance → save → send. Nothing leaves before it is saved.
 
 An event (a message, a timer, finished work, a command) is one turn: the service decides, the journal commits, and only
-then effects happen. Turns are plain functions on the loop's thread, so two of them never mix.
-
-Messages that wait on the link share one commit (ADR 13): each is a turn that fails alone; nothing is waited for.
+then effects happen. Turns are plain functions on the loop's thread, so two of them never mix. Messages that wait on
+the link share one commit (ADR 13): each is a turn that fails alone; nothing is waited for.
 
 Rules: a durable message (16-byte id) is acknowledged after its commit and handled once, however often it comes; an
 error of the service rolls its turn back, is logged, and the daemon goes on; a peer's faulty message is acknowledged, so
 that it does not come again, but one that met a full disk (TryLater, OSError) is answered `retry-later`. An outcome, a
-timer or work that met a full disk waits until the disk is back (storage). A peer that says nothing is noticed within
-eight seconds (liveness). Leaves to others: order and age of unacknowledged messages (outbox), decisions (Service).
-Source: transport "Crash rules", architecture "The shape of the core".
+timer or work that met a full disk waits until the disk is back (storage); a timer that met another error rings again
+in half a minute. A peer that says nothing is noticed within eight seconds (liveness).
+Leaves to others: order and age of unacknowledged messages (outbox), decisions (Service). Source: transport.
 """
 
 import asyncio
@@ -48,6 +47,9 @@ TICK = 1.0
 
 AGAIN = 2.0
 """Seconds until an event is tried again that could not be saved."""
+
+TIMER, FAULTY = "timer.", 30.0
+"""Of a timer's turn: how its name begins, and seconds until it rings again if it met an error. No deadline is lost."""
 
 GROUP = 32
 """Messages under one commit at most, so that timers, answers and a person never wait for more than these."""
@@ -180,7 +182,7 @@ class Daemon:
         except Exception as error:
             self._failed(error)
             for sender, id, _, _ in taken if fault(error) else ():
-                self._put(Emit(sender, PUT_OFF, b"", b"", id))
+                self._sender.put(Emit(sender, PUT_OFF, b"", b"", id))
             return
         for what in (done.what for done in taken if done.what):
             drill.reach("after-save", what)
@@ -198,12 +200,12 @@ class Daemon:
             self._publish({"event": "heard", "peer": sender})
         if message.kind in (ASK, ALIVE):
             if message.kind == ASK:
-                self._put(Emit(sender, ALIVE, b"", b""))
+                self._sender.put(Emit(sender, ALIVE, b"", b""))
         elif message.kind == PUT_OFF:
             if self._peers.put_off(sender):
                 self._publish({"event": "put_off", "peer": sender, "cause": _FULL})
         elif self._storage.read_only:
-            self._put(Emit(sender, PUT_OFF, b"", b"", id))
+            self._sender.put(Emit(sender, PUT_OFF, b"", b"", id))
         else:
             return self._acknowledged(sender, id) if message.kind == ACK else self._handle(message)
         return []
@@ -227,7 +229,7 @@ class Daemon:
         except _NOT_NOW as error:
             self._failed(error, peer=sender, kind=message.kind)
             if fault(error):
-                self._put(Emit(sender, PUT_OFF, b"", b"", id))
+                self._sender.put(Emit(sender, PUT_OFF, b"", b"", id))
             return []
         except Exception as error:
             self._failed(error, peer=sender, kind=message.kind)
@@ -242,16 +244,19 @@ class Daemon:
         """Handle a timer or an outcome; if it cannot be saved now, try again."""
         if self._stopping.is_set():
             return
-        if self._storage.read_only:
-            self._later(AGAIN, lambda: self._local(decide, name))
-            return
         try:
-            self._carry_out(self._advance(decide, name.partition("/")[0]))
+            if not self._storage.read_only:
+                self._carry_out(self._advance(decide, name.partition("/")[0]))
+                return
         except _NOT_NOW as error:
             self._failed(error, entry=name)
-            self._later(AGAIN, lambda: self._local(decide, name))
         except Exception as error:
             self._failed(error, entry=name)
+            timer = name.removeprefix(TIMER)
+            if timer != name and timer not in self._timers:
+                self._set_timer(timer, FAULTY)
+            return
+        self._later(AGAIN, lambda: self._local(decide, name))
 
     def command(self, request: dict[str, object]) -> object:
         """Answer one request of the admin socket; `link` is the shell's own, the rest is the service's.
@@ -259,11 +264,9 @@ class Daemon:
         Raises: what the service raised; its turn is rolled back.
         """
         if request.get("command") == "link":
-            waiting, unreached = self._outbox.waiting(), dict(self._sender.unreached)
-            watchers = self._admin.watchers if self._admin else 0
-            state = self._link.state
-            shown: dict[str, object] = {"link": state, "unacknowledged": waiting, "unreached": unreached}
-            disk = {"read_only": self._storage.since, "watchers": watchers}
+            watchers, unreached = self._admin.watchers if self._admin else 0, dict(self._sender.unreached)
+            shown: dict[str, object] = {"link": self._link.state, "unacknowledged": self._outbox.waiting()}
+            disk = {"unreached": unreached, "read_only": self._storage.since, "watchers": watchers}
             traffic = {"sent_bytes": self._sender.bytes, "received_bytes": self._received_bytes}
             return shown | disk | self._peers.shown() | traffic
         answers: list[object] = []
@@ -308,7 +311,7 @@ class Daemon:
             case Withdrawn(ids):
                 self._sender.put_ids([due for id in ids for due in self._outbox.remove(id)])
             case Emit():
-                self._put(effect)
+                self._sender.put(effect)
             case After(name, seconds):
                 self._set_timer(name, seconds)
             case Run(name, work):
@@ -332,7 +335,7 @@ class Daemon:
 
     def _ring(self, name: str) -> None:
         self._timers.pop(name, None)
-        self._local(lambda turn: self._service.wake(name, turn), f"timer.{name}")
+        self._local(lambda turn: self._service.wake(name, turn), f"{TIMER}{name}")
 
     def _start_work(self, name: str, work: Callable[[], object]) -> None:
         future = asyncio.get_running_loop().run_in_executor(self._executor, _outcome, work)
@@ -366,7 +369,7 @@ class Daemon:
         self._sender.put_ids(self._outbox.tick())
         asked, silent = self._peers.tick()
         for peer in asked if self._asks else ():
-            self._put(Emit(peer, ASK, b"", b""))
+            self._sender.put(Emit(peer, ASK, b"", b""))
         for peer in silent if self._asks else ():
             self._publish({"event": "silent", "peer": peer, "since": self._wall() - SILENT_AFTER, "cause": _SILENCE})
         if self._link.state != self._link_state:
@@ -376,9 +379,6 @@ class Daemon:
                 self._sender.put_ids(self._outbox.heard())
         if not self._stopping.is_set():
             self._schedule_tick()
-
-    def _put(self, item: Emit) -> None:
-        self._sender.put(item)
 
     async def _receive(self) -> None:
         while True:

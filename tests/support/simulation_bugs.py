@@ -49,7 +49,7 @@ def _instead(function: Function) -> Mutation:
 def _ack_before_commit(take: Function) -> Function:
     def mutated(self: Daemon, message: Any) -> Any:
         if message.id and message.kind != "ack":
-            self._put(Emit(message.sender, "ack", b"", b"", message.id))
+            self._sender.put(Emit(message.sender, "ack", b"", b"", message.id))
         return take(self, message)
 
     return mutated

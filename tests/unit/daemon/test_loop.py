@@ -15,7 +15,7 @@ import pytest
 from secagg.crypto.rng import system_rng
 from secagg.daemon import admin, drill, logs
 from secagg.daemon.journal import SqliteJournal
-from secagg.daemon.loop import AGAIN, GROUP, Daemon, Turn
+from secagg.daemon.loop import AGAIN, FAULTY, GROUP, Daemon, Turn
 from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.storage import Storage
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, TryLater
@@ -320,6 +320,35 @@ def test_a_timer_rings_once_and_can_be_cancelled() -> None:
         assert [message.kind for message in stage.journal.pending()].count("rang") == 1
 
     Stage().play(script)
+
+
+def test_a_timer_that_meets_an_error_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What sets itself anew, or ends a step, is not lost by it: a round would wait for ever."""
+
+    def wake(service: Counting, name: str, turn: Turn) -> None:
+        turn.send("peer", "never", b"")
+        if next(faults, None):
+            raise ValueError("a bug")
+        turn.send("peer", "rang", name.encode())
+
+    faults = iter([True, True, False])
+    monkeypatch.setattr(Counting, "wake", wake)
+
+    async def script(stage: Stage) -> None:
+        await stage.say("timer", b"x")
+        stage.timers.pass_time(11)
+        await settle()
+        assert [message.kind for message in stage.journal.pending()] == ["answer"]
+        for _ in range(2):
+            stage.timers.pass_time(FAULTY)
+            await settle()
+        assert [message.kind for message in stage.journal.pending()] == ["answer", "never", "rang"]
+        stage.timers.pass_time(10 * FAULTY)
+        await settle()
+        assert [message.kind for message in stage.journal.pending()].count("rang") == 1
+
+    stage = Stage().play(script)
+    assert [line["event"] for line in stage.logged()].count("fail") == 2
 
 
 def test_a_timer_that_meets_a_full_disk_rings_again() -> None:
