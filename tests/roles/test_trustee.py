@@ -256,6 +256,31 @@ def test_an_abort_ends_a_round(tmp_path: Path) -> None:
     chamber.play(script)
 
 
+def test_what_was_fetched_goes_with_the_round_also_what_an_earlier_start_fetched(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    def files() -> list[str]:
+        return sorted(path.name for path in (tmp_path / "ana" / "blobs").rglob("*") if path.is_file())
+
+    async def script(room: Chamber) -> None:
+        withhold(room)
+        await room.begin()
+        await room.trustees["ana"].kill()
+        partial = tmp_path / "ana" / "blobs" / "partial"
+        for name in ("fetch-half", "fetch-half.entries", "of-no-round"):
+            (partial / name).write_bytes(b"some of an upload")
+        await room.revive("ana")
+        assert files() == ["fetch-half", "fetch-half.entries"], "what may be on its way is taken up again"
+        await aborted(room, "ana", room.table.manifest.round)
+        assert files() == []
+        (partial / "fetch-half").write_bytes(b"a kill came between the end and the removal")
+        await room.trustees["ana"].kill()
+        await room.revive("ana")
+        assert files() == []
+
+    chamber.play(script)
+
+
 async def aborted(room: Chamber, to: str, found: RoundId) -> None:
     """Let the aggregator say that a round ended without a result."""
     notice = encode(AbortNotice(found, "Decrypt", "a test", ()))

@@ -12,12 +12,11 @@ from support.simulation_bugs import BUGS, planted
 
 LATE = "aggregator: after the result, before publishing"
 EARLY = "aggregator: before the freeze"
-UNSAVED = "node: before it saved"
 FOUND = {
     "no-dedup": ("", "once"),
     "ack-before-commit": ("", "durable"),
     "effects-before-commit": (LATE, ""),
-    "effects-before-group": (UNSAVED, "durable"),
+    "effects-before-group": ("", ""),
     "ack-before-sync": ("", ""),
     "blob-not-synced": (LATE, ""),
     "encrypt-again": ("", "one-voice"),
@@ -31,7 +30,7 @@ FOUND = {
     "sum-not-rebuilt": (LATE, "abort"),
     "log-written-twice": ("", ""),
     "keys-not-erased": ("", "left"),
-    "sets-forgotten": ("", "audit"),
+    "sets-forgotten": (LATE, "audit"),
     "answer-not-kept": ("", "one-voice"),
     "trustees-not-told": ("", "job"),
     "uploads-not-removed": ("", "left"),

@@ -45,7 +45,7 @@ def test_a_node_that_is_still_away_when_it_is_calm_is_in_nobody_s_way(tmp_path: 
     assert outcome.violations == ()
 
 
-# Histories have moved since; what each seed found has a test of its own in tests/roles/test_*_faults.py.
+# Histories have moved since; what each seed found has a test of its own in tests/roles.
 @pytest.mark.parametrize(
     "seed",
     [
@@ -56,14 +56,3 @@ def test_a_node_that_is_still_away_when_it_is_calm_is_in_nobody_s_way(tmp_path: 
 )
 def test_seeds_that_once_failed(seed: int) -> None:
     assert simulate(seed).violations == ()
-
-
-@pytest.mark.parametrize(
-    "seed",
-    [
-        3,  # nobody told trustees that a round was lost: they went on asking for its uploads, and no other was opened
-        96,  # what a trustee had fetched of an upload when it died stayed on its disk for ever
-    ],
-)
-def test_seeds_with_trustees_that_once_failed(seed: int) -> None:
-    assert simulate(seed, engine="paillier").violations == ()
