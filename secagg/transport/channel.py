@@ -1,10 +1,10 @@
 """One socket of a role, kept alive: watched, greeted, rebuilt.
 
-A handshake that succeeded is followed by `hello`, and `welcome` says that the broker knows where to reach us. One that
-was refused is never tried again by libzmq, while `send` goes on succeeding: the socket is thrown away and built anew
-after a pause that doubles up to 16 s, because an approval may come later. One that met a byte out of place is given up
-by libzmq for good and in silence: a socket that is not connected and says nothing for six seconds is built anew too.
-Every other loss is left to libzmq's own reconnection.
+A handshake that succeeded is followed by `hello`, and `welcome` to exactly this one says that the broker knows where to
+reach us: without it nothing that others send arrives. One that was refused is never tried again by libzmq, while `send`
+goes on succeeding: the socket is thrown away and built anew after a pause that doubles up to 16 s, because an approval
+may come later. One that met a byte out of place is given up by libzmq for good and in silence: a socket that is not
+connected and says nothing for six seconds is built anew too. Every other loss is left to libzmq's own reconnection.
 
 Rules: the monitor is always watched; whoever waits for the socket is told within `patience` seconds.
 Leaves to others: choosing the socket, queueing what arrives (zmq_link.py). Source: transport "Security traps", 2 and 3.
@@ -23,8 +23,6 @@ from secagg.errors import PeerUnavailable, WireError
 from secagg.transport.curve import PATIENCE, open_client
 from secagg.transport.link import BROKER, CLOSED, CONNECTED, CONNECTING, REFUSED, Received
 from secagg.transport.routing import read_stamped, write_routing
-
-HELLO = [write_routing(BROKER, "hello", b""), b"", b""]
 
 GREET = 2.0
 """Seconds until `hello` is said again that nobody answered."""
@@ -61,6 +59,7 @@ class Channel:
         self._shaken = asyncio.Event()
         self._greet_now = asyncio.Event()
         self._patient_until: float | None = None
+        self._handshakes = 0
 
     async def run(self) -> None:
         """Connect, and again whenever the broker refuses us."""
@@ -135,6 +134,9 @@ class Channel:
                 return connected
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 connected = True
+                # Whatever we were told before: the broker of this handshake does not know us yet.
+                self._lose(f"{CONNECTING} to {self._address}")
+                self._handshakes += 1
                 self._shaken.set()
                 self._greet_now.set()
                 if self._door == "enrol":
@@ -166,7 +168,9 @@ class Channel:
             except WireError:
                 continue
             if stamped.sender == BROKER and stamped.kind == "welcome":
-                self._settle(CONNECTED)
+                # One that a broker sent before it died may be read when there is another already.
+                if stamped.id == self._greeting():
+                    self._settle(CONNECTED)
             elif stamped.sender == BROKER and stamped.kind == "refused":
                 self._settle(REFUSED)
                 return False
@@ -181,13 +185,17 @@ class Channel:
             await self._shaken.wait()
             if self.state != CONNECTED:
                 with suppress(zmq.Again):
-                    await socket.send_multipart(HELLO)
+                    await socket.send_multipart([write_routing(BROKER, "hello", self._greeting()), b"", b""])
             with suppress(TimeoutError):
                 async with asyncio.timeout(GREET):
                     await self._greet_now.wait()
             self._greet_now.clear()
         await asyncio.Event().wait()
         return False
+
+    def _greeting(self) -> bytes:
+        """Return the id of `hello` and `welcome` under the last handshake."""
+        return self._handshakes.to_bytes(16, "big")
 
     def _settle(self, state: str) -> None:
         self.state = state

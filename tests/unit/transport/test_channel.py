@@ -1,13 +1,21 @@
 """A link that is refused, cut, left alone or misled says so and comes back (transport, Security traps 2, 3, 12)."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+import zmq
+import zmq.asyncio
+from zmq.utils import z85
 
 from secagg.errors import PeerUnavailable
+from secagg.transport.channel import Channel
 from secagg.transport.curve import addresses
-from secagg.transport.link import REFUSED
+from secagg.transport.link import CONNECTED, REFUSED, Received
+from secagg.transport.routing import Routing, Stamped
 from secagg.transport.zmq_link import ZmqLink
+from secagg.wire.codec import decode, encode
 from support.brokers import Authority, dialled, key_of, make_broker, push_roster, run, running, secret_of, until
 from support.links import connected, refused
 
@@ -116,5 +124,103 @@ def test_a_link_that_is_closed_while_it_sends_does_not_cancel_its_caller() -> No
         await link.close()
         with pytest.raises(PeerUnavailable, match="closed"):
             await sending
+
+    run(test())
+
+
+# A broker in another's place ------------------------------------------------------------------------------------------
+
+
+class Door:
+    """The control door of a broker whose every word is a test's."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], port: int = 0) -> None:
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.CURVE_SERVER, 1)
+        self.socket.setsockopt(zmq.CURVE_SECRETKEY, z85.encode(secret_of("broker").reveal()))
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        self.port = port or self.socket.bind_to_random_port("tcp://127.0.0.1")
+        if port:
+            self.socket.bind(f"tcp://127.0.0.1:{port}")
+        self.peer = b""
+
+    async def hello(self) -> bytes:
+        """Wait for the next `hello`; return its id."""
+        self.peer, routing, *_ = await asyncio.to_thread(self.socket.recv_multipart)
+        found = decode(Routing, routing)
+        assert (found.to, found.kind) == ("broker", "hello")
+        return found.id
+
+    def welcome(self, id: bytes) -> None:
+        """Say that the peer is known, to the handshake of this id."""
+        self.socket.send_multipart([self.peer, encode(Stamped("broker", "welcome", id)), b"", b""])
+
+    def shaken(self) -> None:
+        """Stand still until somebody's handshake has succeeded."""
+        assert self._monitor.poll(10_000)
+
+    def close(self) -> None:
+        """End, as a broker that was killed."""
+        self.socket.disable_monitor()
+        self._monitor.close()
+        self.socket.close()
+
+
+@asynccontextmanager
+async def dialling(port: int) -> AsyncIterator[Channel]:
+    """Return a party's channel to a door."""
+
+    async def deliver(message: Received) -> None:
+        raise AssertionError(message)
+
+    context = zmq.asyncio.Context()
+    address = f"tcp://127.0.0.1:{port}"
+    channel = Channel(context, "control", address, key_of("broker"), secret_of("hungary"), deliver)
+    running = asyncio.create_task(channel.run())
+    try:
+        yield channel
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        context.destroy(linger=0)
+
+
+def test_a_welcome_to_another_handshake_is_not_believed() -> None:
+    async def test() -> None:
+        with zmq.Context() as context:
+            door = Door(context)
+            async with dialling(door.port) as channel:
+                greeting = await door.hello()
+                door.welcome(bytes(16))
+                assert await door.hello() == greeting, "it is greeted until it welcomes this very handshake"
+                assert channel.state != CONNECTED
+                door.welcome(greeting)
+                await until(lambda: channel.state == CONNECTED)
+            door.close()
+
+    run(test())
+
+
+def test_a_broker_in_another_s_place_is_greeted_whatever_the_other_said() -> None:
+    """The loop stands still, as in a process that is frozen, while one broker dies and another takes its place."""
+
+    async def test() -> None:
+        with zmq.Context() as context:
+            first = Door(context)
+            async with dialling(first.port) as channel:
+                greeting = await first.hello()
+                first.welcome(greeting)
+                await until(lambda: channel.state == CONNECTED)
+                first.welcome(greeting)
+                first.close()
+                second = Door(context, first.port)
+                second.shaken()
+                assert await second.hello() != greeting
+                second.welcome(greeting)
+                again = await second.hello()
+                second.welcome(again)
+                await until(lambda: channel.state == CONNECTED)
+            second.close()
 
     run(test())
