@@ -16,6 +16,7 @@ def test_a_seed_does_the_same_twice() -> None:
     assert first.count["message"] > 300
 
 
+@pytest.mark.long
 def test_a_seed_with_trustees_does_the_same_twice() -> None:
     first, again = simulate(7, engine="paillier"), simulate(7, engine="paillier")
     assert first.trace == again.trace

@@ -55,6 +55,7 @@ def test_a_seed_that_fails_is_printed_with_its_replay(
     assert "ORACLE" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_engines_have_progress_and_digests_of_their_own(ran: list[range], tmp_path: Path) -> None:
     masks = soak.Soak(range(7, 8), "", 1, tmp_path)
     trusted = soak.Soak(range(7, 8), "", 1, tmp_path, "paillier")

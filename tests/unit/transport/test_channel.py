@@ -8,6 +8,7 @@ import pytest
 import zmq
 import zmq.asyncio
 from zmq.utils import z85
+from zmq.utils.monitor import parse_monitor_message
 
 from secagg.errors import PeerUnavailable
 from secagg.transport.channel import Channel
@@ -139,10 +140,10 @@ class Door:
         self.socket.setsockopt(zmq.CURVE_SERVER, 1)
         self.socket.setsockopt(zmq.CURVE_SECRETKEY, z85.encode(secret_of("broker").reveal()))
         self.socket.setsockopt(zmq.LINGER, 0)
-        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        self.port = port or self.socket.bind_to_random_port("tcp://127.0.0.1")
-        if port:
-            self.socket.bind(f"tcp://127.0.0.1:{port}")
+        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_CLOSED)
+        self.socket.bind(f"tcp://127.0.0.1:{port or '*'}")
+        self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.port = int(self.address.rpartition(":")[2])
         self.peer = b""
 
     async def hello(self) -> bytes:
@@ -156,12 +157,17 @@ class Door:
         """Say that the peer is known, to the handshake of this id."""
         self.socket.send_multipart([self.peer, encode(Stamped("broker", "welcome", id)), b"", b""])
 
-    def shaken(self) -> None:
-        """Stand still until somebody's handshake has succeeded."""
-        assert self._monitor.poll(10_000)
+    def until(self, event: int) -> None:
+        """Stand still until libzmq says this."""
+        while self._monitor.poll(10_000):
+            if parse_monitor_message(self._monitor.recv_multipart())["event"] == event:
+                return
+        raise AssertionError(event)
 
     def close(self) -> None:
-        """End, as a broker that was killed."""
+        """End, as a broker that was killed; its port is free."""
+        self.socket.unbind(self.address)
+        self.until(zmq.EVENT_CLOSED)
         self.socket.disable_monitor()
         self._monitor.close()
         self.socket.close()
@@ -215,7 +221,7 @@ def test_a_broker_in_another_s_place_is_greeted_whatever_the_other_said() -> Non
                 first.welcome(greeting)
                 first.close()
                 second = Door(context, first.port)
-                second.shaken()
+                second.until(zmq.EVENT_HANDSHAKE_SUCCEEDED)
                 assert await second.hello() != greeting
                 second.welcome(greeting)
                 again = await second.hello()
