@@ -157,6 +157,10 @@ class Door:
         """Say that the peer is known, to the handshake of this id."""
         self.socket.send_multipart([self.peer, encode(Stamped("broker", "welcome", id)), b"", b""])
 
+    def note(self) -> None:
+        """Pass on a message of a member."""
+        self.socket.send_multipart([self.peer, encode(Stamped("cleveland", "note", b"")), b"", b""])
+
     def until(self, event: int) -> None:
         """Stand still until libzmq says this."""
         while self._monitor.poll(10_000):
@@ -174,11 +178,11 @@ class Door:
 
 
 @asynccontextmanager
-async def dialling(port: int) -> AsyncIterator[Channel]:
-    """Return a party's channel to a door."""
+async def dialling(port: int, heard: list[str]) -> AsyncIterator[Channel]:
+    """Return a party's channel to a door; `heard` are the kinds of what is passed on to it."""
 
     async def deliver(message: Received) -> None:
-        raise AssertionError(message)
+        heard.append(message.kind)
 
     context = zmq.asyncio.Context()
     address = f"tcp://127.0.0.1:{port}"
@@ -196,11 +200,14 @@ def test_a_welcome_to_another_handshake_is_not_believed() -> None:
     async def test() -> None:
         with zmq.Context() as context:
             door = Door(context)
-            async with dialling(door.port) as channel:
+            heard: list[str] = []
+            async with dialling(door.port, heard) as channel:
                 greeting = await door.hello()
                 door.welcome(bytes(16))
+                door.note()
+                await until(lambda: heard == ["note"])
+                assert channel.state != CONNECTED, "what came before the note was read before it"
                 assert await door.hello() == greeting, "it is greeted until it welcomes this very handshake"
-                assert channel.state != CONNECTED
                 door.welcome(greeting)
                 await until(lambda: channel.state == CONNECTED)
             door.close()
@@ -214,7 +221,7 @@ def test_a_broker_in_another_s_place_is_greeted_whatever_the_other_said() -> Non
     async def test() -> None:
         with zmq.Context() as context:
             first = Door(context)
-            async with dialling(first.port) as channel:
+            async with dialling(first.port, []) as channel:
                 greeting = await first.hello()
                 first.welcome(greeting)
                 await until(lambda: channel.state == CONNECTED)
