@@ -8,7 +8,7 @@ Leaves to others: what the statements prove (secagg.auditor).
 
 import json
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -182,13 +182,21 @@ class Result(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag
     model: Hex
 
 
+class Report(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member's signed header says that what a dealer sealed to it does not open, or is not what the dealer listed."""
+
+    dealer: Name
+    reporter: Name
+
+
 class Aborted(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
-    """The round ended without a result."""
+    """The round ended without a result; who was missing, and every report of a share that was none."""
 
     manifest: Hex
     step: Text
     reason: Text
     missing: tuple[Name, ...]
+    reports: tuple[Report, ...] = ()
 
 
 class Refusal(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
@@ -206,9 +214,48 @@ class Equivocation(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     digests: tuple[Hex, ...]
 
 
+class Fault(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A member's fault is proven: `evidence` is the SHA-256 of the side file of signed bytes that proves it."""
+
+    manifest: Hex
+    member: Name
+    kind: Literal["answer", "dealing", "two-lists", "reported"]
+    evidence: Hex
+
+
+class OverlapAllowed(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A person at an institution allows this job to sum its inputs over another set than they were summed before."""
+
+    member: Name
+    job: Name
+
+
+class SourceChanged(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A person at an institution says that a task's data is other data now: a new edition, or another path."""
+
+    member: Name
+    task: Name
+    change: Literal["edition", "path"]
+
+
+class UncheckedAccepted(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A person at an institution goes on although this round's sum could not be checked there."""
+
+    member: Name
+
+
+class LieReported(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """A member brought evidence that the aggregator with this key lied: SHA-256 of the side file that proves it."""
+
+    member: Name
+    aggregator_key: Hex
+    evidence: Hex
+
+
 AnyStatement = (
     RosterRoot | TokenIssued | TokenConsumed | Enrolled | Revoked | Fenced | RosterChanged | KeyDealt | JobCreated
-    | ManifestLogged | DropOut | Contributors | Opening | Result | Aborted | Refusal | Equivocation
+    | ManifestLogged | DropOut | Contributors | Opening | Result | Aborted | Refusal | Equivocation | Fault
+    | OverlapAllowed | SourceChanged | UncheckedAccepted | LieReported
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId
 from secagg.log.witness import LogProof
+from secagg.protocol.binding import UNKNOWN, Bound
 from secagg.protocol.manifest import JobSpec
 from secagg.wire.signed import Scope, Signed
 
@@ -49,6 +50,7 @@ class Present(Struct, frozen=True, forbid_unknown_fields=True):
     log_size: Count
     job: str = ""
     next_round: Ordinal = 1
+    bound: Bound = UNKNOWN
 
 
 class Announce(Struct, frozen=True, forbid_unknown_fields=True):

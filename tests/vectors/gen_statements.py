@@ -49,10 +49,15 @@ STATEMENTS: dict[str, dict[str, object]] = {
     },
     "Aborted": {
         **ROUND, "manifest": h("manifest"), "step": "Unmask", "reason": "2 of 4 members at Unmask, 3 are needed",
-        "missing": ["east-1", "west-1"],
+        "missing": ["east-1", "west-1"], "reports": [{"dealer": "east-1", "reporter": "north"}],
     },
     "Refusal": {**ROUND, "member": "south", "rule": "policy.min_nodes", "reason": ""},
     "Equivocation": {**ROUND, "member": "south", "digests": [h("one"), h("other")]},
+    "Fault": {**ROUND, "manifest": h("manifest"), "member": "south", "kind": "answer", "evidence": h("evidence")},
+    "OverlapAllowed": {**WHEN, "member": "south", "job": "risk"},
+    "SourceChanged": {**WHEN, "member": "south", "task": "risk", "change": "edition"},
+    "UncheckedAccepted": {**ROUND, "member": "south"},
+    "LieReported": {**WHEN, "member": "south", "aggregator_key": h("key"), "evidence": h("evidence")},
 }  # fmt: skip
 
 
@@ -87,7 +92,12 @@ def changed(to: Vectors) -> None:
     contributors: dict[str, object] = {"type": "Contributors", **STATEMENTS["Contributors"]}
     token: dict[str, object] = {"type": "TokenIssued", **STATEMENTS["TokenIssued"]}
     member = {"member": "north", "header": h("header"), "upload": h("upload")}
+    fault, source = ({"type": kind, **STATEMENTS[kind]} for kind in ("Fault", "SourceChanged"))
+    allowed, lie = ({"type": kind, **STATEMENTS[kind]} for kind in ("OverlapAllowed", "LieReported"))
     documents = {
+        "fault of an unknown kind": {**fault, "kind": "slow"}, "fault without evidence": {**fault, "evidence": None},
+        "source changed otherwise": {**source, "change": "name"}, "overlap for no job": {**allowed, "job": ""},
+        "lie under a key in capitals": {**lie, "aggregator_key": h("key").upper()},
         "unknown type": {**good, "type": "Finished"}, "no type": STATEMENTS["Aborted"],
         "unknown field": {**good, "note": ""}, "field missing": {k: v for k, v in good.items() if k != "step"},
         "number with a point": {**good, "round": 3.0}, "time of 2^53": {**good, "time": 2**53},

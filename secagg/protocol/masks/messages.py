@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from secagg.crypto.secret import Veiled
 from secagg.ids import NO_DIGEST, Count, Digest, Key, Listed, Name
 from secagg.log.witness import LogProof
+from secagg.protocol.binding import UNKNOWN, Bound
 from secagg.wire.signed import Signed
 
 ShareBytes = Annotated[bytes, Meta(min_length=33, max_length=33)]
@@ -118,6 +119,7 @@ class MaskedInput(Struct, frozen=True, forbid_unknown_fields=True):
 
     length: Count
     u2: Digest
+    bound: Bound = UNKNOWN
 
 
 class Freeze(Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +128,8 @@ class Freeze(Struct, frozen=True, forbid_unknown_fields=True):
     u3: bytes
     leaf: bytes
     proof: LogProof
+    allowances: tuple[bytes, ...] = ()
+    """Signed `OverlapAllowed` entries of members, where an input is summed over another set than before."""
 
 
 class Agreement(Struct, frozen=True, forbid_unknown_fields=True):

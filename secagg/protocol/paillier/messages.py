@@ -22,6 +22,7 @@ from secagg.crypto.paillier.knowledge import KnowledgeProof
 from secagg.crypto.paillier.partial import Partial
 from secagg.ids import Count, Digest
 from secagg.log.witness import LogProof
+from secagg.protocol.binding import UNKNOWN, Bound
 from secagg.protocol.masks.messages import Cosignature
 from secagg.wire.signed import Signed
 
@@ -39,6 +40,7 @@ class EncryptedInput(Struct, frozen=True, forbid_unknown_fields=True):
     length: Count
     upload: Digest
     proof: KnowledgeProof
+    bound: Bound = UNKNOWN
 
 
 class Freeze(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +49,8 @@ class Freeze(Struct, frozen=True, forbid_unknown_fields=True):
     u: bytes
     leaf: bytes
     proof: LogProof
+    allowances: tuple[bytes, ...] = ()
+    """Signed `OverlapAllowed` entries of members, where an input is summed over another set than before."""
 
 
 class Agreement(Struct, frozen=True, forbid_unknown_fields=True):

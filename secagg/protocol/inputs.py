@@ -1,0 +1,264 @@
+"""What an institution has given to sums, and what follows from it for the next one: the rules of its ledger.
+
+How to read it: a `Counted` is one signed header; `froze`, `left_out`, `lift` and `answer` are all that can happen to
+it; `bind` says to which set an input is bound and by which rule, `admit` which job is refused whatever the set.
+Rules (protocol §6.5): an input is what its owner computes it from, never a field that somebody else chose; it counts
+from the signed header on; inputs of one identity are summed over one set only; only a logged end of exactly this
+attempt lifts, and only where nothing was answered; a person may allow more, by name, and never for what comes after.
+Leaves to others: storing entries (secagg.daemon.inputs), computing identities (node), what a set is (binding.py).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from secagg.crypto.derive import sha256
+from secagg.crypto.labels import fields
+from secagg.errors import Refused
+from secagg.ids import NO_DIGEST, Count, Digest, Name, RoundId
+from secagg.protocol.binding import ANY, NOTHING, Only, seats_digest
+from secagg.protocol.manifest import Purpose, Seat
+
+SOURCE_LABEL, IDENTITY_LABEL = "secagg/v2/ledger/source", "secagg/v2/ledger/identity"
+
+State = Literal["pending", "frozen", "out", "lifted"]
+
+
+class Counted(Struct, frozen=True, forbid_unknown_fields=True):
+    """One signed header: an input that may be in a sum from now on.
+
+    `state`: pending (no freeze is known), frozen (over `seats`), out (the agreed freeze left this upload out), lifted
+    (a logged end of this attempt). `answered`: opening material was released, so nothing lifts it any more.
+    `tag` is what travels; `handed_out` says that the model was given and not computed here; `vector` is a keyed digest
+    of a sum's exact values; `sketch` a sealed sketch of a training update.
+    """
+
+    round: RoundId
+    manifest: Digest
+    purpose: Purpose
+    task: Name
+    source: Digest
+    identity: Digest
+    tag: Digest
+    handed_out: bool
+    time: Count
+    vector: Digest = NO_DIGEST
+    sketch: bytes = b""
+    state: State = "pending"
+    answered: bool = False
+    seats: tuple[Seat, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Say whether this input may be in a sum."""
+        return self.state in ("pending", "frozen")
+
+
+class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """The input that is to be given next."""
+
+    round: RoundId
+    purpose: Purpose
+    source: Digest
+    identity: Digest
+    tag: Digest
+    handed_out: bool
+    vector: Digest = NO_DIGEST
+
+
+class Terms(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the institution's policy says of its inputs."""
+
+    changing_sets: bool = False
+    unlisted_jobs: Count = 20
+    max_rounds_per_source: Count = 1000
+
+
+class Allowed(Struct, frozen=True, forbid_unknown_fields=True):
+    """A person's word (`node allow`): this job may run, and with `overlap` over another set than the entries before.
+
+    `before` is how many entries the ledger had then: what comes after is bound again.
+    """
+
+    job: Name
+    overlap: bool
+    before: Count
+    time: Count
+
+
+class Binding(NamedTuple):
+    """To what an input is bound: the word that travels, the tag, by which rule, and the entries that bind it or that a
+    person excused."""
+
+    only: Only
+    tag: bytes
+    rule: str = ""
+    by: Counted | None = None
+    excused: tuple[Counted, ...] = ()
+
+
+def source_digest(path: str, edition: str) -> bytes:
+    """Return what names a data source: its resolved path and the edition that the institution gave it."""
+    return sha256(fields(SOURCE_LABEL, path, edition))
+
+
+def training_identity(source: bytes, model: bytes) -> bytes:
+    """Return what a training input is computed from; `model` is zeros when it was handed out.
+
+    Else it is the digest of the tensors that `train` is given, their zeros unsigned.
+    """
+    return sha256(fields(IDENTITY_LABEL, "training", source, model))
+
+
+def sum_identity(source: bytes, task: str) -> bytes:
+    """Return what a sum's input is computed from; `task` is empty when all tasks over a source are one input."""
+    return sha256(fields(IDENTITY_LABEL, "sum", source, task))
+
+
+# What happens to an entry --------------------------------------------------------------------------------------------
+
+
+def froze(entry: Counted, seats: Iterable[Seat]) -> Counted:
+    """Return the entry once the logged freeze of its attempt is known to hold this upload.
+
+    Raises: Refused (`ledger.second-freeze`) when another set was frozen for this attempt before.
+    """
+    found = tuple(seats)
+    if entry.state == "frozen" and seats_digest(entry.seats) != seats_digest(found):
+        raise Refused(
+            f"Two sets are frozen for {entry.round.label()}.", "Keep the log: it is evidence against the aggregator.",
+            rule="ledger.second-freeze",
+        )  # fmt: skip
+    return replace(entry, state="frozen", seats=found) if entry.state == "pending" else entry
+
+
+def left_out(entry: Counted) -> Counted:
+    """Return the entry once the freeze that enough members agreed to is known not to hold this upload."""
+    return replace(entry, state="out") if entry.state == "pending" else entry
+
+
+def lift(entry: Counted) -> Counted:
+    """Return the entry once a logged `Aborted` of exactly its attempt is known; one that was answered stays."""
+    return replace(entry, state="lifted") if entry.counts and not entry.answered else entry
+
+
+def answer(entry: Counted) -> Counted:
+    """Return the entry once opening material for it is about to be released.
+
+    Raises: Refused (`ledger.lifted`) when its attempt was lifted: it never answers again.
+    """
+    if entry.state != "frozen":
+        raise Refused(
+            f"Attempt {entry.round.attempt} of round {entry.round.round} is over for this node.",
+            "Propose the next attempt.", rule="ledger.lifted",
+        )  # fmt: skip
+    return replace(entry, answered=True)
+
+
+# What follows from entries -------------------------------------------------------------------------------------------
+
+
+def admit(entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Sequence[Allowed]) -> None:
+    """Refuse a job that a person has to allow first, and a source whose budget is spent.
+
+    Raises: Refused (`ledger.unlisted`, `policy.max_rounds_per_source`).
+    """
+    counted = [e for e in entries if e.counts and e.source == wanted.source]
+    rounds = {e.round.opening for e in counted if e.purpose == wanted.purpose} - {wanted.round.opening}
+    if len(rounds) >= terms.max_rounds_per_source:
+        raise Refused(
+            f"This institution's policy max_rounds_per_source allows {terms.max_rounds_per_source} rounds of a source.",
+            "Raise it in node.toml, or open a new edition of the data.", rule="policy.max_rounds_per_source",
+        )  # fmt: skip
+    if wanted.purpose == "sum" or not _unlisted(counted, wanted, allowed):
+        return
+    first = _job(_trainings(counted)[0])
+    unlisted = {_job(e) for e in _trainings(counted)} - {first, _wanted_job(wanted)}
+    unlisted -= {job for job in unlisted if any(entry.job == job[1] for entry in allowed)}
+    if len(unlisted) >= terms.unlisted_jobs:
+        raise Refused(
+            f"{wanted.round.job} would be training job number {len(unlisted) + 2} over this data, and the policy "
+            f"unlisted_jobs allows {terms.unlisted_jobs} after the first.",
+            f"secagg node allow {wanted.round.job}", rule="ledger.unlisted",
+        )  # fmt: skip
+
+
+def bind(
+    entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Sequence[Allowed],
+    near: Callable[[Counted], bool] = lambda entry: False,
+) -> Binding:  # fmt: skip
+    """Return to which set an input is bound; `near` says whether its sketch is close to an earlier entry's.
+
+    Entries are in the order in which they were counted; the one of this very attempt binds nothing.
+    """
+    numbered = [(n, e) for n, e in enumerate(entries) if e.counts and e.round != wanted.round]
+    found = [(n, e, rule) for n, e in numbered if (rule := _rule(e, wanted, terms))]
+    found += _of_first([e for _, e in numbered], numbered, wanted, allowed)
+    found += [(n, e, "ledger.near") for n, e in numbered if wanted.purpose == e.purpose == "training" and near(e)]
+    limit = max((entry.before for entry in allowed if entry.overlap and entry.job == wanted.round.job), default=0)
+    excused = tuple({id(e): e for n, e, _ in found if n < limit}.values())
+    binding = [(e, rule) for n, e, rule in found if n >= limit]
+    alike = [e for _, e, rule in found if rule == "ledger.input"]
+    tag = alike[0].tag if alike else wanted.tag
+    return _bound(binding, excused, tag)
+
+
+def _bound(binding: Sequence[tuple[Counted, str]], excused: tuple[Counted, ...], tag: bytes) -> Binding:
+    for entry, rule in binding:
+        if entry.state == "pending":
+            return Binding(NOTHING, tag, rule, entry, excused)
+    sets = {seats_digest(entry.seats) for entry, _ in binding}
+    if len(sets) > 1:
+        # No set is both: only a person gets on.
+        return Binding(NOTHING, tag, binding[-1][1], binding[-1][0], excused)
+    if sets:
+        return Binding(Only("same", sets.pop()), tag, binding[0][1], binding[0][0], excused)
+    if excused:
+        latest = excused[-1]
+        seats = seats_digest(latest.seats) if latest.seats else NO_DIGEST
+        return Binding(Only("overlap", seats), tag, excused=excused)
+    return Binding(ANY, tag)
+
+
+def _rule(entry: Counted, wanted: Wanted, terms: Terms) -> str:
+    """Return by which rule an entry binds an input, "" when by none."""
+    if entry.purpose != wanted.purpose:
+        return ""
+    same_vector = wanted.vector != NO_DIGEST and entry.vector == wanted.vector
+    if entry.identity == wanted.identity or same_vector:
+        return "ledger.input"
+    if wanted.purpose == "training" and not terms.changing_sets and _job(entry) == _wanted_job(wanted):
+        return "ledger.job"
+    return ""
+
+
+def _of_first(
+    counted: Sequence[Counted], numbered: Sequence[tuple[int, Counted]], wanted: Wanted, allowed: Sequence[Allowed]
+) -> list[tuple[int, Counted, str]]:
+    """Return the source's first training round, when this job is another one and nobody listed it."""
+    if wanted.purpose == "sum" or not _unlisted(counted, wanted, allowed):
+        return []
+    first = _trainings([e for e in counted if e.source == wanted.source])[0]
+    return [(n, e, "ledger.unlisted") for n, e in numbered if e is first]
+
+
+def _unlisted(counted: Sequence[Counted], wanted: Wanted, allowed: Sequence[Allowed]) -> bool:
+    """Say whether another job trained this source first, and no person listed this one."""
+    trainings = _trainings([e for e in counted if e.source == wanted.source])
+    if not trainings or _job(trainings[0]) == _wanted_job(wanted):
+        return False
+    return all(entry.job != wanted.round.job for entry in allowed)
+
+
+def _trainings(entries: Sequence[Counted]) -> list[Counted]:
+    return [entry for entry in entries if entry.purpose == "training"]
+
+
+def _job(entry: Counted) -> tuple[str, str]:
+    return entry.round.federation, entry.round.job
+
+
+def _wanted_job(wanted: Wanted) -> tuple[str, str]:
+    return wanted.round.federation, wanted.round.job
