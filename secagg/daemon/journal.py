@@ -20,7 +20,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from secagg.daemon.schema import MIGRATIONS
+from secagg.daemon.schema import FIRST, MIGRATIONS
 from secagg.errors import BadConfiguration, TryLater
 
 _END = "\U0010ffff"
@@ -134,19 +134,16 @@ class SqliteJournal:
     def _migrate(self, path: Path) -> None:
         """Bring the schema to the newest version, each step in a transaction of its own."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(self._migrations):
+        done, newest = max(0, version - FIRST + 1), FIRST - 1 + len(self._migrations)
+        if 0 < version < FIRST or version > newest:
             self._db.close()
-            raise BadConfiguration(
-                f"The journal {path} was written by a newer version ({version}).",
-                "Install that version again, or restore the backup made before it.",
-                code="E-JOURNAL",
-            )
+            raise _of_another_version(path, version)
         # An empty write takes the exclusive lock at once, also when nothing is to migrate.
-        for number, statements in enumerate((*self._migrations[version:], ()), version + 1):
+        for number, statements in enumerate((*self._migrations[done:], ()), FIRST + done):
             self._db.execute("BEGIN EXCLUSIVE")
             for statement in statements:
                 self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {min(number, len(self._migrations))}")
+            self._db.execute(f"PRAGMA user_version = {min(number, newest)}")
             self._db.execute("COMMIT")
 
     @contextmanager
@@ -286,6 +283,19 @@ def _connect(path: Path) -> sqlite3.Connection:
         return sqlite3.connect(path, isolation_level=None, timeout=0.5)
     except sqlite3.Error as error:
         raise _unopened(path, error) from None
+
+
+def _of_another_version(path: Path, version: int) -> BadConfiguration:
+    if version < FIRST:
+        return BadConfiguration(
+            f"The journal {path} was written by secagg 0.1 (version {version}), whose state no later version reads.",
+            "Keep it for audits; begin with an empty state_dir and enrol again (docs/upgrading.md).",
+            code="E-JOURNAL",
+        )  # fmt: skip
+    return BadConfiguration(
+        f"The journal {path} was written by a newer version ({version}).",
+        "Install that version again, or restore the backup made before it.", code="E-JOURNAL",
+    )  # fmt: skip
 
 
 def _unopened(path: Path, error: sqlite3.Error) -> BadConfiguration:

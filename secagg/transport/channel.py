@@ -21,7 +21,18 @@ from zmq.utils.monitor import parse_monitor_message
 from secagg.crypto.secret import Secret
 from secagg.errors import PeerUnavailable, WireError
 from secagg.transport.curve import PATIENCE, open_client
-from secagg.transport.link import BROKER, CLOSED, CONNECTED, CONNECTING, REFUSED, Received
+from secagg.transport.link import (
+    BROKER,
+    CLOSED,
+    CONNECTED,
+    CONNECTING,
+    HELLO,
+    OTHER,
+    OTHER_WIRE,
+    REFUSED,
+    WELCOME,
+    Received,
+)
 from secagg.transport.routing import read_stamped, write_routing
 
 GREET = 2.0
@@ -35,6 +46,9 @@ QUIET = 6.0
 
 _GIVEN_UP = 0
 """No event of libzmq."""
+
+_REFUSALS = {"refused": REFUSED, OTHER: OTHER_WIRE}
+"""The broker's words after which a socket is of no use."""
 
 _UNEXPLAINED = (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 
@@ -167,12 +181,12 @@ class Channel:
                 stamped = read_stamped(frames)
             except WireError:
                 continue
-            if stamped.sender == BROKER and stamped.kind == "welcome":
+            if stamped.sender == BROKER and stamped.kind == WELCOME:
                 # One that a broker sent before it died may be read when there is another already.
                 if stamped.id == self._greeting():
                     self._settle(CONNECTED)
-            elif stamped.sender == BROKER and stamped.kind == "refused":
-                self._settle(REFUSED)
+            elif stamped.sender == BROKER and stamped.kind in _REFUSALS:
+                self._settle(_REFUSALS[stamped.kind])
                 return False
             else:
                 await self._deliver(
@@ -185,7 +199,7 @@ class Channel:
             await self._shaken.wait()
             if self.state != CONNECTED:
                 with suppress(zmq.Again):
-                    await socket.send_multipart([write_routing(BROKER, "hello", self._greeting()), b"", b""])
+                    await socket.send_multipart([write_routing(BROKER, HELLO, self._greeting()), b"", b""])
             with suppress(TimeoutError):
                 async with asyncio.timeout(GREET):
                     await self._greet_now.wait()

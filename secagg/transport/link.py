@@ -15,7 +15,7 @@ from secagg.errors import BadInput
 from secagg.wire.limits import LIMIT_BULK, LIMIT_ENROL, LIMIT_HEADER, LIMIT_SPLIT
 
 BROKER = "broker"
-"""The name that the broker itself answers to: `hello`, `ping`, and `roster` from the key server."""
+"""The name that the broker itself answers to: greetings, `ping`, and `roster` from the key server."""
 
 KEYSERVER = "keyserver"
 """The name that the key server is always reached by, also before there is a roster."""
@@ -27,6 +27,13 @@ CONNECTED = "connected"
 CONNECTING = "connecting"
 CLOSED = "closed"
 REFUSED = "refused: the broker does not know this node's key: revoked, or not approved yet"
+OTHER_WIRE = "refused: the broker is of a version with another wire: install one version everywhere"
+
+HELLO, WELCOME = "hello-2", "welcome-2"
+"""How a party and the broker greet each other: their number is that of everything on the wire and in signatures."""
+
+OTHER = "other-wire"
+"""The broker's answer to a greeting of another number."""
 
 LIMIT_BODY = LIMIT_BULK - LIMIT_HEADER
 """Bytes of one body: the frame grows by 33 bytes under CURVE and must still pass MAXMSGSIZE."""

@@ -5,7 +5,7 @@ A message comes in at a door under an authenticated key, and goes on to at most 
  2. The quota of the key at this door holds.
  3. The frames are `[routing][header][body]` within the limits of the door; else a strike.
  4. A guest may write to the key server, kind `enrol`, nothing else, and nothing durable.
- 5. `broker` is this broker: `hello`, `ping`, and `roster` from the key server, the only thing it acknowledges.
+ 5. `broker` is this broker: greetings, `ping`, and `roster` from the key server, the only thing it acknowledges.
  6. The sender is stamped by key; a name that nobody has is dropped and counted.
 
 Rules: header and body are passed on as they came, unread. Leaves to others: sockets (broker.py), durability, meaning.
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from secagg.errors import SecaggError, WireError
 from secagg.transport.curve import SIZES
 from secagg.transport.directory import Directory
-from secagg.transport.link import BROKER, GUEST, KEYSERVER, guest_name
+from secagg.transport.link import BROKER, GUEST, HELLO, KEYSERVER, OTHER, WELCOME, guest_name
 from secagg.transport.quotas import Bounded, Quota, Strikes
 from secagg.transport.routing import Routing, Stamped, read_routing
 from secagg.wire.codec import encode
@@ -103,8 +103,19 @@ class Relay:
     def _for_broker(self, door: str, key: bytes, routing: Routing, frames: Sequence[Buffer]) -> Post | None:
         if routing.kind == "roster" and self._directory.name_of(key) == KEYSERVER:
             return self._take_roster(door, key, routing, bytes(frames[2]))
-        answer = {"hello": "welcome", "ping": "pong"}.get(routing.kind)
+        answer = {HELLO: WELCOME, "ping": "pong"}.get(routing.kind)
+        if answer is None and routing.kind.startswith("hello"):
+            return self._other_wire(door, key, routing)
         return self._own(door, key, answer, routing.id) if answer else self._drop("kind")
+
+    def _other_wire(self, door: str, key: bytes, routing: Routing) -> Post | None:
+        """Say to a party, and to the operator, that it is of a version that cannot take part."""
+        self._drop("wire")
+        if not self._reminded.take(key, 1, self._now()):
+            return None
+        remedy = "Install one version at every role; what 0.1 has kept is of no use to later ones (docs/upgrading.md)."
+        self._log.warning("other_wire", peer=self._directory.name_of(key), kind=routing.kind, remedy=remedy)
+        return self._own(door, key, OTHER, routing.id)
 
     def _take_roster(self, door: str, key: bytes, routing: Routing, data: bytes) -> Post | None:
         try:

@@ -16,7 +16,7 @@ from secagg.crypto.secret import Secret
 from secagg.errors import PeerUnavailable
 from secagg.transport.channel import Channel
 from secagg.transport.curve import Addresses
-from secagg.transport.link import CONNECTED, REFUSED, Received, check_size, is_bulk
+from secagg.transport.link import CONNECTED, OTHER_WIRE, REFUSED, Received, check_size, is_bulk
 from secagg.transport.routing import write_routing
 
 INBOX = 64
@@ -42,8 +42,9 @@ class ZmqLink:
     def state(self) -> str:
         """Return `connected`, `connecting …` or `refused: …`, the worse of the two sockets."""
         states = {channel.state for channel in self._channels.values()}
-        if REFUSED in states:
-            return REFUSED
+        for refusal in (REFUSED, OTHER_WIRE):
+            if refusal in states:
+                return refusal
         return min(states - {CONNECTED}, default=CONNECTED)
 
     async def send(self, to: str, kind: str, header: bytes, body: bytes = b"", *, id: bytes = b"") -> None:

@@ -106,8 +106,8 @@ def test_a_lookup_that_fails_is_a_refusal_and_not_the_end_of_authentication(monk
                 await until(lambda: siege.broker.counts["control.refused"] > refused)
                 stranger.close()
             late = siege.raw("hungary")
-            await late.send_multipart(message("broker", kind="hello"))
-            await told(late, b"welcome")
+            await late.send_multipart(message("broker", kind="hello-2"))
+            await told(late, b"welcome-2")
             await siege.goes_on()
 
     run(test())
@@ -169,12 +169,12 @@ def test_a_routing_id_that_somebody_has_already_steals_nothing() -> None:
     async def test() -> None:
         async with besieged() as siege:
             victim = siege.raw("hungary", ROUTING_ID=b"same")
-            await victim.send_multipart(message("broker", kind="hello"))
-            await told(victim, b"welcome")
+            await victim.send_multipart(message("broker", kind="hello-2"))
+            await told(victim, b"welcome-2")
             thief = siege.raw("cleveland", ROUTING_ID=b"same")
             thief.setsockopt(zmq.SNDTIMEO, 500)
             for _ in range(3):
-                await thief.send_multipart(message("broker", kind="hello"))
+                await thief.send_multipart(message("broker", kind="hello-2"))
             await siege.goes_on()
             await siege.keyserver.send("hungary", "note", b"", b"for hungary")
             stolen = asyncio.ensure_future(thief.recv_multipart())

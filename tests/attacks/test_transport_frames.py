@@ -142,8 +142,8 @@ def test_a_peer_that_does_not_read_costs_one_room_and_holds_up_nobody() -> None:
     async def test() -> None:
         async with besieged() as siege:
             stuck = siege.raw("hungary", "bulk")
-            await stuck.send_multipart(message("broker", kind="hello"))
-            await told(stuck, b"welcome")
+            await stuck.send_multipart(message("broker", kind="hello-2"))
+            await told(stuck, b"welcome-2")
             await overfill(siege.cleveland, siege.broker.counts)
             await until(lambda: siege.broker.counts["dropped.full"] > 0)
             assert 0 < siege.broker.waiting <= ROOM < BUILDING
@@ -158,8 +158,8 @@ def test_a_message_to_a_connection_that_is_gone_is_counted_and_not_lost_in_silen
     async def test() -> None:
         async with besieged() as siege:
             passing = siege.raw("hungary")
-            await passing.send_multipart(message("broker", kind="hello"))
-            await told(passing, b"welcome")
+            await passing.send_multipart(message("broker", kind="hello-2"))
+            await told(passing, b"welcome-2")
             ended = siege.broker.counts["control.disconnected"]
             passing.close(linger=0)
             await until(lambda: siege.broker.counts["control.disconnected"] > ended)
@@ -189,8 +189,8 @@ def test_what_waits_for_a_member_is_not_sent_once_it_is_revoked() -> None:
     async def test() -> None:
         async with besieged() as siege:
             slow = siege.raw("hungary", "bulk")
-            await slow.send_multipart(message("broker", kind="hello"))
-            await told(slow, b"welcome")
+            await slow.send_multipart(message("broker", kind="hello-2"))
+            await told(slow, b"welcome-2")
             before = siege.broker.counts["received"]
             for _ in range(60):
                 await siege.cleveland.send("hungary", "chunk", b"", bytes(2**20))

@@ -34,7 +34,7 @@ from secagg.daemon.broker import init_broker
 from secagg.demo.processes import SECAGG
 from secagg.errors import PeerUnavailable
 from secagg.transport.curve import DOORS, Addresses, addresses, client_options, key_text
-from secagg.transport.link import BROKER, CONNECTED
+from secagg.transport.link import BROKER, CONNECTED, HELLO
 from secagg.transport.routing import write_routing
 from secagg.transport.zmq_link import ZmqLink
 from support.brokers import Authority, key_of, push_roster, secret_of
@@ -195,7 +195,7 @@ def member(bound: Addresses, key: bytes, name: str, context: zmq.Context[zmq.Soc
         made.setsockopt(zmq.ROUTING_ID, routing_id)
     made.connect(bound.of(door))
     with suppress(zmq.Again):
-        made.send_multipart([write_routing(BROKER, "hello", b""), b"", b""])
+        made.send_multipart([write_routing(BROKER, HELLO, b""), b"", b""])
     return made
 
 

@@ -25,7 +25,7 @@ from secagg.daemon import clock
 from secagg.daemon.broker import init_broker
 from secagg.demo.processes import SECAGG
 from secagg.transport.curve import Addresses, client_options, key_text
-from secagg.transport.link import BROKER
+from secagg.transport.link import BROKER, HELLO
 from secagg.transport.routing import write_routing
 from support.brokers import Authority, dialled, key_of, push_roster, run, secret_of
 
@@ -78,7 +78,7 @@ def greet(socket: zmq.Socket[bytes], mode: str, name: str) -> None:
     if mode == RELAY:
         socket.send_multipart([b"", name.encode(), b""])
     else:
-        socket.send_multipart([write_routing(BROKER, "hello", b""), b"", b""])
+        socket.send_multipart([write_routing(BROKER, HELLO, b""), b"", b""])
         socket.recv_multipart()
 
 

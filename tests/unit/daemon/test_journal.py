@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from secagg.daemon import schema
 from secagg.daemon.journal import REMEMBERED, Journal, Outgoing, SqliteJournal
 from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.schema import MIGRATIONS
@@ -289,7 +290,7 @@ def test_a_second_daemon_is_kept_out(tmp_path: Path) -> None:
 def test_a_journal_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     SqliteJournal(tmp_path / "journal.sqlite").close()
     with sqlite3.connect(tmp_path / "journal.sqlite") as db:
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        db.execute(f"PRAGMA user_version = {schema.FIRST + len(MIGRATIONS)}")
     db.close()
     with pytest.raises(BadConfiguration, match="newer version"):
         SqliteJournal(tmp_path / "journal.sqlite")
@@ -321,7 +322,7 @@ def test_an_older_journal_is_brought_up_to_date_with_everything_in_it(tmp_path: 
         assert transaction.get("round/1") == b"one"
     assert new.pending() == [FIRST, SECOND]
     new.close()
-    assert version_of(path) == len(NEWER)
+    assert version_of(path) == schema.FIRST - 1 + len(NEWER)
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT text FROM notes").fetchall() == [("migrated",)]
     SqliteJournal(path, NEWER).close()
@@ -329,20 +330,19 @@ def test_an_older_journal_is_brought_up_to_date_with_everything_in_it(tmp_path: 
         SqliteJournal(path, OLDER)
 
 
-def test_what_the_first_version_handled_is_still_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, schema.FIRST))
+def test_what_0_1_wrote_is_refused_and_left_as_it_is(tmp_path: Path, version: int) -> None:
     path = tmp_path / "journal.sqlite"
     with closing(sqlite3.connect(path)) as db, db:
-        for statement in MIGRATIONS[0]:
-            db.execute(statement)
-        db.executemany("INSERT INTO handled VALUES ('node-a', ?, ?)", [(b"b" * 16, 2000), (b"a" * 16, 1000)])
-        db.execute("PRAGMA user_version = 1")
-    journal = SqliteJournal(path)
-    with journal.transaction() as transaction:
-        assert transaction.handled("node-a", b"a" * 16)
-        assert transaction.handled("node-a", b"b" * 16)
-    rows = journal._db.execute("SELECT id FROM handled ORDER BY place").fetchall()
-    assert rows == [(b"a" * 16,), (b"b" * 16,)]
-    journal.close()
+        db.execute("CREATE TABLE entries (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+        db.execute("INSERT INTO entries VALUES ('round', x'00')")
+        db.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(BadConfiguration, match=r"secagg 0\.1 .*docs/upgrading\.md") as caught:
+        SqliteJournal(path)
+    assert caught.value.code == "E-JOURNAL"
+    assert version_of(path) == version
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT key FROM entries").fetchall() == [("round",)]
 
 
 def test_a_migration_that_fails_leaves_the_version_before(tmp_path: Path) -> None:
@@ -350,6 +350,6 @@ def test_a_migration_that_fails_leaves_the_version_before(tmp_path: Path) -> Non
     SqliteJournal(path, OLDER).close()
     with pytest.raises(BadConfiguration, match="cannot be opened"):
         SqliteJournal(path, (*OLDER, ("CREATE TABLE notes (text TEXT)", "no SQL at all")))
-    assert version_of(path) == len(OLDER)
+    assert version_of(path) == schema.FIRST - 1 + len(OLDER)
     SqliteJournal(path, NEWER).close()
-    assert version_of(path) == len(NEWER)
+    assert version_of(path) == schema.FIRST - 1 + len(NEWER)

@@ -115,12 +115,12 @@ def test_a_stolen_routing_id_does_not_steal_messages() -> None:
             for socket in (victim, thief):
                 socket.setsockopt(zmq.ROUTING_ID, b"same")
             victim.connect(s.bound.control)
-            await victim.send_multipart(frames("broker", kind="hello"))
-            assert decode(Stamped, (await victim.recv_multipart())[0]).kind == "welcome"
+            await victim.send_multipart(frames("broker", kind="hello-2"))
+            assert decode(Stamped, (await victim.recv_multipart())[0]).kind == "welcome-2"
             monitor = thief.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
             thief.connect(s.bound.control)
             await monitor.recv_multipart()
-            await thief.send_multipart(frames("broker", kind="hello"))
+            await thief.send_multipart(frames("broker", kind="hello-2"))
             await connected(s.keyserver)
             await s.keyserver.send("hungary", "note", b"", b"for hungary")
             assert (await victim.recv_multipart())[2] == b"for hungary"
@@ -216,7 +216,7 @@ def test_a_peer_that_does_not_read_holds_up_nobody_else() -> None:
     async def test() -> None:
         async with scene() as s:
             stuck = s.raw("hungary", "bulk")
-            await stuck.send_multipart(frames("broker", kind="hello"))
+            await stuck.send_multipart(frames("broker", kind="hello-2"))
             for _ in range(100):
                 await s.cleveland.send("hungary", "chunk", b"", bytes(2**20))
                 if s.broker.counts["dropped.full"]:
@@ -232,8 +232,8 @@ def test_what_waited_for_a_member_is_not_sent_after_its_revocation() -> None:
     async def test() -> None:
         async with scene() as s:
             slow = s.raw("hungary", "bulk")
-            await slow.send_multipart(frames("broker", kind="hello"))
-            assert decode(Stamped, (await slow.recv_multipart())[0]).kind == "welcome"
+            await slow.send_multipart(frames("broker", kind="hello-2"))
+            assert decode(Stamped, (await slow.recv_multipart())[0]).kind == "welcome-2"
             before = s.broker.counts["received"]
             for _ in range(60):
                 await s.cleveland.send("hungary", "chunk", b"", bytes(2**20))

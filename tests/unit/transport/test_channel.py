@@ -13,7 +13,7 @@ from zmq.utils.monitor import parse_monitor_message
 from secagg.errors import PeerUnavailable
 from secagg.transport.channel import Channel
 from secagg.transport.curve import addresses
-from secagg.transport.link import CONNECTED, REFUSED, Received
+from secagg.transport.link import CONNECTED, OTHER_WIRE, REFUSED, Received
 from secagg.transport.routing import Routing, Stamped
 from secagg.transport.zmq_link import ZmqLink
 from secagg.wire.codec import decode, encode
@@ -150,12 +150,16 @@ class Door:
         """Wait for the next `hello`; return its id."""
         self.peer, routing, *_ = await asyncio.to_thread(self.socket.recv_multipart)
         found = decode(Routing, routing)
-        assert (found.to, found.kind) == ("broker", "hello")
+        assert (found.to, found.kind) == ("broker", "hello-2")
         return found.id
 
     def welcome(self, id: bytes) -> None:
         """Say that the peer is known, to the handshake of this id."""
-        self.socket.send_multipart([self.peer, encode(Stamped("broker", "welcome", id)), b"", b""])
+        self.socket.send_multipart([self.peer, encode(Stamped("broker", "welcome-2", id)), b"", b""])
+
+    def refuse_wire(self, id: bytes) -> None:
+        """Say that the peer is of a version with another wire."""
+        self.socket.send_multipart([self.peer, encode(Stamped("broker", "other-wire", id)), b"", b""])
 
     def note(self) -> None:
         """Pass on a message of a member."""
@@ -210,6 +214,20 @@ def test_a_welcome_to_another_handshake_is_not_believed() -> None:
                 assert await door.hello() == greeting, "it is greeted until it welcomes this very handshake"
                 door.welcome(greeting)
                 await until(lambda: channel.state == CONNECTED)
+            door.close()
+
+    run(test())
+
+
+def test_a_party_of_another_wire_says_so_and_sends_nothing() -> None:
+    async def test() -> None:
+        with zmq.Context() as context:
+            door = Door(context)
+            async with dialling(door.port, []) as channel:
+                door.refuse_wire(await door.hello())
+                await until(lambda: channel.state == OTHER_WIRE)
+                with pytest.raises(PeerUnavailable, match="another wire"):
+                    await channel.send([b"", b"", b""])
             door.close()
 
     run(test())

@@ -107,10 +107,19 @@ def test_revocation_acts_on_the_next_message(desk: Desk) -> None:
     assert stamp(desk.take(HUNGARY, message("cleveland"))).kind == "refused"
 
 
-@pytest.mark.parametrize(("kind", "answer"), [("hello", "welcome"), ("ping", "pong")])
+@pytest.mark.parametrize(("kind", "answer"), [("hello-2", "welcome-2"), ("ping", "pong")])
 def test_the_broker_answers_for_itself(desk: Desk, kind: str, answer: str) -> None:
     post = desk.take(HUNGARY, message("broker", kind, b"id"), "bulk")
     assert post == Post("bulk", HUNGARY, encode(Stamped("broker", answer, b"id")), b"", b"")
+
+
+def test_a_party_of_another_wire_is_told_so_now_and_then_and_is_never_welcome(desk: Desk) -> None:
+    """`hello` is what 0.1 says: it waits for its `welcome` before it sends anything else."""
+    for kind in ("hello", "hello-3"):
+        desk.now += 10.0
+        assert stamp(desk.take(HUNGARY, message("broker", kind, b"id"))) == Stamped("broker", "other-wire", b"id")
+        assert desk.take(HUNGARY, message("broker", kind, b"id")) is None
+    assert desk.dropped() == {"wire": 4}
 
 
 def test_the_broker_acknowledges_nothing_but_rosters_of_the_key_server(desk: Desk) -> None:
