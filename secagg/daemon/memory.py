@@ -1,13 +1,17 @@
-"""The journal in memory, for tests: what is kept outlives `reopened`, and nothing else.
+"""The journal and the ledger of inputs in memory, for tests: what is kept outlives `reopened`, and nothing else.
 
-Rules: those of the contract (secagg.daemon.journal), which one test holds both against.
+Rules: those of the contracts (secagg.daemon.journal, secagg.daemon.inputs), which one test each holds both against.
 Leaves to others: what a disk does to what is not synced (the simulator's journal).
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from secagg.crypto.secret import Secret
+from secagg.daemon.inputs import Change, InputKeys, check_again
 from secagg.daemon.journal import Outgoing, Transaction, unwritable
+from secagg.ids import RoundId
+from secagg.protocol.inputs import Allowed, Counted
 
 
 class _Memory:
@@ -125,3 +129,97 @@ class MemoryJournal:
         again = MemoryJournal()
         again._kept = self._kept.copy()
         return again
+
+
+class MemoryInputs:
+    """The ledger of simulations and tests; `writable = False` is a full disk."""
+
+    def __init__(self, key: bytes = bytes(32), writer: bytes = b"", shared: "MemoryInputs | None" = None) -> None:
+        """`shared` is another node's, whose entries are the same ones."""
+        self.keys = InputKeys(Secret(key))
+        self._writer = writer
+        self._kept: _Inputs = shared._kept if shared else _Inputs()
+        self.writable = True
+
+    @property
+    def revision(self) -> int:
+        """Return how often this node wrote."""
+        return self._kept.revisions.get(self._writer, 0)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep all of the block, or nothing (see InputLedger)."""
+        before = self._kept.copy()
+        try:
+            yield
+            if not self.writable and before != self._kept:
+                raise unwritable("disk is full")
+        except BaseException:
+            self._kept.take(before)
+            raise
+
+    def entries(self) -> tuple[Counted, ...]:
+        """Return every entry."""
+        return tuple(self._kept.entries.values())
+
+    def find(self, round_id: RoundId) -> Counted | None:
+        """Return this node's entry of an attempt."""
+        return self._kept.entries.get((self._writer, round_id))
+
+    def count(self, entry: Counted) -> None:
+        """Write an entry (see InputLedger)."""
+        check_again(self.find(entry.round), entry)
+        self._write(entry)
+
+    def change(self, round_id: RoundId, function: Change) -> Counted | None:
+        """Change an entry (see InputLedger)."""
+        before = self.find(round_id)
+        after = function(before) if before else None
+        if after and after != before:
+            self._write(after)
+        return after
+
+    def allowed(self) -> tuple[Allowed, ...]:
+        """Return what persons allowed."""
+        return tuple(self._kept.allowed)
+
+    def allow(self, federation: str, root: bytes, job: str, overlap: bool, now: int) -> Allowed:
+        """Write that a person allows a job (see InputLedger)."""
+        with self.hold():
+            made = Allowed(federation, root, job, overlap, len(self._kept.entries), now)
+            self._kept.allowed.append(made)
+            self._kept.revisions[self._writer] = self.revision + 1
+        return made
+
+    def tag(self, federation: str, identity: bytes) -> bytes:
+        """Return `keys.tag`."""
+        return self.keys.tag(federation, identity)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _write(self, entry: Counted) -> None:
+        with self.hold():
+            self._kept.entries[self._writer, entry.round] = entry
+            self._kept.revisions[self._writer] = self.revision + 1
+
+
+class _Inputs:
+    def __init__(self) -> None:
+        self.entries: dict[tuple[bytes, RoundId], Counted] = {}
+        self.allowed: list[Allowed] = []
+        self.revisions: dict[bytes, int] = {}
+
+    def copy(self) -> "_Inputs":
+        other = _Inputs()
+        other.take(self)
+        return other
+
+    def take(self, other: "_Inputs") -> None:
+        self.entries, self.allowed = dict(other.entries), list(other.allowed)
+        self.revisions = dict(other.revisions)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Inputs) and self.revisions == other.revisions
+
+    __hash__ = None  # type: ignore[assignment]  # changes all the time

@@ -36,6 +36,15 @@ def check_private(path: Path) -> None:
 
     Raises: BadConfiguration with the mode and the command that repairs it.
     """
+    check_file(path)
+    check_directory(path.parent)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that others may read, or reach under another name.
+
+    Raises: as `check_private`.
+    """
     try:
         found = path.lstat()
     except OSError as error:
@@ -47,7 +56,6 @@ def check_private(path: Path) -> None:
             f"{path} has {found.st_nlink} hard links.", "Copy it, remove every link, rotate the key."
         )
     _check_mode(path, found, 0o600)
-    check_directory(path.parent)
 
 
 def check_directory(path: Path) -> None:

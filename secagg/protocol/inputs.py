@@ -24,6 +24,8 @@ from secagg.protocol.manifest import Purpose, Seat
 SOURCE_LABEL, IDENTITY_LABEL = "secagg/v2/ledger/source", "secagg/v2/ledger/identity"
 
 State = Literal["pending", "frozen", "out", "lifted"]
+Job = tuple[str, bytes, str]
+"""What a job is to a ledger: its federation by name and fingerprint, and its name there."""
 
 
 class Counted(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,8 +33,9 @@ class Counted(Struct, frozen=True, forbid_unknown_fields=True):
 
     `state`: pending (no freeze is known), frozen (over `seats`), out (the agreed freeze left this upload out), lifted
     (a logged end of this attempt). `answered`: opening material was released, so nothing lifts it any more.
-    `tag` is what travels; `handed_out` says that the model was given and not computed here; `vector` is a keyed digest
-    of a sum's exact values; `sketch` a sealed sketch of a training update.
+    `root` is the fingerprint of the federation, since two may have one name. `tag` is what travels; `handed_out` says
+    that the model was given and not computed here; `vector` is a keyed digest of a sum's exact values; `sketch` a
+    sealed sketch of a training update.
     """
 
     round: RoundId
@@ -44,6 +47,7 @@ class Counted(Struct, frozen=True, forbid_unknown_fields=True):
     tag: Digest
     handed_out: bool
     time: Count
+    root: Digest = NO_DIGEST
     vector: Digest = NO_DIGEST
     sketch: bytes = b""
     state: State = "pending"
@@ -57,7 +61,7 @@ class Counted(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
-    """The input that is to be given next."""
+    """The input that is to be given next; `manifest` is zeros before the round is proposed."""
 
     round: RoundId
     purpose: Purpose
@@ -65,6 +69,8 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     identity: Digest
     tag: Digest
     handed_out: bool
+    root: Digest = NO_DIGEST
+    manifest: Digest = NO_DIGEST
     vector: Digest = NO_DIGEST
 
 
@@ -82,10 +88,16 @@ class Allowed(Struct, frozen=True, forbid_unknown_fields=True):
     `before` is how many entries the ledger had then: what comes after is bound again.
     """
 
+    federation: Name
+    root: Digest
     job: Name
     overlap: bool
     before: Count
     time: Count
+
+    def names(self, job: Job) -> bool:
+        """Say whether it is this job that is allowed."""
+        return (self.federation, self.root, self.job) == job
 
 
 class Binding(NamedTuple):
@@ -166,7 +178,8 @@ def admit(entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Seq
     Raises: Refused (`ledger.unlisted`, `policy.max_rounds_per_source`).
     """
     counted = [e for e in entries if e.counts and e.source == wanted.source]
-    rounds = {e.round.opening for e in counted if e.purpose == wanted.purpose} - {wanted.round.opening}
+    rounds = {(e.root, e.round.opening) for e in counted if e.purpose == wanted.purpose}
+    rounds -= {(wanted.root, wanted.round.opening)}
     if len(rounds) >= terms.max_rounds_per_source:
         raise Refused(
             f"This institution's policy max_rounds_per_source allows {terms.max_rounds_per_source} rounds of a source.",
@@ -175,8 +188,8 @@ def admit(entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Seq
     if wanted.purpose == "sum" or not _unlisted(counted, wanted, allowed):
         return
     first = _job(_trainings(counted)[0])
-    unlisted = {_job(e) for e in _trainings(counted)} - {first, _wanted_job(wanted)}
-    unlisted -= {job for job in unlisted if any(entry.job == job[1] for entry in allowed)}
+    unlisted = {_job(e) for e in _trainings(counted)} - {first, _job(wanted)}
+    unlisted -= {job for job in unlisted if any(entry.names(job) for entry in allowed)}
     if len(unlisted) >= terms.unlisted_jobs:
         raise Refused(
             f"{wanted.round.job} would be training job number {len(unlisted) + 2} over this data, and the policy "
@@ -193,11 +206,11 @@ def bind(
 
     Entries are in the order in which they were counted; the one of this very attempt binds nothing.
     """
-    numbered = [(n, e) for n, e in enumerate(entries) if e.counts and e.round != wanted.round]
+    numbered = [(n, e) for n, e in enumerate(entries) if e.counts and _attempt(e) != _attempt(wanted)]
     found = [(n, e, rule) for n, e in numbered if (rule := _rule(e, wanted, terms))]
     found += _of_first([e for _, e in numbered], numbered, wanted, allowed)
     found += [(n, e, "ledger.near") for n, e in numbered if wanted.purpose == e.purpose == "training" and near(e)]
-    limit = max((entry.before for entry in allowed if entry.overlap and entry.job == wanted.round.job), default=0)
+    limit = max((entry.before for entry in allowed if entry.overlap and entry.names(_job(wanted))), default=0)
     excused = tuple({id(e): e for n, e, _ in found if n < limit}.values())
     binding = [(e, rule) for n, e, rule in found if n >= limit]
     alike = [e for _, e, rule in found if rule == "ledger.input"]
@@ -229,7 +242,7 @@ def _rule(entry: Counted, wanted: Wanted, terms: Terms) -> str:
     same_vector = wanted.vector != NO_DIGEST and entry.vector == wanted.vector
     if entry.identity == wanted.identity or same_vector:
         return "ledger.input"
-    if wanted.purpose == "training" and not terms.changing_sets and _job(entry) == _wanted_job(wanted):
+    if wanted.purpose == "training" and not terms.changing_sets and _job(entry) == _job(wanted):
         return "ledger.job"
     return ""
 
@@ -247,18 +260,18 @@ def _of_first(
 def _unlisted(counted: Sequence[Counted], wanted: Wanted, allowed: Sequence[Allowed]) -> bool:
     """Say whether another job trained this source first, and no person listed this one."""
     trainings = _trainings([e for e in counted if e.source == wanted.source])
-    if not trainings or _job(trainings[0]) == _wanted_job(wanted):
+    if not trainings or _job(trainings[0]) == _job(wanted):
         return False
-    return all(entry.job != wanted.round.job for entry in allowed)
+    return not any(entry.names(_job(wanted)) for entry in allowed)
 
 
 def _trainings(entries: Sequence[Counted]) -> list[Counted]:
     return [entry for entry in entries if entry.purpose == "training"]
 
 
-def _job(entry: Counted) -> tuple[str, str]:
-    return entry.round.federation, entry.round.job
+def _job(entry: Counted | Wanted) -> Job:
+    return entry.round.federation, entry.root, entry.round.job
 
 
-def _wanted_job(wanted: Wanted) -> tuple[str, str]:
-    return wanted.round.federation, wanted.round.job
+def _attempt(entry: Counted | Wanted) -> tuple[RoundId, bytes, bytes]:
+    return entry.round, entry.root, entry.manifest
