@@ -2,15 +2,17 @@
 
 Rules: a leaf is signed when it is queued and has its index from then on; writing appends what the log does not hold
 yet and publishes, so that a crash between journal and log neither loses nor doubles an entry; whoever waits for an
-entry waits until a checkpoint covers it. Leaves to others: what to state (secagg.protocol.masks.notices), the log's
-files (secagg.log.durable). Source: transport "Crash rules".
+entry waits until a checkpoint covers it; what cannot be read back is refused where it would be queued, and one that is
+found in the queue is set aside and never stops what is behind it. Leaves to others: what to state
+(secagg.protocol.masks.notices), the log's files (secagg.log.durable). Source: transport "Crash rules".
 """
 
 from threading import Lock
 
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.turn import Turn
-from secagg.errors import BadConfiguration
+from secagg.errors import BadConfiguration, VerificationFailed
+from secagg.log.aside import readable, unreadable
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import Log
 from secagg.log.statements import Statement, sign_statement
@@ -24,13 +26,14 @@ AGAIN = 2.0
 
 _COUNT = "log/count"
 _LEAF = "log/leaf/"
+_ASIDE = "log/aside/"
 
 
 class LogBook:
     """The aggregator's log: `add` in a turn, `finished` when it is written, `prove` from then on."""
 
-    def __init__(self, log: Log, name: str, key: SigningKey) -> None:
-        self._log, self._name, self._key = log, name, key
+    def __init__(self, log: Log, federation: str, name: str, key: SigningKey) -> None:
+        self._log, self._federation, self._name, self._key = log, federation, name, key
         self._lock = Lock()
 
     def start(self, turn: Turn) -> None:
@@ -46,10 +49,14 @@ class LogBook:
                 "Restore journal and log from the same backup.",
                 code="E-JOURNAL",
             )
+        self._set_aside(turn)
         self._request(turn)
 
     def add(self, statement: Statement, turn: Turn) -> int:
-        """Queue a signed statement and return its index in the log."""
+        """Queue a signed statement and return its index in the log.
+
+        Raises: ProtocolViolation (`statement.form`) when no reader would take it back.
+        """
         index = _count(turn)
         turn.put(f"{_LEAF}{index:012d}", sign_statement(statement, self._name, self._key))
         turn.put(_COUNT, str(index + 1).encode())
@@ -68,7 +75,16 @@ class LogBook:
 
     def wake(self, turn: Turn) -> None:
         """Try again to write."""
+        self._set_aside(turn)
         self._request(turn)
+
+    def set_aside(self, index: int, turn: Turn) -> bool:
+        """Say whether what was to be this entry could not be read: its place says so, and proves nothing else."""
+        return turn.get(f"{_ASIDE}{index:012d}") is not None
+
+    def all_set_aside(self, turn: Turn) -> list[int]:
+        """Return the indices of the entries that were set aside; what they were is kept in the journal."""
+        return [int(key.removeprefix(_ASIDE)) for key, _ in turn.scan(_ASIDE)]
 
     @property
     def published(self) -> int:
@@ -92,6 +108,16 @@ class LogBook:
     def _published(self) -> int:
         return read_checkpoint(self._log.checkpoint).size if self._log.checkpoint else 0
 
+    def _set_aside(self, turn: Turn) -> None:
+        """Give the place of what cannot be read to a statement that says so, and keep what was found."""
+        with self._lock:
+            places = range(self._log.size, _count(turn))
+        queued = {int(key.removeprefix(_LEAF)): leaf for key, leaf in turn.scan(_LEAF)}
+        for one in unreadable(queued, places, self._federation, turn.now(), self._name, self._key):
+            turn.put(f"{_ASIDE}{one.index:012d}", one.found)
+            turn.put(f"{_LEAF}{one.index:012d}", one.leaf)
+            turn.event(one.event())
+
     def _request(self, turn: Turn) -> None:
         queued = tuple((int(key.removeprefix(_LEAF)), leaf) for key, leaf in turn.scan(_LEAF))
         if queued:
@@ -100,9 +126,12 @@ class LogBook:
     def _write(self, queued: tuple[tuple[int, bytes], ...]) -> None:
         with self._lock:
             for index, leaf in queued:
-                if index == self._log.size:
+                if index == self._log.size and readable(leaf, self._name, self._key.public):
                     self._log.append(leaf)
             self._log.publish()
+            if queued[-1][0] >= self._log.size:
+                # What is in its way is set aside when this is tried again.
+                raise VerificationFailed(f"Entry {self._log.size} of the round log cannot be read.", "It is set aside.")
 
 
 def _count(turn: Turn) -> int:

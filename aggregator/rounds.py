@@ -22,7 +22,7 @@ from aggregator.uploads import shell_of, uploads_of
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, SecaggError, WireError
 from secagg.log.checkpoint import read_checkpoint
-from secagg.log.statements import Refusal
+from secagg.log.statements import TEXT, Refusal
 from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import notices
@@ -44,6 +44,7 @@ from secagg.protocol.masks.rounds import (
     Standing,
     Unmasking,
 )
+from secagg.protocol.refusals import sentence
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -119,9 +120,9 @@ class Rounds:
             self._header(phase, event, turn)
             return
         self._check_size(saved, event)
-        self._advance(event, turn)
         if header.kind == "Refuse":
             self._state_refusal(phase, event, turn)
+        self._advance(event, turn)
 
     def chunk(self, message: Received, turn: Turn) -> None:
         """Take a piece of an upload, or the question which are here; outside step 2 both mean nothing.
@@ -249,6 +250,9 @@ class Rounds:
         saved, book = self._saved(turn), self._desk.book
         if saved is None or saved.entry < 0 or book.published <= saved.entry:
             return
+        if book.set_aside(saved.entry, turn):
+            self._lose(saved, "what it waited for could not be written into the log", turn)
+            return
         proofs = tuple(book.prove(saved.entry, size) for size in saved.sizes)
         self._advance(Logged(book.leaf(saved.entry), proofs), turn)
 
@@ -265,7 +269,7 @@ class Rounds:
     def _end(self, phase: Closed | Failed, saved: Saved, before: Phase | None, turn: Turn) -> None:
         manifest = _manifest(before)
         headers = [decode(Signed, kept) for _, kept in turn.scan("header/")]
-        for key, _ in [*turn.scan("header/"), *turn.scan("told/"), *turn.scan("equivocated/")]:
+        for key, _ in [*turn.scan("header/"), *turn.scan("told/"), *turn.scan("equivocated/"), *turn.scan("refused/")]:
             turn.delete(key)
         turn.delete(_ROUND)
         # After the commit: whoever takes the round up again needs every upload where it was.
@@ -315,8 +319,14 @@ class Rounds:
         saved = self._saved(turn)
         if saved is None:
             return
-        reason = outcome.cause if isinstance(outcome, SecaggError) else f"{type(outcome).__name__}: {outcome}"
-        self._apply(shell_of(phase.manifest).failed(phase, reason, turn.now()), saved, phase, turn)
+        reason = outcome.cause if isinstance(outcome, SecaggError) else type(outcome).__name__
+        self._lose(saved, reason, turn)
+
+    def _lose(self, saved: Saved, reason: str, turn: Turn) -> None:
+        """End the round without a result: it may have been opened."""
+        phase = phase_of(saved)
+        if isinstance(phase, Common):
+            self._apply(shell_of(phase.manifest).failed(phase, reason[:TEXT], turn.now()), saved, phase, turn)
 
     # What is noted beside the machine --------------------------------------------------------------------------------
 
@@ -337,12 +347,16 @@ class Rounds:
             turn.event(step_of(manifest.round, event.kind, event.sender, "sent"))
 
     def _state_refusal(self, phase: Phase, event: FromNode, turn: Turn) -> None:
+        """Log by which rule a member leaves, once for a round; if its message is not taken, nothing of this is kept."""
+        key = f"refused/{event.sender}"
+        if turn.get(key) is not None:
+            return
+        turn.put(key, b"")
         leave, where = decode(Refuse, decode(Signed, event.data).body), notices.where(phase.scope, turn.now())
-        said = Refusal(**where, member=event.sender, rule=leave.rule[:500], reason=leave.reason[:500])
-        self._desk.book.add(said, turn)
+        self._desk.book.add(Refusal(**where, member=event.sender, rule=leave.rule), turn)
         shell = shell_of(_manifest(phase))
         step = shell.step_of(phase) if shell.waits(phase) else ""
-        told = step_of(_manifest(phase).round, step, event.sender, "refused", leave.reason)
+        told = step_of(_manifest(phase).round, step, event.sender, "refused", sentence(leave.rule))
         turn.event({**told, "rule": leave.rule})
 
     def _tell(self, before: Phase | None, after: Phase, turn: Turn) -> None:

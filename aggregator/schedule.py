@@ -111,6 +111,9 @@ class Schedule:
         job = self.active(turn)
         if job is None or job.state not in ("queued", "waiting") or self._desk.book.published <= job.entry:
             return
+        if self._desk.book.set_aside(job.entry, turn):
+            self._fail(job, "What the log was to say of it could not be written: submit it under another name.", turn)
+            return
         if not self._membership.known(turn):
             return
         if turn.now() >= self._membership.roster(turn).expires:

@@ -46,7 +46,7 @@ class AggregatorService:
         self._blobs = Blobs(state_dir / "blobs")
         self._membership = Membership(name, key.public, pin, keys, rng)
         self._pin = pin
-        self._book = LogBook(log, name, key)
+        self._book = LogBook(log, pin.federation, name, key)
         bundle, uploads = BundleWriter(state_dir / "audit"), self.uploads(Blobs(state_dir / "uploads"))
         files = state_dir / "audit" / "files"
         self._handing = Handing(name, files, Blobs(state_dir / "opened"))
@@ -169,6 +169,7 @@ class AggregatorService:
         nodes = [member.name for member in roster.nodes()] if roster else []
         return {
             "roster": roster.version if roster else None, "log": self._book.published,
+            "set_aside": self._book.all_set_aside(turn),
             "members": {name: self._presence.of(name) is not None for name in nodes},
             "job": job.spec.name if job else None, "round": self._round(turn), "waiting": self._waiting(turn),
         }  # fmt: skip

@@ -32,6 +32,7 @@ from secagg.daemon.vault import RoundKeys
 from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLater
 from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol import manifest as rules
+from secagg.protocol import refusals
 from secagg.protocol.acceptance import Expectation, Policy
 from secagg.protocol.custody import readers
 from secagg.protocol.lanes import Contribution
@@ -337,15 +338,15 @@ class Rounds:
     def _failed(self, scope: Scope, error: BaseException, turn: Turn) -> None:
         """Leave because the institution's own work failed: others learn that, and nothing of the text."""
         known = error if isinstance(error, SecaggError) else SecaggError(f"{type(error).__name__}: {error}", "A bug.")
-        rule = known.rule if isinstance(known, Refused) else f"task.{known.code.removeprefix('E-').lower()}"
+        rule = refusals.named(known) if isinstance(known, Refused) else refusals.of_task(known)
         self._tell(scope, Refusal(scope.round, rule, known.cause, known.remedy), turn)
-        self._say(scope, Refuse(rule, "The institution's own task or data failed; its log says how."), turn)
+        self._say(scope, Refuse(rule), turn)
         self.close(scope.round, turn)
 
     def _leave(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
         """Take no part, and say by which rule, here and to the aggregator."""
         self._tell(scope, Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy), turn)
-        self._say(scope, Refuse(refusal.rule, refusal.cause), turn)
+        self._say(scope, Refuse(refusals.named(refusal)), turn)
         kept = records.find_round(turn)
         if kept and kept.scope == scope:
             self.close(scope.round, turn)

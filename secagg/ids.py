@@ -9,6 +9,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 Name = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
+Rule = Annotated[str, Meta(pattern=r"\A[a-z0-9._-]{1,64}\Z")]
+"""The name of a rule; which there are, and what people read of them: secagg.protocol.refusals."""
+
 Listed = Annotated[str, Meta(min_length=1, max_length=64)]
 """A name in a list that is compared whole with names known already; matching each again would cost as much as all."""
 

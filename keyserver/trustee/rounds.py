@@ -24,6 +24,7 @@ from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, TryLater
 from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol import manifest as rules
+from secagg.protocol import refusals
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks.intake import Refuse
 from secagg.protocol.masks.messages import Propose
@@ -230,7 +231,7 @@ class Rounds:
         records.put_refusal(turn, Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy))
         told = {"rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
         turn.event({"event": "refuse", **_where(scope.round), **told})
-        refuse = encode(Refuse(refusal.rule, refusal.cause))
+        refuse = encode(Refuse(refusals.named(refusal)))
         signed = sign(self._key, "Refuse", scope, self._name, EVERYBODY, refuse)
         self._send(scope.round, "Refuse", encode(signed), turn)
         kept = records.find_round(turn, scope.round)

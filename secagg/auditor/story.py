@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from secagg.auditor.evidence import Entry, Evidence
 from secagg.errors import BadInput
 from secagg.log.statements import Aborted, Contributors, DropOut, ManifestLogged, OfRound, Opening, Refusal, Result
+from secagg.protocol.refusals import sentence
 
 
 def tell(evidence: Evidence, number: int, job: str | None) -> Iterator[str]:
@@ -41,6 +42,6 @@ def _say(entry: Entry, statement: OfRound) -> str:
         case Aborted():
             return f"aborted at {statement.step}: {statement.reason}; missing {', '.join(statement.missing)}"
         case Refusal():
-            return f"{statement.member} refused by {statement.rule}: {statement.reason}"
+            return f"{statement.member} refused by {statement.rule}: {sentence(statement.rule)}"
         case _:
             return type(entry.statement).__name__

@@ -15,14 +15,17 @@ from msgspec import Meta, Struct
 
 from secagg.crypto.labels import fields
 from secagg.crypto.sign import SigningKey, verify
-from secagg.errors import BadSignature, VerificationFailed
-from secagg.ids import Count, Name
+from secagg.errors import BadSignature, ProtocolViolation, VerificationFailed
+from secagg.ids import Count, Name, Rule
 from secagg.log.tiles import MAX_ENTRY
 
 LABEL = "secagg/v1/statement"
 MAX_LEAF = MAX_ENTRY
 Hex = Annotated[str, Meta(pattern=r"\A([0-9a-f]{2})*\Z", max_length=128)]
-Text = Annotated[str, Meta(max_length=512)]
+TEXT = 512
+"""Characters that a sentence in a statement may have."""
+
+Text = Annotated[str, Meta(max_length=TEXT)]
 _SignatureText = Annotated[str, Meta(pattern=r"\A[0-9a-f]{128}\Z")]
 
 
@@ -200,11 +203,10 @@ class Aborted(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, ta
 
 
 class Refusal(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
-    """A member refused, naming its rule."""
+    """A member refused, naming its rule; what people read of it is in a table (secagg.protocol.refusals)."""
 
     member: Name
-    rule: Text
-    reason: Text
+    rule: Rule
 
 
 class Equivocation(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
@@ -252,10 +254,17 @@ class LieReported(Statement, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     evidence: Hex
 
 
+class SetAside(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
+    """What had this place in the log cannot be read and is kept beside it: SHA-256 of its bytes, and their number."""
+
+    digest: Hex
+    size: Count
+
+
 AnyStatement = (
     RosterRoot | TokenIssued | TokenConsumed | Enrolled | Revoked | Fenced | RosterChanged | KeyDealt | JobCreated
     | ManifestLogged | DropOut | Contributors | Opening | Result | Aborted | Refusal | Equivocation | Fault
-    | OverlapAllowed | SourceChanged | UncheckedAccepted | LieReported
+    | OverlapAllowed | SourceChanged | UncheckedAccepted | LieReported | SetAside
 )  # fmt: skip
 
 
@@ -265,10 +274,20 @@ def canonical(value: object) -> bytes:
 
 
 def sign_statement(statement: Statement, signer: str, key: SigningKey) -> bytes:
-    """Return the leaf: canonical JSON of the statement with its signer and signature."""
+    """Return the leaf: canonical JSON of the statement with its signer and signature.
+
+    Raises: ProtocolViolation (`statement.form`) when no reader of the log would take it back: it may hold what a peer
+    wrote, and an entry that cannot be read stops whoever reads the log.
+    """
     document = {**msgspec.to_builtins(statement), "signer": signer}
     signature = key.sign(fields(LABEL, canonical(document)))
-    return canonical({**document, "signature": signature.hex()})
+    leaf = canonical({**document, "signature": signature.hex()})
+    try:
+        parse_statement(leaf)
+    except VerificationFailed as error:
+        cause = f"A {type(statement).__name__} cannot be stated: {error.cause}"
+        raise ProtocolViolation(cause, "It is discarded.", rule="statement.form") from None
+    return leaf
 
 
 def _holds_float(value: object) -> bool:

@@ -234,7 +234,7 @@ def test_a_member_that_is_not_in_the_set_is_not_waited_for() -> None:
 
 def test_a_member_that_left_does_not_come_back() -> None:
     scene = stop_before("DeliverShares", "node-02", count=5)
-    leave = encode(signed(scene, "Refuse", intake.Refuse("policy.min_nodes", "too few")))
+    leave = encode(signed(scene, "Refuse", intake.Refuse("policy.min_nodes")))
     scene.table.phase = offer(scene, "Refuse", leave).phase
     assert refused(scene, "MaskedInput", header(scene)) == "intake.stranger"
     assert refused(scene, "Refuse", leave) == "intake.stranger"

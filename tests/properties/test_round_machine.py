@@ -41,6 +41,7 @@ from secagg.protocol.masks.phases import Advertised, Masking, Protected
 from secagg.protocol.masks.recovery import recover, unmask
 from secagg.protocol.masks.rounds import Closed, Deadline, Failed, FromNode, Logged, Send, Standing, Unmasked
 from secagg.protocol.memory import Accepted, Opened, Record, Witnessed
+from secagg.protocol.refusals import named
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, party, propose
 from secagg.protocol.run import Party
 from secagg.vector.ring import add_into
@@ -340,7 +341,7 @@ class RoundMachine(RuleBasedStateMachine):
         entry = self.parties[name]
         if entry.phase and entry.phase.scope == scope:
             entry.phase = None
-        said = encode(Refuse(refusal.rule, refusal.cause))
+        said = encode(Refuse(named(refusal)))
         signed = sign(entry.ctx.key, "Refuse", scope, name, EVERYBODY, said)
         self.post(Letter(name, AGGREGATOR, "Refuse", encode(signed)))
 

@@ -51,12 +51,13 @@ STATEMENTS: dict[str, dict[str, object]] = {
         **ROUND, "manifest": h("manifest"), "step": "Unmask", "reason": "2 of 4 members at Unmask, 3 are needed",
         "missing": ["east-1", "west-1"], "reports": [{"dealer": "east-1", "reporter": "north"}],
     },
-    "Refusal": {**ROUND, "member": "south", "rule": "policy.min_nodes", "reason": ""},
+    "Refusal": {**ROUND, "member": "south", "rule": "policy.min_nodes"},
     "Equivocation": {**ROUND, "member": "south", "digests": [h("one"), h("other")]},
     "Fault": {**ROUND, "manifest": h("manifest"), "member": "south", "kind": "answer", "evidence": h("evidence")},
     "OverlapAllowed": {**WHEN, "member": "south", "job": "risk"},
     "SourceChanged": {**WHEN, "member": "south", "task": "risk", "change": "edition"},
     "UncheckedAccepted": {**ROUND, "member": "south"},
+    "SetAside": {**WHEN, "digest": h("damaged"), "size": 70_000},
     "LieReported": {**WHEN, "member": "south", "aggregator_key": h("key"), "evidence": h("evidence")},
 }  # fmt: skip
 
@@ -95,6 +96,9 @@ def changed(to: Vectors) -> None:
     fault, source = ({"type": kind, **STATEMENTS[kind]} for kind in ("Fault", "SourceChanged"))
     allowed, lie = ({"type": kind, **STATEMENTS[kind]} for kind in ("OverlapAllowed", "LieReported"))
     documents = {
+        "rule with a space": {"type": "Refusal", **STATEMENTS["Refusal"], "rule": "policy min"},
+        "rule of 65 letters": {"type": "Refusal", **STATEMENTS["Refusal"], "rule": "x" * 65},
+        "refusal with a text": {"type": "Refusal", **STATEMENTS["Refusal"], "reason": ""},
         "fault of an unknown kind": {**fault, "kind": "slow"}, "fault without evidence": {**fault, "evidence": None},
         "source changed otherwise": {**source, "change": "name"}, "overlap for no job": {**allowed, "job": ""},
         "lie under a key in capitals": {**lie, "aggregator_key": h("key").upper()},

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from secagg.crypto.derive import sha256
 from secagg.crypto.seal import SealingKey
 from secagg.errors import ProtocolViolation
-from secagg.ids import EVERYBODY
+from secagg.ids import EVERYBODY, Rule
 from secagg.log.checkpoint import Checkpoint, read_checkpoint, verify_cosignature
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys
@@ -44,6 +44,7 @@ from secagg.protocol.masks.rounds import (
     Unmasking,
     Uploading,
 )
+from secagg.protocol.refusals import SENTENCES
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed, open_signed
@@ -62,10 +63,13 @@ Collecting = Advertising | Drawing | Sharing | Uploading | Agreeing | Opening
 
 
 class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node → aggregator: this node leaves the round, naming its rule."""
+    """Node, trustee → aggregator: it leaves the round, naming its rule, which is one of secagg.protocol.refusals."""
 
-    rule: str
-    reason: str
+    rule: Rule
+
+    def __post_init__(self) -> None:
+        if self.rule not in SENTENCES:
+            raise ValueError("it names no rule")
 
 
 def in_order(manifest: Manifest, entries: tuple[Signed, ...]) -> tuple[Signed, ...]:

@@ -14,7 +14,7 @@ from support.bundles import AGGREGATOR, append, write_bundle
 JOB = JobCreated(federation="fed", time=START_OF_TIME, job="job", spec="00" * 32)
 WHERE = {"federation": "fed", "time": START_OF_TIME, "job": "job", "round": 1, "attempt": 1, "group": 0}
 ABORTED = Aborted(**WHERE, manifest="00" * 32, step="Unmask", reason="", missing=())  # type: ignore[arg-type]
-REFUSAL = Refusal(**WHERE, member="node-01", rule="policy.min_nodes", reason="")  # type: ignore[arg-type]
+REFUSAL = Refusal(**WHERE, member="node-01", rule="policy.min_nodes")  # type: ignore[arg-type]
 
 
 @pytest.fixture(name="path")

@@ -27,7 +27,7 @@ from support.federation import counted_rng
 
 NEW = SigningKey.from_private_bytes(counted_rng(b"new")(32))
 WHERE = {"federation": "fed", "time": START_OF_TIME, "job": "job", "round": 1, "attempt": 1, "group": 0}
-REFUSAL = Refusal(**WHERE, member="node-01", rule="policy.min_nodes", reason="")  # type: ignore[arg-type]
+REFUSAL = Refusal(**WHERE, member="node-01", rule="policy.min_nodes")  # type: ignore[arg-type]
 ABORTED = Aborted(**WHERE, manifest="00" * 32, step="Unmask", reason="", missing=())  # type: ignore[arg-type]
 JOB = JobCreated(federation="fed", time=START_OF_TIME, job="later", spec="00" * 32)
 

@@ -193,4 +193,4 @@ def test_the_longest_statement_fits_an_entry() -> None:
 
 def test_every_statement_has_its_own_type() -> None:
     kinds = get_args(AnyStatement)
-    assert len({kind.__struct_config__.tag for kind in kinds}) == len(kinds) == 22
+    assert len({kind.__struct_config__.tag for kind in kinds}) == len(kinds) == 23

@@ -1,0 +1,52 @@
+"""What was queued for a log and cannot be read: it is set aside, and a statement about it takes its place.
+
+Rules: what every reader would refuse is never appended; a place is never given to another statement, because whoever
+waits for an entry knows it by its place, so that what is proved there is that the entry was set aside, and nothing
+else. What was set aside is evidence, and kept. Leaves to others: keeping it, and telling people (aggregator.logbook,
+keyserver.restating).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from secagg.crypto.derive import sha256
+from secagg.crypto.sign import SigningKey
+from secagg.errors import VerificationFailed
+from secagg.log.statements import SetAside, open_statement, sign_statement
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A place in the log, the bytes that were queued for it (empty when they are gone), and the leaf it gets."""
+
+    index: int
+    found: bytes
+    leaf: bytes
+
+    def event(self) -> dict[str, object]:
+        """Return what those who watch are told."""
+        cause = f"What was to be entry {self.index} of the log cannot be read; it is kept, and its place says so."
+        told = {"entry": self.index, "size": len(self.found), "digest": sha256(self.found).hex()}
+        return {"event": "set_aside", **told, "cause": cause, "remedy": "Ask what damaged the journal, or report it."}
+
+
+def readable(leaf: bytes, signer: str, public: bytes) -> bool:
+    """Say whether a leaf of `signer` can be read back: its form, and its signature under this key."""
+    try:
+        return open_statement(leaf, lambda name: public if name == signer else b"")[1] == signer
+    except VerificationFailed:
+        return False
+
+
+def unreadable(
+    queued: Mapping[int, bytes], places: range, federation: str, now: int, signer: str, key: SigningKey
+) -> Iterator[Replaced]:
+    """Yield what takes the place of every leaf that cannot be read, or is not there, of those that are to be written.
+
+    `places` are the indices from the end of the log to that of the last statement that was decided.
+    """
+    for index in places:
+        found = queued.get(index, b"")
+        if not readable(found, signer, key.public):
+            said = SetAside(federation=federation, time=now, digest=sha256(found).hex(), size=len(found))
+            yield Replaced(index, found, sign_statement(said, signer, key))
