@@ -11,7 +11,7 @@ WORKERS ?= 2
 KILLS ?= 500
 ROUNDS ?= 100
 
-.PHONY: demo test long lint bench mutants soak drill hostile docs clean
+.PHONY: demo test long lint bench mutants soak drill hostile docs wheel clean
 
 # Entry points are written at install: the stamp depends on what declares them.
 $(STAMP): pyproject.toml constraints.txt
@@ -66,6 +66,10 @@ hostile: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m pytest -q tests/unit/house/test_docs.py $(ARGS)
+
+# What an institution installs: dist/secagg-….whl, without torch unless its extra is asked for.
+wheel: $(STAMP)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

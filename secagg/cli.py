@@ -8,13 +8,15 @@ Source: operations "Commands".
 """
 
 from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 import click
 
 from secagg.daemon.faults import told
 from secagg.daemon.options import explain, options
-from secagg.errors import SecaggError, UsageError
+from secagg.errors import BadConfiguration, SecaggError, UsageError
 
 GROUP = "secagg.commands"
 
@@ -34,6 +36,21 @@ HELP = {
 }
 
 
+def require_ours(package: str) -> None:
+    """Check that a package is the one that was installed with this file, and not a folder of somebody else's.
+
+    Raises: BadConfiguration naming what hides it: `node` and `aggregator` are names that other folders have too.
+    """
+    spec, beside = PathFinder.find_spec(package), Path(__file__).resolve().parents[1]
+    found = Path(spec.origin).resolve() if spec and spec.origin else None
+    if found is not None and found != beside / package / "__init__.py":
+        hiding = found.parent if found.name == "__init__.py" else found
+        raise BadConfiguration(
+            f"{hiding} hides a package of secagg that is called {package} too.",
+            "Run the command in another directory, take that place out of PYTHONPATH, or rename it.",
+        )
+
+
 def misuse(error: click.UsageError) -> click.UsageError:
     """Return click's error with our exit code; its class stays, because some print themselves in their own way."""
     vars(error).update(exit_code=UsageError.exit_code)
@@ -50,6 +67,7 @@ class Nouns(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load and return the noun `cmd_name`, or None when there is none."""
         for point in metadata.entry_points(group=GROUP, name=cmd_name):
+            require_ours(point.value.partition(".")[0])
             command = point.load()
             if not isinstance(command, click.Command):
                 raise UsageError(f"{point.value} is not a command.", "Reinstall the package that declares it.")
