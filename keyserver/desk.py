@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from keyserver.authority import Authority
 from keyserver.records import Candidate, MemberRecord, Register, RosterRecord, TokenRecord
 from keyserver.requests import ApproveMember, CreateToken, RevokeMember
+from keyserver.restating import enrolled
 from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
 from secagg.errors import BadInput, VerificationFailed
-from secagg.log.statements import Enrolled, Revoked, TokenConsumed, TokenIssued
+from secagg.log.statements import Revoked, TokenConsumed, TokenIssued
 from secagg.protocol.manifest import default_colluders
 from secagg.roster.fingerprints import check_words
 from secagg.roster.members import Limits, Member
@@ -140,14 +141,9 @@ class Desk:
         self._register.write(
             TokenConsumed(**self._when(), token_hash=candidate.token.hex(), institution=member.organisation)
         )
-        entry, _ = self._register.write(
-            Enrolled(
-                **self._when(), member=member.name, organisation=member.organisation, role=member.role,
-                sign_key=member.sign_key.hex(), curve_key=member.curve_key.hex(),
-                fingerprint=candidate.fingerprint.hex(),
-            )
-        )  # fmt: skip
-        self._register.keep_member(MemberRecord(member, candidate.fingerprint, self._now, entry))
+        record = MemberRecord(member, candidate.fingerprint, self._now, 0)
+        entry, _ = self._register.write(enrolled(record, self._authority.federation, self._now))
+        self._register.keep_member(replace(record, entry=entry))
         self._register.drop_candidate(member.name)
         return self.issue(lambda other: other.name != member.name, member)
 

@@ -1,6 +1,7 @@
 """What the key server keeps in its journal, and the one way to it.
 
-`entry/<n>` leaves of the directory log that are not published yet · `log/next`, `log/published` · `token/<id>` ·
+`entry/<n>` leaves of the directory log that are not published yet · `aside/<n>` what was found there and could not be
+read · `log/next`, `log/published` · `token/<id>` ·
 `candidate/<name>` requests that wait for a person · `member/<name>` · `roster/<version>`, `roster/newest`,
 `roster/in-force` · `seen/<name>` the directory size a member stands at · `boot/<name>` its newest start.
 
@@ -12,6 +13,7 @@ Source: transport "Crash rules", audit "Effects wait for inclusion".
 from typing import Literal, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from keyserver.authority import Authority
 from secagg.crypto.derive import sha256
@@ -128,6 +130,16 @@ class Register:
         """Return (index, leaf) of everything that is not published yet."""
         return [(int(key.rpartition("/")[2]), leaf) for key, leaf in self._turn.scan("entry/")]
 
+    def set_aside(self, index: int, found: bytes, leaf: bytes) -> None:
+        """Keep what was to be entry `index` and cannot be read, and put `leaf` in its place."""
+        self._turn.put(f"aside/{index:012}", found)
+        self._turn.put(f"entry/{index:012}", leaf)
+        self._turn.delete(f"file/{index:012}")
+
+    def all_set_aside(self) -> list[int]:
+        """Return the indices of the entries that were set aside."""
+        return [int(key.rpartition("/")[2]) for key, _ in self._turn.scan("aside/")]
+
     def publish(self, size: int) -> None:
         """Note that the first `size` statements are published."""
         for index, _ in self.unpublished():
@@ -227,14 +239,18 @@ class Register:
             sha256(before.signed) if before else bytes(32), limits, tuple(sorted(members, key=lambda m: m.name)),
         )  # fmt: skip
         signed = self._authority.sign(roster)
-        entry, leaf = self.write(
-            RosterChanged(
-                federation=roster.federation, time=now, version=roster.version, roster=sha256(signed).hex()
-            )
-        )  # fmt: skip
-        record = RosterRecord(roster.version, signed, leaf, entry)
-        self._keep_roster(record, NEWEST)
-        return record
+        record = RosterRecord(roster.version, signed, b"", 0)
+        self._turn.put(NEWEST, f"{record.version:010}".encode())
+        return self.state_again(record, now)
+
+    def state_again(self, record: RosterRecord, now: int) -> RosterRecord:
+        """State a version in a new place in the directory; return it with that place."""
+        roster = sha256(record.signed).hex()
+        said = RosterChanged(federation=self._authority.federation, time=now, version=record.version, roster=roster)
+        entry, leaf = self.write(said)
+        stated = replace(record, leaf=leaf, entry=entry)
+        self._turn.put(f"roster/{record.version:010}", encode(stated))
+        return stated
 
     def enforce(self, record: RosterRecord) -> None:
         """Put a version in force, with the checkpoint that holds it."""

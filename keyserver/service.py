@@ -31,6 +31,7 @@ from keyserver.requests import (
     Status,
     parse,
 )
+from keyserver.restating import set_aside
 from secagg.crypto.rng import Rng
 from secagg.daemon.turn import Turn
 from secagg.errors import BadConfiguration, BadInput, ProtocolViolation, TryLater
@@ -95,6 +96,7 @@ class KeyserverService:
                 "They are of different backups: restore both from the same one.",
                 code="E-FORK",
             )
+        set_aside(register, self._authority, self._directory.size, turn)
         if register.newest() is None:
             when = {"federation": self._authority.federation, "time": turn.now()}
             root, online = self._authority.founded.root_key.hex(), self._authority.online.public.hex()
@@ -121,6 +123,7 @@ class KeyserverService:
     def wake(self, name: str, turn: Turn) -> None:
         """Publish again, remind the broker, or renew the roster."""
         if name == PUBLISH:
+            set_aside(self._register(turn), self._authority, self._directory.size, turn)
             self._publish(turn)
         elif name == REMIND:
             self._remind(turn)
@@ -228,6 +231,7 @@ class KeyserverService:
             "waiting": len(register.candidates()),
             "decided": register.size,
             "published": register.published,
+            "set_aside": register.all_set_aside(),
         }
 
     # What newcomers and members ask --------------------------------------------------------------------------------
@@ -240,7 +244,7 @@ class KeyserverService:
         except enrolment.Refusal as refusal:
             error = refusal.error
             self._log.warning("refuse_enrolment", institution=refusal.name, code=error.code, cause=error.cause)
-            return Denied(error.code, error.cause, error.remedy)
+            return Denied(error.code, error.cause[:512], error.remedy[:512])
         return self._standing(member, register)
 
     def _standing(self, member: Member, register: Register) -> EnrolReply:
@@ -248,7 +252,7 @@ class KeyserverService:
         if record is None or record.member != member:
             return Waiting(self._authority.fingerprint_of(member))
         if record.revoked:
-            return Denied("E-REVOKED", f"{member.name} was revoked: {record.reason}", "Ask the operator.")
+            return Denied("E-REVOKED", f"{member.name} was revoked: {record.reason}"[:512], "Ask the operator.")
         if force is None or member not in force.roster().members:
             return Waiting(record.fingerprint)
         return Admitted(self._push(force, 0))

@@ -9,6 +9,13 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 Name = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
+Organisation = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9-]{1,64}\Z")]
+"""The name of an institution, of which one may have several members."""
+
+Word = Annotated[str, Meta(max_length=128)]
+Sentence = Annotated[str, Meta(max_length=512)]
+"""Texts of a peer that are no names: both are bounded where they are read, and shown by secagg.daemon.plain only."""
+
 Rule = Annotated[str, Meta(pattern=r"\A[a-z0-9._-]{1,64}\Z")]
 """The name of a rule; which there are, and what people read of them: secagg.protocol.refusals."""
 

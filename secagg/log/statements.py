@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from secagg.crypto.labels import fields
 from secagg.crypto.sign import SigningKey, verify
 from secagg.errors import BadSignature, ProtocolViolation, VerificationFailed
-from secagg.ids import Count, Name, Rule
+from secagg.ids import Count, Name, Organisation, Rule
 from secagg.log.tiles import MAX_ENTRY
 
 LABEL = "secagg/v1/statement"
@@ -62,7 +62,7 @@ class Enrolled(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True,
     """A human approved a member and its keys."""
 
     member: Name
-    organisation: str
+    organisation: Organisation
     role: Name
     sign_key: Hex
     curve_key: Hex
@@ -317,7 +317,7 @@ def parse_statement(leaf: bytes) -> tuple[AnyStatement, str, bytes, bytes]:
         signer = msgspec.convert(document.pop("signer"), Name)
         statement = msgspec.convert(document, AnyStatement)
     except (ValueError, KeyError, TypeError, RecursionError, msgspec.MsgspecError) as error:
-        raise VerificationFailed(f"A log entry is no statement: {error}.", "Check the log.") from None
+        raise VerificationFailed(f"A log entry is no statement: {str(error)[:200]}.", "Check the log.") from None
     return statement, signer, signature, signed
 
 

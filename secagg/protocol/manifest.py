@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from secagg.crypto.derive import sha256
 from secagg.errors import BadInput
-from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, RoundId, Signature
+from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, Organisation, RoundId, Sentence, Signature, Word
 from secagg.vector.packing import Packing, cheapest, slot_bits
 from secagg.wire.chunks import Size
 from secagg.wire.limits import CHUNK
@@ -40,7 +40,7 @@ class Seat(Struct, frozen=True, forbid_unknown_fields=True):
     """A member's place in the cohort; its index + 1 is its Shamir coordinate."""
 
     name: Name
-    organisation: str
+    organisation: Organisation
     key: Key
 
 
@@ -112,7 +112,7 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     chunk_bytes: Size = CHUNK
     graph: Graph = "complete"
     dropouts: Count = 0
-    options: str = "{}"
+    options: Sentence = "{}"
     custody: Custody | UnsetType = UNSET
 
 
@@ -163,9 +163,9 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     weight_bound: Ordinal
     bits: Annotated[int, Meta(ge=2, le=64)]
     clip_log2: Annotated[int, Meta(ge=-64, le=64)]
-    prg: str
-    suite: str
-    graph: str
+    prg: Word
+    suite: Word
+    graph: Word
     step_ms: Milliseconds
     round_ms: Milliseconds
     chunk_bytes: Size

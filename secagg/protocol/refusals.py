@@ -213,6 +213,12 @@ def named(error: SecaggError) -> str:
     return rule if rule in SENTENCES else OTHER
 
 
+def require_known(rule: str) -> None:
+    """Refuse a rule that is not in the table: it is text, and may come from a peer. Raises: ValueError."""
+    if rule not in SENTENCES:
+        raise ValueError("it names no rule")
+
+
 def of_task(error: SecaggError) -> str:
     """Return the rule by which a party leaves whose own task failed: by the error's code alone."""
     code = error.code.removeprefix("E-").lower()

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId
+from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId, Sentence, Word
 from secagg.log.witness import LogProof
 from secagg.protocol.binding import UNKNOWN, Bound
 from secagg.protocol.manifest import JobSpec
@@ -48,7 +48,7 @@ class Present(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     log_size: Count
-    job: str = ""
+    job: Word = ""
     next_round: Ordinal = 1
     bound: Bound = UNKNOWN
 
@@ -94,8 +94,8 @@ class AbortNotice(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     round: RoundId
-    step: str
-    reason: str
+    step: Word
+    reason: Sentence
     missing: tuple[Name, ...]
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from secagg.errors import NotAuthorised
-from secagg.ids import Count, Digest, Key, Name, Ordinal
+from secagg.ids import Count, Digest, Key, Name, Ordinal, Organisation
 
 Role = Literal["node", "aggregator", "keyserver", "trustee", "analyst", "auditor"]
 
@@ -18,7 +18,7 @@ class Member(Struct, frozen=True, forbid_unknown_fields=True):
     """One enrolled party: Ed25519 key for messages, CURVE key for the link."""
 
     name: Name
-    organisation: str
+    organisation: Organisation
     role: Role
     sign_key: Key
     curve_key: Key

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from secagg.crypto.labels import fields
 from secagg.crypto.sign import SigningKey, verify
-from secagg.ids import Count, Key, Name, Signature
+from secagg.ids import Count, Key, Name, Sentence, Signature, Word
 from secagg.wire.codec import encode
 
 ENROL = "enrol"
@@ -22,7 +22,7 @@ class EnrolRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a newcomer asks for; `time` is its own clock in unix seconds, so that skew is named as such."""
 
     federation: Name
-    root_fingerprint: str
+    root_fingerprint: Word
     name: Name
     sign_key: Key
     curve_key: Key
@@ -53,9 +53,9 @@ class Admitted(Struct, frozen=True, forbid_unknown_fields=True, tag="admitted"):
 class Denied(Struct, frozen=True, forbid_unknown_fields=True, tag="denied"):
     """The request is refused: code, one sentence of cause and one of remedy."""
 
-    code: str
-    cause: str
-    remedy: str
+    code: Word
+    cause: Sentence
+    remedy: Sentence
 
 
 EnrolReply = Waiting | Admitted | Denied

@@ -17,6 +17,9 @@ from secagg.wire.limits import LIMIT_CONTROL
 
 T = TypeVar("T")
 
+SAID = 200
+"""Letters of what is wrong with bytes: they may hold a name that a peer chose."""
+
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -40,7 +43,7 @@ def decode(kind: type[T], data: bytes | memoryview, limit: int = LIMIT_CONTROL) 
         return found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
         raise WireError(
-            f"Bytes are not a valid {_name(kind)}: {error}.", "Check that both sides run the same release."
+            f"Bytes are not a valid {_name(kind)}: {str(error)[:SAID]}.", "Check that both sides run the same release."
         ) from None
 
 

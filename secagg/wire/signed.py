@@ -14,7 +14,7 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
 from secagg.crypto.sign import SigningKey, verify
 from secagg.errors import BadSignature
-from secagg.ids import Digest, Name, RoundId, Signature
+from secagg.ids import Digest, Name, RoundId, Signature, Word
 
 LABEL = "secagg/v1/message"
 
@@ -29,9 +29,9 @@ class Scope(Struct, frozen=True, forbid_unknown_fields=True):
 class Signed(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One message of `kind` from `sender` to `receiver` (a name, or `*` for everybody)."""
 
-    kind: str
+    kind: Word
     sender: Name
-    receiver: str
+    receiver: Word
     body: bytes
     signature: Signature
 

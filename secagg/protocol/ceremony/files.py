@@ -21,7 +21,7 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
 from secagg.crypto.sign import SigningKey, verify
 from secagg.errors import BadSignature, ProtocolViolation, Refused, WireError
-from secagg.ids import Count, Digest, Name, Ordinal, Signature
+from secagg.ids import Count, Digest, Name, Ordinal, Organisation, Signature, Word
 from secagg.log.statements import Text, canonical
 from secagg.roster.fingerprints import member_fingerprint, words
 from secagg.roster.members import Member
@@ -39,7 +39,7 @@ class Card(Struct, frozen=True, forbid_unknown_fields=True):
     """A trustee as the dealer knows it; `sealing_key` is made for one ceremony and destroyed with acceptance."""
 
     federation: Name
-    root_fingerprint: str
+    root_fingerprint: Word
     member: Member
     sealing_key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
 
@@ -68,7 +68,7 @@ class Place(Struct, frozen=True, forbid_unknown_fields=True):
     """A trustee in the transcript: who it is, and the SHA-256 of its card and of its sealed share."""
 
     name: Name
-    organisation: str
+    organisation: Organisation
     sign_key: Hex32
     card: Hex32
     sealed: Hex32
@@ -85,7 +85,7 @@ class Transcript(Struct, frozen=True, forbid_unknown_fields=True, tag_field="typ
     """What the dealer says it did; no secret and no ciphertext is in it."""
 
     federation: Name
-    root_fingerprint: str
+    root_fingerprint: Word
     time: Count
     program: Text
     profile: Text

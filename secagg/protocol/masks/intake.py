@@ -44,7 +44,7 @@ from secagg.protocol.masks.rounds import (
     Unmasking,
     Uploading,
 )
-from secagg.protocol.refusals import SENTENCES
+from secagg.protocol.refusals import require_known
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed, open_signed
@@ -68,8 +68,7 @@ class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
     rule: Rule
 
     def __post_init__(self) -> None:
-        if self.rule not in SENTENCES:
-            raise ValueError("it names no rule")
+        require_known(self.rule)
 
 
 def in_order(manifest: Manifest, entries: tuple[Signed, ...]) -> tuple[Signed, ...]:
