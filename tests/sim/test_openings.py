@@ -106,7 +106,7 @@ def released() -> Collected:
     collected.attempt("a.1.1", 3, 3, 1)
     collected.masked_over("a.1.1", b"u2", "ABCD")
     for seat in "ABC":
-        collected.upload("a.1.1", b"u2", Unknown(seat, "x"))
+        collected.upload("a.1.1", b"u2", seat, Unknown(seat, "x"))
     return collected
 
 

@@ -30,12 +30,16 @@ FOUND = {
     "sum-not-rebuilt": (LATE, "abort"),
     "log-written-twice": ("", ""),
     "keys-not-erased": ("", "left"),
-    "sets-forgotten": (LATE, "audit"),
+    "sets-forgotten": (LATE, ""),
     "answer-not-kept": ("", "one-voice"),
     "trustees-not-told": ("", "job"),
     "uploads-not-removed": ("", "left"),
 }
 """Where crashes are for each bug (nowhere in particular when empty), and which oracle has to speak (any when empty)."""
+
+
+HONEST = 2
+"""A seed whose aggregator means no harm."""
 
 
 def test_every_bug_has_its_place() -> None:
@@ -59,10 +63,10 @@ def test_a_planted_bug_is_found(bug: str) -> None:
 
 def test_a_bug_is_gone_with_the_block_that_plants_it() -> None:
     with planted("keys-not-erased"):
-        assert simulate(0).violations != ()
-    assert simulate(0).violations == ()
+        assert simulate(HONEST).violations != ()
+    assert simulate(HONEST).violations == ()
 
 
 def test_nothing_is_planted_without_a_name() -> None:
     with planted(""):
-        assert simulate(0).violations == ()
+        assert simulate(HONEST).violations == ()

@@ -33,7 +33,7 @@ def test_what_is_remembered_changes_no_history(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_node_that_is_still_away_when_it_is_calm_is_in_nobody_s_way(tmp_path: Path) -> None:
     # It was heard a second ago: a job that came now would wait for it one step only, and be of the others.
-    one = simulation.Simulation(1, tmp_path, "")
+    one = simulation.Simulation(2, tmp_path, "")
     node, calm = one.world.machines["node-00"], one.weather.calm
     one.loop.call_later(calm - 1, node.end)
     one.loop.call_later(calm + 6, node.begin)

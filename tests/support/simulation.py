@@ -7,38 +7,50 @@ phases, vault, blobs, logs and auditor are the product's own. Two runs of a seed
 """
 
 import asyncio
-import json
 import os
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from secagg.daemon.vault import KeyRing
 from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.transport.link import BROKER, KEYSERVER
 from secagg.wire.codec import encode
 from support.federation import names_of
+from support.simulation_adversary import MaliciousAggregator
 from support.simulation_clock import Chance, Crash, Stuck, VirtualLoop
 from support.simulation_disk import watched
+from support.simulation_known import Known, colluders_of
 from support.simulation_memory import remembered
 from support.simulation_network import SimulatedNetwork, Span, Weather
-from support.simulation_oracles import Watch, audit, inspect
+from support.simulation_oracles import audit, believed, inspect
+from support.simulation_persons import Persons, place_of_another
+from support.simulation_plan import LAST, Planned, drawn, fresh, shelf, signed_zeros
 from support.simulation_roles import (
     AggregatorMachine,
+    Founded,
     KeyserverMachine,
     NodeMachine,
     founded,
-    shelf,
 )
 from support.simulation_trustees import ALL_PLACES, TRUSTEES, EntrustingNode, TrusteeMachine, entrusted
+from support.simulation_watch import Watch
 from support.simulation_world import PLACES, Crashes, World
 
 CHUNK = 4096
 CUSTODY = "custody.bin"
+MALICE = 0.3
+"""Share of seeds whose aggregator means harm."""
+
 PATIENCE = 600.0
 """Virtual seconds after which everything must have ended, once it is calm."""
+
+HARM = 40.0
+"""Virtual seconds that an aggregator that means harm has once it is calm: nobody owes it that anything ends."""
 
 FORGOTTEN = 8.0
 """Virtual seconds after which an aggregator that heard a node no longer takes it for here."""
@@ -75,12 +87,17 @@ class Simulation:
         places = ALL_PLACES if self.trustees else PLACES
         crashes = Crashes(Chance(seed, "crashes"), self.loop, self.weather.calm, focus, places)
         self.world = World(self.loop, crashes)
-        watch = Watch(self.world)
+        self.malice = Chance(seed, "malice").happens(MALICE)
+        # A ciphertext takes milliseconds where a masked word takes none.
+        lengths = (7, 7, 7, 7, 7, 60, 60, 300) if self.trustees else (7, 7, 1500, 4000)
+        self.plan = drawn(Chance(seed, "plan"), self.names, lengths, malice=self.malice)
+        colluders = colluders_of(len(self.names))
+        self.known = Known(self.world, self.plan, colluders)
+        self.watch = watch = Watch(self.world, self.known, colluders, malice=self.malice)
         self.world.restarted = watch.restarted
         self.world.network = SimulatedNetwork(
             self.loop, Chance(seed, "network"), self.weather, watch.sent, self.world.count
         )
-        self.plan = self._plan()
         self._found()
 
     def _unhandled(self, loop: object, context: dict[str, Any]) -> None:
@@ -88,23 +105,18 @@ class Simulation:
         if not isinstance(error, Crash):
             self.world.violate("fail", f"the loop met {context['message']}: {error!r}")
 
-    def _plan(self) -> dict[str, Any]:
-        # A ciphertext takes milliseconds where a masked word takes none.
-        lengths = (7, 7, 7, 7, 7, 60, 60, 300) if self.trustees else (7, 7, 1500, 4000)
-        jobs = {name: (self.chance.choose(lengths), 10 * number) for number, name in enumerate(("a", "b", "last"))}
-        return {"nodes": len(self.names), "jobs": jobs}
-
     def _found(self) -> None:
         held = entrusted(len(self.names)) if self.trustees else None
-        given = held.given if held else founded(len(self.names))
+        self.given = given = held.given if held else founded(len(self.names))
         KeyserverMachine(self.world, self.place / KEYSERVER, self.seed, given)
-        AggregatorMachine(self.world, AGGREGATOR, self.place / AGGREGATOR, self.seed, given)
+        aggregator = MaliciousAggregator if self.malice else AggregatorMachine
+        aggregator(self.world, AGGREGATOR, self.place / AGGREGATOR, self.seed, given)
         for index, name in enumerate(self.names):
             data = self.place / f"{name}-data"
             data.mkdir()
-            (data / "data.json").write_text(json.dumps({**self.plan, "index": index}))
-            kind = EntrustingNode if held else NodeMachine
-            kind(self.world, name, self.place / name, self.seed, given)
+            for source in self.plan.sources():
+                (data / f"{source}.json").write_bytes(self.plan.data(index))
+            self._seat(name, self.place / name, given)
         if held:
             (self.place / CUSTODY).write_bytes(encode(held.custody))
             for name in self.trustees:
@@ -116,6 +128,21 @@ class Simulation:
             self._fill(self.chance.choose(names))
         for _ in range(self.chance.choose((0, 0, 0, 2))):
             self._set_clock(self.chance.choose(names))
+
+    def _seat(self, name: str, root: Path, given: Founded) -> NodeMachine:
+        kind = EntrustingNode if self.trustees else NodeMachine
+        node = kind(self.world, name, root, self.seed, given)
+        node.plan = self.plan
+        return node
+
+    def _again(self, name: str, ring: KeyRing) -> None:
+        """Put another machine, enrolled under a name that was revoked, in the place of the first."""
+        self.watch.replaced(name)
+        given = replace(self.given, rings={**self.given.rings, name: ring})
+        node = self._seat(name, place_of_another(self.place / name), given)
+        node.seat = f"{name}/again"
+        self.disks.append(node.disk)
+        node.begin()
 
     def _fill(self, name: str) -> None:
         start = self.chance.between(0, self.weather.calm)
@@ -142,22 +169,34 @@ class Simulation:
 
     # A person ---------------------------------------------------------------------------------------------------------
 
-    def _submit(self, name: str, rounds: int = 1) -> None:
+    def _submit(self, name: str) -> None:
         """Submit a job, and again until the aggregator says that it has it."""
-        job = {"name": name, "task": f"task-{name}", "purpose": "sum", "length": self.plan["jobs"][name][0]}
+        job, aggregator = self.plan.jobs[name], self.world.machines[AGGREGATOR]
+        file = self.plan.file(job)
         cohort = {"step_timeout": self._step, "round_timeout": self._round, "rejoin_timeout": self._rejoin}
-        file = {"job": {**job, "rounds": rounds}, "cohort": cohort, "engine": {"name": self.engine, "chunk": CHUNK}}
-        custody = {"custody": str(self.place / CUSTODY)} if self.trustees else {}
-        aggregator = self.world.machines[AGGREGATOR]
+        file |= {"cohort": {**file["cohort"], **cohort}, "engine": {"name": self.engine, "chunk": CHUNK}}
+        given = {"custody": str(self.place / CUSTODY)} if self.trustees else {}
+        if job.purpose == "training":
+            given["model"] = str(self._model(job))
         known = aggregator.ask(command="job-show", name=name)
-        if known is None and aggregator.ask(command="job-submit", file=file, **custody) is None:
-            self.loop.call_later(1.0, self._submit, name, rounds)
+        if known is None and aggregator.ask(command="job-submit", file=file, **given) is None:
+            self.loop.call_later(1.0, self._submit, name)
+
+    def _model(self, job: Planned) -> Path:
+        """Return where the first model of a job lies: a fresh one, or what job a has made so far."""
+        path = self.place / f"{job.name}.safetensors"
+        if not path.exists():
+            data, made = fresh(), self.world.machines[AGGREGATOR].ask(command="job-result", name="a")
+            if job.model != "fresh" and made:
+                data = Path(made["path"]).read_bytes()
+            path.write_bytes(signed_zeros(data) if job.model == "signed" else data)
+        return path
 
     def _submit_last(self) -> None:
         """Submit the last job once no member is away whom the aggregator still takes for here: it is not waited for."""
         members = [self.world.machines[name] for name in (*self.names, *self.trustees)]
         if all(member.alive for member in members):
-            self._submit("last")
+            self._submit(LAST)
         else:
             self.loop.call_later(FORGOTTEN, self._submit_last)
 
@@ -189,26 +228,46 @@ class Simulation:
         chance = Chance(self.seed, "person")
         self._step, self._round = chance.choose(("3s", "6s")), chance.choose(("20s", "60s"))
         self._rejoin = chance.choose(("0s", "10s"))
-        self.loop.call_later(chance.between(3, 8), self._submit, "a", chance.choose((1, 1, 2)))
-        self.early = ("a", "b")[: chance.choose((1, 2))]
-        for name in self.early[1:]:
-            self.loop.call_later(chance.between(3, 30), self._submit, name)
-        with remembered(), watched([machine.disk for machine in self.world.machines.values()]):
+        self.loop.call_later(chance.between(3, 8), self._submit, "a")
+        persons = Persons(self.world, self.plan, self.known, self.seed, self._again)
+        persons.begin()
+        for name in self.plan.early[1:]:
+            after = chance.between(3, 30)
+            if self.plan.revoke:
+                persons.then = partial(self._submit, name)
+            else:
+                self.loop.call_later(after, self._submit, name)
+        self.disks = [machine.disk for machine in self.world.machines.values()]
+        with remembered(), watched(self.disks):
             try:
                 self.loop.run_until_complete(self._main())
             except Stuck as error:
-                self.world.violate("job", str(error))
-            jobs = inspect(self.world, self.plan)
-            audit(self.world, self.place)
+                if not self.malice:
+                    self.world.violate("job", str(error))
+            jobs = believed(self.world, self.plan) if self.malice else inspect(self.world, self.plan)
+            self.known.judge()
+            if not self.malice:
+                audit(self.world, self.place)
         world = self.world
         return Outcome(self.seed, tuple(world.violations), jobs, world.count, self.loop.now, tuple(world.trace))
 
     async def _main(self) -> None:
         end = self.weather.calm + PATIENCE
-        await self._until(lambda: self._over(self.early), self.weather.calm)
+        await self._until(lambda: self._over(self.plan.early), self.weather.calm)
         self.world.crashes.left = 0
+        if self.malice:
+            await self._until(lambda: self._over(self.plan.early), self.weather.calm + HARM)
+        else:
+            await self._calmed(end)
+        for machine in self.world.machines.values():
+            if machine.alive:
+                machine.daemon.stop()
+                await machine._serving
+
+    async def _calmed(self, end: float) -> None:
+        """Let every job end with nothing in the way any more, and one more begin."""
         self.loop.call_later(max(0.0, self.weather.calm - self.loop.now), self._submit_last)
-        await self._until(lambda: self._over((*self.early, "last")), end)
+        await self._until(lambda: self._over((*self.plan.early, "last")), end)
         await self._until(self._quiet, end)
         await asyncio.sleep(5)  # work beside the loop, such as erasing keys, comes to its end
         await self._until(self._quiet, end)  # a word that was late by 20 s may have been answered just now
@@ -217,10 +276,6 @@ class Simulation:
             self.world.violate("job", f"with nothing in the way the last job ends as {shown and shown['state']}")
         elif [len(ended["contributors"]) for ended in shown["ended"]] != [len(self.names)]:
             self.world.violate("job", f"with nothing in the way the last job is of {shown['ended']}")
-        for machine in self.world.machines.values():
-            if machine.alive:
-                machine.daemon.stop()
-                await machine._serving
 
     async def _until(self, done: Any, end: float) -> None:
         while self.loop.now < end and not (self.loop.now > 8 and done()):

@@ -134,12 +134,12 @@ def _files(root: Path) -> dict[str, dict[str, int]]:
 def watched(disks: list[Disk]) -> Iterator[None]:
     """Let every fsync below the roots of `disks` be an event of the simulation."""
     real = os.fsync
-    roots = {str(disk.root): disk for disk in disks}
     depth = len(disks[0].root.parts)
 
     def fsync(descriptor: Any) -> None:
         path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - as above
-        disk = roots.get("/".join(path.split("/", depth)[:depth]))
+        root = "/".join(path.split("/", depth)[:depth])
+        disk = next((disk for disk in disks if str(disk.root) == root), None)
         if disk:
             disk.synced(descriptor, path)
         else:

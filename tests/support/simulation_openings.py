@@ -170,13 +170,13 @@ class Collected:
         """Learn of an attempt."""
         self._attempts.setdefault(label, Attempt(shares, k_min, colluders))
 
-    def masked_over(self, label: str, u2: bytes, seats: Iterable[str]) -> None:
+    def masked_over(self, label: str, u2: bytes, members: Iterable[str]) -> None:
         """Learn a U2 by its digest."""
-        self._sets[label, u2] = tuple(seats)
+        self._sets[label, u2] = tuple(members)
 
-    def upload(self, label: str, u2: bytes, unknown: Unknown) -> None:
+    def upload(self, label: str, u2: bytes, member: str, unknown: Unknown) -> None:
         """Learn of an upload, masked over this U2, and of what it holds."""
-        self._uploads[label, u2, unknown.seat] = unknown
+        self._uploads[label, u2, member] = unknown
 
     def share(self, label: str, kind: str, owner: str, holder: str) -> None:
         """Learn that a share was released: `seed` of a self mask, `key` of pair masks."""
@@ -193,21 +193,21 @@ class Collected:
             for (label, unknowns), holders in self._decided.items()
             if len(holders) >= self._attempts[label].shares
         ]
-        for (label, u2), seats in self._sets.items():
-            found += [self._row(label, sum_) for sum_ in self._masked(label, u2, seats)]
+        for (label, u2), members in self._sets.items():
+            found += [self._row(label, sum_) for sum_ in self._masked(label, u2, members)]
         return found
 
     def _row(self, label: str, unknowns: Iterable[Unknown]) -> Row:
         attempt = self._attempts[label]
         return Row(label, frozenset(unknowns), attempt.k_min, attempt.colluders)
 
-    def _masked(self, label: str, u2: bytes, seats: Sequence[str]) -> list[list[Unknown]]:
+    def _masked(self, label: str, u2: bytes, members: Sequence[str]) -> list[list[Unknown]]:
         selves, pairs = self._known(label, "seed"), self._known(label, "key")
-        uploads = {seat: self._uploads[label, u2, seat] for seat in seats if (label, u2, seat) in self._uploads}
-        alone = [[uploads[seat]] for seat in seats if seat in uploads and seat in selves & pairs]
-        together = [seat for seat in seats if seat not in pairs]
-        whole = together and all(seat in uploads and seat in selves for seat in together)
-        return [*alone, [uploads[seat] for seat in together]] if whole else alone
+        uploads = {name: self._uploads[label, u2, name] for name in members if (label, u2, name) in self._uploads}
+        alone = [[uploads[name]] for name in members if name in uploads and name in selves & pairs]
+        together = [name for name in members if name not in pairs]
+        whole = together and all(name in uploads and name in selves for name in together)
+        return [*alone, [uploads[name] for name in together]] if whole else alone
 
     def _known(self, label: str, kind: str) -> set[str]:
         attempt = self._attempts[label]

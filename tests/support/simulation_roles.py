@@ -23,7 +23,6 @@ from keyserver.authority import Authority
 from keyserver.desk import Settings
 from keyserver.directory import LOG, ROSTERS, Directory
 from keyserver.service import KeyserverService
-from node.config import OwnTask
 from node.service import NodeService
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.faults import fault, told
@@ -40,25 +39,9 @@ from support.federation import counted_rng, names_of
 from support.keyservers import ADDRESSES, BROKER_KEY, START, Office
 from support.simulation_clock import Chance, Crash, Timers
 from support.simulation_disk import Disk, SimulatedJournal, Storage
+from support.simulation_plan import Plan, shelf
 from support.simulation_world import World, place_of
 
-TASK = '''
-import json
-import numpy as np
-
-class Number:
-    """A power of two of its own for every node, job and round; the second value counts how often it was asked."""
-
-    def vector(self, data, round):
-        known = json.loads(data.read_text())
-        count = data.with_name("count")
-        asked = int(count.read_text()) + 1 if count.exists() else 1
-        count.write_text(str(asked))
-        length, place = known["jobs"][round.job]
-        values = np.full(length, 2.0 ** (place + known["index"] + known["nodes"] * (round.round - 1)))
-        values[1] = asked
-        return values
-'''
 TRANSIENT = frozenset({"E-LATER", "E-DISK", "E-PEER"})
 
 
@@ -99,20 +82,6 @@ def found(nodes: int, seat: Callable[[Office], Awaitable[dict[str, KeyRing]]] | 
     office.play(enrol)
     log.close()
     return Founded(authority, rings, place, dict(office.journal._kept.entries))
-
-
-@functools.cache
-def written() -> Path:
-    """Write the task's code, once per process."""
-    place = Path(tempfile.mkdtemp(prefix="secagg-task-", dir=shelf()))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    (place / "task.py").write_text(TASK)
-    return place / "task.py"
-
-
-def shelf() -> str | None:
-    """Return where simulated disks lie: in memory when there is such a place."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - private directories are made there
 
 
 class Ledger:
@@ -208,7 +177,9 @@ class Wire:
 
 
 class Machine(ABC):
-    """One role: its disk outlives every life."""
+    """One role: its disk outlives every life. Of one that is not honest nothing is asked."""
+
+    honest = True
 
     def __init__(self, world: World, name: str, root: Path, seed: int) -> None:
         self.world, self.name, self.root = world, name, private_directory(root)
@@ -219,7 +190,7 @@ class Machine(ABC):
         self.storage = Storage()
         self.disk = Disk(root, self.point)
         self.life = 0
-        self.alive = False
+        self.alive = self.gone = False
         self.skew = 0
         self.doing = ""
         self.refused: Counter[str] = Counter()
@@ -254,8 +225,16 @@ class Machine(ABC):
         self.life += 1
         self._serving.cancel()
 
+    def leave(self) -> None:
+        """End for good: this machine is switched off."""
+        self.gone = True
+        if self.alive:
+            self.end()
+
     def begin(self) -> None:
         """Begin a life over what the last one left on disk."""
+        if self.gone:
+            return
         self._let_go()
         if self.life:
             self.world.count["restart"] += 1
@@ -283,7 +262,7 @@ class Machine(ABC):
             self.alive, self.life = False, self.life + 1
             self.world.loop.call_later(2.0, self.begin)
         except Exception as error:
-            self.world.violate("start", f"{self.name} cannot go on: {error!r}")
+            self.blame("start", f"{self.name} cannot go on: {error!r}")
 
     def _open(self, life: int) -> None:
         try:
@@ -309,7 +288,7 @@ class Machine(ABC):
         return self.life == life
 
     def _again(self, sender: str) -> None:
-        self.world.violate("once", f"{self.name} handles a message of {sender} again that it has handled")
+        self.blame("once", f"{self.name} handles a message of {sender} again that it has handled")
 
     @abstractmethod
     def make(self, log: Any) -> Service:
@@ -321,11 +300,22 @@ class Machine(ABC):
         self.world.note(self.name, f"{event} {shown}")
         # A full disk is loud, and no fault of the role's.
         if level == "error" and not fault(values.get("exc_info")):
-            self.world.violate("fail", f"{self.name}: {event} {values!r}")
+            self.blame("fail", f"{self.name}: {event} {values!r}")
         elif event == "fenced":
             self.world.violate("fence", f"{self.name}: {values!r}, and there is no clone of anybody")
         elif event == "refuse" and "peer" in values and values.get("code") not in TRANSIENT:
             self.refused[values["peer"]] += 1
+
+    def blame(self, rule: str, detail: str) -> None:
+        """Record what an honest role must not do."""
+        if self.honest:
+            self.world.violate(rule, detail)
+        else:
+            self.world.note(self.name, f"{rule}: {detail}")
+
+    def journal_of(self, key: str) -> bytes | None:
+        """Return what the journal of this life keeps; None when there is no life."""
+        return self.journal.get(key) if self.alive else None
 
     def ask(self, **request: object) -> Any:
         """Ask as a person does at the admin socket; None when nobody answers."""
@@ -365,6 +355,15 @@ class MemberMachine(Machine):
         self.ring = given.rings[name]
         self.key = SigningKey.from_private_bytes(self.ring.sign.reveal())
         self.pin = Pin(given.authority.federation, given.authority.root_fingerprint)
+        self.seat = name
+
+    def blob(self, digest: bytes) -> Path:
+        """Return where a blob of this digest lies."""
+        return self.root / "blobs" / digest.hex()
+
+    def has(self, digest: bytes) -> bool:
+        """Say whether there is a blob of this digest."""
+        return self.blob(digest).is_file()
 
 
 class AggregatorMachine(MemberMachine):
@@ -381,16 +380,15 @@ class AggregatorMachine(MemberMachine):
 
 
 class NodeMachine(MemberMachine):
-    """A node; its task and data lie beside its disk, because they are the institution's."""
+    """A node; its tasks and data lie beside its disk, because they are the institution's."""
 
     spot_leaves = 1
     policy = Policy(exact_counts=True)
+    plan: Plan
 
     def make(self, log: Any) -> Service:
-        place = self.root.with_name(f"{self.name}-data")
         keys = RoundKeys(self.root / "rounds", self.ring.storage, self.rng)
-        task = f"{written()}:Number"
-        tasks = {name: OwnTask(name, task, place / "data.json", {}) for name in ("task-a", "task-b", "task-last")}
+        tasks = self.plan.tasks(self.root.with_name(f"{self.name}-data"))
         return NodeService(
             self.name, self.key, self.pin, self.policy, tasks, self.root, keys, self.rng, None, self.spot_leaves
         )

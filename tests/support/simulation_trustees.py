@@ -40,7 +40,8 @@ from secagg.wire.codec import decode, encode
 from support.federation import counted_rng
 from support.keyservers import START, Office
 from support.paillier_keys import seeded
-from support.simulation_roles import Founded, MemberMachine, NodeMachine, found, shelf
+from support.simulation_plan import shelf
+from support.simulation_roles import Founded, MemberMachine, NodeMachine, found
 from support.simulation_world import PLACES, World
 
 TRUSTEES = ("ana", "ben", "cyd")

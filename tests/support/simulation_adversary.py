@@ -1,0 +1,210 @@
+"""An aggregator that means harm, in a share of seeds: it tries to have inputs summed over sets that overlap.
+
+How to read it: `MaliciousAggregator` is the aggregator's machine with hands in its own service: on what it is about to
+save (`_apply`), to send (`_do`), to take (`_message`), to propose (`_manifest`), and on how a round ends (`_ended`).
+Each hand has its tricks; a seed draws which of them it tries, and each time whether it tries now.
+It holds its own keys and its own log, and what members send it; members, trustees and key server are honest.
+Leaves to others: what was really released (simulation_openings), what nodes took for right (simulation_oracles).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from aggregator import records
+from aggregator.schedule import Schedule
+from aggregator.uploads import shell_of
+from secagg.crypto.derive import hmac_sha256
+from secagg.daemon.loop import Service
+from secagg.daemon.turn import Turn
+from secagg.log.statements import Contributors
+from secagg.protocol.manifest import GroupSum, Manifest, Published, minimum_contributors, threshold
+from secagg.protocol.masks import intake, notices
+from secagg.protocol.masks.aggregator import Turned
+from secagg.protocol.masks.messages import Freeze
+from secagg.protocol.masks.rounds import Common, Freezing, Keep, Log, Opening, Publishing, Send, Unmasking
+from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.protocol.session import RoundHeader
+from secagg.transport.link import Received
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_LIST
+from secagg.wire.signed import Signed, sign
+from support.simulation_clock import Chance
+from support.simulation_roles import AggregatorMachine, Founded
+from support.simulation_world import World
+
+TRICKS = (
+    "drop a member at the freeze", "freeze two sets", "freeze again", "hide the freeze from a member",
+    "hide the opening from a member", "deaf to a member", "abort after an answer", "abort after all answers",
+    "the round again", "the round again in another group", "leave a seat out", "a lie in a lane group twice",
+)  # fmt: skip
+OFTEN = 0.5
+"""How often a trick is tried when it could be."""
+
+
+class MaliciousAggregator(AggregatorMachine):
+    """An aggregator with hands in its own service."""
+
+    honest = False
+
+    def __init__(self, world: World, name: str, root: Path, seed: int, given: Founded) -> None:
+        super().__init__(world, name, root, seed, given)
+        self._chances = Chance(seed, "tricks")
+        count = self._chances.choose((1, 2, 3, 5))
+        self.tricks = {self._chances.choose(TRICKS) for _ in range(count)}
+        self._groups: dict[str, int] = {}
+        self._others: dict[str, tuple[int, bytes]] = {}
+        self._mute: dict[str, str] = {}
+        self._repeats: dict[str, int] = {}
+        world.note(name, f"means harm: {sorted(self.tricks)}")
+
+    def make(self, log: Any) -> Service:
+        """Make the service, and reach into it."""
+        service: Any = super().make(log)
+        schedule: Schedule = service._schedule
+        rounds: Any = schedule.rounds
+        given: Any = schedule
+        self._service, self._rounds, self._schedule = service, rounds, given
+        rounds._apply = self._hand(self._applied, rounds._apply)
+        rounds._do = self._hand(self._done, rounds._do)
+        rounds._ended = self._hand(self._ended, rounds._ended)
+        rounds.message = self._hand(self._message, rounds.message)
+        given._manifest = self._hand(self._proposed, given._manifest)
+        return service  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _hand(hand: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: hand(real, *given)
+
+    def _tries(self, trick: str) -> bool:
+        """Say whether this trick is tried now."""
+        tried = trick in self.tricks and self._chances.happens(OFTEN)
+        if tried:
+            self.world.note(self.name, f"tries: {trick}")
+            self.world.count[f"trick: {trick}"] += 1
+        return tried
+
+    # What is saved ---------------------------------------------------------------------------------------------------
+
+    def _applied(self, real: Callable[..., None], turned: Any, saved: Any, before: Any, turn: Turn) -> None:
+        after = turned.phase
+        if isinstance(after, Freezing) and type(before) is not Freezing:
+            turned = self._frozen(turned, turn)
+        elif isinstance(after, Publishing) and not isinstance(before, Publishing):
+            turned = self._published(turned, turn)
+        elif (isinstance(after, Opening) and after.answers and self._tries("abort after an answer")) or (
+            isinstance(after, Unmasking) and self._tries("abort after all answers")
+        ):
+            turned = self._failed(before, turn)
+        real(turned, saved, before, turn)
+
+    def _failed(self, phase: Common, turn: Turn) -> Any:
+        return shell_of(phase.manifest).failed(phase, "3 of 4 members at Unmask, 4 are needed", turn.now())
+
+    def _frozen(self, turned: Any, turn: Turn) -> Any:
+        phase = turned.phase
+        if self._tries("drop a member at the freeze"):
+            phase = replace(phase, u3=self._fewer(phase.u3))
+            statement = notices.contributors(phase, turn.now())
+            log = next(effect for effect in turned.effects if isinstance(effect, Log))
+            return Turned(phase, (Keep(phase.u3), *turned.effects[:-1], Log(statement, log.old_sizes)))
+        return turned
+
+    def _fewer(self, listed: bytes) -> bytes:
+        entries = list(decode(tuple[Signed, ...], listed, LIMIT_LIST))
+        for _ in range(self._chances.choose((1, 1, 2))):
+            entries.pop(self._chances.below(len(entries))) if len(entries) > 1 else None
+        return encode(tuple(entries))
+
+    def _published(self, turned: Any, turn: Turn) -> Any:
+        if not self._tries("a lie in a lane group twice"):
+            return turned
+        phase, true = turned.phase, turned.phase.published
+        lied = tuple(GroupSum(g.name, _bent(g.words) if g.name == "update" else g.words) for g in true.groups)
+        groups = self._chances.choose(((*true.groups, *lied), (*lied, *true.groups), lied))
+        published = Published(true.round, true.manifest, true.contributors, groups)
+        digest = hmac_sha256(phase.salt, encode(published))
+        statement = notices.result(phase.scope, published, digest, turn.now())
+        effects = tuple(Log(statement) if isinstance(effect, Log) else effect for effect in turned.effects)
+        return Turned(replace(phase, published=published), effects)
+
+    # What is sent ----------------------------------------------------------------------------------------------------
+
+    def _done(self, real: Callable[..., None], effect: Any, phase: Any, turn: Turn) -> None:
+        match effect:
+            case Log(statement, _) if isinstance(statement, Contributors) and isinstance(phase, Freezing):
+                self._log_another(phase, turn)
+                real(effect, phase, turn)
+            case Send(to, "Freeze", _) if isinstance(phase, Common):
+                self._freeze(real, effect, to, phase, turn)
+            case Send(_, "Open", _) if self._tries("hide the opening from a member"):
+                return
+            case _:
+                real(effect, phase, turn)
+
+    def _log_another(self, phase: Freezing, turn: Turn) -> None:
+        """Log another set as frozen, before the one that the round goes on with."""
+        if {"freeze two sets", "freeze again"} & self.tricks:
+            other = replace(phase, u3=self._fewer(phase.u3))
+            index = self._rounds._desk.book.add(notices.contributors(other, turn.now()), turn)
+            self._others[phase.scope.round.label()] = index, other.u3
+
+    def _freeze(self, real: Callable[..., None], effect: Send, to: str, phase: Any, turn: Turn) -> None:
+        if self._tries("hide the freeze from a member"):
+            return
+        other = self._others.get(phase.scope.round.label())
+        if other is None or not self._tries("freeze two sets"):
+            real(effect, phase, turn)
+        if other and (self._tries("freeze again") or "freeze two sets" in self.tricks):
+            index, u3 = other
+            book = self._rounds._desk.book
+            proof = book.prove(index, intake.log_sizes(phase.u1)[to])
+            told = encode(Freeze(u3, book.leaf(index), proof))
+            signed = sign(self.key, "Freeze", phase.scope, AGGREGATOR, to, told)
+            turn.send(to, "round", encode(RoundHeader(phase.scope.round, "Freeze")), encode(signed))
+
+    # What is taken, and how a round ends ------------------------------------------------------------------------------
+
+    def _message(self, real: Callable[..., None], message: Received, turn: Turn) -> None:
+        header = decode(RoundHeader, message.header)
+        label = header.round.label()
+        if "deaf to a member" in self.tricks:
+            if label not in self._mute and self._tries("deaf to a member"):
+                self._mute[label] = f"{message.sender} {header.kind}"
+            if self._mute.get(label) == f"{message.sender} {header.kind}":
+                return
+        real(message, turn)
+
+    def _ended(self, real: Callable[..., None], phase: Any, began: int, turn: Turn) -> None:
+        round_id = phase.scope.round
+        job = records.get_job(turn, round_id.job)
+        group = self._tries("the round again in another group")
+        if self._repeats.get(round_id.job, 0) < 3 and (group or self._tries("the round again")):
+            self._repeats[round_id.job] = self._repeats.get(round_id.job, 0) + 1
+            self._groups[round_id.job] = round_id.group + 1 if group else round_id.group
+            for member in job.spec.cohort:
+                turn.withdraw(member)
+            attempt = job.attempt if group else job.attempt + 1
+            self._schedule._await_members(records.put_job(turn, job, state="waiting", attempt=attempt), turn)
+            return
+        self._groups.pop(round_id.job, None)
+        real(phase, began, turn)
+
+    def _proposed(self, real: Callable[..., Manifest], job: records.Job, turn: Turn) -> Manifest:
+        manifest = real(job, turn)
+        group = self._groups.get(job.spec.name, 0)
+        if group:
+            manifest = replace(manifest, round=replace(manifest.round, group=group))
+        if self._tries("leave a seat out") and len(manifest.members) > 3:
+            seats = list(manifest.members)
+            seats.pop(self._chances.below(len(seats)))
+            t, k_min = threshold(len(seats), manifest.colluders), minimum_contributors(len(seats), manifest.colluders)
+            manifest = replace(manifest, members=tuple(seats), threshold=t, k_min=k_min, share_threshold=t)
+        return manifest
+
+
+def _bent(words: bytes) -> bytes:
+    """Return other sums than these: every value doubled in its lowest byte, the canary left as it is."""
+    return words[:8] + bytes(byte ^ (place % 8 == 0) for place, byte in enumerate(words[8:]))
