@@ -36,6 +36,7 @@ from secagg.protocol.masks.rounds import (
     Deadline,
     Failed,
     FromNode,
+    Judge,
     Keep,
     Log,
     Logged,
@@ -50,7 +51,7 @@ from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed
 
-UNMASK, TAKE, STEP = "unmask", "take", "step"
+UNMASK, JUDGE, TAKE, STEP = "unmask", "judge", "take", "step"
 _ROUND = "round"
 
 
@@ -99,6 +100,8 @@ class Rounds:
             self._set_timer(phase, turn)
         for member in phase.manifest.names() if shell.uploads(phase) else ():
             self._take(phase, member, turn)
+        if shell.judges(phase):
+            self._judge(phase, turn)
         if shell.works(phase):
             self._open(phase, turn)
 
@@ -151,7 +154,9 @@ class Rounds:
             return
         if kind == TAKE:
             self._taken(phase, rest.rpartition("/")[2], outcome, turn)
-        elif kind == UNMASK and shell_of(phase.manifest).works(phase):
+            return
+        shell = shell_of(phase.manifest)
+        if (kind == UNMASK and shell.works(phase)) or (kind == JUDGE and shell.judges(phase)):
             self._opened(phase, outcome, turn)
 
     def logged(self, turn: Turn) -> None:
@@ -235,6 +240,8 @@ class Rounds:
                 self._desk.bundle.put_file(data)
             case Send(to, kind, data):
                 turn.send(to, "round", encode(RoundHeader(phase.scope.round, kind)), data)
+            case Judge():
+                self._judge(cast(Common, phase), turn)
             case _:
                 # The one effect that each engine names itself: open the sum.
                 self._open(cast(Common, phase), turn, effect)
@@ -311,6 +318,10 @@ class Rounds:
         uploads, files = self._desk.uploads, self._desk.files
         work = partial(uploads.clear, phase, lambda digest: (files / digest).read_bytes(), asked)
         turn.run(f"{UNMASK}/{phase.scope.round.label()}", work)
+
+    def _judge(self, phase: Common, turn: Turn) -> None:
+        judge = shell_of(phase.manifest).judge
+        turn.run(f"{JUDGE}/{phase.scope.round.label()}", partial(judge, phase))
 
     def _opened(self, phase: Common, outcome: object, turn: Turn) -> None:
         if not isinstance(outcome, BaseException):

@@ -61,7 +61,7 @@ class Handing:
 
     def remember(self, phase: Unmasking, turn: Turn) -> None:
         """Keep what opened a round."""
-        data = encode(Transcript(phase.u1, phase.u2, phase.u3, phase.answers))
+        data = encode(Transcript(phase.u1, phase.u2, phase.u3, phase.answers, phase.drawn))
         headers = decode(tuple[Signed, ...], phase.u3, LIMIT_LIST)
         uploads = tuple(Upload(entry.sender, decode(MaskedInput, entry.body).upload) for entry in headers)
         kept = Opened(phase.scope, phase.manifest, self._blobs.put(data), len(data), uploads)

@@ -37,7 +37,7 @@ class _Checked:
 
     def __init__(self, federation: Federation, phase: Unmasking, read: Callable[[str], bytes]) -> None:
         self.federation, self.phase, self._read = federation, phase, read
-        self.transcript = encode(Transcript(phase.u1, phase.u2, phase.u3, phase.answers))
+        self.transcript = encode(Transcript(phase.u1, phase.u2, phase.u3, phase.answers, phase.drawn))
         self.members = spot.members(decode(Transcript, self.transcript, LIMIT_LIST))
         self.checker = self.members[0]
         self._trees: dict[str, Tree] = {}

@@ -18,6 +18,7 @@ from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import Checkpoint, cosign
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys
+from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Agreement,
@@ -30,8 +31,8 @@ from secagg.protocol.masks.messages import (
     MemberKeys,
     OpenBeacon,
     OwnedShare,
-    PieceDigest,
     ShareKeys,
+    ShareLeaf,
     ShareList,
     SharePair,
     Unmask,
@@ -126,14 +127,20 @@ class Peers:
         xs, t = [self._index[name] + 1 for name in near], manifest.share_threshold
         seeds = split(member.seed, t, xs, self._rng)
         privates = split(member.masking.private_bytes().reveal(), t, xs, self._rng)
-        pieces = []
-        for name, seed, private in zip(near, seeds, privates, strict=True):
+        pieces, leaves = [], []
+        for name, x, seed, private in zip(near, xs, seeds, privates, strict=True):
             pair = self._dealt[member.name, name] = SharePair(seed=seed, key=private)
             pieces.append(self._sealed(member.name, name, pair) if name in self._measured else b"")
-        digests = tuple(PieceDigest(name, sha256(piece)) for name, piece in zip(near, pieces, strict=True))
+            digests = (
+                keys.share_digest("seed", member.name, x, seed),
+                keys.share_digest("key", member.name, x, private),
+            )
+            leaves.append(ShareLeaf(x, sha256(pieces[-1]), *digests))
+        root = tree_of(member.name, leaves).root()
         commitment = keys.commitment(member.seed, self._scope, member.name)
-        shares = self._sign(member, "ShareKeys", ShareList(self._basis, digests, commitment))
-        return encode(ShareKeys(shares, tuple(pieces), self._witnessed(member, self._manifest.directory)))
+        shares = self._sign(member, "ShareKeys", ShareList(self._basis, root, commitment))
+        witnessed = self._witnessed(member, self._manifest.directory)
+        return encode(ShareKeys(shares, tuple(leaves), tuple(pieces), witnessed))
 
     def _witnessed(self, member: Member, note: bytes) -> bytes:
         return cosign(note, f"{self._scope.round.federation}/{member.name}", member.key, self._now)
@@ -150,11 +157,12 @@ class Peers:
         phase = Masking(
             scope=self._scope, manifest=self._manifest, seal_private=b"",
             mask_private=member.masking.private_bytes().reveal(), seen=Checkpoint("bench", 0, bytes(32)),
+            u1=self._basis, members=tuple(self._keys),
             peers=tuple(Peer(name, self._keys[name]) for name in near), seed=member.seed, u2=self._u2,
             u2_names=self._dealers, held=(),
         )  # fmt: skip
         done = self._upload(member.name, phase)
-        header = self._sign(member, "MaskedInput", MaskedInput(done.upload, done.length, self._u2))
+        header = self._sign(member, "MaskedInput", MaskedInput(done.upload, done.length, self._u2, ()))
         self._headers[member.name] = header
         return encode(header)
 

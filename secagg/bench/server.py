@@ -202,5 +202,5 @@ def _pairs(phase: Unmasking) -> int:
     """Return how many pair masks of members that dropped out are in the sum."""
     proof = intake.evidence(phase)
     frozen = set(proof.u3)
-    gone = (shares for name, shares in proof.shares.items() if name not in frozen)
-    return sum(piece.receiver in frozen for shares in gone for piece in shares.pieces)
+    gone = (near for name, near in proof.near.items() if name not in frozen)
+    return sum(receiver in frozen for near in gone for receiver in near)

@@ -15,6 +15,7 @@ from secagg.log.log import Log, MemoryLog, publish_entry
 from secagg.log.statements import sign_statement
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator
+from secagg.protocol.masks.judging import judge
 from secagg.protocol.masks.rounds import (
     Append,
     Closed,
@@ -24,6 +25,8 @@ from secagg.protocol.masks.rounds import (
     Failed,
     FromNode,
     Groups,
+    Judge,
+    Judging,
     Keep,
     Logged,
     Phase,
@@ -106,16 +109,24 @@ class Stage:
                     self.log.append(sign_statement(statement, AGGREGATOR, self._keeper.key))
                 case Publish(statement, sizes):
                     found.append(self._publish(sign_statement(statement, AGGREGATOR, self._keeper.key), sizes))
-                case Unmask() as asked if self._clear is not None and isinstance(self.phase, Unmasking):
-                    found.append(Unmasked(self._clear(self.phase, asked)))
+                case Judge() | Unmask():
+                    found += self._beside(effect)
                 case Send(to, kind, data):
                     if to not in self.dropped or kind != "DeliverShares":
                         found += [FromNode(to, *message) for message in answer(to, kind, data)]
                     continue
-                case Keep() | Unmask():
+                case Keep():
                     continue
             self.spent[name] += self._clock() - began
         return found
+
+    def _beside(self, effect: Judge | Unmask) -> list[Event]:
+        """Do what is done beside the loop."""
+        if isinstance(effect, Judge) and isinstance(self.phase, Judging):
+            return [judge(self.phase)]
+        if isinstance(effect, Unmask) and isinstance(self.phase, Unmasking) and self._clear is not None:
+            return [Unmasked(self._clear(self.phase, effect))]
+        return []
 
     def _publish(self, leaf: bytes, sizes: tuple[int, ...]) -> Logged:
         return Logged(leaf, publish_entry(self.log, leaf, sizes))

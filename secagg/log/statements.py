@@ -146,7 +146,10 @@ class Contributor(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Contributors(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
-    """The contributor set is frozen; `members` as they are, or `listed`, the SHA-256 of their list (`INLINE`)."""
+    """The contributor set is frozen; `members` as they are, or `listed`, the SHA-256 of their list (`INLINE`).
+
+    `drawn` is the SHA-256 of the list of beacons that drew a sparse graph.
+    """
 
     manifest: Hex
     u1: Hex
@@ -154,6 +157,7 @@ class Contributors(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     u3: Hex
     members: tuple[Contributor, ...]
     listed: Hex = ""
+    drawn: Hex = ""
 
 
 class AnswerDigest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -216,12 +220,15 @@ class Equivocation(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     digests: tuple[Hex, ...]
 
 
+FaultKind = Literal["answer", "dealing", "two-lists", "reported"]
+
+
 class Fault(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
     """A member's fault is proven: `evidence` is the SHA-256 of the side file of signed bytes that proves it."""
 
     manifest: Hex
     member: Name
-    kind: Literal["answer", "dealing", "two-lists", "reported"]
+    kind: FaultKind
     evidence: Hex
 
 

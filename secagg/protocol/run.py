@@ -22,6 +22,7 @@ from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, masking, node
 from secagg.protocol.masks.aggregator import AggregatorContext
 from secagg.protocol.masks.intake import STEP
+from secagg.protocol.masks.judging import judge
 from secagg.protocol.masks.messages import ANSWERED_BY, Propose
 from secagg.protocol.masks.node import NodeContext
 from secagg.protocol.masks.phases import Masking, Protected
@@ -35,6 +36,8 @@ from secagg.protocol.masks.rounds import (
     Event,
     Failed,
     FromNode,
+    Judge,
+    Judging,
     Keep,
     Log,
     Logged,
@@ -126,6 +129,11 @@ def _carry_out(table: Table, effects: tuple[Effect, ...]) -> None:
             case Send():
                 table.wire.append(effect)
                 _deliver(table, effect)
+            case Judge() if isinstance(table.phase, Judging):
+                began = time.perf_counter()
+                judged = judge(table.phase)
+                table.spent["Judging"] += time.perf_counter() - began
+                _event(table, judged)
             case Unmask() as asked:
                 began = time.perf_counter()
                 clear = table.clear(asked)

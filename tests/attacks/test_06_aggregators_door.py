@@ -14,6 +14,7 @@ from secagg.errors import ProtocolViolation, VerificationFailed
 from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import cosign
 from secagg.protocol.masks import aggregator, intake, keys
+from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Agreement,
@@ -22,8 +23,8 @@ from secagg.protocol.masks.messages import (
     MaskedInput,
     OpenBeacon,
     OwnedShare,
-    PieceDigest,
     ShareKeys,
+    ShareLeaf,
     ShareList,
     Unmask,
 )
@@ -36,6 +37,7 @@ from support.adversary import Scene, stop_before
 from support.federation import BEARS, sparse
 
 COLLUDER = "node-03"
+Leaves = tuple[ShareLeaf, ...]
 LAST = "node-29"
 """The last of a sparse federation."""
 
@@ -91,26 +93,42 @@ def test_two_members_do_not_advertise_one_key(key: str) -> None:
 # Shares --------------------------------------------------------------------------------------------------------------
 
 
-def over_another_u1(own: ShareList) -> ShareList:
-    return replace(own, u1=bytes(32))
+def over_another_u1(own: ShareList, leaves: Leaves) -> tuple[ShareList, Leaves]:
+    return replace(own, u1=bytes(32)), leaves
 
 
-def to_fewer(own: ShareList) -> ShareList:
-    return replace(own, pieces=own.pieces[:-1])
+def to_fewer(own: ShareList, leaves: Leaves) -> tuple[ShareList, Leaves]:
+    return rooted(own, leaves[:-1])
 
 
-def to_somebody_else(own: ShareList) -> ShareList:
-    return replace(own, pieces=(*own.pieces[:-1], PieceDigest("stranger", own.pieces[-1].digest)))
+def to_somebody_else(own: ShareList, leaves: Leaves) -> tuple[ShareList, Leaves]:
+    return rooted(own, (*leaves[:-1], replace(leaves[-1], x=leaves[-1].x + 1)))
 
 
-@pytest.mark.parametrize("change", [over_another_u1, to_fewer, to_somebody_else])
-def test_shares_are_dealt_over_the_same_u1(change: Callable[[ShareList], ShareList]) -> None:
+def to_one_twice(own: ShareList, leaves: Leaves) -> tuple[ShareList, Leaves]:
+    return rooted(own, (*leaves[:-1], replace(leaves[-1], x=leaves[-2].x)))
+
+
+def under_another_root(own: ShareList, leaves: Leaves) -> tuple[ShareList, Leaves]:
+    return replace(own, root=bytes(32)), leaves
+
+
+def rooted(own: ShareList, leaves: Leaves) -> tuple[ShareList, Leaves]:
+    return replace(own, root=tree_of(COLLUDER, leaves).root()), leaves
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [(over_another_u1, "u2.same-u1"), (to_fewer, "u2.receivers"), (to_somebody_else, "u2.receivers"),
+     (to_one_twice, "u2.root"), (under_another_root, "u2.root")],
+)  # fmt: skip
+def test_shares_are_dealt_over_the_same_u1(change: Callable[..., tuple[ShareList, Leaves]], rule: str) -> None:
     scene = waiting("MemberKeys")
     dealt = decode(ShareKeys, honest(scene), LIMIT_BULK)
-    body = change(decode(ShareList, dealt.shares.body, LIMIT_BULK))
-    pieces = dealt.pieces[: len(body.pieces)]
-    lie = encode(ShareKeys(signed(scene, "ShareKeys", body), pieces, dealt.directory))
-    assert refused(scene, "ShareKeys", lie) == "u2.same-u1"
+    body, leaves = change(decode(ShareList, dealt.shares.body, LIMIT_BULK), dealt.leaves)
+    pieces = dealt.pieces[: len(leaves)]
+    lie = encode(ShareKeys(signed(scene, "ShareKeys", body), leaves, pieces, dealt.directory))
+    assert refused(scene, "ShareKeys", lie) == rule
 
 
 def test_pieces_are_those_that_were_signed_for() -> None:

@@ -35,7 +35,7 @@ def freeze(scene: Scene, u3: bytes) -> Freeze:
     phase = scene.table.phase
     assert phase is not None
     u1, u2 = (getattr(phase, name) for name in ("u1", "u2"))
-    frozen = Freezing(scene.scope, scene.table.manifest, members(u3)[0], (), u1, u2, u3)
+    frozen = Freezing(scene.scope, scene.table.manifest, members(u3)[0], (), u1, b"", u2, b"", u3)
     statement = notices.contributors(frozen, START_OF_TIME)
     old = decode(Freeze, decode(Signed, scene.message.data, LIMIT_BULK).body, LIMIT_BULK).proof.old_size
     leaf, proof = logged(scene.federation, statement, scene.table.log, old)  # type: ignore[arg-type]
@@ -81,17 +81,20 @@ def other_u1(own: ShareList) -> ShareList:
     return replace(own, u1=bytes(32))
 
 
-def fewer_receivers(own: ShareList) -> ShareList:
-    return replace(own, pieces=own.pieces[:-1])
+def other_leaves(own: ShareList) -> ShareList:
+    return replace(own, root=bytes(32))
 
 
-@pytest.mark.parametrize("change", [other_u1, fewer_receivers])
-def test_shares_that_were_dealt_over_another_u1_are_refused(change: Callable[[ShareList], ShareList]) -> None:
+@pytest.mark.parametrize(("change", "rule"), [(other_u1, "u2.same-u1"), (other_leaves, "u2.leaf")])
+def test_shares_that_were_dealt_over_another_u1_are_refused(
+    change: Callable[[ShareList], ShareList], rule: str
+) -> None:
+    """A list of roots says to whom its member dealt only to those who are shown their leaf under it."""
     scene = stop_before("DeliverShares")
     honest = scene.body(DeliverShares)
     *before, last = members(honest.u2)
     forged = colluding(scene, "ShareKeys", last.sender, change(decode(ShareList, last.body, LIMIT_BULK)))
-    assert refused(scene, DeliverShares(encode((*before, forged)), honest.pieces)) == "u2.same-u1"
+    assert refused(scene, DeliverShares(encode((*before, forged)), honest.pieces)) == rule
 
 
 def test_a_member_of_u3_that_was_never_in_u2_is_refused() -> None:

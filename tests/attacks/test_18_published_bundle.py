@@ -85,6 +85,7 @@ def evidence_of(seated: Watched) -> Evidence:
         phase.manifest, phase.scope, sha256(phase.u2),
         {entry.sender: decode(AdvertiseKeys, entry.body) for entry in u1},
         {entry.sender: decode(ShareList, entry.body, LIMIT_BULK) for entry in u2},
+        {entry.sender: tuple(one.sender for one in u1) for entry in u2},
         tuple(entry.sender for entry in u3),
         {entry.sender: decode(Answer, entry.body, LIMIT_BULK) for entry in phase.answers},
     )  # fmt: skip

@@ -77,7 +77,7 @@ def freezing(scene: Scene, **changes: object) -> Freeze:
     phase, honest = scene.table.phase, scene.body(Freeze)
     assert isinstance(phase, Agreeing)
     headers = decode(tuple[Signed, ...], honest.u3, LIMIT_BULK)
-    frozen = Freezing(scene.scope, scene.table.manifest, headers[0], (), phase.u1, phase.u2, phase.u3)
+    frozen = Freezing(scene.scope, scene.table.manifest, headers[0], (), phase.u1, b"", phase.u2, b"", phase.u3)
     statement = replace(notices.contributors(frozen, START_OF_TIME), **changes)
     assert isinstance(scene.table.log, MemoryLog)
     return Freeze(honest.u3, *logged(scene.federation, statement, scene.table.log, honest.proof.old_size))

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from secagg.errors import Refused
 from secagg.protocol.masks import graph
-from secagg.protocol.masks.messages import Beacons, DeliverShares, Freeze, OpenBeacon, ShareList
+from secagg.protocol.masks.dealing import tree_of
+from secagg.protocol.masks.messages import Beacons, DeliverShares, Freeze, OpenBeacon, ShareKeys, ShareList
 from secagg.protocol.masks.phases import Drawing, Shared, Uploaded
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed, sign
@@ -115,18 +116,24 @@ def test_a_member_that_was_out_does_not_come_back() -> None:
 
 
 def test_shares_dealt_outside_the_drawn_neighbourhood_are_refused() -> None:
+    """A dealer that put one more receiver into its tree: a leaf has another place there than the graph says."""
     scene = reached("DeliverShares")
     honest = scene.body(DeliverShares)
     entries = list(decode(tuple[Signed, ...], honest.u2, LIMIT))
-    body = decode(ShareList, entries[1].body, LIMIT)
-    moved = replace(body.pieces[0], receiver="node-29" if body.pieces[-1].receiver != "node-29" else "node-28")
-    pieces = tuple(sorted((moved, *body.pieces[1:]), key=lambda piece: piece.receiver))
-    name = entries[1].sender
-    bent = encode(replace(body, pieces=pieces))
-    entries[1] = sign(scene.federation.members[name], "ShareKeys", scene.scope, name, "*", bent)
+    name = honest.pieces[0].sender
+    at = next(at for at, entry in enumerate(entries) if entry.sender == name)
+    dealt = next(
+        body for item in scene.captured("ShareKeys") if item.sender == name
+        for body in (decode(ShareKeys, item.data, LIMIT),)
+    )  # fmt: skip
+    tree = tree_of(name, (replace(dealt.leaves[0], x=1000), *dealt.leaves))
+    mine = 1 + next(at for at, leaf in enumerate(dealt.leaves) if leaf == honest.pieces[0].leaf)
+    bent = encode(replace(decode(ShareList, entries[at].body, LIMIT), root=tree.root()))
+    entries[at] = sign(scene.federation.members[name], "ShareKeys", scene.scope, name, "*", bent)
+    pieces = (replace(honest.pieces[0], path=tree.inclusion(mine, tree.size)), *honest.pieces[1:])
     with pytest.raises(Refused) as caught:
-        scene.show(replace(honest, u2=encode(tuple(entries))))
-    assert caught.value.rule == "u2.same-u1"
+        scene.show(DeliverShares(encode(tuple(entries)), pieces))
+    assert caught.value.rule == "u2.leaf"
 
 
 def test_a_frozen_set_that_leaves_out_a_neighbourhood_is_refused() -> None:

@@ -36,6 +36,7 @@ from secagg.protocol.masks import phases as members
 from secagg.protocol.masks import rounds as keeping
 from secagg.protocol.masks.aggregator import AggregatorContext, Turned
 from secagg.protocol.masks.intake import Refuse
+from secagg.protocol.masks.judging import judge
 from secagg.protocol.masks.messages import Answer, MaskedInput, Propose, Unmask
 from secagg.protocol.masks.phases import Advertised, Masking, Protected
 from secagg.protocol.masks.recovery import recover, unmask
@@ -282,6 +283,9 @@ class RoundMachine(RuleBasedStateMachine):
                     self.turn(Logged(leaf, publish_entry(self.log, leaf, old_sizes)))
                 case Send(to, kind, data):
                     self.post(Letter(AGGREGATOR, to, kind, data))
+                case keeping.Judge():
+                    assert isinstance(self.phase, keeping.Judging)
+                    self.turn(judge(self.phase))
                 case keeping.Unmask():
                     self.turn(Unmasked(self.clear_sum()))
         self.history.append(self.phase)

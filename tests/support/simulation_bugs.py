@@ -116,8 +116,8 @@ def _no_freeze(fix: Function) -> Function:
         frozen, logged = turned.phase, turned.effects[-1]
         leaf, proof = sign_statement(logged.statement, ctx.name, ctx.key), LogProof(0, b"", (), 0, ())
         after = Agreeing(
-            frozen.scope, frozen.manifest, frozen.signed, frozen.out, frozen.u1, frozen.u2, frozen.u3,
-            frozen.manifest.directory, directory=frozen.directory,
+            frozen.scope, frozen.manifest, frozen.signed, frozen.out, frozen.u1, frozen.drawn, frozen.u2, frozen.dealt,
+            frozen.u3, frozen.manifest.directory, directory=frozen.directory,
         )  # fmt: skip
         sent = _send(frozen, senders(frozen.u3), "Freeze", Freeze(frozen.u3, leaf, proof), ctx)
         return Turned(after, (*turned.effects[:-1], *sent))

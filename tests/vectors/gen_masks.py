@@ -169,8 +169,24 @@ def openings(to: Vectors, at: Round) -> None:
         ("nobody dropped", MEMBERS, MEMBERS), ("three answer", MEMBERS, MEMBERS[1:]),
         ("one dropped", MEMBERS[:3], MEMBERS[:3]), ("first dropped", MEMBERS[1:], MEMBERS[1:]),
     ):  # fmt: skip
-        out = {"sums": at.sums(u3), "liars": []}
+        out = {"sums": at.sums(u3)}
         to.accept(f"{at.bits} bits: {name}", "open-sum", at.opening(u3, by), out)
+
+
+def dealing(to: Vectors) -> None:
+    """Add what a dealer signs of its shares: digests, leaves and their root."""
+    for owner in MEMBERS[:2]:
+        leaves, hashed = [], []
+        for x, receiver in enumerate(MEMBERS, start=1):
+            piece = sha(drawn(f"piece {owner} {receiver}", 64))
+            b, sk = dealt(self_seed(owner), f"b/{owner}", receiver), dealt(mask_private(owner), f"sk/{owner}", receiver)
+            parts = (("seed", b), ("key", sk))
+            digests = [sha(fields(f"{PLACE}share-of-{kind}", owner, x, part)) for kind, part in parts]
+            leaves.append({"x": x, "piece": piece, "seed": b, "key": sk})
+            hashed.append(leaf(fields(f"{PLACE}share-leaf", owner, x, piece, *digests)))
+        for count in (1, 3, 4):
+            given = {"owner": owner, "leaves": leaves[:count]}
+            to.accept(f"{count} leaves of {owner}", "dealt-root", given, tree_hash(hashed[:count]))
 
 
 def lied(answers: dict[str, dict[str, object]], member: str, **changes: object) -> dict[str, dict[str, object]]:
@@ -197,11 +213,15 @@ def refused(to: Vectors, at: Round) -> None:
     wrong = {name: (5).to_bytes(33, "big") for name in u3}
     for name, changed in {
         "two answers where three are needed": at.answers(u3, u3[:2]), "no answers": {},
-        "a forged share among three": lied(answers, first, seeds=wrong),
         "no share of the one who dropped": {key: {**entry, "keys": {}} for key, entry in answers.items()},
-        "a share that is no field element": lied(answers, first, keys={MEMBERS[3]: b"\xff" * 33}),
     }.items():  # fmt: skip
         to.refuse(f"{at.bits} bits: {name}", "open-sum", {**good, "answers": changed}, "TryLater", code="E-SHARES")
+    for name, rule, changed in (
+        ("a forged share among three", "shares.commitment", lied(answers, first, seeds=wrong)),
+        ("a share that is no field element", "shamir.range", lied(answers, first, keys={MEMBERS[3]: b"\xff" * 33})),
+    ):
+        given = {**good, "answers": changed}
+        to.refuse(f"{at.bits} bits: {name}", "open-sum", given, "ProtocolViolation", rule=rule)
     for name, data in (("short", at.upload(first)[1:]), ("long", at.upload(first) + b"\0"), ("empty", b"")):
         changed_uploads = {**{key: at.upload(key) for key in u3}, first: data}
         given = {**good, "uploads": changed_uploads}
@@ -225,6 +245,7 @@ def text() -> str:
         manifests={f"{at.bits} bits": at.manifest for at in rounds},
     )
     streams(to)
+    dealing(to)
     for at in rounds:
         uploads(to, at)
         openings(to, at)

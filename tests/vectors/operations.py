@@ -27,11 +27,12 @@ from secagg.protocol import lanes
 from secagg.protocol.acceptance import Expectation, Policy, accept
 from secagg.protocol.manifest import JobSpec, LaneGroup, Manifest, Seat, digest
 from secagg.protocol.masks import graph, keys, masking
+from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Answer,
     OwnedShare,
-    PieceDigest,
+    ShareLeaf,
     ShareList,
 )
 from secagg.protocol.masks.phases import Masking, Peer
@@ -264,7 +265,8 @@ def _protect(given: Given) -> Any:
     peers = tuple(Peer(name, found) for name, found in _advertised(given).items())
     phase = Masking(
         scope=scope, manifest=manifest, seal_private=b"", mask_private=h(given["private"]),
-        seen=Checkpoint("fed-a/rounds", 0, bytes(32)), peers=peers, seed=h(given["seed"]), u2=h(given["u2"]),
+        seen=Checkpoint("fed-a/rounds", 0, bytes(32)), u1=bytes(32), members=manifest.names(),
+        peers=peers, seed=h(given["seed"]), u2=h(given["u2"]),
         u2_names=manifest.names(), held=(),
     )  # fmt: skip
     upload = masking.contribute(lanes.Ready(_words(manifest, given["slots"])), phase, given["me"])
@@ -275,13 +277,22 @@ def _shares(found: dict[str, str]) -> tuple[OwnedShare, ...]:
     return tuple(OwnedShare(owner, h(share)) for owner, share in found.items())
 
 
+def _dealt_root(given: Given) -> Any:
+    owner, leaves = given["owner"], []
+    for entry in given["leaves"]:
+        x = entry["x"]
+        of_seed = keys.share_digest("seed", owner, x, h(entry["seed"]))
+        of_key = keys.share_digest("key", owner, x, h(entry["key"]))
+        leaves.append(ShareLeaf(x, h(entry["piece"]), of_seed, of_key))
+    return tree_of(owner, leaves).root().hex()
+
+
 def _open_sum(given: Given) -> Any:
     manifest, scope = _round(given)
-    pieces = tuple(PieceDigest(name, bytes(32)) for name in manifest.names())
     evidence = Evidence(
         manifest=manifest, scope=scope, u2=h(given["u2"]), advertised=_advertised(given),
-        shares={name: ShareList(bytes(32), pieces, h(found)) for name, found in given["commitments"].items()},
-        u3=tuple(given["uploads"]),
+        shares={name: ShareList(bytes(32), bytes(32), h(found)) for name, found in given["commitments"].items()},
+        near=dict.fromkeys(manifest.names(), manifest.names()), u3=tuple(given["uploads"]),
         answers={
             name: Answer(h(entry["u2"]), bytes(32), _shares(entry["seeds"]), _shares(entry["keys"]))
             for name, entry in given["answers"].items()
@@ -297,7 +308,7 @@ def _open_sum(given: Given) -> Any:
     recovered = recover(evidence)
     unmask(sums, evidence, recovered)
     clear = {name: words.tobytes().hex() for name, words in sums.items()}
-    return {"sums": clear, "liars": sorted(recovered.liars)}
+    return {"sums": clear}
 
 
 # Logs ----------------------------------------------------------------------------------------------------------------
@@ -414,7 +425,8 @@ OPERATIONS: dict[str, Callable[[Given], Any]] = {
     "sealing-key": _sealing_key, "open-seal": _open_seal, "seal": _seal, "split": _split, "combine": _combine,
     "pack": _pack, "sum": _sum, "cheapest": _cheapest, "quantise": _quantise, "decode-sum": _decode_sum,
     "contribution": _contribution, "sums": _sums, "key-stream": _key_stream, "protect": _protect,
-    "open-sum": _open_sum, "root": _root, "inclusion": _inclusion, "consistency": _consistency,
+    "dealt-root": _dealt_root, "open-sum": _open_sum, "root": _root, "inclusion": _inclusion,
+    "consistency": _consistency,
     "sign-checkpoint": _sign_checkpoint, "open-checkpoint": _open_checkpoint, "cosign": _cosign,
     "cosignature": _cosignature, "proof": _proof, "sign-statement": _sign_statement,
     "open-statement": _open_statement, "accept": _accept,

@@ -7,42 +7,54 @@ is opened before the freeze is logged and witnessed; the result is published onl
 Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log), the model (secagg.learning).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
-from secagg.errors import ProtocolViolation, TryLater
+from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.log.growing import Tree
+from secagg.log.statements import FaultKind
 from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
-from secagg.protocol.masks import graph, intake, notices
+from secagg.protocol.masks import graph, intake, judging, notices, reports
+from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
     Beacons,
     Cosignature,
     DeliverShares,
     Freeze,
+    MaskedInput,
     MemberKeys,
     Open,
     Piece,
     Propose,
+    ShareKeys,
     Witnesses,
 )
-from secagg.protocol.masks.recovery import recover
+from secagg.protocol.masks.reports import Reports
 from secagg.protocol.masks.rounds import (
     Advertising,
     Agreeing,
     Append,
+    Charge,
     Closed,
     Common,
     Deadline,
+    Dealt,
     Drawing,
     Effect,
     Event,
     Failed,
     Freezing,
     FromNode,
+    Judge,
+    Judged,
+    Judging,
     Keep,
     Log,
     Logged,
@@ -59,8 +71,17 @@ from secagg.protocol.masks.rounds import (
     Unmasking,
     Uploading,
 )
-from secagg.wire.codec import encode
-from secagg.wire.signed import Scope, sign, sign_each
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_LIST
+from secagg.wire.signed import Scope, Signed, sign, sign_each
+
+FAULTS: Mapping[FaultKind, str] = {
+    "answer": "answered another share than its dealer listed, or left one out",
+    "dealing": "dealt shares that are not of the secret it committed to",
+    "two-lists": "signed two lists of shares",
+    "reported": "dealt shares that more members than may collude could not use",
+}
+"""What each kind of proven fault is, for people."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +103,18 @@ class Turned:
     effects: tuple[Effect, ...] = ()
 
 
-def start(manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorContext) -> Turned:
-    """Sign a manifest and ask for its log entry; `standings` says which checkpoint each member holds."""
+def start(
+    manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorContext, out: tuple[Out, ...] = ()
+) -> Turned:
+    """Sign a manifest and ask for its log entry; `standings` says which checkpoint each member holds.
+
+    Those in `out` keep their seats and are in no U1: they are not proposed to, and what they send means nothing.
+    """
     body = encode(manifest)
     signed = sign(ctx.key, "Manifest", Scope(round=manifest.round, manifest=NO_DIGEST), ctx.name, EVERYBODY, body)
     scope = Scope(round=manifest.round, manifest=digest(body))
     statement = notices.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
-    phase = Proposing(scope=scope, manifest=manifest, signed=signed, out=(), standings=standings)
+    phase = Proposing(scope=scope, manifest=manifest, signed=signed, out=out, standings=standings)
     return Turned(phase, (Keep(encode(signed)), Log(statement, _sizes(standings))))
 
 
@@ -108,22 +134,24 @@ def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # no
             return _close_if_complete(intake.advertise_keys(phase, event), ctx)
         case Drawing(), FromNode(kind="OpenBeacon"):
             return _close_if_complete(intake.open_beacon(phase, event), ctx)
-        case Sharing(), FromNode(kind="ShareKeys"):
-            return _close_if_complete(intake.share_keys(phase, event), ctx)
+        case Sharing() | Uploading() | Agreeing() | Opening(), FromNode(kind="ShareKeys"):
+            return _dealt(phase, event, ctx)
         case Uploading(), FromNode(kind="MaskedInput"):
             return _close_if_complete(intake.masked_input(phase, event), ctx)
         case Agreeing(), FromNode(kind="ConsistencyCheck"):
             return _close_if_complete(intake.consistency(phase, event), ctx)
         case Opening(), FromNode(kind="Unmask"):
             return _close_if_complete(intake.unmask(phase, event, ctx.opening), ctx)
-        case (
-            Advertising() | Drawing() | Sharing() | Uploading() | Agreeing() | Opening(), Deadline(step)
-        ) if step == step_of(phase):
+        case (Advertising() | Drawing() | Sharing() | Uploading() | Agreeing() | Opening(), Deadline(step)) if (
+            step == step_of(phase)
+        ):
             return _close(phase, ctx)
         case Proposing(), Logged():
             return _propose(phase, event)
         case Freezing(), Logged():
             return _freeze(phase, event, ctx)
+        case Judging(), Judged():
+            return _judged(phase, event, ctx)
         case Unmasking(), Unmasked():
             return _publish(phase, event, ctx)
         case Publishing(), Logged():
@@ -157,6 +185,35 @@ def _close_if_complete(phase: intake.Collecting, ctx: AggregatorContext) -> Turn
     # Said first by counting: who is missing is asked for after every message of every member.
     few = len(intake.taken(phase)) + len(phase.out) < len(intake.expected(phase))
     return Turned(phase) if few or waiting_for(phase) else _close(phase, ctx)
+
+
+def _dealt(phase: Sharing | Uploading | Agreeing | Opening, event: FromNode, ctx: AggregatorContext) -> Turned:
+    """Take a list of step 1; whoever signed another one before is named, and what it sends means nothing any more."""
+    lists = intake.second_list(phase, event)
+    if lists is None or any(entry.member == event.sender for entry in phase.out):
+        if isinstance(phase, Sharing):
+            return _close_if_complete(intake.share_keys(phase, event), ctx)
+        return Turned(phase)
+    charges = (judging.two_lists(phase, lists),)
+    out, effects = _named(phase, charges, step_of(phase), ctx)
+    after = replace(phase, out=(*phase.out, *out))
+    if isinstance(after, Sharing):
+        after = replace(after, shares=tuple(one for one in after.shares if one.shares.sender != event.sender))
+    turned = _close_if_complete(after, ctx)
+    return Turned(turned.phase, (*effects, *turned.effects))
+
+
+def _named(
+    phase: Common, charges: Iterable[Charge], step: str, ctx: AggregatorContext
+) -> tuple[tuple[Out, ...], tuple[Effect, ...]]:
+    """Return who is out by a proof, and what keeps and states each of them."""
+    out: list[Out] = []
+    effects: list[Effect] = []
+    for charge in charges:
+        if charge.member not in {entry.member for entry in out}:
+            out.append(Out(charge.member, step, FAULTS[charge.kind], sha256(charge.proof)))
+            effects += (Keep(charge.proof), Append(notices.fault(phase.scope, charge, ctx.now)))
+    return tuple(out), tuple(effects)
 
 
 def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
@@ -223,8 +280,8 @@ def _draw(phase: Drawing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
     """End a draw: deal over the graph when everybody opened, else draw again among those who did."""
     beacons = encode(intake.in_order(phase.manifest, phase.beacons))
     names, opened = intake.senders(beacons), sha256(beacons)
-    seed = graph.seed(phase.scope, sha256(phase.u1), opened)
-    after: Sharing | Drawing = Sharing(phase.scope, phase.manifest, phase.signed, out, phase.u1, names, seed)
+    seed = graph.basis(phase.scope, phase.u1, beacons)
+    after: Sharing | Drawing = Sharing(phase.scope, phase.manifest, phase.signed, out, phase.u1, names, seed, beacons)
     if len(names) < len(phase.members):
         if phase.draw == graph.REDRAWS:
             return _abort(phase, out, (), ctx)
@@ -237,25 +294,59 @@ def _draw(phase: Drawing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
 def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     lists = {entry.shares.sender: entry for entry in phase.shares}
     u2 = encode(intake.in_order(phase.manifest, tuple(entry.shares for entry in phase.shares)))
+    dealt = encode(tuple(Dealt(entry.shares.sender, entry.leaves) for entry in phase.shares))
     seen = tuple(Cosignature(entry.shares.sender, entry.directory) for entry in phase.shares)
-    after = Uploading(phase.scope, phase.manifest, phase.signed, out, phase.u1, u2, seen)
+    after = Uploading(
+        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, u2, dealt, seen
+    )  # fmt: skip
+    near, trees = intake.near(phase), {name: tree_of(name, entry.leaves) for name, entry in lists.items()}
     sent: list[Send] = []
     for to in intake.expected(after):
         # The graph is mutual: those who dealt to a member are those it dealt to.
-        near = (name for name in intake.dealt_to(phase, to) if name in lists and name != to)
-        pieces = tuple(Piece(n, lists[n].pieces[intake.dealt_to(phase, n).index(to)]) for n in near)
+        pieces = tuple(_piece(lists[n], trees[n], near[n].index(to)) for n in near[to] if n in lists and n != to)
         sent += _send(phase, (to,), "DeliverShares", DeliverShares(u2, pieces), ctx)
     return Turned(after, (Keep(u2), *sent))
 
 
+def _piece(dealt: ShareKeys, tree: Tree, at: int) -> Piece:
+    """Return what a dealer sealed to its receiver at this place, with the path of its leaf."""
+    return Piece(dealt.shares.sender, dealt.pieces[at], dealt.leaves[at], tree.inclusion(at, tree.size))
+
+
 def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    """Fix U3, unless what its headers report of their dealers would leave a secret that nobody can recover."""
+    headers = {
+        entry.sender: decode(MaskedInput, entry.body) for entry in intake.in_order(phase.manifest, phase.headers)
+    }
+    found = reports.judge(headers, intake.near(phase), phase.manifest)
+    if found.end:
+        return _unusable(phase, found, out, ctx)
     u3 = encode(intake.in_order(phase.manifest, phase.headers))
-    after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, u3, phase.directory)
+    after = Freezing(
+        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, phase.u2, phase.dealt, u3,
+        phase.directory,
+    )  # fmt: skip
     sizes = tuple(sorted(set(intake.log_sizes(phase.u1).values())))
     kept = (Keep(u3), *(Keep(encode(header)) for header in phase.headers))
     statement = notices.contributors(after, ctx.now)
     listed = (Keep(encode(notices.contributor_list(after))),) if statement.listed else ()
     return Turned(after, (*kept, *listed, Log(statement, sizes)))
+
+
+def _unusable(phase: Uploading, found: Reports, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    """End an attempt for what its headers report, before anything is opened; name whom more than c members report."""
+    step, headers = step_of(phase), {entry.sender: entry for entry in phase.headers}
+    lists = {entry.sender: entry for entry in decode(tuple[Signed, ...], phase.u2, LIMIT_LIST)}
+    needed = phase.manifest.colluders + 1
+    charges = (
+        judging.reported(phase, lists[dealer], (headers[name] for name in found.by[dealer][:needed]))
+        for dealer in found.accused
+    )
+    named, effects = _named(phase, charges, step, ctx)
+    short = [dealer for dealer in found.short if dealer not in found.accused]
+    reason = f"members report that they hold no usable share of {', '.join((*found.accused, *short))}"
+    statement = notices.aborted(phase.scope, step, reason[:500], (*out, *named), ctx.now, found.pairs())
+    return Turned(Failed(phase.scope, step, reason, (*out, *named)), (*effects, Append(statement)))
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
@@ -265,8 +356,8 @@ def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
         alike = (name for name in names if sizes[name] == proof.old_size)
         sent |= {send.to: send for send in _send(phase, alike, "Freeze", Freeze(phase.u3, event.leaf, proof), ctx)}
     after = Agreeing(
-        phase.scope, phase.manifest, phase.signed, phase.out, phase.u1, phase.u2, phase.u3, event.proofs[0].checkpoint,
-        directory=phase.directory,
+        phase.scope, phase.manifest, phase.signed, phase.out, phase.u1, phase.drawn, phase.u2, phase.dealt, phase.u3,
+        event.proofs[0].checkpoint, directory=phase.directory,
     )  # fmt: skip
     return Turned(after, tuple(sent[name] for name in names))
 
@@ -279,36 +370,43 @@ def _ask(phase: Agreeing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
     message = Open(agreements[:needed], phase.cosignatures[:needed])
     witnesses = encode(Witnesses(phase.checkpoint, phase.cosignatures, phase.directory))
     after = Opening(
-        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.u2, phase.u3, agreements, asked, witnesses
-    )
+        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, phase.u2, phase.dealt, phase.u3,
+        agreements, asked, witnesses,
+    )  # fmt: skip
     sent = _send(phase, asked, "Open", message, ctx)
     return Turned(after, (Keep(encode(agreements)), Keep(witnesses), *sent))
 
 
 def _open(phase: Opening, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
-    evidence = intake.evidence(phase)
-    try:
-        recovered = recover(evidence)
-    except TryLater as missing:
-        reason = f"the answers do not open the round: {missing.cause}"
-        statement = notices.aborted(phase.scope, "Unmask", reason, out, ctx.now)
-        return Turned(Failed(phase.scope, "Unmask", reason, out), (Append(statement),))
-    liars = tuple(Out(name, "Unmask", "sent a share that does not fit") for name in sorted(recovered.liars))
-    after = Unmasking(
-        phase.scope, phase.manifest, phase.signed, (*out, *liars), phase.u1, phase.u2, phase.u3,
-        intake.in_order(phase.manifest, phase.answers),
+    after = Judging(
+        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, phase.u2, phase.dealt, phase.u3,
+        phase.agreements, phase.witnesses, intake.in_order(phase.manifest, phase.answers),
     )  # fmt: skip
-    noted = tuple(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in liars)
-    kept = tuple(Keep(encode(answer)) for answer in after.answers)
+    return Turned(after, (Judge(),))
+
+
+def _judged(phase: Judging, event: Judged, ctx: AggregatorContext) -> Turned:
+    """Name whose fault is proven; open the round with the answers that hold, or end it."""
+    named, effects = _named(phase, event.charges, "Unmask", ctx)
+    out = (*phase.out, *named)
+    noted = (*effects, *(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in named))
+    if event.recovered is None:
+        statement = notices.aborted(phase.scope, "Unmask", event.reason, out, ctx.now)
+        return Turned(Failed(phase.scope, "Unmask", event.reason, out), (*noted, Append(statement)))
+    answers = tuple(answer for answer in phase.answers if answer.sender in event.evidence.answers)
+    after = Unmasking(
+        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, phase.u2, phase.u3, answers
+    )  # fmt: skip
+    kept = tuple(Keep(encode(answer)) for answer in answers)
     opened = notices.opening(after, phase.agreements, phase.witnesses, ctx.now)
     listed = (Keep(encode(notices.answer_list(after))),) if opened.listed else ()
-    return Turned(after, (*noted, *kept, *listed, Append(opened), Unmask(evidence, recovered)))
+    return Turned(
+        after, (*noted, *kept, *listed, Append(opened), Unmask(event.evidence, event.recovered))
+    )  # fmt: skip
 
 
 def _publish(phase: Unmasking, event: Unmasked, ctx: AggregatorContext) -> Turned:
-    groups = tuple(
-        GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups
-    )
+    groups = tuple(GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups)
     published = Published(phase.scope.round, phase.scope.manifest, intake.senders(phase.u3), groups)
     salt = ctx.rng(32)
     statement = notices.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)

@@ -4,6 +4,7 @@ Rules: each raises an error that names its rule; none has an effect. `rule` name
 tests/attacks/defences.toml use. Leaves to others: order and consequences (node.py), the manifest (acceptance.py).
 """
 
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from secagg.crypto.derive import sha256
@@ -15,7 +16,8 @@ from secagg.log.statements import Contributors, ManifestLogged, open_statement
 from secagg.log.witness import check as check_proof
 from secagg.protocol.acceptance import Expectation
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import graph, keys
+from secagg.protocol.masks import graph, keys, reports
+from secagg.protocol.masks.dealing import check_leaf
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Agreement,
@@ -23,6 +25,7 @@ from secagg.protocol.masks.messages import (
     MaskedInput,
     Open,
     OpenBeacon,
+    Piece,
     Propose,
     ShareList,
     SharePair,
@@ -53,11 +56,15 @@ def opening_key(manifest: Manifest) -> None:
         raise Refused("The manifest's opening_key is none.", "Leave the round.", rule="manifest.opening_key") from None
 
 
-def member_keys(u1: bytes, phase: Advertised, me: str) -> tuple[Peer, ...]:
-    """Check U1 (§3 step 1): members, signatures, own entry unchanged, keys usable and distinct, enough of them."""
+def member_keys(u1: bytes, phase: Advertised, me: str, proven: Collection[str]) -> tuple[Peer, ...]:
+    """Check U1 (§3 step 1): members, signatures, own entry unchanged, keys usable and distinct, enough of them, and
+    nobody whose fault in this job is proven to this node."""
     signed = _list(u1, phase.manifest, "AdvertiseKeys", phase.scope, "u1", phase.own)
     if signed.get(me) != phase.own:
         raise Refused("This node's own keys are missing from U1 or changed.", "Leave the round.", rule="u1.self")
+    for name in signed:
+        if name in proven:
+            raise Refused(f"The fault of {name} in this job is proven.", "Propose a U1 without it.", rule="u1.named")
     peers = tuple(Peer(name, decode(AdvertiseKeys, entry.body)) for name, entry in signed.items())
     for peer in peers:
         try:
@@ -91,45 +98,65 @@ def beacons(data: bytes, phase: Drawing, me: str) -> frozenset[str]:
 
 
 def share_lists(u2: bytes, phase: Shared, me: str) -> dict[str, ShareList]:
-    """Check U2 (§3 step 2): within U1, every list signed and dealt to exactly its neighbours, own list unchanged."""
+    """Check U2 (§3 step 2): within U1, every list signed and dealt over the same U1, own list unchanged."""
     signed = _list(u2, phase.manifest, "ShareKeys", phase.scope, "u2", phase.own_list)
     if signed.get(me) != phase.own_list:
         raise Refused("This node's own list is missing from U2 or changed.", "Leave the round.", rule="u2.self")
-    names = tuple(peer.name for peer in phase.peers)
-    near = graph.neighbours(names, phase.manifest.degree, phase.u1)
+    names = {peer.name for peer in phase.peers}
     lists = {}
     for name, entry in signed.items():
-        shares = decode(ShareList, entry.body, LIMIT_LIST)
-        if name not in near:
+        if name not in names:
             raise Refused(f"{name} is in U2 but not in U1.", "Leave the round.", rule="u2.subset")
-        if shares.u1 != phase.u1 or tuple(piece.receiver for piece in shares.pieces) != near[name]:
+        lists[name] = shares = decode(ShareList, entry.body, LIMIT_LIST)
+        if shares.u1 != phase.u1:
             raise Refused(f"{name} was shown another U1.", "Leave the round.", rule="u2.same-u1")
-        lists[name] = shares
     return lists
 
 
-def open_piece(sealed: bytes | None, shares: ShareList, key: SealingKey, info: bytes, me: str, sender: str) -> Held:
-    """Open a piece if it is the one its sender signed for; what does not open is kept as missing (§3 step 2)."""
-    digest = next(piece.digest for piece in shares.pieces if piece.receiver == me)
+def own_piece(piece: Piece | None, shares: ShareList, phase: Shared, me: str, sender: str) -> Piece:
+    """Check that this is the piece, and the leaf, that its dealer signed for this node (§3 step 2).
+
+    Whoever relays pieces could bend them otherwise, and have this node report a dealer that did nothing.
+    """
+    if piece is None:
+        raise Refused(f"The piece of {sender} was not delivered.", "Leave the round.", rule="u2.piece")
+    near = dealt_to(tuple(peer.name for peer in phase.peers), phase.manifest, phase.u1)[sender]
+    if piece.leaf.x != phase.manifest.index(me) + 1:
+        raise Refused(f"The leaf of {sender} is another member's.", "Leave the round.", rule="u2.leaf")
+    check_leaf(sender, piece.leaf, near.index(me), len(near), piece.path, shares.root)
+    if sha256(piece.sealed) != piece.leaf.piece:
+        raise Refused(f"The piece of {sender} is not the one it signed for.", "Leave the round.", rule="u2.piece")
+    return piece
+
+
+def open_piece(piece: Piece, key: SealingKey, info: bytes, sender: str) -> Held:
+    """Open a piece; what does not open, or holds other shares than its dealer listed, is missing (§3 step 2)."""
     missing = Held(owner=sender, seed=b"", key=b"")
-    if sealed is None or sha256(sealed) != digest:
-        return missing
     try:
-        pair = decode(SharePair, key.open(sealed, info))
+        pair = decode(SharePair, key.open(piece.sealed, info))
     except (SealBroken, WireError):
         return missing
-    return Held(owner=sender, seed=pair.seed, key=pair.key)
+    shares: tuple[tuple[keys.Part, bytes], ...] = (("seed", pair.seed), ("key", pair.key))
+    found = tuple(keys.share_digest(part, sender, piece.leaf.x, share) for part, share in shares)
+    return Held(owner=sender, seed=pair.seed, key=pair.key) if found == (piece.leaf.seed, piece.leaf.key) else missing
+
+
+def dealt_to(members: tuple[str, ...], manifest: Manifest, u1: bytes) -> dict[str, tuple[str, ...]]:
+    """Return to whom each of `members` dealt over `u1`."""
+    return graph.neighbours(members, manifest.degree, u1)
 
 
 def frozen_set(u3: bytes, phase: Uploaded, me: str) -> tuple[str, ...]:
-    """Check U3 (§3 step 3): self in it with its own header, every header names my H(U2), within U2, enough of them."""
+    """Check U3 (§3 step 3): self in it with its own header, every header names my H(U2), within U2, enough of them, and
+    what they report of their dealers leaves every secret of U2 recoverable."""
     signed = _list(u3, phase.manifest, "MaskedInput", phase.scope, "u3", phase.header)
     if signed.get(me) != phase.header:
         raise Refused("This node's upload is missing from U3 or changed.", "Leave the round.", rule="u3.self")
-    for name, entry in signed.items():
+    headers = {name: decode(MaskedInput, entry.body) for name, entry in signed.items()}
+    for name, header in headers.items():
         if name not in phase.u2_names:
             raise Refused(f"{name} is in U3 but not in U2.", "Leave the round.", rule="u3.subset")
-        if decode(MaskedInput, entry.body).u2 != phase.u2:
+        if header.u2 != phase.u2:
             raise Refused(f"{name} was shown another U2.", "Leave the round.", rule="u3.same-u2")
     near = sum(held.owner in signed for held in phase.held)
     if near < phase.manifest.share_threshold:
@@ -137,7 +164,24 @@ def frozen_set(u3: bytes, phase: Uploaded, me: str) -> tuple[str, ...]:
             f"{near} of this node's neighbourhood are in U3, fewer than {phase.manifest.share_threshold}.",
             "Leave the round.", rule="u3.neighbours",
         )  # fmt: skip
+    recoverable(headers, phase)
     return tuple(signed)
+
+
+def recoverable(headers: Mapping[str, MaskedInput], phase: Uploaded) -> None:
+    """Check that no dealer is reported by more than c headers or left with fewer than t unreported holders (§3)."""
+    dealt = dealt_to(phase.members, phase.manifest, phase.u1)
+    found = reports.judge(headers, {name: dealt[name] for name in phase.u2_names}, phase.manifest)
+    if found.accused:
+        raise Refused(
+            f"More than {phase.manifest.colluders} members report {found.accused[0]}.", "Leave the round.",
+            rule="u3.reported",
+        )  # fmt: skip
+    if found.short:
+        raise Refused(
+            f"Fewer than {phase.manifest.share_threshold} members of U3 hold shares of {found.short[0]}.",
+            "Leave the round.", rule="u3.holders",
+        )  # fmt: skip
 
 
 def logged_freeze(

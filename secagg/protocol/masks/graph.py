@@ -124,6 +124,11 @@ def seed(scope: Scope, u1: bytes, beacons: bytes) -> bytes:
     return sha256(context(_GRAPH, "seed", scope, "*", "*") + fields(u1, beacons))
 
 
+def basis(scope: Scope, u1: bytes, drawn: bytes) -> bytes:
+    """Return what members deal over: H(U1) on the complete graph, else the seed that the last list of beacons gives."""
+    return seed(scope, sha256(u1), sha256(drawn)) if drawn else sha256(u1)
+
+
 # The graph -----------------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from secagg.ids import EVERYBODY, Rule
 from secagg.log.checkpoint import Checkpoint, read_checkpoint, verify_cosignature
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys
+from secagg.protocol.masks.dealing import all_leaves
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Agreement,
@@ -28,16 +29,20 @@ from secagg.protocol.masks.messages import (
     MaskedInput,
     OpenBeacon,
     ShareKeys,
+    ShareLeaf,
     ShareList,
     Unmask,
 )
 from secagg.protocol.masks.recovery import Evidence, check_answer
+from secagg.protocol.masks.reports import check_reported
 from secagg.protocol.masks.rounds import (
     Advertising,
     Agreeing,
     Common,
+    Dealt,
     Drawing,
     FromNode,
+    Judging,
     Opening,
     Out,
     Sharing,
@@ -58,6 +63,9 @@ STEP: dict[type, str] = {
     Opening: "Unmask",
 }
 """The step that a collecting phase belongs to."""
+
+Dealing = Uploading | Agreeing | Opening | Judging | Unmasking
+"""Phases that know U2."""
 
 Collecting = Advertising | Drawing | Sharing | Uploading | Agreeing | Opening
 
@@ -101,6 +109,21 @@ def _dealt(u2: bytes) -> Mapping[str, ShareList]:
     """Return whom each member dealt to, from a list that this aggregator made."""
     entries = decode(tuple[Signed, ...], u2, LIMIT_LIST)
     return MappingProxyType({entry.sender: decode(ShareList, entry.body, LIMIT_BULK) for entry in entries})
+
+
+@lru_cache(maxsize=2)
+def dealt_leaves(dealt: bytes) -> Mapping[str, tuple[ShareLeaf, ...]]:
+    """Return every dealer's leaves, from what this aggregator kept of their messages."""
+    return MappingProxyType({entry.dealer: entry.leaves for entry in decode(tuple[Dealt, ...], dealt, LIMIT_LIST)})
+
+
+def near(phase: Sharing | Dealing) -> Mapping[str, tuple[str, ...]]:
+    """Return to whom every member that dealt, or is to deal, deals: itself and its neighbours, in roster order."""
+    if isinstance(phase, Sharing):
+        return graph.neighbours(phase.members, phase.manifest.degree, phase.basis)
+    basis = graph.basis(phase.scope, phase.u1, phase.drawn)
+    dealt = graph.neighbours(senders(phase.drawn or phase.u1), phase.manifest.degree, basis)
+    return {dealer: dealt[dealer] for dealer in senders(phase.u2)}
 
 
 def log_sizes(u1: bytes) -> dict[str, int]:
@@ -187,25 +210,32 @@ def open_beacon(phase: Drawing, event: FromNode) -> Drawing:
     return replace(phase, beacons=(*phase.beacons, signed))
 
 
-def dealt_to(phase: Sharing, member: str) -> tuple[str, ...]:
-    """Return to whom a member deals, in roster order, itself among them."""
-    return graph.neighbours(phase.members, phase.manifest.degree, phase.basis)[member]
-
-
 def share_keys(phase: Sharing, event: FromNode) -> Sharing:
-    """Take step 1's list, pieces and witness line; dealt to exactly the neighbours, and the pieces match the list."""
+    """Take step 1's list, leaves, pieces and witness line; dealt to exactly the neighbours, and they are the list's."""
     message = decode(ShareKeys, event.data, LIMIT_BULK)
     body = decode(ShareList, _body(phase, event, message.shares, "ShareKeys"), LIMIT_BULK)
-    digests = tuple(piece.digest for piece in body.pieces)
-    receivers = tuple(piece.receiver for piece in body.pieces)
-    if event.sender not in phase.members or (body.u1, receivers) != (phase.basis, dealt_to(phase, event.sender)):
+    if event.sender not in phase.members or body.u1 != phase.basis:
         raise ProtocolViolation(f"{event.sender} dealt shares to another U1.", rule="u2.same-u1")
-    if digests != tuple(sha256(piece) for piece in message.pieces):
+    leaves = all_leaves(event.sender, message.leaves, body.root)
+    if tuple(leaves) != tuple(phase.manifest.index(name) + 1 for name in near(phase)[event.sender]):
+        raise ProtocolViolation(f"{event.sender} dealt shares to others than its neighbours.", rule="u2.receivers")
+    if tuple(leaf.piece for leaf in message.leaves) != tuple(sha256(piece) for piece in message.pieces):
         raise ProtocolViolation(f"{event.sender} sends pieces it did not sign for.", rule="u2.digests")
     if not _fresh(phase, event):
         return phase
     _check_witness(phase, event.sender, read_checkpoint(phase.manifest.directory), message.directory)
     return replace(phase, shares=(*phase.shares, message))
+
+
+def second_list(phase: Sharing | Dealing, event: FromNode) -> tuple[Signed, Signed] | None:
+    """Return a member's two lists, when it has signed another one before for this attempt.
+
+    Raises: ProtocolViolation when this is none of the sender's.
+    """
+    signed = decode(ShareKeys, event.data, LIMIT_BULK).shares
+    _body(phase, event, signed, "ShareKeys")
+    known = taken(phase) if isinstance(phase, Sharing) else decode(tuple[Signed, ...], phase.u2, LIMIT_LIST)
+    return next(((one, signed) for one in known if one.sender == event.sender and one.body != signed.body), None)
 
 
 def _check_witness(phase: Common, member: str, checkpoint: Checkpoint, line: bytes) -> None:
@@ -219,6 +249,7 @@ def masked_input(phase: Uploading, event: FromNode) -> Uploading:
     body = decode(MaskedInput, _body(phase, event, signed, "MaskedInput"))
     if body.u2 != _digest(phase.u2):
         raise ProtocolViolation(f"{event.sender} masked over another U2.", rule="u3.same-u2")
+    check_reported(event.sender, body, near(phase))
     return replace(phase, headers=(*phase.headers, signed)) if _fresh(phase, event) else phase
 
 
@@ -261,7 +292,7 @@ def refusal(phase: Collecting, event: FromNode) -> Collecting:
     return replace(phase, out=(*phase.out, Out(event.sender, STEP[type(phase)], f"refused: {leave.rule}")))
 
 
-def evidence(phase: Opening | Unmasking) -> Evidence:
+def evidence(phase: Judging | Unmasking) -> Evidence:
     """Return what opens the round: lists already verified when they were taken."""
     return Evidence(
         manifest=phase.manifest,
@@ -269,6 +300,7 @@ def evidence(phase: Opening | Unmasking) -> Evidence:
         u2=_digest(phase.u2),
         advertised=_advertised(phase.u1),
         shares=_dealt(phase.u2),
+        near=near(phase),
         u3=senders(phase.u3),
         answers={entry.sender: decode(Answer, entry.body, LIMIT_BULK) for entry in phase.answers},
     )

@@ -5,6 +5,9 @@ length-prefixed; pair keys also H(U2) and both public keys; so a difference in a
 cancel. Leaves to others: expanding a key (secagg.crypto.prg), which masks to add (masking.py, recovery.py).
 """
 
+from collections.abc import Mapping
+from typing import Literal
+
 from secagg.crypto import agree, seal
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.derive import derive, sha256
@@ -19,6 +22,11 @@ PAIR_LABEL = "secagg/v1/masks/pair"
 SHARE_LABEL = "secagg/v1/masks/share"
 ANSWER_LABEL = "secagg/v1/masks/answer"
 COMMIT_LABEL = "secagg/v1/masks/commit"
+LEAF_LABEL = "secagg/v1/masks/share-leaf"
+Part = Literal["seed", "key"]
+"""Of which of its dealer's two secrets a share is: b_u or sk_mask."""
+
+DIGEST_LABELS: Mapping[Part, str] = {"seed": "secagg/v1/masks/share-of-seed", "key": "secagg/v1/masks/share-of-key"}
 
 
 def check_advertised(seal_key: bytes, mask_key: bytes) -> None:
@@ -55,6 +63,11 @@ def pair_key(
 def commitment(seed: bytes, scope: Scope, owner: str) -> bytes:
     """Return H(label ‖ b_u): 256 random bits need no salt."""
     return sha256(context(COMMIT_LABEL, "seed", scope, owner, owner) + fields(seed))
+
+
+def share_digest(part: Part, owner: str, x: int, share: bytes) -> bytes:
+    """Return what a dealer signs of one share: a share is a uniform value of 256 bits, so its hash tells nothing."""
+    return sha256(fields(DIGEST_LABELS[part], owner, x, share))
 
 
 def share_info(scope: Scope, sender: str, receiver: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from secagg.crypto.secret import Veiled
-from secagg.ids import NO_DIGEST, Count, Digest, Key, Listed, Name
+from secagg.ids import NO_DIGEST, Count, Digest, Key, Listed, Name, Ordinal
 from secagg.log.witness import LogProof
 from secagg.protocol.binding import UNKNOWN, Bound
 from secagg.wire.signed import Signed
@@ -61,31 +61,35 @@ class Beacons(Struct, frozen=True, forbid_unknown_fields=True):
     beacons: bytes
 
 
-class PieceDigest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """SHA-256 of the sealed piece for one receiver."""
+class ShareLeaf(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What a dealer signs, by its root, of what one receiver gets: its coordinate, SHA-256 of the sealed piece and of
+    both shares (secagg.protocol.masks.dealing)."""
 
-    receiver: Listed
-    digest: Digest
+    x: Ordinal
+    piece: Digest
+    seed: Digest
+    key: Digest
 
 
 class ShareList(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node → everybody, step 1: digests of all sealed pieces, H(label ‖ b_u), and what it dealt over.
+    """Node → everybody, step 1: what it dealt over, the root over its leaves, and H(label ‖ b_u).
 
     `u1` is H(U1) on the complete graph, the seed of the drawn one otherwise.
     """
 
     u1: Digest
-    pieces: tuple[PieceDigest, ...]
+    root: Digest
     commitment: Digest
 
 
 class ShareKeys(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node → aggregator: the signed `ShareList` and the pieces in its order (its own signature covers them).
+    """Node → aggregator: the signed `ShareList`, all its leaves and the pieces in their order.
 
     `directory` is the member's witness line on the manifest's directory: sent while there is time to check it.
     """
 
     shares: Signed
+    leaves: tuple[ShareLeaf, ...]
     pieces: tuple[bytes, ...]
     directory: bytes
 
@@ -98,10 +102,12 @@ class SharePair(Veiled, frozen=True, forbid_unknown_fields=True):
 
 
 class Piece(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A sealed piece on its way to the receiver, named by its sender."""
+    """A sealed piece on its way to the receiver, named by its sender; its leaf, and the path to the signed root."""
 
     sender: Name
     sealed: bytes
+    leaf: ShareLeaf
+    path: tuple[Digest, ...]
 
 
 class DeliverShares(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,13 +118,18 @@ class DeliverShares(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MaskedInput(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node → everybody, step 2: what the upload is; the bytes travel as chunks."""
+    """Node → everybody, step 2: what the upload is; the bytes travel as chunks.
+
+    `reported` names the dealers, in roster order, whose signed piece did not open here, or held other shares than they
+    listed.
+    """
 
     upload: Digest
     """The Merkle root of the upload's leaves; it is kept under this name."""
 
     length: Count
     u2: Digest
+    reported: tuple[Listed, ...]
     bound: Bound = UNKNOWN
 
 

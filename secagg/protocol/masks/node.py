@@ -22,6 +22,7 @@ from secagg.log.checkpoint import cosign
 from secagg.protocol.acceptance import Expectation, accept
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import checks, graph, keys
+from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
     Agreement,
@@ -35,9 +36,9 @@ from secagg.protocol.masks.messages import (
     Open,
     OpenBeacon,
     OwnedShare,
-    PieceDigest,
     Propose,
     ShareKeys,
+    ShareLeaf,
     ShareList,
     SharePair,
     Unmask,
@@ -81,6 +82,8 @@ class NodeContext:
     memory: Memory
     expect: Expectation
     now: int
+    proven: frozenset[str] = frozenset()
+    """Members whose fault in this job is proven to this node."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def _unexpected(phase: Phase, kind: str) -> ProtocolViolation:
 
 def _members(phase: Advertised, message: MemberKeys, ctx: NodeContext) -> Step:
     """Check U1; on the complete graph go on to step 1, on a sparse one to step 0b."""
-    peers, u1 = checks.member_keys(message.u1, phase, ctx.name), sha256(message.u1)
+    peers, u1 = checks.member_keys(message.u1, phase, ctx.name, ctx.proven), sha256(message.u1)
     if phase.manifest.degree:
         return _open_beacon(phase, peers, u1, 0, u1, ctx)
     return _deal(phase, peers, tuple(peer.name for peer in peers), u1, ctx)
@@ -202,41 +205,49 @@ def _deal(
     xs = [manifest.index(peer.name) + 1 for peer in dealt]
     seeds = split(seed, manifest.share_threshold, xs, ctx.rng)
     privates = split(phase.mask_private, manifest.share_threshold, xs, ctx.rng)
-    pieces, digests, own = [], [], None
-    for peer, seed_share, key_share in zip(dealt, seeds, privates, strict=True):
+    pieces, leaves, own = [], [], None
+    for peer, x, seed_share, key_share in zip(dealt, xs, seeds, privates, strict=True):
         if peer.name == ctx.name:
             own = Held(owner=ctx.name, seed=seed_share, key=key_share)
         plain = encode(SharePair(seed=seed_share, key=key_share))
         sealed = seal(peer.keys.seal_key, plain, keys.share_info(scope, ctx.name, peer.name))
         pieces.append(sealed)
-        digests.append(PieceDigest(receiver=peer.name, digest=sha256(sealed)))
+        leaves.append(
+            ShareLeaf(
+                x, sha256(sealed), keys.share_digest("seed", ctx.name, x, seed_share),
+                keys.share_digest("key", ctx.name, x, key_share),
+            )
+        )  # fmt: skip
     if own is None:
         raise ProtocolViolation("U1 does not hold this node.", rule="u1.self")
-    body = encode(ShareList(u1=u1, pieces=tuple(digests), commitment=keys.commitment(seed, scope, ctx.name)))
+    root = tree_of(ctx.name, leaves).root()
+    body = encode(ShareList(u1=u1, root=root, commitment=keys.commitment(seed, scope, ctx.name)))
     shares = sign(ctx.key, "ShareKeys", scope, ctx.name, EVERYBODY, body)
     after = Shared(
         scope=scope, manifest=manifest, seal_private=phase.seal_private, mask_private=phase.mask_private,
         seen=phase.seen, u1=u1, near=near, peers=peers, seed=seed, own_shares=own, own_list=shares,
     )  # fmt: skip
     directory = cosign(manifest.directory, _witness(scope, ctx), ctx.key, ctx.now)
-    return Step(after, (("ShareKeys", encode(ShareKeys(shares, tuple(pieces), directory))),))
+    return Step(after, (("ShareKeys", encode(ShareKeys(shares, tuple(leaves), tuple(pieces), directory))),))
 
 
 def _hold(phase: Shared, message: DeliverShares, ctx: NodeContext) -> Step:
     """Step 2 `MaskedInput`, first half: check U2, open the pieces, hand over to the shell for masking."""
     lists = checks.share_lists(message.u2, phase, ctx.name)
     sealing = SealingKey.from_private_bytes(phase.seal_private)
-    by_sender = {piece.sender: piece.sealed for piece in message.pieces}
+    by_sender = {piece.sender: piece for piece in message.pieces}
     near = tuple(name for name in lists if name in phase.near)
     held = tuple(
         phase.own_shares if name == ctx.name
         else checks.open_piece(
-            by_sender.get(name), lists[name], sealing, keys.share_info(phase.scope, name, ctx.name), ctx.name, name
+            checks.own_piece(by_sender.get(name), lists[name], phase, ctx.name, name), sealing,
+            keys.share_info(phase.scope, name, ctx.name), name,
         )
         for name in near
     )  # fmt: skip
     after = Masking(
         scope=phase.scope, manifest=phase.manifest, seal_private=b"", mask_private=phase.mask_private, seen=phase.seen,
+        u1=phase.u1, members=tuple(peer.name for peer in phase.peers),
         peers=tuple(peer for peer in phase.peers if peer.name in near),
         seed=phase.seed, u2=sha256(message.u2), u2_names=tuple(lists), held=held,
     )  # fmt: skip
@@ -245,11 +256,12 @@ def _hold(phase: Shared, message: DeliverShares, ctx: NodeContext) -> Step:
 
 def _protected(phase: Masking, done: Protected, ctx: NodeContext) -> Step:
     """Step 2, second half: the upload is stored; sign its header."""
-    body = encode(MaskedInput(upload=done.upload, length=done.length, u2=phase.u2))
+    reported = tuple(entry.owner for entry in phase.held if not entry.seed)
+    body = encode(MaskedInput(upload=done.upload, length=done.length, u2=phase.u2, reported=reported))
     header = sign(ctx.key, "MaskedInput", phase.scope, ctx.name, EVERYBODY, body)
     after = Uploaded(
-        scope=phase.scope, manifest=phase.manifest, seal_private=b"", mask_private=b"", seen=phase.seen, u2=phase.u2,
-        u2_names=phase.u2_names, held=phase.held, header=header,
+        scope=phase.scope, manifest=phase.manifest, seal_private=b"", mask_private=b"", seen=phase.seen, u1=phase.u1,
+        members=phase.members, u2=phase.u2, u2_names=phase.u2_names, held=phase.held, header=header,
     )  # fmt: skip
     return Step(after, (("MaskedInput", encode(header)),))
 

@@ -14,13 +14,15 @@ from secagg.log.statements import (
     Contributor,
     Contributors,
     DropOut,
+    Fault,
     ManifestLogged,
     Opening,
+    Report,
     Result,
 )
 from secagg.protocol.manifest import Published
 from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.rounds import Freezing, Out, Unmasking
+from secagg.protocol.masks.rounds import Charge, Freezing, Out, Unmasking
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed
@@ -56,11 +58,23 @@ def drop_out(scope: Scope, out: Out, now: int) -> DropOut:
     return DropOut(**where(scope, now), member=out.member, step=out.step, reason=out.reason)
 
 
-def aborted(scope: Scope, step: str, reason: str, out: tuple[Out, ...], now: int) -> Aborted:
-    """State that the round ended without a result and who was missing."""
+def fault(scope: Scope, charge: Charge, now: int) -> Fault:
+    """State that a member's fault is proven, and by which side file."""
+    return Fault(
+        **where(scope, now), manifest=scope.manifest.hex(), member=charge.member, kind=charge.kind,
+        evidence=sha256(charge.proof).hex(),
+    )  # fmt: skip
+
+
+def aborted(
+    scope: Scope, step: str, reason: str, out: tuple[Out, ...], now: int,
+    reports: tuple[tuple[str, str], ...] = (),
+) -> Aborted:  # fmt: skip
+    """State that the round ended without a result, who was missing, and who reported whose share as none."""
     return Aborted(
         **where(scope, now), manifest=scope.manifest.hex(), step=step, reason=reason,
         missing=tuple(entry.member for entry in out),
+        reports=tuple(Report(dealer, reporter) for dealer, reporter in reports),
     )  # fmt: skip
 
 
@@ -76,6 +90,7 @@ def contributors(phase: Freezing, now: int) -> Contributors:
         u3=sha256(phase.u3).hex(),
         members=() if long else found,
         listed=sha256(encode(found)).hex() if long else "",
+        drawn=sha256(phase.drawn).hex() if phase.drawn else "",
     )
 
 

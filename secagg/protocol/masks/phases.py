@@ -34,7 +34,7 @@ class Peer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Held(Veiled, frozen=True, forbid_unknown_fields=True):
-    """Shares held of one owner; empty bytes where the piece did not open."""
+    """Shares held of one owner; empty bytes where its piece held none that its dealer listed."""
 
     owner: Name
     seed: bytes
@@ -74,9 +74,14 @@ class Shared(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Masking(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
-    """U2 is known; the shell now masks the input with those of `peers` and comes back with `Protected`."""
+    """U2 is known; the shell now masks the input with those of `peers` and comes back with `Protected`.
+
+    `members` dealt over `u1`: who dealt to whom follows from both.
+    """
 
     seen: Checkpoint
+    u1: Digest
+    members: tuple[Name, ...]
     peers: tuple[Peer, ...]
     seed: bytes
     u2: Digest
@@ -88,6 +93,8 @@ class Uploaded(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
     """The header is signed; waiting for U3. The self-mask seed is no longer needed here and is gone."""
 
     seen: Checkpoint
+    u1: Digest
+    members: tuple[Name, ...]
     u2: Digest
     u2_names: tuple[Name, ...]
     held: tuple[Held, ...]

@@ -1,14 +1,17 @@
-"""From at least t answers to the clear sum: reconstruct secrets, check each against what was committed, remove masks.
+"""From at least t answers to the clear sum: judge shares, reconstruct secrets, remove masks.
 
-Rules (protocol §3): a recovered sk_mask must give the advertised key and a recovered b_u its commitment, else other
-t-subsets are tried and the bad share's holder is named; shares of one owner come either for b or for sk, never both.
-The auditor repeats exactly this (verify.py). Leaves to others: collecting answers (aggregator.py).
+How to read it: `judge` holds every answered share against what its dealer signed and says whose answers hold and which
+dealers are at fault; `recover` takes the answers that hold, the first t shares of every owner in roster order, and
+checks each secret against what was committed; `unmask` removes the masks.
+Rules (protocol §3): an answer is good as a whole or not at all, so that members and auditors, who see the good ones
+only, recover from the same shares; there is no search over subsets; shares of one owner come either for b or for sk,
+never both. The auditor repeats `recover` exactly (verify.py).
+Leaves to others: collecting answers (aggregator.py), proofs of what was found (faults.py).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from itertools import combinations, islice
 
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.secret import Secret
@@ -17,76 +20,156 @@ from secagg.errors import ProtocolViolation, TryLater
 from secagg.protocol.lanes import Words, packing
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import keys
+from secagg.protocol.masks.dealing import Leaves, listed
+from secagg.protocol.masks.keys import Part
 from secagg.protocol.masks.masking import Mask, apply
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, ShareList
 from secagg.wire.signed import Scope
 
-MAX_SUBSETS = 2000
-"""Subsets tried per secret; beyond it more than c members lie and the round is lost."""
+Shares = Mapping[int, bytes]
+"""Shares of one secret by coordinate."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything public or answered that opens a round: verified lists by member, and answers by member."""
+    """Everything public or answered that opens a round: verified lists by member, and answers by member.
+
+    `near` says to whom every dealer of U2 dealt.
+    """
 
     manifest: Manifest
     scope: Scope
     u2: bytes
     advertised: Mapping[str, AdvertiseKeys]
     shares: Mapping[str, ShareList]
+    near: Mapping[str, Sequence[str]]
     u3: tuple[str, ...]
     answers: Mapping[str, Answer]
+
+    def part(self, owner: str) -> Part:
+        """Return which secret of a member of U2 is opened: b_u of U3, sk_mask of who dropped."""
+        return "seed" if owner in self.u3 else "key"
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """Secrets of a round: b_u for all of U3, sk_mask for all of U2 without U3; and who sent bad shares."""
+    """Secrets of a round: b_u for all of U3, sk_mask for all of U2 without U3."""
 
     seeds: Mapping[str, Secret]
     keys: Mapping[str, AgreementKey]
-    liars: frozenset[str]
 
 
-def recover(evidence: Evidence, *, name_liars: bool = True) -> Recovered:
-    """Reconstruct every secret that removing the masks needs; `name_liars` looks for bad shares beyond those needed.
+@dataclass(frozen=True)
+class Verdict:
+    """Whose answers hold, and whose fault shows: of a holder the dealer whose share is wrong or missing in its answer,
+    of a dealer shares that it listed and that do not give what it committed to."""
 
-    Raises: TryLater when an owner has fewer than t good shares so far.
+    good: tuple[str, ...]
+    liars: Mapping[str, str]
+    dealers: Mapping[str, Shares]
+
+
+def judge(evidence: Evidence, dealt: Mapping[str, Leaves], reported: Mapping[str, Iterable[str]]) -> Verdict:
+    """Hold every answered share against its dealer's leaves, and what the listed ones give against its commitment.
+
+    `reported` says which dealers a member's header reported: it owes no share of theirs.
     """
     check_either_or(evidence)
-    given, used = _shares(evidence), {}
+    liars: dict[str, str] = {}
+    right: dict[str, dict[int, bytes]] = {owner: {} for owner in evidence.shares}
+    holders = [name for name in evidence.manifest.names() if name in evidence.answers]
+    given = {holder: _given(evidence.answers[holder]) for holder in holders}
+    for owner, near in _near(evidence).items():
+        part = evidence.part(owner)
+        for holder in (name for name in holders if name in near):
+            x, share = evidence.manifest.index(holder) + 1, given[holder].get(owner)
+            if share is None:
+                wrong = owner not in reported.get(holder, ())
+            else:
+                wrong = keys.share_digest(part, owner, x, share) != listed(dealt[owner][x], part)
+            if wrong:
+                liars.setdefault(holder, owner)
+            elif share is not None:
+                right[owner][x] = share
+    good = tuple(name for name in holders if name not in liars)
+    first = {evidence.manifest.index(name) + 1 for name in good}
+    ordered = {
+        owner: dict(sorted(found.items(), key=lambda one: one[0] not in first)) for owner, found in right.items()
+    }
+    return Verdict(good, liars, _dealers(evidence, ordered))
+
+
+def _dealers(evidence: Evidence, right: Mapping[str, Shares]) -> dict[str, Shares]:
+    """Return the dealers whose listed shares miss what they committed to, or lie on no one polynomial."""
+    t, found = evidence.manifest.share_threshold, dict[str, Shares]()
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for owner, shares in right.items():
+        base = {x: shares[x] for x in tuple(shares)[:t]}
+        if len(base) == t and not gives(evidence, owner, base):
+            found[owner] = base
+        elif len(shares) > t:
+            alike.setdefault(tuple(shares), []).append(owner)
+    for xs, owners in alike.items():
+        if on_one_polynomial([right[owner] for owner in owners], xs[:t]):
+            continue
+        for owner in owners:
+            off = outliers(right[owner], xs[:t])
+            if off:
+                found[owner] = {x: right[owner][x] for x in (*xs[:t], min(off))}
+    return found
+
+
+def gives(evidence: Evidence, owner: str, shares: Shares) -> bool:
+    """Say whether t shares give the secret that their dealer committed to."""
+    try:
+        _reconstruct(evidence, owner, shares)
+    except ProtocolViolation:
+        return False
+    return True
+
+
+def recover(evidence: Evidence) -> Recovered:
+    """Reconstruct every secret that removing the masks needs, each from the first t shares of the answers.
+
+    Raises: TryLater when an owner has fewer than t shares; ProtocolViolation (`shares.commitment`) when they give
+    another secret than was committed to.
+    """
+    check_either_or(evidence)
+    t, given = evidence.manifest.share_threshold, _shares(evidence)
     seeds, privates = {}, {}
     for owner in evidence.shares:
-        if owner in evidence.u3:
-            found, used[owner] = _reconstruct(evidence, owner, given.get(owner, {}), _seed_test(evidence, owner))
+        shares = given.get(owner, {})
+        if len(shares) < t:
+            raise TryLater(
+                f"{len(shares)} shares of {owner} do not give its secret; {t} are needed.", "Wait for more answers.",
+                code="E-SHARES",
+            )  # fmt: skip
+        found = _reconstruct(evidence, owner, {x: shares[x] for x in tuple(shares)[:t]})
+        if evidence.part(owner) == "seed":
             seeds[owner] = Secret(found)
         else:
-            found, used[owner] = _reconstruct(evidence, owner, given.get(owner, {}), _key_test(evidence, owner))
             privates[owner] = AgreementKey.from_private_bytes(found)
-    return Recovered(seeds, privates, _liars(evidence, given, used) if name_liars else frozenset())
-
-
-def _liars(
-    evidence: Evidence, given: Mapping[str, Mapping[int, bytes]], used: Mapping[str, tuple[int, ...]]
-) -> frozenset[str]:
-    """Return who sent shares that are off the polynomials of the secrets found; on the usual way all are right."""
-    alike: dict[tuple[int, ...], list[str]] = {}
-    for owner, base in used.items():
-        alike.setdefault(base, []).append(owner)
-    bad: set[int] = set()
-    for base, owners in alike.items():
-        if not on_one_polynomial([given[owner] for owner in owners], base):
-            bad |= {x for owner in owners for x in outliers(given[owner], base)}
-    return frozenset(evidence.manifest.members[x - 1].name for x in bad)
+    return Recovered(seeds, privates)
 
 
 def _shares(evidence: Evidence) -> dict[str, dict[int, bytes]]:
     """Return the answered shares by owner and x, in roster order; of what kind an owner's are follows from U3."""
     found: dict[str, dict[int, bytes]] = {}
+    near = _near(evidence)
     for position, seat in enumerate(evidence.manifest.members, start=1):
         answer = evidence.answers.get(seat.name)
-        for share in (*answer.seeds, *answer.keys) if answer else ():
-            found.setdefault(share.owner, {})[position] = share.share
+        for owner, share in _given(answer).items() if answer else ():
+            if seat.name in near[owner]:
+                found.setdefault(owner, {})[position] = share
     return found
+
+
+def _near(evidence: Evidence) -> dict[str, frozenset[str]]:
+    return {owner: frozenset(evidence.near[owner]) for owner in evidence.shares}
+
+
+def _given(answer: Answer) -> dict[str, bytes]:
+    return {share.owner: share.share for share in (*answer.seeds, *answer.keys)}
 
 
 def check_either_or(evidence: Evidence) -> None:
@@ -103,41 +186,30 @@ def check_answer(member: str, answer: Answer, u2: bytes, u2_names: Sequence[str]
     """Check that one answer is about this U2 (its hash and its names) and this U3. Raises: as `check_either_or`."""
     frozen = set(u3_names)
     owners = {share.owner for share in answer.seeds}, {share.owner for share in answer.keys}
-    if answer.u2 != u2 or not owners[0] <= frozen or not owners[1] <= set(u2_names) - frozen:
+    once = (len(answer.seeds), len(answer.keys)) == (len(owners[0]), len(owners[1]))
+    if not once or answer.u2 != u2 or not owners[0] <= frozen or not owners[1] <= set(u2_names) - frozen:
         raise ProtocolViolation(f"The answer of {member} is about other sets.", rule="answer.sets")
 
 
-def _seed_test(evidence: Evidence, owner: str) -> Callable[[bytes], bool]:
-    expected = evidence.shares[owner].commitment
-    return lambda seed: keys.commitment(seed, evidence.scope, owner) == expected
+def _reconstruct(evidence: Evidence, owner: str, shares: Shares) -> bytes:
+    part = evidence.part(owner)
+    expected = evidence.shares[owner].commitment if part == "seed" else evidence.advertised[owner].mask_key
+    return reconstruct(part, shares, expected, evidence.scope, owner)
 
 
-def _key_test(evidence: Evidence, owner: str) -> Callable[[bytes], bool]:
-    expected = evidence.advertised[owner].mask_key
-    return lambda private: AgreementKey.from_private_bytes(private).public == expected
+def reconstruct(part: Part, shares: Shares, expected: bytes, scope: Scope, owner: str) -> bytes:
+    """Return the secret that t shares give, once it is the one committed to: H(label ‖ b_u), or the public mask key.
 
-
-def _reconstruct(
-    evidence: Evidence, owner: str, shares: Mapping[int, bytes], good: Callable[[bytes], bool]
-) -> tuple[bytes, tuple[int, ...]]:
-    """Return a secret and the x of the shares that gave it."""
-    t = evidence.manifest.share_threshold
-    for subset in islice(combinations(shares, t), MAX_SUBSETS):
-        secret = _try({x: shares[x] for x in subset})
-        if secret is not None and good(secret):
-            return secret, subset
-    raise TryLater(
-        f"{len(shares)} shares of {owner} do not give its secret; {t} good ones are needed.",
-        "Wait for more answers.",
-        code="E-SHARES",
-    )
-
-
-def _try(shares: Mapping[int, bytes]) -> bytes | None:
-    try:
-        return combine(shares)
-    except ProtocolViolation:
-        return None
+    Raises: ProtocolViolation.
+    """
+    found = combine(shares)
+    if part == "seed":
+        right = keys.commitment(found, scope, owner) == expected
+    else:
+        right = AgreementKey.from_private_bytes(found).public == expected
+    if not right:
+        raise ProtocolViolation(f"The shares of {owner} give another secret.", rule="shares.commitment")
+    return found
 
 
 def masks_to_remove(evidence: Evidence, recovered: Recovered, group: str) -> list[Mask]:
@@ -146,7 +218,7 @@ def masks_to_remove(evidence: Evidence, recovered: Recovered, group: str) -> lis
     found = [Mask(keys.self_key(seed.reveal(), scope, u, group), added=True) for u, seed in recovered.seeds.items()]
     for gone, private in recovered.keys.items():
         theirs = (gone, private.public)
-        near = {piece.receiver for piece in evidence.shares[gone].pieces}
+        near = set(evidence.near[gone])
         for u in (name for name in evidence.u3 if name in near):
             ours = (u, evidence.advertised[u].mask_key)
             secret = keys.pair_secret(private, ours[1])

@@ -10,21 +10,25 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from secagg.ids import Digest, Name
-from secagg.log.statements import Statement
+from secagg.ids import NO_DIGEST, Digest, Name
+from secagg.log.statements import FaultKind, Statement
 from secagg.log.witness import LogProof
 from secagg.protocol.manifest import Manifest, Published
-from secagg.protocol.masks.messages import Cosignature, ShareKeys
+from secagg.protocol.masks.messages import Cosignature, ShareKeys, ShareLeaf
 from secagg.protocol.masks.recovery import Evidence, Recovered
 from secagg.wire.signed import Scope, Signed
 
 
 class Out(Struct, frozen=True, forbid_unknown_fields=True):
-    """A member that is no longer waited for, with the step and the reason."""
+    """A member that is no longer waited for, with the step and the reason.
+
+    `proof` is the SHA-256 of the side file that proves its fault, where one is proven.
+    """
 
     member: Name
     step: str
     reason: str
+    proof: Digest = NO_DIGEST
 
 
 class Common(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,14 +75,27 @@ class Sharing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     u1: bytes
     members: tuple[Name, ...]
     basis: Digest
+    drawn: bytes = b""
     shares: tuple[ShareKeys, ...] = ()
 
 
+class Dealt(Struct, frozen=True, forbid_unknown_fields=True):
+    """All leaves of a dealer's signed root."""
+
+    dealer: Name
+    leaves: tuple[ShareLeaf, ...]
+
+
 class Uploading(Common, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Step 2: U2 is out, collecting headers of complete uploads; `directory` witnesses what the manifest relies on."""
+    """Step 2: U2 is out, collecting headers of complete uploads; `directory` witnesses what the manifest relies on.
+
+    `drawn` is the last list of beacons (nothing on the complete graph), `dealt` the encoded tuple of every `Dealt`.
+    """
 
     u1: bytes
+    drawn: bytes
     u2: bytes
+    dealt: bytes
     directory: tuple[Cosignature, ...] = ()
     headers: tuple[Signed, ...] = ()
 
@@ -87,7 +104,9 @@ class Freezing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     """U3 is fixed; waiting for its statement to be logged."""
 
     u1: bytes
+    drawn: bytes
     u2: bytes
+    dealt: bytes
     u3: bytes
     directory: tuple[Cosignature, ...] = ()
 
@@ -96,7 +115,9 @@ class Agreeing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     """Step 3: the freeze is out, collecting agreements and co-signatures."""
 
     u1: bytes
+    drawn: bytes
     u2: bytes
+    dealt: bytes
     u3: bytes
     checkpoint: bytes
     agreements: tuple[Signed, ...] = ()
@@ -108,7 +129,9 @@ class Opening(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     """Step 4: the quorum is out, collecting answers (inner, signed)."""
 
     u1: bytes
+    drawn: bytes
     u2: bytes
+    dealt: bytes
     u3: bytes
     agreements: tuple[Signed, ...]
     asked: tuple[Name, ...]
@@ -116,10 +139,24 @@ class Opening(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     answers: tuple[Signed, ...] = ()
 
 
-class Unmasking(Common, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Enough good answers; the shell removes the masks from its sum."""
+class Judging(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The answers are in; the shell holds every share against its dealer's list (judging.py)."""
 
     u1: bytes
+    drawn: bytes
+    u2: bytes
+    dealt: bytes
+    u3: bytes
+    agreements: tuple[Signed, ...]
+    witnesses: bytes
+    answers: tuple[Signed, ...]
+
+
+class Unmasking(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Enough answers hold; the shell removes the masks from its sum."""
+
+    u1: bytes
+    drawn: bytes
     u2: bytes
     u3: bytes
     answers: tuple[Signed, ...]
@@ -153,8 +190,19 @@ class Failed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 Phase = (
-    Proposing | Advertising | Drawing | Sharing | Uploading | Freezing
-    | Agreeing | Opening | Unmasking | Publishing | Closed | Failed
+    Proposing
+    | Advertising
+    | Drawing
+    | Sharing
+    | Uploading
+    | Freezing
+    | Agreeing
+    | Opening
+    | Judging
+    | Unmasking
+    | Publishing
+    | Closed
+    | Failed
 )
 Groups = dict[str, npt.NDArray[np.unsignedinteger]]
 
@@ -181,6 +229,25 @@ class Logged:
 
     leaf: bytes
     proofs: tuple[LogProof, ...]
+
+
+@dataclass(frozen=True)
+class Charge:
+    """A member's fault, its kind and the encoded proof of it (faults.py)."""
+
+    member: str
+    kind: FaultKind
+    proof: bytes
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the answers give: evidence of those that hold, the secrets or why there are none, and whose fault shows."""
+
+    evidence: Evidence
+    recovered: Recovered | None
+    reason: str
+    charges: tuple[Charge, ...]
 
 
 @dataclass(frozen=True)
@@ -215,6 +282,11 @@ class Log:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """Hold the answers against what the dealers signed, come back with `Judged`."""
+
+
+@dataclass(frozen=True)
 class Unmask:
     """Remove the masks from the sum of U3's uploads, come back with `Unmasked`; what they follow from is found."""
 
@@ -229,5 +301,5 @@ class Keep:
     data: bytes
 
 
-Event = FromNode | Deadline | Logged | Unmasked
-Effect = Send | Append | Log | Unmask | Keep
+Event = FromNode | Deadline | Logged | Judged | Unmasked
+Effect = Send | Append | Log | Judge | Unmask | Keep

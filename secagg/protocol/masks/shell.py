@@ -13,7 +13,7 @@ from secagg.errors import ProtocolViolation
 from secagg.protocol import lanes
 from secagg.protocol.lanes import Groups, check_canaries, upload_root
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import aggregator, intake, notices
+from secagg.protocol.masks import aggregator, intake, judging, notices
 from secagg.protocol.masks.aggregator import Turned
 from secagg.protocol.masks.masking import WORKERS
 from secagg.protocol.masks.messages import AdvertiseKeys, MaskedInput
@@ -25,6 +25,8 @@ from secagg.protocol.masks.rounds import (
     Failed,
     Freezing,
     FromNode,
+    Judged,
+    Judging,
     Phase,
     Unmask,
     Unmasked,
@@ -84,6 +86,16 @@ def claimed_size(event: FromNode) -> int | None:
     return decode(AdvertiseKeys, decode(Signed, event.data).body).log_size
 
 
+def judges(phase: object) -> bool:
+    """Say whether a phase waits for `judge`."""
+    return isinstance(phase, Judging)
+
+
+def judge(phase: Judging) -> Judged:
+    """Hold the answers against what was signed of them; runs beside the loop."""
+    return judging.judge(phase)
+
+
 def failed(phase: Common, reason: str, now: int) -> Turned:
     """Return the end of a round whose sum cannot be opened."""
     statement = notices.aborted(phase.scope, OPENING, reason, phase.out, now)
@@ -131,7 +143,7 @@ def open_sum(
     Raises: ProtocolViolation when a canary is wrong.
     """
     proof = asked.evidence if asked else intake.evidence(phase)
-    recovered = asked.recovered if asked else recover(proof, name_liars=False)
+    recovered = asked.recovered if asked else recover(proof)
     with ThreadPoolExecutor(WORKERS) as workers:
         unmask(sums, proof, recovered, workers)
     check_canaries(phase.manifest, sums, len(proof.u3))

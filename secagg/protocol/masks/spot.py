@@ -54,6 +54,7 @@ class Transcript(Struct, frozen=True, forbid_unknown_fields=True):
     u2: bytes
     u3: bytes
     answers: tuple[Signed, ...]
+    drawn: bytes = b""
 
 
 class Part(Struct, frozen=True):
@@ -131,7 +132,7 @@ def check(
     """
     try:
         evidence, headers = evidence_of(
-            manifest, scope, transcript.u1, transcript.u2, transcript.u3, transcript.answers
+            manifest, scope, transcript.u1, transcript.u2, transcript.u3, transcript.answers, transcript.drawn
         )
         if evidence.u3 != published.contributors:
             raise VerificationFailed("The result is over another set than U3.", "Keep both.")

@@ -5,7 +5,7 @@ the secrets must match commitments and advertised keys; so the result is the sum
 colludes. Leaves to others: which files belong to a round (secagg.auditor), that the manifest is the logged one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import UNSET
@@ -16,7 +16,9 @@ from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import Contributors
 from secagg.protocol.lanes import Groups, accumulate, upload_root
 from secagg.protocol.manifest import Manifest, Seat, digest, minimum_contributors, threshold
+from secagg.protocol.masks import graph
 from secagg.protocol.masks.checks import agreed, signed_list
+from secagg.protocol.masks.faults import check_fault
 from secagg.protocol.masks.messages import AdvertiseKeys, Agreement, Answer, MaskedInput, ShareList
 from secagg.protocol.masks.recovery import Evidence, recover, unmask
 from secagg.wire.codec import decode
@@ -24,6 +26,8 @@ from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed
 
 T = TypeVar("T")
+
+__all__ = ["check_fault"]
 
 
 def recompute(
@@ -34,14 +38,15 @@ def recompute(
     answers: Sequence[bytes],
     upload: Callable[[str], bytes],
     aggregator_key: bytes,
+    drawn: bytes = b"",
 ) -> Groups:
     """Return the clear summed words per lane group.
 
-    `upload(member)` gives the wire bytes of a member's upload. Raises: VerificationFailed saying what does not hold;
-    BundleIncomplete as `upload` raises it.
+    `upload(member)` gives the wire bytes of a member's upload, `drawn` is the list of beacons of a sparse graph.
+    Raises: VerificationFailed saying what does not hold; BundleIncomplete as `upload` raises it.
     """
     try:
-        return _recompute(manifest_signed, u1, u2, u3, answers, upload, aggregator_key)
+        return _recompute(manifest_signed, (u1, u2, u3, drawn), answers, upload, aggregator_key)
     except (VerificationFailed, BundleIncomplete):
         raise
     except (SecaggError, KeyError) as error:
@@ -54,7 +59,8 @@ def recompute_frozen(
 ) -> Groups:  # fmt: skip
     """Return what `recompute` does, for a frozen set whose lists `file` gives by digest; so every engine is asked."""
     lists = (file(frozen.u1), file(frozen.u2), file(frozen.u3))
-    return recompute(manifest_signed, *lists, answers, upload, aggregator_key)
+    drawn = file(frozen.drawn) if frozen.drawn else b""
+    return recompute(manifest_signed, *lists, answers, upload, aggregator_key, drawn)
 
 
 def check_agreements(data: bytes, manifest: Manifest, scope: Scope, frozen: Contributors) -> None:
@@ -94,16 +100,15 @@ def check_holders(manifest: Manifest, trustees: tuple[Seat, ...]) -> None:
 
 def _recompute(
     manifest_signed: bytes,
-    u1: bytes,
-    u2: bytes,
-    u3: bytes,
+    lists: tuple[bytes, bytes, bytes, bytes],
     answers: Sequence[bytes],
     upload: Callable[[str], bytes],
     aggregator_key: bytes,
 ) -> Groups:
     manifest, scope = _manifest(manifest_signed, aggregator_key)
     signed_answers = [decode(Signed, data, LIMIT_BULK) for data in answers]
-    evidence, headers = evidence_of(manifest, scope, u1, u2, u3, signed_answers)
+    u1, u2, u3, drawn = lists
+    evidence, headers = evidence_of(manifest, scope, u1, u2, u3, signed_answers, drawn)
     sums: Groups = {}
     for member, header in headers.items():
         _accumulate(sums, manifest, member, header, upload(member))
@@ -112,7 +117,7 @@ def _recompute(
 
 
 def evidence_of(
-    manifest: Manifest, scope: Scope, u1: bytes, u2: bytes, u3: bytes, answers: Sequence[Signed]
+    manifest: Manifest, scope: Scope, u1: bytes, u2: bytes, u3: bytes, answers: Sequence[Signed], drawn: bytes = b""
 ) -> tuple[Evidence, dict[str, MaskedInput]]:
     """Return what opens a round, every signature verified, and the headers of U3's uploads by member.
 
@@ -123,16 +128,31 @@ def evidence_of(
     for member, header in headers.items():
         if header.u2 != sha256(u2):
             raise ProtocolViolation(f"{member} masked over another U2.", rule="u3.same-u2")
+    advertised = _bodies(u1, manifest, "AdvertiseKeys", scope, AdvertiseKeys)
+    shares = _bodies(u2, manifest, "ShareKeys", scope, ShareList)
+    names = tuple(signed_list(drawn, manifest, "OpenBeacon", scope) if drawn else advertised)
     evidence = Evidence(
         manifest=manifest,
         scope=scope,
         u2=sha256(u2),
-        advertised=_bodies(u1, manifest, "AdvertiseKeys", scope, AdvertiseKeys),
-        shares=_bodies(u2, manifest, "ShareKeys", scope, ShareList),
+        advertised=advertised,
+        shares=shares,
+        near=_near(manifest, names, graph.basis(scope, u1, drawn), shares),
         u3=tuple(headers),
         answers={entry.sender: _answer(entry, manifest, scope) for entry in answers},
     )
     return evidence, headers
+
+
+def _near(
+    manifest: Manifest, names: tuple[str, ...], basis: bytes, shares: Mapping[str, ShareList]
+) -> dict[str, tuple[str, ...]]:
+    """Return to whom every dealer dealt among `names`; each of them signed what it follows from."""
+    for member, body in shares.items():
+        if body.u1 != basis or member not in names:
+            raise ProtocolViolation(f"{member} dealt over another U1.", rule="u2.same-u1")
+    dealt = graph.neighbours(names, manifest.degree, basis)
+    return {member: dealt[member] for member in shares}
 
 
 def _manifest(data: bytes, key: bytes) -> tuple[Manifest, Scope]:

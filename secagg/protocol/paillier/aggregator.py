@@ -75,13 +75,18 @@ class Turned:
     effects: tuple[Effect, ...] = ()
 
 
-def start(manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorContext) -> Turned:
-    """Sign a manifest and ask for its log entry; `standings`: which checkpoint each member and trustee holds."""
+def start(
+    manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorContext, out: tuple[Out, ...] = ()
+) -> Turned:
+    """Sign a manifest and ask for its log entry; `standings`: which checkpoint each member and trustee holds.
+
+    Those in `out` keep their seats and are in no set: they are not proposed to, and what they send means nothing.
+    """
     body = encode(manifest)
     signed = sign(ctx.key, "Manifest", Scope(manifest.round, NO_DIGEST), ctx.name, EVERYBODY, body)
     scope = Scope(manifest.round, digest(body))
     statement = shared.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
-    phase = Proposing(scope, manifest, signed, (), standings)
+    phase = Proposing(scope, manifest, signed, out, standings)
     return Turned(phase, (Keep(encode(signed)), Log(statement, _sizes(standings))))
 
 

@@ -61,6 +61,11 @@ def uploads(phase: object) -> bool:
     return isinstance(phase, Collecting)
 
 
+def judges(phase: object) -> bool:
+    """Say whether a phase waits for `judge`: none, trustees prove their answers (opening.py)."""
+    return False
+
+
 def works(phase: object) -> bool:
     """Say whether a phase waits for `open_sum`."""
     return isinstance(phase, Opening) and bool(phase.trying)

@@ -10,8 +10,8 @@ ASKED = {
     "node": ("start", "advance", "Step"),
     "shell": (
         "PHASE", "UPLOAD", "OPENING", "start", "advance", "step_of", "waiting_for", "waits", "proposes", "uploads",
-        "works", "frozen", "uploaded", "check_header", "claimed_size", "failed", "upload_bytes", "verify", "words",
-        "accumulate", "open_sum", "list_of",
+        "judges", "works", "frozen", "uploaded", "check_header", "claimed_size", "failed", "upload_bytes", "verify",
+        "words", "accumulate", "open_sum", "list_of",
     ),
     "member": ("PHASE", "FIRST", "start", "advance", "joined", "moduli", "trains", "ready", "protect"),
     "verify": ("recompute_frozen", "check_agreements", "witnesses", "quorum", "least", "check_holders"),

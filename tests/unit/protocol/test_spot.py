@@ -29,7 +29,7 @@ class Kept(Table):
     def clear(self, asked):  # type: ignore[no-untyped-def]  # as Table.clear
         phase = self.phase
         assert isinstance(phase, Unmasking)
-        self.transcript = Transcript(phase.u1, phase.u2, phase.u3, phase.answers)
+        self.transcript = Transcript(phase.u1, phase.u2, phase.u3, phase.answers, phase.drawn)
         return super().clear(asked)
 
 
