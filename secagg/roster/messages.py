@@ -10,8 +10,10 @@ from msgspec import Struct
 
 from secagg.crypto.labels import fields
 from secagg.crypto.sign import SigningKey, verify
+from secagg.errors import VerificationFailed
 from secagg.ids import Count, Key, Name, Sentence, Signature, Word
-from secagg.wire.codec import encode
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_ENROL
 
 ENROL = "enrol"
 ROSTER = "roster"
@@ -83,6 +85,19 @@ def sign_enrolment(request: EnrolRequest, member: SigningKey, token: SigningKey)
     body = encode(request)
     data = fields(LABEL, body)
     return Enrolment(body, member.sign(data), token.sign(data))
+
+
+def open_enrolment(data: bytes, curve_key: bytes) -> EnrolRequest:
+    """Return a request that came over a connection with this CURVE key, once both of its signatures hold.
+
+    Raises: WireError, BadSignature; VerificationFailed when it names another CURVE key.
+    """
+    enrolment = decode(Enrolment, data, LIMIT_ENROL)
+    request = decode(EnrolRequest, enrolment.request, LIMIT_ENROL)
+    if request.curve_key != curve_key:
+        raise VerificationFailed("The request names another CURVE key than the connection it came over.", "Join again.")
+    check_enrolment(enrolment, request)
+    return request
 
 
 def check_enrolment(enrolment: Enrolment, request: EnrolRequest) -> None:

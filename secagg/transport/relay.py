@@ -4,11 +4,13 @@ A message comes in at a door under an authenticated key, and goes on to at most 
  1. A key that is ignored after three strikes, or that nobody has any more, is not heard.
  2. The quota of the key at this door holds.
  3. The frames are `[routing][header][body]` within the limits of the door; else a strike.
- 4. A guest may write to the key server, kind `enrol`, nothing else, and nothing durable.
+ 4. A guest may write to the key server, kind `enrol`, nothing else, and nothing durable; only a request that is one,
+    under its own signatures and for the key it came with, takes of what all guests have together.
  5. `broker` is this broker: greetings, `ping`, and `roster` from the key server, the only thing it acknowledges.
  6. The sender is stamped by key; a name that nobody has is dropped and counted.
 
-Rules: header and body are passed on as they came, unread. Leaves to others: sockets (broker.py), durability, meaning.
+Rules: header and body are passed on as they came; only a guest's are read, because anybody may be one, and a bucket
+that is shared is charged last, for what passes everything else. Leaves to others: sockets (broker.py), durability.
 Source: transport "Sockets".
 """
 
@@ -17,6 +19,7 @@ from collections.abc import Callable, Sequence, Sized
 from typing import Any, NamedTuple
 
 from secagg.errors import SecaggError, WireError
+from secagg.roster.messages import open_enrolment
 from secagg.transport.curve import SIZES
 from secagg.transport.directory import Directory
 from secagg.transport.link import BROKER, GUEST, HELLO, KEYSERVER, OTHER, WELCOME, guest_name
@@ -31,13 +34,17 @@ REMIND = 5.0
 
 
 class Post(NamedTuple):
-    """What goes out: to the connection of `key` at `door`; header and body are bytes, views, or frames as received."""
+    """What goes out: to the connection of `key` at `door`; header and body are bytes, views, or frames as received.
+
+    `sender` is whose name the message is stamped with.
+    """
 
     door: str
     key: bytes
     stamped: bytes
     header: Sized
     body: Sized
+    sender: str = ""
 
 
 class Relay:
@@ -86,8 +93,6 @@ class Relay:
 
     def _within_quota(self, door: str, key: bytes, size: int) -> bool:
         now = self._now()
-        if door == "enrol" and not self._all_guests.take(b"", 1, now):
-            return False
         party = door == "control" and not self._directory.serves_all(key)
         messages = self._of_parties if party else self._messages[door]
         return messages.take(key, 1, now) and self._bytes[door].take(key, size, now)
@@ -95,6 +100,12 @@ class Relay:
     def _from_guest(self, key: bytes, routing: Routing, frames: Sequence[Buffer]) -> Post | None:
         if (routing.to, routing.kind) != (KEYSERVER, "enrol"):
             return self._strike(key, WireError("A guest writes to somebody but the key server.", rule="guest"))
+        try:
+            open_enrolment(bytes(frames[2]), key)
+        except SecaggError as error:
+            return self._strike(key, WireError(f"A guest sends what is no request: {error}", rule="guest"))
+        if not self._all_guests.take(b"", 1, self._now()):
+            return self._drop("guests")
         name = guest_name(key)
         self._guests[name.encode()] = key
         # Without its id: what is durable is remembered by its receiver, and strangers are as many as they like.
@@ -135,10 +146,10 @@ class Relay:
             key = self._directory.key_of(routing.to)
         if key is None:
             return self._drop("unknown")
-        return Post(door, key, encode(stamped), frames[1], frames[2])
+        return Post(door, key, encode(stamped), frames[1], frames[2], stamped.sender)
 
     def _own(self, door: str, key: bytes, kind: str, id: bytes) -> Post:
-        return Post(door, key, encode(Stamped(BROKER, kind, id)), b"", b"")
+        return Post(door, key, encode(Stamped(BROKER, kind, id)), b"", b"", BROKER)
 
     def _refuse(self, door: str, key: bytes) -> Post | None:
         self._drop("revoked")

@@ -13,7 +13,7 @@ from secagg.transport.link import REFUSED
 from secagg.transport.routing import write_routing
 from secagg.transport.zap import Zap
 from support.besieged import Siege, besieged, message, told
-from support.brokers import Authority, key_of, make_broker, push_roster, run, running, secret_of, until
+from support.brokers import Authority, key_of, make_broker, push_roster, request_of, run, running, secret_of, until
 
 FIXED = {
     "CURVE_SERVER": 1, "MECHANISM": zmq.CURVE, "ZAP_ENFORCE_DOMAIN": 1, "HANDSHAKE_IVL": 5000, "HEARTBEAT_IVL": 2000,
@@ -210,7 +210,7 @@ def test_a_guest_reaches_the_key_server_and_nobody_else() -> None:
             for to, kind in (("cleveland", "enrol"), ("keyserver", "roster")):
                 await guest.send_multipart(message(to, b"hello", kind))
             await until(lambda: siege.broker.counts["dropped.guest"] == 2)
-            await guest.send_multipart(message("keyserver", b"hello", "enrol"))
+            await guest.send_multipart(message("keyserver", request_of("stranger"), "enrol"))
             received = await siege.keyserver.receive()
             assert received.sender.startswith("guest-")
             assert received.curve_key == key_of("stranger")

@@ -11,7 +11,7 @@ from secagg.transport.curve import open_server
 from secagg.transport.waiting import BUILDING, ROOM
 from secagg.transport.zmq_link import ZmqLink
 from support.besieged import GREETING, besieged, cut, message, told
-from support.brokers import make_broker, push_roster, run, running, until
+from support.brokers import make_broker, push_roster, request_of, run, running, until
 
 MECHANISMS = {"CURVE": b"CURVE".ljust(20, b"\0"), "NULL": b"NULL".ljust(20, b"\0"), "PLAIN": b"PLAIN".ljust(20, b"\0")}
 LONG_COMMAND, LONG_MESSAGE, SHORT_COMMAND = b"\x06", b"\x02", b"\x04"
@@ -122,7 +122,7 @@ def test_strangers_are_heard_rarely_and_keep_no_member_out() -> None:
         async with besieged(monotonic=lambda: 0.0) as siege:
             guest = siege.raw("stranger", "enrol")
             for _ in range(30):
-                await guest.send_multipart(message("keyserver", b"let me in", "enrol"))
+                await guest.send_multipart(message("keyserver", request_of("stranger"), "enrol"))
             await until(lambda: siege.broker.counts["dropped.quota"] == 20)
             for _ in range(10):
                 assert (await siege.keyserver.receive()).kind == "enrol"

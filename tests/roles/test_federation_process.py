@@ -66,14 +66,15 @@ def test_a_policy_that_asks_for_more_nodes_refuses_and_both_sides_say_why(
     federations.restart(federation, strict)
     events = federations.run_job(federation, "strict")
     federation.config(strict).write_text(written)
+    told_others = "its policy asks for more members than the job has"
     why = "This institution's policy min_nodes asks for at least 5 nodes, the job has 4."
     (refused,) = [event for event in told(events, "step") if event["state"] == "refused"]
-    assert (refused["institution"], refused["rule"], refused["reason"]) == (strict, "policy.min_nodes", why)
+    assert (refused["institution"], refused["rule"], refused["reason"]) == (strict, "policy.min_nodes", told_others)
     for side in (strict, AGGREGATOR):
         lines = [json.loads(line) for line in federation.processes.log(side).read_text().splitlines() if "{" in line]
         printed = [line for line in lines if line.get("rule") == "policy.min_nodes"]
         assert printed
-        assert why in (printed[0].get("cause"), printed[0].get("reason"))
+        assert {why, told_others} & {printed[0].get("cause"), printed[0].get("reason")}
     shown = CliRunner().invoke(main, ["node", "status", "--config", str(federation.config(strict)), "--format", "json"])
     assert json.loads(shown.stdout)["refused"]["rule"] == "policy.min_nodes"
     assert federations.result(federation, "strict") == federations.without(strict)

@@ -15,9 +15,11 @@ from secagg.crypto.secret import Secret
 from secagg.crypto.sign import SigningKey
 from secagg.roster.chain import Delegation, delegate, fingerprint, sign_roster
 from secagg.roster.members import Limits, Member, Role, Roster
+from secagg.roster.messages import EnrolRequest, sign_enrolment
 from secagg.transport.broker import Broker
 from secagg.transport.curve import Addresses, addresses, public_key
 from secagg.transport.zmq_link import ZmqLink
+from secagg.wire.codec import encode
 
 FEDERATION = "hearts"
 NOW = 1_700_000_000
@@ -39,6 +41,15 @@ def counting_rng(label: str = "rng") -> Rng:
     """Return bytes that are the same in every run and never repeat."""
     numbers = count()
     return lambda size: b"".join(sha256(f"{label}/{next(numbers)}".encode()) for _ in range(-(-size // 32)))[:size]
+
+
+def request_of(name: str, curve_key: bytes = b"", time: int = NOW) -> bytes:
+    """Return a newcomer's request under its own signatures, for its CURVE key unless another one is given."""
+    signer, token = (SigningKey.from_private_bytes(sha256(f"{kind}/{name}".encode())) for kind in ("sign", "token"))
+    request = EnrolRequest(
+        FEDERATION, "", name, signer.public, curve_key or key_of(name), token.public, time,
+    )  # fmt: skip
+    return encode(sign_enrolment(request, signer, token))
 
 
 class Authority:

@@ -16,11 +16,13 @@ from secagg.transport.routing import Stamped, write_routing
 from secagg.transport.zmq_link import GuestLink, ZmqLink
 from secagg.wire.codec import decode
 from support.brokers import (
+    NOW,
     Authority,
     dialled,
     key_of,
     make_broker,
     push_roster,
+    request_of,
     run,
     running,
     secret_of,
@@ -279,9 +281,9 @@ def test_a_guest_that_returns_gets_its_reply_at_its_new_connection() -> None:
         async with scene() as s:
             for number in range(2):
                 guest = GuestLink(s.bound, key_of("broker"), secret_of("stranger"))
-                await guest.send("keyserver", "enrol", b"", bytes([number]))
+                await guest.send("keyserver", "enrol", b"", request_of("stranger", time=NOW + number))
                 request = await s.keyserver.receive()
-                await s.keyserver.send(request.sender, "enrol", b"", request.body)
+                await s.keyserver.send(request.sender, "enrol", b"", bytes([number]))
                 assert (await guest.receive()).body == bytes([number])
                 await guest.close()
 

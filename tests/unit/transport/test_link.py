@@ -8,7 +8,7 @@ import pytest
 from secagg.errors import BadInput, PeerUnavailable
 from secagg.transport.link import LIMIT_BODY, Received, check_size, guest_name, is_bulk
 from secagg.wire.limits import LIMIT_HEADER, LIMIT_SPLIT
-from support.brokers import key_of, run, until
+from support.brokers import key_of, request_of, run, until
 from support.links import World, memory_world, refused, zmq_world
 
 WORLDS = pytest.mark.parametrize("world", [memory_world, zmq_world], ids=["memory", "zmq"])
@@ -138,10 +138,11 @@ def test_a_revoked_member_gets_no_byte_through_in_either_direction(world: World)
 def test_a_guest_writes_to_the_key_server_which_sees_its_curve_key(world: World) -> None:
     async def test() -> None:
         async with world() as parties:
-            await parties.guest.send("keyserver", "enrol", b"", b"let me in", id=ID)
+            asks = request_of("stranger")
+            await parties.guest.send("keyserver", "enrol", b"", asks, id=ID)
             request = await parties.keyserver.receive()
             key = key_of("stranger")
-            assert request == Received(guest_name(key), "enrol", b"", b"", b"let me in", key), "nothing is durable"
+            assert request == Received(guest_name(key), "enrol", b"", b"", asks, key), "nothing is durable"
             await parties.keyserver.send(request.sender, "enrol", b"", b"no", id=ID)
             assert await parties.guest.receive() == Received("keyserver", "enrol", ID, b"", b"no")
 

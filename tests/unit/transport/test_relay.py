@@ -10,9 +10,10 @@ from secagg.transport.relay import Post, Relay
 from secagg.transport.routing import Routing, Stamped, write_routing
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_CONTROL
-from support.brokers import FEDERATION, NOW, Authority, Journal, key_of
+from support.brokers import FEDERATION, NOW, Authority, Journal, key_of, request_of
 
 CLEVELAND, HUNGARY, KEYSERVER, STRANGER = (key_of(n) for n in ("cleveland", "hungary", "keyserver", "stranger"))
+ASKS = request_of("stranger")
 
 
 class Desk:
@@ -49,7 +50,7 @@ def desk() -> Desk:
 
 def test_a_message_goes_on_unread_under_the_name_of_its_key(desk: Desk) -> None:
     post = desk.take(CLEVELAND, message("hungary", "share", b"id"))
-    assert post == Post("control", HUNGARY, encode(Stamped("cleveland", "share", b"id")), b"h", b"b")
+    assert post == Post("control", HUNGARY, encode(Stamped("cleveland", "share", b"id")), b"h", b"b", "cleveland")
 
 
 def test_no_field_lets_a_sender_name_itself(desk: Desk) -> None:
@@ -110,7 +111,7 @@ def test_revocation_acts_on_the_next_message(desk: Desk) -> None:
 @pytest.mark.parametrize(("kind", "answer"), [("hello-2", "welcome-2"), ("ping", "pong")])
 def test_the_broker_answers_for_itself(desk: Desk, kind: str, answer: str) -> None:
     post = desk.take(HUNGARY, message("broker", kind, b"id"), "bulk")
-    assert post == Post("bulk", HUNGARY, encode(Stamped("broker", answer, b"id")), b"", b"")
+    assert post == Post("bulk", HUNGARY, encode(Stamped("broker", answer, b"id")), b"", b"", "broker")
 
 
 def test_a_party_of_another_wire_is_told_so_now_and_then_and_is_never_welcome(desk: Desk) -> None:
@@ -149,8 +150,8 @@ def test_a_roster_that_does_not_verify_is_not_acknowledged(desk: Desk) -> None:
 
 def test_a_guest_reaches_the_key_server_and_nobody_else(desk: Desk) -> None:
     name = guest_name(STRANGER)
-    post = desk.take(STRANGER, message("keyserver", "enrol", b"id"), "enrol")
-    assert post == Post("control", KEYSERVER, encode(Stamped(name, "enrol", b"", STRANGER)), b"h", b"b")
+    post = desk.take(STRANGER, message("keyserver", "enrol", b"id", body=ASKS), "enrol")
+    assert post == Post("control", KEYSERVER, encode(Stamped(name, "enrol", b"", STRANGER)), b"h", ASKS, name)
     for to, kind in (("hungary", "enrol"), ("keyserver", "roster")):
         assert desk.take(STRANGER, message(to, kind), "enrol") is None
     assert desk.dropped() == {"guest": 2}
@@ -159,7 +160,7 @@ def test_a_guest_reaches_the_key_server_and_nobody_else(desk: Desk) -> None:
 def test_the_reply_to_a_guest_leaves_by_the_door_it_came_in(desk: Desk) -> None:
     name = guest_name(STRANGER)
     assert desk.take(KEYSERVER, message(name, "enrol")) is None
-    desk.take(STRANGER, message("keyserver", "enrol"), "enrol")
+    desk.take(STRANGER, message("keyserver", "enrol", body=ASKS), "enrol")
     post = desk.take(KEYSERVER, message(name, "enrol"), "bulk")
     assert post is not None
     assert (post.door, post.key) == ("enrol", STRANGER)
@@ -167,13 +168,13 @@ def test_the_reply_to_a_guest_leaves_by_the_door_it_came_in(desk: Desk) -> None:
 
 
 def test_strangers_are_heard_rarely_and_all_of_them_together_too(desk: Desk) -> None:
-    granted = [desk.take(STRANGER, message("keyserver", "enrol"), "enrol") for _ in range(12)]
+    granted = [desk.take(STRANGER, message("keyserver", "enrol", body=ASKS), "enrol") for _ in range(12)]
     assert [post is not None for post in granted] == [True] * 10 + [False] * 2
-    keys = [number.to_bytes(32) for number in range(300)]
-    heard = sum(desk.take(key, message("keyserver", "enrol"), "enrol") is not None for key in keys)
-    assert heard == 200 - 12
+    asks = {key: request_of("stranger", key) for key in (number.to_bytes(32) for number in range(300))}
+    heard = [desk.take(key, message("keyserver", "enrol", body=own), "enrol") for key, own in asks.items()]
+    assert sum(post is not None for post in heard) == 200 - 10
     desk.now = 1.0
-    assert desk.take(STRANGER, message("keyserver", "enrol"), "enrol") is not None
+    assert desk.take(STRANGER, message("keyserver", "enrol", body=ASKS), "enrol") is not None
 
 
 def test_whoever_answers_everybody_may_say_more(desk: Desk) -> None:
