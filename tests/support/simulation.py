@@ -76,7 +76,9 @@ class Outcome:
 class Simulation:
     """One seed."""
 
-    def __init__(self, seed: int, place: Path, focus: str, engine: str = "masks") -> None:
+    def __init__(
+        self, seed: int, place: Path, focus: str, engine: str = "masks", tricks: tuple[str, ...] | None = None
+    ) -> None:
         self.seed, self.place, self.engine = seed, place, engine
         self.trustees = TRUSTEES if engine == "paillier" else ()
         self.chance = Chance(seed, "world")
@@ -87,7 +89,7 @@ class Simulation:
         places = ALL_PLACES if self.trustees else PLACES
         crashes = Crashes(Chance(seed, "crashes"), self.loop, self.weather.calm, focus, places)
         self.world = World(self.loop, crashes)
-        self.malice = Chance(seed, "malice").happens(MALICE)
+        self.malice = Chance(seed, "malice").happens(MALICE) if tricks is None else bool(tricks)
         # A ciphertext takes milliseconds where a masked word takes none.
         lengths = (7, 7, 7, 7, 7, 60, 60, 300) if self.trustees else (7, 7, 1500, 4000)
         self.plan = drawn(Chance(seed, "plan"), self.names, lengths, malice=self.malice)
@@ -99,6 +101,9 @@ class Simulation:
             self.loop, Chance(seed, "network"), self.weather, watch.sent, self.world.count
         )
         self._found()
+        aggregator = self.world.machines[AGGREGATOR]
+        if tricks and isinstance(aggregator, MaliciousAggregator):
+            aggregator.tricks = set(tricks)
 
     def _unhandled(self, loop: object, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -282,13 +287,14 @@ class Simulation:
             await asyncio.sleep(1)
 
 
-def simulate(seed: int, focus: str = "", engine: str = "masks") -> Outcome:
+def simulate(seed: int, focus: str = "", engine: str = "masks", tricks: tuple[str, ...] | None = None) -> Outcome:
     """Run one seed; with a focus, most of its 40 crashes are at that place of the crash table.
 
-    With engine `paillier` three trustees open the sums.
+    With engine `paillier` three trustees open the sums. `tricks` are those of an aggregator that means harm, drawn
+    unless given; with none of them it is an honest one.
     """
     place = Path(tempfile.mkdtemp(prefix="secagg-simulation-", dir=shelf()))
-    simulation = Simulation(seed, place, focus, engine)
+    simulation = Simulation(seed, place, focus, engine, tricks)
     try:
         return simulation.run()
     finally:

@@ -21,10 +21,12 @@ from secagg.daemon.loop import Service
 from secagg.daemon.turn import Turn
 from secagg.log.statements import Contributors
 from secagg.protocol.manifest import GroupSum, Manifest, Published, minimum_contributors, threshold
-from secagg.protocol.masks import intake, notices
+from secagg.protocol.masks import notices
 from secagg.protocol.masks.aggregator import Turned
 from secagg.protocol.masks.messages import Freeze
-from secagg.protocol.masks.rounds import Common, Freezing, Keep, Log, Opening, Publishing, Send, Unmasking
+from secagg.protocol.masks.rounds import Keep, Log, Publishing, Send, Unmasking
+from secagg.protocol.paillier import notices as entrusted
+from secagg.protocol.paillier.messages import Freeze as EntrustedFreeze
 from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
@@ -40,6 +42,7 @@ TRICKS = (
     "hide the opening from a member", "deaf to a member", "abort after an answer", "abort after all answers",
     "the round again", "the round again in another group", "leave a seat out", "a lie in a lane group twice",
 )  # fmt: skip
+_FREEZE: dict[str, Any] = {"masks": Freeze, "paillier": EntrustedFreeze}
 OFTEN = 0.5
 """How often a trick is tried when it could be."""
 
@@ -89,33 +92,32 @@ class MaliciousAggregator(AggregatorMachine):
     # What is saved ---------------------------------------------------------------------------------------------------
 
     def _applied(self, real: Callable[..., None], turned: Any, saved: Any, before: Any, turn: Turn) -> None:
-        after = turned.phase
-        if isinstance(after, Freezing) and type(before) is not Freezing:
-            turned = self._frozen(turned, turn)
+        after, engine = turned.phase, saved.engine
+        if _is(after, "Freezing") and not _is(before, "Freezing"):
+            turned = self._frozen(turned, engine, turn)
         elif isinstance(after, Publishing) and not isinstance(before, Publishing):
             turned = self._published(turned, turn)
-        elif (isinstance(after, Opening) and after.answers and self._tries("abort after an answer")) or (
+        elif (_is(after, "Opening") and after.answers and self._tries("abort after an answer")) or (
             isinstance(after, Unmasking) and self._tries("abort after all answers")
         ):
-            turned = self._failed(before, turn)
+            turned = shell_of(before.manifest).failed(before, "3 of 4 members at Unmask, 4 are needed", turn.now())
         real(turned, saved, before, turn)
 
-    def _failed(self, phase: Common, turn: Turn) -> Any:
-        return shell_of(phase.manifest).failed(phase, "3 of 4 members at Unmask, 4 are needed", turn.now())
-
-    def _frozen(self, turned: Any, turn: Turn) -> Any:
-        phase = turned.phase
-        if self._tries("drop a member at the freeze"):
-            phase = replace(phase, u3=self._fewer(phase.u3))
-            statement = notices.contributors(phase, turn.now())
-            log = next(effect for effect in turned.effects if isinstance(effect, Log))
-            return Turned(phase, (Keep(phase.u3), *turned.effects[:-1], Log(statement, log.old_sizes)))
-        return turned
+    def _frozen(self, turned: Any, engine: str, turn: Turn) -> Any:
+        if not self._tries("drop a member at the freeze"):
+            return turned
+        listed, phase = _set(engine), turned.phase
+        fewer = self._fewer(getattr(phase, listed))
+        phase = replace(phase, **{listed: fewer})
+        log = next(effect for effect in turned.effects if isinstance(effect, Log))
+        effects = (Keep(fewer), *turned.effects[:-1], Log(_statement(phase, engine, turn), log.old_sizes))
+        return Turned(phase, effects)
 
     def _fewer(self, listed: bytes) -> bytes:
         entries = list(decode(tuple[Signed, ...], listed, LIMIT_LIST))
         for _ in range(self._chances.choose((1, 1, 2))):
-            entries.pop(self._chances.below(len(entries))) if len(entries) > 1 else None
+            if len(entries) > 1:
+                entries.pop(self._chances.below(len(entries)))
         return encode(tuple(entries))
 
     def _published(self, turned: Any, turn: Turn) -> Any:
@@ -134,35 +136,40 @@ class MaliciousAggregator(AggregatorMachine):
 
     def _done(self, real: Callable[..., None], effect: Any, phase: Any, turn: Turn) -> None:
         match effect:
-            case Log(statement, _) if isinstance(statement, Contributors) and isinstance(phase, Freezing):
+            case Log(statement, _) if isinstance(statement, Contributors):
                 self._log_another(phase, turn)
                 real(effect, phase, turn)
-            case Send(to, "Freeze", _) if isinstance(phase, Common):
+            case Send(to, "Freeze", _):
                 self._freeze(real, effect, to, phase, turn)
             case Send(_, "Open", _) if self._tries("hide the opening from a member"):
                 return
             case _:
                 real(effect, phase, turn)
 
-    def _log_another(self, phase: Freezing, turn: Turn) -> None:
+    def _log_another(self, phase: Any, turn: Turn) -> None:
         """Log another set as frozen, before the one that the round goes on with."""
         if {"freeze two sets", "freeze again"} & self.tricks:
-            other = replace(phase, u3=self._fewer(phase.u3))
-            index = self._rounds._desk.book.add(notices.contributors(other, turn.now()), turn)
-            self._others[phase.scope.round.label()] = index, other.u3
+            engine = phase.manifest.engine
+            other = replace(phase, **{_set(engine): self._fewer(getattr(phase, _set(engine)))})
+            index = self._rounds._desk.book.add(_statement(other, engine, turn), turn)
+            self._others[phase.scope.round.label()] = index, getattr(other, _set(engine))
 
     def _freeze(self, real: Callable[..., None], effect: Send, to: str, phase: Any, turn: Turn) -> None:
         if self._tries("hide the freeze from a member"):
             return
         other = self._others.get(phase.scope.round.label())
-        if other is None or not self._tries("freeze two sets"):
+        if other is None:
             real(effect, phase, turn)
-        if other and (self._tries("freeze again") or "freeze two sets" in self.tricks):
-            index, u3 = other
-            book = self._rounds._desk.book
-            proof = book.prove(index, intake.log_sizes(phase.u1)[to])
-            told = encode(Freeze(u3, book.leaf(index), proof))
-            signed = sign(self.key, "Freeze", phase.scope, AGGREGATOR, to, told)
+            return
+        first = self._tries("freeze two sets")
+        if not first:
+            real(effect, phase, turn)
+        if first or self._tries("freeze again"):
+            index, listed = other
+            book, kind = self._rounds._desk.book, _FREEZE[phase.manifest.engine]
+            honest = decode(kind, decode(Signed, effect.data, LIMIT_LIST).body, LIMIT_LIST)
+            told = kind(listed, book.leaf(index), book.prove(index, honest.proof.old_size))
+            signed = sign(self.key, "Freeze", phase.scope, AGGREGATOR, to, encode(told))
             turn.send(to, "round", encode(RoundHeader(phase.scope.round, "Freeze")), encode(signed))
 
     # What is taken, and how a round ends ------------------------------------------------------------------------------
@@ -203,6 +210,22 @@ class MaliciousAggregator(AggregatorMachine):
             t, k_min = threshold(len(seats), manifest.colluders), minimum_contributors(len(seats), manifest.colluders)
             manifest = replace(manifest, members=tuple(seats), threshold=t, k_min=k_min, share_threshold=t)
         return manifest
+
+
+def _is(phase: object, name: str) -> bool:
+    """Say whether this is that phase, of whatever engine."""
+    return type(phase).__name__ == name
+
+
+def _set(engine: str) -> str:
+    return "u3" if engine == "masks" else "u"
+
+
+def _statement(phase: Any, engine: str, turn: Turn) -> Contributors:
+    """State the set of a phase as frozen."""
+    if engine == "masks":
+        return notices.contributors(phase, turn.now())
+    return entrusted.contributors(phase.scope, phase.u, entrusted.contributor_list(phase.u), turn.now())
 
 
 def _bent(words: bytes) -> bytes:
