@@ -16,7 +16,6 @@ import click
 
 from secagg.daemon.faults import told
 from secagg.daemon.options import explain, options
-from secagg.daemon.writing import say
 from secagg.errors import BadConfiguration, SecaggError, UsageError
 
 GROUP = "secagg.commands"
@@ -96,12 +95,12 @@ class Nouns(click.Group):
         except click.UsageError as error:
             raise misuse(error) from None
         except SecaggError as error:
-            say(*explain(error), err=True)
+            click.echo(explain(error), err=True)
             return ctx.exit(error.exit_code)
         except OSError as error:
             if (full := told(error)) is None:
                 raise
-            say(*explain(full), err=True)
+            click.echo(explain(full), err=True)
             return ctx.exit(full.exit_code)
 
 

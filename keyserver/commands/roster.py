@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import current, options
-from secagg.daemon.writing import say
 
 STATE_DIR = click.option("--state-dir", type=click.Path(path_type=Path), help="Of the key server, instead of --config.")
 
@@ -27,7 +26,7 @@ def show_(state_dir: Path | None) -> None:
 
     shown, lines = rows(ask(state_dir, {"command": "roster.show"}))
     if current().format == "table":
-        say(shown)
+        click.echo(shown)
     show(lines, ("name", "organisation", "role", "fingerprint"), current().format)
 
 
@@ -43,4 +42,4 @@ def verify(root: str | None, state_dir: Path | None) -> None:
 
     pinned = root or read(current().config).federation.root_fingerprint
     for line in check(ask(state_dir, {"command": "roster.show"}), pinned):
-        say(line)
+        click.echo(line)

@@ -12,7 +12,6 @@ import click
 
 from secagg.daemon.joining import join_command
 from secagg.daemon.options import current, options
-from secagg.daemon.writing import say, say_json
 
 if TYPE_CHECKING:
     from secagg.protocol.ceremony.files import Transcript
@@ -59,7 +58,7 @@ def card(output: Path) -> None:
     from keyserver.trustee.config import Identity
 
     words = make_card(Identity(_configuration()), output)
-    say(str(output))
+    click.echo(str(output))
     _tell(f"Give {output} to the dealer and read your words out: {' '.join(words)}")
 
 
@@ -109,7 +108,7 @@ def ceremony(
         _tell(f"  {name}: gets key.bin, transcript.json, {name}.share; runs `secagg trustee accept {name}.share`")
     _tell(f"  you: read these words out to every trustee: {' '.join(held.words)}")
     _tell("  the operator: gets key.bin, transcript.json and the acceptances; runs `secagg trustee custody`")
-    say(str(held.directory))
+    click.echo(str(held.directory))
 
 
 @trustee.command()
@@ -136,7 +135,7 @@ def accept(share: Path, key: Path | None, transcript: Path | None, words: str | 
     spoken = None if heard is None else heard.replace(",", " ").split()
     digest = work.accept(own, share, public, told, spoken, output)
     _tell(f"The share of key {digest[:16]}… fits and is kept; delete {share}. Give {output} to the operator.")
-    say(str(output))
+    click.echo(str(output))
 
 
 @trustee.command()
@@ -153,7 +152,7 @@ def custody(acceptances: tuple[Path, ...], key: Path, transcript: Path, s: int, 
 
     found = put_together(key, transcript, acceptances, s, output)
     _tell(_numbers(found))
-    say(str(output))
+    click.echo(str(output))
 
 
 @trustee.command()
@@ -168,7 +167,7 @@ def publish(key: Path, transcript: Path, state_dir: Path | None) -> None:
 
     told = read(transcript).decode(errors="replace")
     done = decide(state_dir, {"command": "key.log", "key": read(key).hex(), "transcript": told})
-    say(f"published {done['key']}")
+    click.echo(f"published {done['key']}")
 
 
 @trustee.command()
@@ -196,12 +195,12 @@ def status() -> None:
     path = admin_socket(_configuration())
     found = call(path, {"command": "status"}) | call(path, {"command": "link"})
     if current().format != "table":
-        say_json(found)
+        click.echo(json.dumps(found))
         return
     for one in found.pop("waiting"):
-        say(f"{'waiting':>16}  {sentence(one, wall())}")
+        click.echo(f"{'waiting':>16}  {sentence(one, wall())}")
     for name, value in found.items():
-        say(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
+        click.echo(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
 
 
 def _numbers(found: "Transcript") -> str:
@@ -229,4 +228,4 @@ def _configuration() -> Path:
 
 
 def _tell(text: str) -> None:
-    say(text, err=True)
+    click.echo(text, err=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import current, options
-from secagg.daemon.writing import say, say_json
 
 
 @click.group(name="audit")
@@ -32,10 +31,10 @@ def verify(bundle: Path, root: str | None, strict: bool) -> None:
     report = run(bundle, root)
     if current().format == "table":
         for line in report.checks:
-            say(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}")
-        say(f"{report.verdict} {report.passed}/{report.total}")
+            click.echo(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}")
+        click.echo(f"{report.verdict} {report.passed}/{report.total}")
     else:
-        say_json(msgspec.to_builtins(report))
+        click.echo(msgspec.json.encode(report).decode())
     unmet = next((line for line in report.checks if line.status == "n/a" and strict), None)
     first = next((line for line in report.checks if line.status in ("fail", "incomplete")), unmet)
     if report.verdict == "INCOMPLETE" and first is not None:
@@ -61,11 +60,11 @@ def export(keyserver: Path | None, aggregator: Path | None, output: Path) -> Non
 
     done = run(output, keyserver, aggregator)
     for name in done.missing:
-        say(f"not kept any more: {name}", err=True)
+        click.echo(f"not kept any more: {name}", err=True)
     if current().format == "table":
-        say(f"{output}: {done.directory} entries of the directory, {done.rounds} of the rounds")
+        click.echo(f"{output}: {done.directory} entries of the directory, {done.rounds} of the rounds")
     else:
-        say_json(msgspec.to_builtins(done, enc_hook=str))
+        click.echo(msgspec.json.encode(done).decode())
 
 
 @audit.command()
@@ -77,7 +76,7 @@ def log(bundle: Path) -> None:
     from secagg.auditor.evidence import Evidence
 
     for entry in Evidence(Bundle(bundle)).entries:
-        say(f"{entry.log} {entry.index} {entry.leaf.decode()}")
+        click.echo(f"{entry.log} {entry.index} {entry.leaf.decode()}")
 
 
 @audit.command()
@@ -92,4 +91,4 @@ def show(bundle: Path, round_number: int, job: str | None) -> None:
     from secagg.auditor.story import tell
 
     for line in tell(Evidence(Bundle(bundle)), round_number, job):
-        say(line)
+        click.echo(line)

@@ -13,7 +13,6 @@ from typing import Any, TextIO
 import structlog
 
 from secagg.daemon import clock
-from secagg.daemon.writing import plain
 
 FIELDS = frozenset(
     {
@@ -63,18 +62,14 @@ def _allow(logger: object, method: str, values: Values) -> Values:
     for field in dropped:
         del values[field]
     for field, value in values.items():
-        shown = _shown(value)
-        # A traceback has lines of its own; what is in them is not a peer's to end.
-        values[field] = shown if field != "exception" else "\n".join(map(plain, str(value).split("\n")))
+        values[field] = _shown(value)
     if dropped:
         values["dropped"] = dropped
     return values
 
 
 def _shown(value: object) -> object:
-    if isinstance(value, str):
-        return plain(value)
-    if value is None or isinstance(value, int | float | bool):
+    if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, list | tuple):
         return [_shown(item) for item in value]

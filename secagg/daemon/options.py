@@ -86,6 +86,9 @@ _DECORATORS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def explain(error: SecaggError) -> tuple[str, ...]:
+def explain(error: SecaggError) -> str:
     """Return the lines that a person reads: `error[CODE]: cause`, and the remedy indented below."""
-    return (f"error[{error.code}]: {error.cause}", *([f"  {error.remedy}"] if error.remedy else []))
+    lines = [f"error[{error.code}]: {error.cause}"]
+    if error.remedy:
+        lines.append(f"  {error.remedy}")
+    return "\n".join(lines)

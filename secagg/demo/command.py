@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import current, options
-from secagg.daemon.writing import say
 
 
 @click.group(name="demo")
@@ -41,7 +40,7 @@ def sums(drops: tuple[str, ...], no_drop: bool, cheat: bool, bundle: Path) -> No
     if current().format == "table":
         show.tables(story, bundle, seconds, current().color)
     else:
-        say(show.document(story, bundle, seconds))
+        click.echo(show.document(story, bundle, seconds))
     show.judge(story.report, bundle)
 
 
@@ -87,5 +86,5 @@ def heart(engine: str, kill: str | None, no_kill: bool, cheat: bool, rounds: int
     if given.format == "table":
         ending.tables(story, bundle, seconds, given.color)
     else:
-        say(ending.document(story, bundle, seconds))
+        click.echo(ending.document(story, bundle, seconds))
     ending.judge(story, bundle)
