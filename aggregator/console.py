@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
-
 from aggregator.process import admin_socket
 from secagg.daemon.admin import call, stream
 from secagg.daemon.options import current
+from secagg.daemon.writing import say, say_json
 from secagg.errors import UsageError
 
 
@@ -40,8 +39,8 @@ def watch() -> Iterator[dict[str, Any]]:
 def show(values: dict[str, Any]) -> None:
     """Print one object: a line for each value, or JSON."""
     if current().format != "table":
-        click.echo(json.dumps(values))
+        say_json(values)
         return
     for name, value in values.items():
         text = value if isinstance(value, str | int | float) else json.dumps(value)
-        click.echo(f"{name:>16}  {text}")
+        say(f"{name:>16}  {text}")

@@ -8,7 +8,7 @@ Source: operations "Configuration", learning "Algorithms".
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,11 @@ from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import decode_model, encode_model, of_arrays
 from secagg.protocol import engines, server_step
 from secagg.protocol.custody import check_custody
+from secagg.protocol.deriving import numbers as numbers
 from secagg.protocol.engines import ENTRUSTED
 from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import (
     LOSSLESS_BITS,
-    LOSSLESS_FRACTION,
     Custody,
     Graph,
     JobSpec,
@@ -34,12 +34,8 @@ from secagg.protocol.manifest import (
     Purpose,
     Scalar,
     Seat,
-    fewest_entrusted,
     lane_groups,
-    minimum_contributors,
-    threshold,
 )
-from secagg.protocol.masks import graph
 from secagg.roster.members import Roster
 from secagg.wire.chunks import Size
 from secagg.wire.codec import decode
@@ -221,25 +217,6 @@ def _check_entrusted(spec: JobSpec, custody: Custody) -> None:
         )
 
 
-class Numbers(NamedTuple):
-    """t, K_min, degree of the graph and threshold of shares."""
-
-    threshold: int
-    k_min: int
-    degree: int
-    among: int
-
-
-def numbers(spec: JobSpec, colluders: int) -> Numbers:
-    """Return what follows from a job's engine and cohort and the federation's c. Raises: BadInput."""
-    if spec.custody is not UNSET:
-        t = spec.custody.threshold
-        return Numbers(t, fewest_entrusted(colluders), 0, t)
-    nodes = len(spec.cohort)
-    degree, among = graph.of_job(spec, colluders)
-    return Numbers(threshold(nodes, colluders), minimum_contributors(nodes, colluders), degree, among)
-
-
 def _cohort(file: JobFile, roster: Roster) -> tuple[str, ...]:
     known = tuple(member.name for member in roster.nodes())
     chosen = tuple(sorted(set(file.cohort.members))) or known
@@ -293,15 +270,16 @@ def next_model(blobs: Blobs, model: bytes, spec: JobSpec, published: bytes) -> t
 
     `model` is the blob of the model before; for a sum there is none, and both digests are zero.
     """
-    sums = server_step.sums_of(server_step.lanes_of(spec), decode(Published, blobs.get(published), WHOLE))
+    sums = server_step.sums_of(spec, decode(Published, blobs.get(published), WHOLE))
     if spec.purpose == "sum":
         return NO_DIGEST, NO_DIGEST, sums
     following = server_step.next_model(spec, decode_model(blobs.get(model)), sums)
     return blobs.put(encode_model(following)), model_digest(following), sums
 
 
-def vector_of(published: bytes) -> npt.NDArray[np.float64]:
-    """Return the values of a published sum (float64, 1-D), its canary left away."""
-    groups = {group.name: group.words for group in decode(Published, published, WHOLE).groups}
-    fixed = np.frombuffer(groups["update"], dtype=np.int64)[1:]
-    return fixed / 2.0**LOSSLESS_FRACTION
+def vector_of(spec: JobSpec, published: bytes) -> npt.NDArray[np.float64]:
+    """Return the values of a published sum of a job (float64, 1-D).
+
+    Raises: ProtocolViolation when it is not in the one form of a result.
+    """
+    return server_step.sums_of(spec, decode(Published, published, WHOLE)).update

@@ -26,9 +26,9 @@ from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, NotAuthorised, SecaggError
-from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
+from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import JobCreated
-from secagg.protocol import manifest as rules
+from secagg.protocol.deriving import Facts, derive
 from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
 from secagg.protocol.masks.rounds import Closed, Failed, Standing
@@ -209,21 +209,14 @@ class Schedule:
         standing = self._membership.standing(turn)
         self._desk.bundle.put_file(standing.signed)
         members = [roster.member(name) for name in spec.cohort]
-        seats = tuple(Seat(member.name, member.organisation, member.sign_key) for member in members)
-        colluders = roster.limits.colluders
-        found = jobs.numbers(spec, colluders)
-        return Manifest(
-            round=RoundId(spec.federation, spec.name, job.round, job.attempt), engine=spec.engine,
-            purpose=spec.purpose, task=spec.task, job_digest=sha256(job.signed.body), model=job.model_digest,
-            architecture=spec.architecture, roster_version=roster.version, roster=standing.digest(), members=seats,
-            colluders=colluders, threshold=found.threshold,
-            k_min=found.k_min, degree=found.degree, share_threshold=found.among,
-            groups=rules.lane_groups(spec, len(seats)),
-            scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits, clip_log2=spec.clip_log2,
-            prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms, round_ms=spec.round_ms,
-            chunk_bytes=rules.chunk_bytes(spec, len(seats)), directory=standing.note, aggregator=self._desk.name,
-            opening_key=self._desk.opening(spec.name, turn).public, custody=spec.custody,
+        facts = Facts(
+            round=job.round, attempt=job.attempt, job_digest=sha256(job.signed.body), model=job.model_digest,
+            roster_version=roster.version, roster=standing.digest(), colluders=roster.limits.colluders,
+            seats=tuple(Seat(member.name, member.organisation, member.sign_key) for member in members),
+            aggregator=self._desk.name, directory=standing.note,
+            opening_key=self._desk.opening(spec.name, turn).public,
         )  # fmt: skip
+        return derive(spec, facts)
 
     # How a round ends ------------------------------------------------------------------------------------------------
 

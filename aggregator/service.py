@@ -49,7 +49,7 @@ class AggregatorService:
         self._book = LogBook(log, pin.federation, name, key)
         bundle, uploads = BundleWriter(state_dir / "audit"), self.uploads(Blobs(state_dir / "uploads"))
         files = state_dir / "audit" / "files"
-        self._handing = Handing(name, files, Blobs(state_dir / "opened"), self._book)
+        self._handing = Handing(name, files, Blobs(state_dir / "opened"))
         self._desk = Desk(name, key, rng, self._book, uploads, bundle, self._membership.opening, self._handing, files)
         self._presence = Presence()
         self._schedule = Schedule(self._desk, self._blobs, self._membership, self._presence)
@@ -216,7 +216,7 @@ class AggregatorService:
             raise BadInput(f"The job {name} has no result yet.", "Wait for a round to close.", code="E-JOB")
         if job.spec.purpose == "training":
             return {"purpose": "training", "path": str(self._blobs.path(job.model)), "digest": job.model_digest.hex()}
-        sums = jobs.vector_of(self._blobs.get(published[-1].published))
+        sums = jobs.vector_of(job.spec, self._blobs.get(published[-1].published))
         return {
             "purpose": "sum", "contributors": list(published[-1].contributors), "values": [float(v) for v in sums],
         }  # fmt: skip

@@ -29,6 +29,7 @@ from secagg.learning.layout import HEADER_LIMIT
 from secagg.log.statements import JobCreated, Result
 from secagg.log.witness import LogProof
 from secagg.protocol import server_step
+from secagg.protocol.affordable import Most, check_affordable
 from secagg.protocol.lanes import packing
 from secagg.protocol.manifest import JobSpec, Published
 from secagg.protocol.session import LOST_STEPS, AbortNotice, Announce, Present, ResultNotice
@@ -45,16 +46,17 @@ _ENVELOPE = 65_536
 
 
 class Ended(NamedTuple):
-    """A round whose result was taken in, and what the aggregator said of that result."""
+    """A round whose result was taken in, and the blob of that result."""
 
     round: RoundId
-    notice: ResultNotice
+    published: bytes
 
 
 class Jobs:
     """Every job of this node; at most one is active."""
 
-    def __init__(self, name: str, follower: Follower, blobs: Blobs, work: Work) -> None:
+    def __init__(self, name: str, follower: Follower, blobs: Blobs, work: Work, most: Most | None = None) -> None:
+        self._most = most or Most()
         self._name, self._follower, self._blobs, self._work = name, follower, blobs, work
         self._fetching = Fetching(blobs)
         self._faults: dict[str, SecaggError] = {}
@@ -80,10 +82,6 @@ class Jobs:
         if found is None:
             raise TryLater("The roster names no aggregator yet.", "Wait until the operator has enrolled one.")
         return found
-
-    def aggregator_key(self, turn: Turn) -> bytes | None:
-        """Return the signing key of the federation's aggregator, None while no roster names one."""
-        return self.aggregator(turn).sign_key if self.reachable(turn) else None
 
     def reachable(self, turn: Turn) -> bool:
         """Say whether there is a roster, and an aggregator in it."""
@@ -203,10 +201,10 @@ class Jobs:
     def present(self, turn: Turn) -> None:
         """Say that this node is here, which round it stands before, and which checkpoint it holds.
 
-        Also while a sum is still to be checked: what waits for that is the header of the next upload. Not before it is
-        certain that this is the newest start of this node.
+        Not while a sum is still to be checked: a lie is found before the next round begins. Not before it is certain
+        that this is the newest start of this node.
         """
-        if not self._follower.known(turn) or not booting.held(turn):
+        if not self._follower.known(turn) or turn.scan("spot/") or not booting.held(turn):
             return
         owed = (known for known in records.all_jobs(turn) if known.owed == known.next_round)
         roster, job = self._follower.roster(turn), next(owed, self.standing(turn))
@@ -259,8 +257,7 @@ class Jobs:
         if job.awaited is None or job.awaited.published != stepped.published:
             # Computed twice, and taken in the first time: the round that is awaited now is another one.
             return None
-        notice, old = job.awaited, job.model
-        ended, published = notice.round, notice.published
+        ended, published, old = job.awaited.round, job.awaited.published, job.model
         if job.spec.purpose == "sum":
             job = records.put_job(turn, job, published=published)
         after = {"next_round": job.next_round + 1, "awaited": None}
@@ -271,7 +268,7 @@ class Jobs:
         told = {"job": name, "round": ended.round, "attempt": ended.attempt, "digest": stepped.digest.hex()}
         turn.event({"event": "result", **told})
         self._go_on(job, turn)
-        return Ended(ended, notice)
+        return Ended(ended, published)
 
     def _forget(self, model: bytes, turn: Turn, of: str = "") -> None:
         """Delete a model's file, unless another job (or, without `of`, any job) stands at the very same model."""
@@ -308,7 +305,7 @@ class Jobs:
         if job is None or not self.reachable(turn):
             return
         if not job.ready:
-            if job.spec.name not in self._faults:
+            if job.spec.name not in self._faults and self._affords(job, turn):
                 self._make_ready(job, turn)
         elif job.awaited:
             try:
@@ -318,6 +315,22 @@ class Jobs:
                 where = {"job": job.spec.name, "round": job.next_round}
                 told = {"code": error.code, "cause": error.cause, "remedy": error.remedy}
                 turn.event({"event": "disbelieve", **where, **told})
+
+    def _affords(self, job: Job, turn: Turn) -> bool:
+        """Say whether the policy lets a job ask for as much as it does; if not, nothing is fetched for it.
+
+        The refusal is told to people now, and to the aggregator when a round is proposed.
+        """
+        try:
+            check_affordable(job.spec, self._most)
+        except Refused as refusal:
+            self._faults[job.spec.name] = refusal
+            told = {"code": refusal.code, "rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
+            turn.event({"event": "fault", "job": job.spec.name, **told})
+            records.put_job(turn, job, ready=True)
+            self.present(turn)
+            return False
+        return True
 
     def _make_ready(self, job: Job, turn: Turn) -> None:
         spec = job.spec

@@ -10,12 +10,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from secagg.daemon.config import duration
 from secagg.errors import BadConfiguration
 from secagg.ids import Count, Name, Ordinal
 from secagg.protocol.acceptance import Policy
+from secagg.protocol.affordable import Most
 from secagg.protocol.masks.spot import LEAVES, MOST
 
-_STRICT = Policy()
+_STRICT, _MOST = Policy(), Most()
 _PEER = re.compile(r"\A(?P<name>[a-z0-9-]{1,64})=(?P<key>[0-9a-f]{64})\Z")
 
 
@@ -35,6 +37,20 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     allow_trials: bool = _STRICT.allow_trials
     min_key_bits: Annotated[int, Meta(ge=2048, le=8192)] = _STRICT.min_key_bits
     spot_leaves: Annotated[int, Meta(ge=0, le=MOST)] = LEAVES
+    max_parameters: Ordinal = _MOST.max_parameters
+    max_rounds: Ordinal = _MOST.max_rounds
+    max_members: Ordinal = _MOST.max_members
+    max_metrics: Count = _MOST.max_metrics
+    max_step_time: str = "1d"
+    max_round_time: str = "7d"
+
+    def most(self) -> Most:
+        """Return what a job may ask for. Raises: BadConfiguration when a time is none."""
+        return Most(
+            max_parameters=self.max_parameters, max_rounds=self.max_rounds, max_members=self.max_members,
+            max_metrics=self.max_metrics, max_step_time=_milliseconds(self.max_step_time),
+            max_round_time=_milliseconds(self.max_round_time),
+        )  # fmt: skip
 
     def policy(self) -> Policy:
         """Return what manifests are held against.
@@ -52,8 +68,12 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
             allow_plain=self.allow_plain, exact_counts=self.exact_counts,
             max_rounds_per_source=self.max_rounds_per_source, server=self.server,
             pinned_peers=_pins(self.pinned_peers), jobs=self.jobs, allow_trials=self.allow_trials,
-            min_key_bits=self.min_key_bits,
+            min_key_bits=self.min_key_bits, most=self.most(),
         )  # fmt: skip
+
+
+def _milliseconds(text: str) -> int:
+    return max(1, round(duration(text) * 1000))
 
 
 def _pins(written: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -195,7 +195,7 @@ class Work:
 
         Raises: ProtocolViolation when the result does not hold together.
         """
-        sums = server_step.sums_of(server_step.lanes_of(spec), decode(Published, self._blobs.get(published), WHOLE))
+        sums = server_step.sums_of(spec, decode(Published, self._blobs.get(published), WHOLE))
         if spec.purpose == "sum":
             return Stepped(published, model, bytes(32))
         following = server_step.next_model(spec, self._arrays(model), sums)
@@ -215,7 +215,7 @@ class Work:
     def sums(self, spec: JobSpec, published: bytes) -> npt.NDArray[np.float64]:
         """Return the vector (float64, 1-D) that a sum job published last."""
         found = decode(Published, self._blobs.get(published), WHOLE)
-        return server_step.sums_of(server_step.lanes_of(spec), found).update
+        return server_step.sums_of(spec, found).update
 
     def _task(self, spec: JobSpec) -> Any:
         own = self.require(spec)

@@ -16,6 +16,7 @@ import click
 
 from secagg.daemon.faults import told
 from secagg.daemon.options import explain, options
+from secagg.daemon.writing import say
 from secagg.errors import BadConfiguration, SecaggError, UsageError
 
 GROUP = "secagg.commands"
@@ -95,12 +96,12 @@ class Nouns(click.Group):
         except click.UsageError as error:
             raise misuse(error) from None
         except SecaggError as error:
-            click.echo(explain(error), err=True)
+            say(*explain(error), err=True)
             return ctx.exit(error.exit_code)
         except OSError as error:
             if (full := told(error)) is None:
                 raise
-            click.echo(explain(full), err=True)
+            say(*explain(full), err=True)
             return ctx.exit(full.exit_code)
 
 

@@ -45,9 +45,9 @@ class RoundId(Struct, frozen=True, forbid_unknown_fields=True):
     group: Annotated[int, Meta(ge=0, lt=2**31)] = 0
 
     @property
-    def opening(self) -> tuple[str, str, int, int]:
-        """What may be opened once, whatever the attempt (protocol §3)."""
-        return (self.federation, self.job, self.round, self.group)
+    def opening(self) -> tuple[str, str, int]:
+        """What may be opened once, whatever the attempt or the group (protocol §3)."""
+        return (self.federation, self.job, self.round)
 
     def label(self) -> str:
         """Return a short unique text for file names and log lines, for example `heart-risk.3.1.0`."""

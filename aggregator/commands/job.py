@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say, say_json
 
 _ENDS = ("job_done", "job_failed")
 
@@ -76,15 +77,14 @@ def show(name: str) -> None:
 @options
 def list_jobs() -> None:
     """List all jobs in the order of submission."""
-    import json
 
     from aggregator.console import ask
 
     for found in ask({"command": "job-list"}):
         if current().format != "table":
-            click.echo(json.dumps(found))
+            say_json(found)
         else:
-            click.echo(f"{found['name']:<24} {found['state']:<8} round {found['round']} of {found['rounds']}")
+            say(f"{found['name']:<24} {found['state']:<8} round {found['round']} of {found['rounds']}")
 
 
 @job.command()
@@ -92,7 +92,6 @@ def list_jobs() -> None:
 @options
 def watch(name: str | None) -> None:
     """Follow the rounds, of one job until it is over or of all; exit code 75 when the job failed."""
-    import json
 
     from aggregator.console import ask
     from aggregator.console import watch as follow
@@ -104,7 +103,10 @@ def watch(name: str | None) -> None:
     for event in stream:
         if name and event.get("job") not in (None, name):
             continue
-        click.echo(_line(event) if current().format == "table" else json.dumps(event))
+        if current().format == "table":
+            say(_line(event))
+        else:
+            say_json(event)
         if name and event["event"] in _ENDS:
             if event["event"] == "job_failed":
                 raise TryLater(f"The job {name} failed: {event['reason']}.", "See who was missing, and submit again.")
@@ -129,7 +131,7 @@ def pull(name: str, output: Path) -> None:
     else:
         target = output / "sum.json"
         target.write_text(json.dumps(found), encoding="utf-8")
-    click.echo(str(target))
+    say(str(target))
 
 
 def _ended(found: dict[str, Any]) -> dict[str, Any]:

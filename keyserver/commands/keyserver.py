@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say, say_json
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -40,11 +41,11 @@ def init(
     if broker_out:
         write_broker(broker_out, rest["address"], told)
     _show(told)
-    click.echo(f"Move {told['root_key']} to another medium: it is not needed to serve.", err=True)
+    say(f"Move {told['root_key']} to another medium: it is not needed to serve.", err=True)
     if not broker_out:
-        click.echo("Write root_fingerprint and keyserver_curve_key into [federation] of broker.toml.", err=True)
+        say("Write root_fingerprint and keyserver_curve_key into [federation] of broker.toml.", err=True)
     if not rest["broker_key"]:
-        click.echo(f"Write the broker's CURVE key into [broker] of {config_out}.", err=True)
+        say(f"Write the broker's CURVE key into [broker] of {config_out}.", err=True)
 
 
 @keyserver.command()
@@ -73,10 +74,9 @@ def _prompt() -> str:
 
 
 def _show(values: dict[str, Any]) -> None:
-    import json
 
     if current().format == "table":
         width = max(map(len, values))
-        click.echo("\n".join(f"{name:<{width}}  {value}" for name, value in values.items()))
+        say(*(f"{name:<{width}}  {value}" for name, value in values.items()))
     else:
-        click.echo(json.dumps(values))
+        say_json(values)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say
 
 STATE_DIR = click.option("--state-dir", type=click.Path(path_type=Path), help="Of the key server, instead of --config.")
 
@@ -54,12 +55,12 @@ def approve(name: str, words: str | None, yes: bool, wait: str, state_dir: Path 
     seen = await_request(state_dir, name, duration(wait))
     heard: list[str] = []
     if not yes:
-        click.echo(f"{name}, {seen['organisation']}, {seen['role']}\n{seen['groups']}", err=True)
+        say(f"{name}, {seen['organisation']}, {seen['role']}", seen["groups"], err=True)
         heard = (words or click.prompt("Two of the words that the institution reads out", err=True)).split(",")
         heard = [word for part in heard for word in part.split()]
     request = {"command": "member.approve", "name": name, "fingerprint": seen["fingerprint"], "words": heard}
     done = decide(state_dir, {**request, "unread": yes})
-    click.echo(f"approved {name}: {' '.join(seen['words'])} · roster version {done['version']}")
+    say(f"approved {name}: {' '.join(seen['words'])} · roster version {done['version']}")
 
 
 @member.command()
@@ -75,4 +76,4 @@ def revoke(name: str, reason: str, yes: bool, state_dir: Path | None) -> None:
     if not yes:
         click.confirm(f"Revoke {name}? Its running rounds go on without it.", abort=True, err=True)
     done = decide(state_dir, {"command": "member.revoke", "name": name, "reason": reason})
-    click.echo(f"revoked {name}" + (f" · roster version {done['version']}" if done["version"] else ""))
+    say(f"revoked {name}" + (f" · roster version {done['version']}" if done["version"] else ""))

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say
 
 STATE_DIR = click.option("--state-dir", type=click.Path(path_type=Path), help="Of the key server, instead of --config.")
 
@@ -26,7 +27,7 @@ def show_(state_dir: Path | None) -> None:
 
     shown, lines = rows(ask(state_dir, {"command": "roster.show"}))
     if current().format == "table":
-        click.echo(shown)
+        say(shown)
     show(lines, ("name", "organisation", "role", "fingerprint"), current().format)
 
 
@@ -42,4 +43,4 @@ def verify(root: str | None, state_dir: Path | None) -> None:
 
     pinned = root or read(current().config).federation.root_fingerprint
     for line in check(ask(state_dir, {"command": "roster.show"}), pinned):
-        click.echo(line)
+        say(line)

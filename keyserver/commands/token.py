@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say, say_json
 
 STATE_DIR = click.option("--state-dir", type=click.Path(path_type=Path), help="Of the key server, instead of --config.")
 
@@ -26,7 +27,6 @@ def token() -> None:
 @options
 def create(institution: str, name: str, role: str, ttl: str, state_dir: Path | None) -> None:
     """Print a token, a secret that the institution gives to `secagg node join -`."""
-    import json
 
     from keyserver.asking import decide
     from secagg.daemon.config import duration
@@ -34,10 +34,10 @@ def create(institution: str, name: str, role: str, ttl: str, state_dir: Path | N
     request = {"command": "token.create", "institution": institution, "name": name, "role": role}
     made = decide(state_dir, {**request, "ttl": int(duration(ttl))})
     if current().format == "table":
-        click.echo(f"Send this line to {institution}, who gives it to `secagg {role} join -`:", err=True)
-        click.echo(made["token"])
+        say(f"Send this line to {institution}, who gives it to `secagg {role} join -`:", err=True)
+        say(made["token"])
     else:
-        click.echo(json.dumps(made))
+        say_json(made)
 
 
 @token.command(name="list")
@@ -60,4 +60,4 @@ def revoke(id: str, state_dir: Path | None) -> None:
     """Revoke the token whose ID begins so; a request that used it is turned away."""
     from keyserver.asking import decide
 
-    click.echo(f"revoked {decide(state_dir, {'command': 'token.revoke', 'id': id})['id'][:16]}")
+    say(f"revoked {decide(state_dir, {'command': 'token.revoke', 'id': id})['id'][:16]}")

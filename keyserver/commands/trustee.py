@@ -12,6 +12,7 @@ import click
 
 from secagg.daemon.joining import join_command
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say, say_json
 
 if TYPE_CHECKING:
     from secagg.protocol.ceremony.files import Transcript
@@ -58,7 +59,7 @@ def card(output: Path) -> None:
     from keyserver.trustee.config import Identity
 
     words = make_card(Identity(_configuration()), output)
-    click.echo(str(output))
+    say(str(output))
     _tell(f"Give {output} to the dealer and read your words out: {' '.join(words)}")
 
 
@@ -108,7 +109,7 @@ def ceremony(
         _tell(f"  {name}: gets key.bin, transcript.json, {name}.share; runs `secagg trustee accept {name}.share`")
     _tell(f"  you: read these words out to every trustee: {' '.join(held.words)}")
     _tell("  the operator: gets key.bin, transcript.json and the acceptances; runs `secagg trustee custody`")
-    click.echo(str(held.directory))
+    say(str(held.directory))
 
 
 @trustee.command()
@@ -135,7 +136,7 @@ def accept(share: Path, key: Path | None, transcript: Path | None, words: str | 
     spoken = None if heard is None else heard.replace(",", " ").split()
     digest = work.accept(own, share, public, told, spoken, output)
     _tell(f"The share of key {digest[:16]}… fits and is kept; delete {share}. Give {output} to the operator.")
-    click.echo(str(output))
+    say(str(output))
 
 
 @trustee.command()
@@ -152,7 +153,7 @@ def custody(acceptances: tuple[Path, ...], key: Path, transcript: Path, s: int, 
 
     found = put_together(key, transcript, acceptances, s, output)
     _tell(_numbers(found))
-    click.echo(str(output))
+    say(str(output))
 
 
 @trustee.command()
@@ -167,7 +168,7 @@ def publish(key: Path, transcript: Path, state_dir: Path | None) -> None:
 
     told = read(transcript).decode(errors="replace")
     done = decide(state_dir, {"command": "key.log", "key": read(key).hex(), "transcript": told})
-    click.echo(f"published {done['key']}")
+    say(f"published {done['key']}")
 
 
 @trustee.command()
@@ -195,12 +196,12 @@ def status() -> None:
     path = admin_socket(_configuration())
     found = call(path, {"command": "status"}) | call(path, {"command": "link"})
     if current().format != "table":
-        click.echo(json.dumps(found))
+        say_json(found)
         return
     for one in found.pop("waiting"):
-        click.echo(f"{'waiting':>16}  {sentence(one, wall())}")
+        say(f"{'waiting':>16}  {sentence(one, wall())}")
     for name, value in found.items():
-        click.echo(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
+        say(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
 
 
 def _numbers(found: "Transcript") -> str:
@@ -228,4 +229,4 @@ def _configuration() -> Path:
 
 
 def _tell(text: str) -> None:
-    click.echo(text, err=True)
+    say(text, err=True)

@@ -22,6 +22,7 @@ from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.threshold import Share
 from secagg.crypto.rng import system_rng
 from secagg.crypto.secret import Secret
+from secagg.daemon.writing import say
 from secagg.errors import SecaggError
 from secagg.ids import Key
 from secagg.protocol import custody
@@ -86,7 +87,7 @@ def main() -> int:
     try:
         sys.stdout.buffer.write(encode(work(decode(Order, sys.stdin.buffer.read(), WHOLE))))
     except SecaggError as error:
-        sys.stderr.write(f"error[{error.code}]: {error}\n")
+        say(f"error[{error.code}]: {error}", err=True)
         return _FAILED
     return 0
 

@@ -7,10 +7,10 @@ Leaves to others: what is done (secagg.protocol.ceremony.dealing).
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from secagg.crypto.paillier.primes import Watch
+from secagg.daemon.drawing import console
 
 STAGES = {
     "prime": "searching two primes", "statement": "proving the key", "commitments": "committing to the shares",
@@ -21,12 +21,12 @@ STAGES = {
 @contextmanager
 def progress(tell: Callable[[str], None], *, color: bool = True) -> Iterator[Watch]:
     """Show what `dealing.hold` says to whoever watches; `tell` takes the lines when there is no terminal."""
-    console = Console(stderr=True, no_color=not color)
-    if not console.is_terminal:
+    screen = console(stderr=True, no_color=not color)
+    if not screen.is_terminal:
         yield _lines(tell)
         return
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    with Progress(*columns, TimeElapsedColumn(), console=screen, transient=True) as bar:
         task = bar.add_task(STAGES["prime"], total=1.0)
 
         def watch(what: str, done: float) -> None:

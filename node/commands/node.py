@@ -9,6 +9,7 @@ import click
 
 from secagg.daemon.joining import join_command
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say, say_json
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FILE_OR_DIRECTORY = click.Path(path_type=Path)
@@ -49,11 +50,11 @@ def status() -> None:
     path = admin_socket(_configuration())
     found = call(path, {"command": "status"}) | call(path, {"command": "link"})
     if current().format != "table":
-        click.echo(json.dumps(found))
+        say_json(found)
         return
     found["waiting"] = sentence(found["waiting"], wall())
     for name, value in found.items():
-        click.echo(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
+        say(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
 
 
 @node.command()
@@ -63,11 +64,10 @@ def status() -> None:
 @options
 def model(task: str, output: Path, pairs: tuple[str, ...]) -> None:
     """Write the first model of a task, and print what a job pins of it."""
-    import json
 
     from node.local import write_model
 
-    click.echo(json.dumps(write_model(task, output, _keywords(pairs))))
+    say_json(write_model(task, output, _keywords(pairs)))
 
 
 @node.command()
@@ -82,7 +82,6 @@ def train(
     alone: bool, task: str, first: Path | None, rounds: int, pairs: tuple[str, ...], more: tuple[Path, ...]
 ) -> None:  # fmt: skip
     """Train without a federation, alone or on pooled files; print each file's metrics as one JSON object."""
-    import json
 
     from node.config import own_task
     from node.local import train as work
@@ -92,32 +91,9 @@ def train(
         raise UsageError("Data comes from one place.", "Give either --alone or --data FILE….")
     if alone:
         own = own_task(current().config, task)
-        click.echo(json.dumps(work(own.spec, [own.data], rounds, own.options | _keywords(pairs))))
+        say_json(work(own.spec, [own.data], rounds, own.options | _keywords(pairs)))
     else:
-        click.echo(json.dumps(work(task, [*([first] if first else []), *more], rounds, _keywords(pairs))))
-
-
-@node.group()
-@options
-def unchecked() -> None:
-    """Sums that this node could not check: no upload leaves before a verdict, or before a person accepts."""
-
-
-@unchecked.command()
-@click.argument("round_name", metavar="ROUND")
-@options
-def accept(round_name: str) -> None:
-    """Go on although the sum of ROUND (JOB.NUMBER, as `secagg node status` names it) was not checked here.
-
-    Whoever runs the aggregator may have lied about that sum. It is said in the round log, with this institution's name.
-    """
-    import json
-
-    from node.process import admin_socket
-    from secagg.daemon.admin import call
-
-    done = call(admin_socket(_configuration()), {"command": "unchecked-accept", "round": round_name})
-    click.echo(f"accepted {done['accepted']} unchecked" if current().format == "table" else json.dumps(done))
+        say_json(work(task, [*([first] if first else []), *more], rounds, _keywords(pairs)))
 
 
 def _configuration() -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say, say_json
 
 
 @click.group(name="audit")
@@ -31,10 +32,10 @@ def verify(bundle: Path, root: str | None, strict: bool) -> None:
     report = run(bundle, root)
     if current().format == "table":
         for line in report.checks:
-            click.echo(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}")
-        click.echo(f"{report.verdict} {report.passed}/{report.total}")
+            say(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}")
+        say(f"{report.verdict} {report.passed}/{report.total}")
     else:
-        click.echo(msgspec.json.encode(report).decode())
+        say_json(msgspec.to_builtins(report))
     unmet = next((line for line in report.checks if line.status == "n/a" and strict), None)
     first = next((line for line in report.checks if line.status in ("fail", "incomplete")), unmet)
     if report.verdict == "INCOMPLETE" and first is not None:
@@ -60,11 +61,11 @@ def export(keyserver: Path | None, aggregator: Path | None, output: Path) -> Non
 
     done = run(output, keyserver, aggregator)
     for name in done.missing:
-        click.echo(f"not kept any more: {name}", err=True)
+        say(f"not kept any more: {name}", err=True)
     if current().format == "table":
-        click.echo(f"{output}: {done.directory} entries of the directory, {done.rounds} of the rounds")
+        say(f"{output}: {done.directory} entries of the directory, {done.rounds} of the rounds")
     else:
-        click.echo(msgspec.json.encode(done).decode())
+        say_json(msgspec.to_builtins(done, enc_hook=str))
 
 
 @audit.command()
@@ -76,7 +77,7 @@ def log(bundle: Path) -> None:
     from secagg.auditor.evidence import Evidence
 
     for entry in Evidence(Bundle(bundle)).entries:
-        click.echo(f"{entry.log} {entry.index} {entry.leaf.decode()}")
+        say(f"{entry.log} {entry.index} {entry.leaf.decode()}")
 
 
 @audit.command()
@@ -91,4 +92,4 @@ def show(bundle: Path, round_number: int, job: str | None) -> None:
     from secagg.auditor.story import tell
 
     for line in tell(Evidence(Bundle(bundle)), round_number, job):
-        click.echo(line)
+        say(line)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from secagg.auditor.evidence import Entry, Evidence
+from secagg.daemon.writing import plain
 from secagg.errors import BadInput
 from secagg.log.statements import Aborted, Contributors, DropOut, ManifestLogged, OfRound, Opening, Refusal, Result
 from secagg.protocol.refusals import sentence
@@ -20,11 +21,6 @@ def tell(evidence: Evidence, number: int, job: str | None) -> Iterator[str]:
             yield plain(f"{entry.index:>5}  {statement.job}  {_say(entry, statement)}")
     if not found:
         raise BadInput(f"The log knows no round {number}.", "See `secagg audit log` for what it holds.")
-
-
-def plain(text: str) -> str:
-    """Return `text` with everything escaped that a terminal would obey; members wrote parts of it."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _say(entry: Entry, statement: OfRound) -> str:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from secagg.auditor.bundle import Bundle
 from secagg.auditor.checks import c01_tree, c02_signatures, c04_statements, c05_roster, c06_order, c07_sum
 from secagg.auditor.evidence import Evidence
-from secagg.auditor.story import plain
+from secagg.daemon.writing import plain
 from secagg.errors import BundleIncomplete, SecaggError, VerificationFailed
 
 CHECKS = (c01_tree, c02_signatures, c04_statements, c05_roster, c06_order, c07_sum)

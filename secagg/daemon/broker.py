@@ -13,7 +13,6 @@ import json
 import os
 import resource
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +25,7 @@ from secagg.daemon.admin import SOCKET, Admin
 from secagg.daemon.config import load
 from secagg.daemon.process import notify
 from secagg.daemon.vault import check_private, private_directory, write_private
+from secagg.daemon.writing import say
 from secagg.errors import BadConfiguration, BadInput
 from secagg.ids import Name
 from secagg.transport.broker import Broker
@@ -202,8 +202,7 @@ def _announce(bound: Addresses, key: bytes, federation: str, ready: Path | None)
         places = {"control": bound.control, "bulk": bound.bulk, "enrol": bound.enrol}
         text = json.dumps({**places, "public_key": key.hex(), "pid": os.getpid()})
         write_private(ready, text.encode() + b"\n")
-    sys.stdout.write(f"ready broker {federation} {bound.control} {bound.bulk} {bound.enrol}\n")
-    sys.stdout.flush()
+    say(f"ready broker {federation} {bound.control} {bound.bulk} {bound.enrol}")
     notify("READY=1")
 
 

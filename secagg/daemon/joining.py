@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import options
+from secagg.daemon.writing import say
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -44,10 +45,10 @@ def join_command(role: str, *, with_organisation: bool = False) -> click.Command
 
         written = enrol(
             line, role, state_dir, config_out, passphrase_file, name=name, prompt=prompt,
-            tell=lambda text: click.echo(text, err=True), wait=duration(timeout) if wait else 0.0,
+            tell=lambda text: say(text, err=True), wait=duration(timeout) if wait else 0.0,
             with_organisation=with_organisation,
         )  # fmt: skip
-        click.echo(str(written))
+        say(str(written))
 
     join.help = f"Enrol this machine with the token on standard input (`-`) or at the prompt, and write {role}.toml."
     return join

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import structlog
 
 from secagg.daemon import clock
+from secagg.daemon.writing import plain
 
 FIELDS = frozenset(
     {
@@ -62,14 +63,18 @@ def _allow(logger: object, method: str, values: Values) -> Values:
     for field in dropped:
         del values[field]
     for field, value in values.items():
-        values[field] = _shown(value)
+        shown = _shown(value)
+        # A traceback has lines of its own; what is in them is not a peer's to end.
+        values[field] = shown if field != "exception" else "\n".join(map(plain, str(value).split("\n")))
     if dropped:
         values["dropped"] = dropped
     return values
 
 
 def _shown(value: object) -> object:
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, str):
+        return plain(value)
+    if value is None or isinstance(value, int | float | bool):
         return value
     if isinstance(value, list | tuple):
         return [_shown(item) for item in value]

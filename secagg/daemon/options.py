@@ -86,9 +86,6 @@ _DECORATORS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def explain(error: SecaggError) -> str:
+def explain(error: SecaggError) -> tuple[str, ...]:
     """Return the lines that a person reads: `error[CODE]: cause`, and the remedy indented below."""
-    lines = [f"error[{error.code}]: {error.cause}"]
-    if error.remedy:
-        lines.append(f"  {error.remedy}")
-    return "\n".join(lines)
+    return (f"error[{error.code}]: {error.cause}", *([f"  {error.remedy}"] if error.remedy else []))

@@ -25,6 +25,7 @@ from secagg.daemon.journal import SqliteJournal
 from secagg.daemon.loop import Daemon, Service
 from secagg.daemon.storage import RESERVED, Storage
 from secagg.daemon.vault import private_directory, write_private
+from secagg.daemon.writing import say
 from secagg.errors import TryLater
 from secagg.transport.link import Link
 
@@ -92,8 +93,7 @@ def run_daemon(
 
 def _announce(ready: Path, name: str, role: str) -> None:
     write_private(ready, json.dumps({"pid": os.getpid(), "name": name, "role": role}).encode())
-    sys.stdout.write(f"ready {role} {name}\n")
-    sys.stdout.flush()
+    say(f"ready {role} {name}")
     notify("READY=1")
 
 

@@ -16,6 +16,7 @@ from aggregator.process import serve
 from aggregator.service import AggregatorService
 from aggregator.uploads import Uploads
 from secagg.daemon.options import current, explain, options
+from secagg.daemon.writing import say
 from secagg.demo.lying import one_more
 from secagg.errors import SecaggError
 from secagg.protocol.masks.rounds import Common
@@ -45,7 +46,7 @@ def main() -> None:
     try:
         serve(configuration(), verbosity=given.verbosity, color=given.color, service=CheatingService)
     except SecaggError as error:
-        click.echo(explain(error), err=True)
+        say(*explain(error), err=True)
         sys.exit(error.exit_code)
 
 

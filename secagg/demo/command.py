@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say
 
 
 @click.group(name="demo")
@@ -40,7 +41,7 @@ def sums(drops: tuple[str, ...], no_drop: bool, cheat: bool, bundle: Path) -> No
     if current().format == "table":
         show.tables(story, bundle, seconds, current().color)
     else:
-        click.echo(show.document(story, bundle, seconds))
+        say(show.document(story, bundle, seconds))
     show.judge(story.report, bundle)
 
 
@@ -86,5 +87,5 @@ def heart(engine: str, kill: str | None, no_kill: bool, cheat: bool, rounds: int
     if given.format == "table":
         ending.tables(story, bundle, seconds, given.color)
     else:
-        click.echo(ending.document(story, bundle, seconds))
+        say(ending.document(story, bundle, seconds))
     ending.judge(story, bundle)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from secagg.daemon import drawing
+from secagg.daemon.drawing import marked
 from secagg.demo import show
 from secagg.demo.heart import HOSPITALS, PARAMETERS, RISK, Scores, Story
 from secagg.demo.seen import Seen, chi_square
@@ -42,7 +43,7 @@ def document(story: Story, bundle: Path, seconds: float) -> str:
 
 def tables(story: Story, bundle: Path, seconds: float, color: bool) -> None:
     """Print what came out, what the aggregator saw, what it cost, and the audit."""
-    console = Console(no_color=not color, highlight=False, soft_wrap=True)
+    console = drawing.console(no_color=not color, soft_wrap=True)
     _scores(console, story)
     if story.seen:
         _seen(console, story.seen)
@@ -50,7 +51,7 @@ def tables(story: Story, bundle: Path, seconds: float, color: bool) -> None:
     _counts(console, story)
     if story.report:
         for line in story.report.checks:
-            console.print(f"{line.number:>2}  {line.status:<10}  {escape(line.title)}: {escape(line.detail)}")
+            console.print(f"{line.number:>2}  {line.status:<10}  {marked(line.title)}: {marked(line.detail)}")
         console.print(f"[bold]{story.report.verdict} {story.report.passed}/{story.report.total}[/]")
     daemons = "Ten" if story.engine == "paillier" else "Seven"
     console.print(f"\n{daemons} daemons, {seconds:.0f} s. Audit it yourself:")
@@ -69,7 +70,7 @@ def judge(story: Story, bundle: Path) -> None:
 
 def _scores(console: Console, story: Story) -> None:
     if not story.federated:
-        console.print(f"[bold red]There is no model:[/] {escape(story.failed)}")
+        console.print(f"[bold red]There is no model:[/] {marked(story.failed)}")
         return
     grid = Table(title="AUC on each hospital's own held-out patients, mean ± spread over ten splits")
     for column in ("hospital", "alone", "together", "centralised", "together − alone"):

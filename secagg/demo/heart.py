@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from secagg.daemon.admin import SOCKET, call
+from secagg.daemon.writing import plained
 from secagg.demo.entrusting import Fate, Trustees
 from secagg.demo.founding import AGGREGATOR, Federation
 from secagg.demo.live import Screen
@@ -217,7 +218,7 @@ def _follow(
 
 def _forward(events: Iterator[dict[str, Any]], told: "queue.Queue[dict[str, Any]]") -> None:
     for event in events:
-        told.put(event)
+        told.put(plained(event))
     told.put({"event": "silence"})
 
 

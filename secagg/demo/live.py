@@ -7,13 +7,14 @@ Leaves to others: what happens (heart.py), the tables at the end (ending.py).
 
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from secagg.daemon import clock
+from secagg.daemon.drawing import console, marked
+from secagg.daemon.writing import plained
 from secagg.ids import STEPS
 
 ENTRUSTED = ("EncryptedInput", "Attend", "Witness", "Decrypt")
@@ -31,7 +32,7 @@ class Screen:
     ) -> None:  # fmt: skip
         self._hospitals, self._rounds, self._everybody = hospitals, rounds, (*hospitals, *trustees)
         self._steps = ENTRUSTED if trustees else STEPS
-        self._console = Console(stderr=True, no_color=not color, highlight=False, quiet=quiet, soft_wrap=True)
+        self._console = console(stderr=True, no_color=not color, quiet=quiet, soft_wrap=True)
         self._cells: dict[str, dict[str, str]] = {name: {} for name in self._everybody}
         self._title, self._step, self._need, self._until = "founding", "", 0, 0
         self._awaited: list[str] = []
@@ -52,7 +53,8 @@ class Screen:
         self._console.print(f"[dim]·[/] {text}")
 
     def show(self, event: dict[str, Any]) -> None:
-        """Take one event of the aggregator, or a tick of the clock."""
+        """Take one event of the aggregator, or a tick of the clock; its texts stand in markup, so they are marked."""
+        event = plained(event, marked)
         take = getattr(self, f"_on_{event['event']}", None)
         if take:
             take(event)
@@ -84,7 +86,7 @@ class Screen:
         if event["step"] == self._step:
             self._awaited = [name for name in self._awaited if name != event["institution"]]
         if event["state"] != "sent":
-            self.say(f"{event['institution']} {event['state']} in {event['step']}: {escape(event['reason'])}")
+            self.say(f"{event['institution']} {event['state']} in {event['step']}: {event['reason']}")
 
     def _on_waiting(self, event: dict[str, Any]) -> None:
         self._step, self._need = event["step"], event["need"]
@@ -102,11 +104,11 @@ class Screen:
         self._awaited = []
 
     def _on_round_aborted(self, event: dict[str, Any]) -> None:
-        reason = f"{event['step']}: {escape(event['reason'])}"
+        reason = f"{event['step']}: {event['reason']}"
         self.say(f"[bold red]{event['job']} round {event['round']} aborted[/] in {reason}")
 
     def _on_job_failed(self, event: dict[str, Any]) -> None:
-        self.say(f"[bold red]{event['job']} failed[/]: {escape(event['reason'])}")
+        self.say(f"[bold red]{event['job']} failed[/]: {event['reason']}")
 
     def _page(self) -> Group:
         grid = Table(title=self._title, title_justify="left")

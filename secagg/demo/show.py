@@ -12,6 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Grid
 
+from secagg.daemon import drawing
+from secagg.daemon.drawing import marked
 from secagg.demo.entrusting import STEPS as ENTRUSTED_STEPS
 from secagg.demo.seen import Report, chi_square
 from secagg.demo.sums import HOSPITALS, Story, means
@@ -105,7 +107,7 @@ def document(story: Story, bundle: Path, seconds: float) -> str:
 
 def tables(story: Story, bundle: Path, seconds: float, color: bool) -> None:
     """Print the round, the sums, what the aggregator saw, and the audit."""
-    console = Console(no_color=not color, highlight=False)
+    console = drawing.console(no_color=not color)
     _round(console, story)
     if story.sums is not None:
         _sums(console, story)
@@ -116,7 +118,8 @@ def tables(story: Story, bundle: Path, seconds: float, color: bool) -> None:
         )
     if story.report is not None:
         for line in story.report.checks:
-            console.print(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}", soft_wrap=True)
+            told = f"{line.number:>2}  {line.status:<10}  {marked(line.title)}: {marked(line.detail)}"
+            console.print(told, soft_wrap=True)
         console.print(f"[bold]{story.report.verdict} {story.report.passed}/{story.report.total}[/]")
     console.print(f"\nIn one process, {seconds:.1f} s. Audit it yourself: secagg audit verify {bundle}", soft_wrap=True)
 
@@ -130,7 +133,7 @@ def _round(console: Console, story: Story) -> None:
         grid.add_row(name, *(f"[{_STYLE[told[step]]}]{told[step]}[/]" if step in told else "" for step in STEPS))
     console.print(grid)
     if not isinstance(story.end, Closed):
-        console.print(f"[bold red]Aborted:[/] {story.end.reason}. No sum was released.")
+        console.print(f"[bold red]Aborted:[/] {marked(story.end.reason)}. No sum was released.")
 
 
 def _sums(console: Console, story: Story) -> None:

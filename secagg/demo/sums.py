@@ -27,7 +27,7 @@ from secagg.log.log import Log
 from secagg.protocol.lanes import Groups, Sums, decode_sums, encode_sum, packing
 from secagg.protocol.manifest import LOSSLESS_FRACTION, JobSpec, Manifest, Published
 from secagg.protocol.masks.rounds import Closed, Failed
-from secagg.protocol.rehearsal import Federation, found, party, propose, table
+from secagg.protocol.rehearsal import Federation, create_job, found, party, propose, table
 from secagg.protocol.run import Table, run_round
 from secagg.roster.chain import fingerprint
 
@@ -75,6 +75,7 @@ def run(bundle: Path, drop: dict[str, str], cheat: bool, rng: Rng) -> Story:
     writer.put_file(federation.roster)
     origin = f"{FEDERATION}/rounds"
     log = TileLog(bundle / "rounds", origin, origin, federation.aggregator)
+    writer.put_file(create_job(federation, log))
     manifest = propose(federation)
     inputs = {name: encode_sum(manifest, vector) for name, vector in vectors.items()}
     seated = table(federation, inputs, drop, manifest=manifest, log=log)

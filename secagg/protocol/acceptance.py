@@ -1,7 +1,8 @@
-"""A node's judgement of a proposed manifest: recompute every field, compare, refuse by name.
+"""A node's judgement of a proposed manifest: derive it, compare every leaf, refuse by name.
 
 Rules (protocol §1): no parameter is taken on trust; what follows from the signed job, the roster and the formulas must
-be equal (t and K_min may be stricter); policy is the institution's own and never negotiates; one seat per organisation.
+be equal; what a node cannot derive stands in one table with its reason (deriving.py); policy is the institution's own
+and never negotiates; one seat per organisation.
 Leaves to others: reading policy and roster (node), log proofs (masks.checks).
 """
 
@@ -13,10 +14,11 @@ from secagg.errors import Refused
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import Checkpoint, open_checkpoint
 from secagg.protocol import manifest as rules
+from secagg.protocol.affordable import Most
 from secagg.protocol.custody import check_custody, custody_of
+from secagg.protocol.deriving import Facts, derive, differing, field_of
 from secagg.protocol.engines import ENTRUSTED
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
-from secagg.protocol.masks import graph
 from secagg.protocol.memory import Memory, check_attempt, trained
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL
@@ -42,6 +44,7 @@ class Policy:
     jobs: tuple[str, ...] = ()
     allow_trials: bool = False
     min_key_bits: int = 2048
+    most: Most = field(default_factory=Most)
 
 
 @dataclass(frozen=True)
@@ -92,66 +95,38 @@ def accept(signed: Signed, expect: Expectation, memory: Memory) -> tuple[Manifes
 
 
 def check_fields(proposed: Manifest, expect: Expectation) -> None:
-    """Compare every derived field with the node's own computation.
+    """Compare every leaf with the manifest that this node derives itself.
 
     Raises: Refused naming the first field that lies.
     """
-    spec = expect.spec
-    nodes = len(proposed.members)
-    equal = {
-        "federation": (proposed.round.federation, spec.federation),
-        "job": (proposed.round.job, spec.name),
-        "round": (proposed.round.round, expect.round),
-        "engine": (proposed.engine, spec.engine),
-        "purpose": (proposed.purpose, spec.purpose),
-        "task": (proposed.task, spec.task),
-        "job_digest": (proposed.job_digest, expect.spec_digest),
-        "model": (proposed.model, expect.model),
-        "architecture": (proposed.architecture, spec.architecture),
-        "roster_version": (proposed.roster_version, expect.roster_version),
-        "roster": (proposed.roster, expect.roster),
-        "groups": (proposed.groups, rules.lane_groups(spec, nodes)),
-        "scalars": (proposed.scalars, spec.scalars),
-        "weight_bound": (proposed.weight_bound, spec.weight_bound),
-        "bits": (proposed.bits, spec.bits),
-        "clip_log2": (proposed.clip_log2, spec.clip_log2),
-        "prg": (proposed.prg, rules.PRG),
-        "suite": (proposed.suite, rules.SUITE),
-        "graph": (proposed.graph, spec.graph),
-        "step_ms": (proposed.step_ms, spec.step_ms),
-        "round_ms": (proposed.round_ms, spec.round_ms),
-        "chunk_bytes": (proposed.chunk_bytes, rules.chunk_bytes(spec, nodes)),
-        "aggregator": (proposed.aggregator, expect.aggregator),
-        "custody": (proposed.custody, spec.custody),
-    }
-    for name, (theirs, mine) in equal.items():
-        if theirs != mine:
-            raise _lie(name, "does not follow from the signed job and the roster")
-    if spec.rounds < proposed.round.round:
+    facts = Facts(
+        round=expect.round, attempt=proposed.round.attempt, job_digest=expect.spec_digest, model=expect.model,
+        roster_version=expect.roster_version, roster=expect.roster, seats=expect.seats, colluders=expect.colluders,
+        aggregator=expect.aggregator, directory=proposed.directory, opening_key=proposed.opening_key,
+    )  # fmt: skip
+    path = differing(proposed, derive(expect.spec, facts))
+    if path is not None:
+        raise _lie(field_of(path), f"({path}) does not follow from the signed job and the roster")
+    if expect.spec.rounds < proposed.round.round:
         raise _lie("round", "is beyond the job's rounds")
     if not LIMIT_CONTROL // 16 <= proposed.chunk_bytes <= LIMIT_BULK:
         raise _lie("chunk_bytes", "is outside the limits of the wire")
 
 
 def check_cohort(proposed: Manifest, expect: Expectation) -> None:
-    """Check the seats and the thresholds that follow from them (protocol §1, §3).
+    """Check what the signed job itself says of its cohort: seats, colluders, numbers, holders (protocol §1, §3).
 
-    Raises: Refused with rule `manifest.members`, `.colluders`, `.threshold` or `.k_min`.
+    Raises: Refused with rule `manifest.<field>` or `custody.<rule>`.
     """
     names = proposed.names()
-    known = {seat.name: seat for seat in expect.seats}
-    if names != expect.spec.cohort or names != tuple(sorted(set(names))) or expect.me not in names:
-        raise _lie("members", "is not the job's whole cohort in order, with this node in it")
-    if any(known.get(seat.name) != seat for seat in proposed.members):
-        raise _lie("members", "does not agree with the roster")
+    if names != tuple(sorted(set(names))) or expect.me not in names:
+        raise _lie("members", "is not a cohort in order, with this node in it")
     check_seats(proposed)
-    colluders = max(expect.colluders, expect.policy.max_colluders or 0)
-    if proposed.colluders < colluders:
-        raise _lie("colluders", f"is below the {colluders} this node assumes")
-    if proposed.engine in ENTRUSTED:
-        check_trustees(proposed, expect)
-    else:
-        check_thresholds(proposed, expect)
+    if proposed.colluders < (expect.policy.max_colluders or 0):
+        raise _lie("colluders", f"is below the {expect.policy.max_colluders} that this institution's policy assumes")
+    if max(proposed.k_min, 0 if proposed.engine in ENTRUSTED else proposed.threshold) > len(names):
+        raise _lie("k_min", "exceeds the cohort")
+    check_holders(proposed, expect)
 
 
 def check_seats(proposed: Manifest) -> None:
@@ -166,55 +141,20 @@ def check_seats(proposed: Manifest) -> None:
         raise _lie("members", "gives one key two seats")
 
 
-def check_thresholds(proposed: Manifest, expect: Expectation) -> None:
-    """Check the numbers of a round that its members open.
+def check_holders(proposed: Manifest, expect: Expectation) -> None:
+    """Check who opens: the members themselves, or the trustees of the signed job under their rules (protocol §4, §5).
 
-    Raises: Refused with rule `manifest.threshold`, `.k_min`, `.custody`, `.degree` or `.share_threshold`.
+    Raises: Refused with rule `manifest.custody`, `manifest.graph` or `custody.<rule>`.
     """
-    names = proposed.names()
-    if proposed.threshold < rules.threshold(len(names), proposed.colluders):
-        raise _lie("threshold", "is below floor((n + c) / 2) + 1")
-    if proposed.k_min < rules.minimum_contributors(len(names), proposed.colluders):
-        raise _lie("k_min", "is below max(t, c + 2, 3)")
-    if max(proposed.k_min, proposed.threshold) > len(names):
-        raise _lie("k_min", "exceeds the cohort")
-    if proposed.custody is not UNSET:
-        raise _lie("custody", "names trustees, who have no part in this engine")
-    check_graph(proposed, expect.spec)
-
-
-def check_trustees(proposed: Manifest, expect: Expectation) -> None:
-    """Check the numbers of a round that trustees open, and who they are (protocol §4, §5).
-
-    Raises: Refused with rule `manifest.<field>` or `custody.<rule>`.
-    """
+    if proposed.engine not in ENTRUSTED:
+        if proposed.custody is not UNSET:
+            raise _lie("custody", "names trustees, who have no part in this engine")
+        return
     if proposed.custody is UNSET:
         raise _lie("custody", "names no trustees")
-    custody = custody_of(proposed)
-    if (proposed.threshold, proposed.share_threshold) != (custody.threshold, custody.threshold):
-        raise _lie("threshold", "is not the trustees'")
-    if proposed.k_min < rules.fewest_entrusted(proposed.colluders):
-        raise _lie("k_min", "is below max(c + 2, 3)")
-    if proposed.k_min > len(proposed.members):
-        raise _lie("k_min", "exceeds the cohort")
-    if proposed.degree or proposed.graph != "complete":
+    if proposed.graph != "complete":
         raise _lie("graph", "is drawn, and members of this engine share nothing with each other")
-    check_custody(custody, expect.spec.federation, expect.trustees, expect.policy.allow_trials)
-
-
-def check_graph(proposed: Manifest, spec: JobSpec) -> None:
-    """Check who deals shares to whom: everybody with threshold t, or as many neighbours as the parameters ask for.
-
-    Raises: Refused with rule `manifest.degree` or `.share_threshold`.
-    """
-    if spec.graph == "complete":
-        degree, threshold = 0, proposed.threshold
-    else:
-        degree, threshold = graph.parameters(len(proposed.members), proposed.colluders, spec.dropouts)
-    if proposed.degree != degree:
-        raise _lie("degree", "does not follow from the cohort, the colluders and the drop-outs")
-    if proposed.share_threshold != threshold:
-        raise _lie("share_threshold", "does not follow from the graph")
+    check_custody(custody_of(proposed), expect.spec.federation, expect.trustees, expect.policy.allow_trials)
 
 
 def check_directory(proposed: Manifest, expect: Expectation) -> None:
@@ -272,7 +212,7 @@ def check_history(proposed: Manifest, policy: Policy, memory: Memory) -> None:
         return
     task, job = proposed.task, proposed.round.job
     earlier = trained(memory, task)
-    if job not in policy.jobs and any(other != job for _, other, _, _ in earlier):
+    if job not in policy.jobs and any(other != job for _, other, _ in earlier):
         raise _policy("jobs", f"does not list {job}, and task {task} was trained by another job before")
     if len(earlier) >= policy.max_rounds_per_source:
         raise _policy("max_rounds_per_source", f"allows {policy.max_rounds_per_source} rounds of {task} over all jobs")

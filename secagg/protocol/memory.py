@@ -172,7 +172,7 @@ def check_entrusted(memory: Memory, entry: Entrusted) -> None:
         raise _by_others(entry.task)
 
 
-def trained(memory: Memory, task: str) -> set[tuple[str, str, int, int]]:
+def trained(memory: Memory, task: str) -> set[tuple[str, str, int]]:
     """Return the rounds in which this task's training data was, or may have been, opened."""
     released: tuple[Opened | Entrusted, ...] = (*memory.opened(), *memory.entrusted())
     return {entry.round.opening for entry in released if entry.task == task and not entry.static}

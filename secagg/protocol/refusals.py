@@ -31,7 +31,7 @@ TASK = {
 }
 """By the code of the error (E-DATA is `data`): how a task of the institution's own failed. Its log says more."""
 
-_FIELDS = ("federation", "job", *Manifest.__struct_fields__)
+_FIELDS = ("federation", "job", "attempt", "group", *Manifest.__struct_fields__)
 
 _MANIFEST = {f"manifest.{name}": f"the manifest's {name} is not what it must be" for name in _FIELDS}
 
@@ -69,7 +69,10 @@ _OF_A_ROUND = {
     "open.threshold": "too few signed the set",
     "open.witness": "somebody witnessed who is not of the round",
     "phase.message": "a message came that is not legal now",
+    "result.contributors": "the result names others than the cohort's members, each once and in order",
+    "result.groups": "the result does not hold exactly the lane groups of its job",
     "result.length": "the result's length does not fit the job",
+    "result.round": "the result is of another round than its job's",
     "roster.expired": "the roster has expired",
     "spot.sum": "a spot check found that a published sum is not the sum of the uploads",
     "task.unknown": "it has no task of this name",
@@ -104,6 +107,12 @@ _POLICY = {
     "policy.exact_counts": "its policy refuses exact example counts in training",
     "policy.jobs": "its policy does not list the job, and another one trained this task before",
     "policy.max_rounds_per_source": "its policy allows no more rounds of this source",
+    "policy.max_members": "its policy takes no cohort as large",
+    "policy.max_metrics": "its policy takes no job with so many metrics",
+    "policy.max_parameters": "its policy takes no model as large",
+    "policy.max_round_time": "its policy takes no round as long",
+    "policy.max_rounds": "its policy takes no job with so many rounds",
+    "policy.max_step_time": "its policy takes no step as long",
     "policy.min_nodes": "its policy asks for more members than the job has",
     "policy.pinned_peers": "its policy pins other peers, or other keys of theirs",
     "policy.server": "its policy assumes a malicious server, which a sparse graph does not bear",

@@ -11,22 +11,24 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
-from secagg.ids import RoundId
+from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import Log, MemoryLog
-from secagg.log.statements import RosterChanged, RosterRoot, sign_statement
+from secagg.log.statements import JobCreated, RosterChanged, RosterRoot, sign_statement
 from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Expectation, Policy
+from secagg.protocol.deriving import Facts, derive
 from secagg.protocol.lanes import Contribution, Groups
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
-from secagg.protocol.masks import graph
 from secagg.protocol.masks.aggregator import AggregatorContext
 from secagg.protocol.masks.node import NodeContext
 from secagg.protocol.memory import Notebook
 from secagg.protocol.run import Party, Table
+from secagg.protocol.session import job_scope
 from secagg.roster.chain import Delegation, delegate, sign_roster
 from secagg.roster.members import Limits, Member, Roster
 from secagg.wire.codec import encode
+from secagg.wire.signed import sign
 
 AGGREGATOR = "aggregator"
 START_OF_TIME = 1_700_000_000
@@ -88,22 +90,26 @@ def found(
     return Federation(spec, c, members, aggregator, opening, online, root.public, signed, directory, rng)
 
 
+def create_job(federation: Federation, log: Log) -> bytes:
+    """Sign the federation's job, state it in the round log, and return the signed job, a side file of the audit."""
+    spec = federation.spec
+    signed = encode(sign(federation.aggregator, "JobSpec", job_scope(spec), AGGREGATOR, EVERYBODY, encode(spec)))
+    created = JobCreated(federation=spec.federation, time=START_OF_TIME, job=spec.name, spec=sha256(signed).hex())
+    log.append(sign_statement(created, AGGREGATOR, federation.aggregator))
+    log.publish()
+    return signed
+
+
 def propose(federation: Federation, round_number: int = 1, attempt: int = 1) -> Manifest:
     """Return the honest manifest of a round."""
-    spec, nodes = federation.spec, len(federation.members)
-    degree, among = graph.of_job(spec, federation.colluders)
-    return Manifest(
-        round=RoundId(spec.federation, spec.name, round_number, attempt),
-        engine=spec.engine, purpose=spec.purpose, task=spec.task, job_digest=sha256(encode(spec)),
-        model=spec.initial_model, architecture=spec.architecture, roster_version=federation.version,
-        roster=sha256(federation.roster), members=federation.seats, colluders=federation.colluders,
-        threshold=rules.threshold(nodes, federation.colluders),
-        k_min=rules.minimum_contributors(nodes, federation.colluders), degree=degree, share_threshold=among,
-        groups=rules.lane_groups(spec, nodes), scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits,
-        clip_log2=spec.clip_log2, prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms,
-        round_ms=spec.round_ms, chunk_bytes=rules.chunk_bytes(spec, nodes),
-        directory=federation.directory_note, aggregator=AGGREGATOR, opening_key=federation.opening.public,
+    spec = federation.spec
+    facts = Facts(
+        round=round_number, attempt=attempt, job_digest=sha256(encode(spec)), model=spec.initial_model,
+        roster_version=federation.version, roster=sha256(federation.roster), seats=federation.seats,
+        colluders=federation.colluders, aggregator=AGGREGATOR, directory=federation.directory_note,
+        opening_key=federation.opening.public,
     )  # fmt: skip
+    return derive(spec, facts)
 
 
 def party(federation: Federation, name: str, round_number: int = 1, policy: Policy | None = None) -> Party:

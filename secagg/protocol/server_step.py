@@ -6,13 +6,11 @@ wrong canary makes a result worthless. Leaves to others: believing a result (its
 Source: architecture "The path of an update", protocol §2.
 """
 
-import numpy as np
-
-from secagg.errors import ProtocolViolation
 from secagg.learning.fedavg import FedAvg, mean
 from secagg.learning.layout import Arrays, of_arrays
-from secagg.protocol.lanes import Sums, Words, decode_sums, packing
+from secagg.protocol.lanes import Sums, decode_sums
 from secagg.protocol.manifest import JobSpec, Lanes, Published, lane_groups
+from secagg.protocol.published import words_of
 
 
 def lanes_of(spec: JobSpec) -> Lanes:
@@ -22,20 +20,13 @@ def lanes_of(spec: JobSpec) -> Lanes:
     )
 
 
-def sums_of(lanes: Lanes, published: Published) -> Sums:
-    """Return a published result in clear values.
+def sums_of(spec: JobSpec, published: Published) -> Sums:
+    """Return a published result of a job in clear values.
 
-    Raises: ProtocolViolation when lane groups are missing or too short, or a canary is wrong.
+    Raises: ProtocolViolation when it is not in the one form of a result (published.py), or a canary is wrong.
     """
-    given = {group.name: group.words for group in published.groups}
-    if set(given) != {group.name for group in lanes.groups}:
-        raise ProtocolViolation("The result holds other lane groups than the job.", "Ask for the job as signed.")
-    words: dict[str, Words] = {}
-    for group in lanes.groups:
-        pack = packing(group)
-        if len(given[group.name]) != pack.words * np.dtype(pack.dtype).itemsize:
-            raise ProtocolViolation(f"Lane group {group.name} has another length than the job says.", "Discard it.")
-        words[group.name] = np.frombuffer(given[group.name], dtype=np.uint8).copy().view(pack.dtype)
+    lanes = lanes_of(spec)
+    words = words_of(published, lanes.groups, spec.cohort, spec.federation, spec.name)
     return decode_sums(lanes, words, len(published.contributors))
 
 

@@ -19,7 +19,7 @@ from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, sign
 from support.adversary import Scene, logged, proposal_of, stop_before
-from support.federation import BEARS, inputs_of, make, sparse
+from support.federation import BEARS, another_key, inputs_of, make, sparse
 
 
 def members(data: bytes) -> tuple[Signed, ...]:
@@ -209,7 +209,7 @@ def test_a_second_attempt_after_an_opening_is_refused() -> None:
 
 def test_an_earlier_attempt_and_a_second_manifest_are_refused() -> None:
     scene = stop_before("MemberKeys")
-    changed = replace(propose(scene.federation), k_min=4)
+    changed = replace(propose(scene.federation), opening_key=another_key())
     with pytest.raises(Refused) as second:
         node.start(proposal_of(scene.federation, changed, scene.table.log), scene.party.ctx)  # type: ignore[arg-type]
     assert second.value.rule == "attempt.second-manifest"

@@ -29,7 +29,7 @@ from secagg.wire.chunks import ChunkHeader
 from secagg.wire.codec import decode
 from secagg.wire.signed import Scope, Signed
 from support.adversary import Scene, proposal_of, stop_before
-from support.federation import make
+from support.federation import another_key, make
 from support.nodes import Ward
 from support.noise import blocks, is_noise
 
@@ -151,7 +151,7 @@ def test_shares_are_dealt_once_and_u2_is_taken_once() -> None:
 def test_one_attempt_has_one_manifest() -> None:
     """A second manifest of the same attempt would ask for a second vector while the first may be on its way."""
     scene = stop_before("DeliverShares")
-    changed = replace(propose(scene.federation), k_min=4)
+    changed = replace(propose(scene.federation), opening_key=another_key())
     with pytest.raises(Refused) as caught:
         node.start(proposal_of(scene.federation, changed), scene.party.ctx)
     assert caught.value.rule == "attempt.second-manifest"

@@ -13,6 +13,7 @@ from secagg.protocol.paillier import shell
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.rounds import Collecting
 from secagg.wire.codec import decode
+from support.federation import another_key
 from support.malice import Scene, listed, stop_before
 
 EVIL, VICTIM = "node-03", "node-00"
@@ -81,7 +82,7 @@ def test_a_proof_serves_one_round_only() -> None:
     """The same key serves many rounds: yesterday's upload, with its true proof, is nothing today."""
     scene = stop_before("Freeze")
     header = decode(EncryptedInput, scene.headers()[EVIL].body)
-    another = stop_before("Freeze", manifest=replace(scene.played.manifest, k_min=4))
+    another = stop_before("Freeze", manifest=replace(scene.played.manifest, opening_key=another_key()))
     assert another.scope != scene.scope
     forged = another.forge(EVIL, scene.played.uploads[EVIL], header.proof)
     asked = another.witnessed(listed(*{**another.headers(), EVIL: forged}.values()))

@@ -172,7 +172,7 @@ class Member:
             raise AssertionError("a result of these tests fits one piece")
         self.published.append(decode(Published, body, LIMIT_BULK))
         if self.spec and self.spec.purpose == "training":
-            sums = server_step.sums_of(server_step.lanes_of(self.spec), self.published[-1])
+            sums = server_step.sums_of(self.spec, self.published[-1])
             self.arrays = server_step.next_model(self.spec, self.arrays, sums)
             self.model = model_digest(self.arrays)
         self.next_round = self.results[-1].round.round + 1
@@ -334,9 +334,8 @@ class Hall:
 
     def submit(self, model: Path | None = None, **fields: object) -> object:
         """Submit a job: a sum of seven values unless told otherwise."""
-        cohort = fields.pop("cohort", {"step_timeout": "3s"})
         job = {"name": "job", "task": "task", "purpose": "sum", "length": 7, **fields}
-        file = {"job": job, "cohort": cohort, "engine": {"chunk": CHUNK}}
+        file = {"job": job, "cohort": {"step_timeout": "3s"}, "engine": {"chunk": CHUNK}}
         request: dict[str, object] = {"command": "job-submit", "file": file, "model": str(model or "")}
         return self.daemon.command(request)
 

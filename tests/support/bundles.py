@@ -10,18 +10,22 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.demo.archive import keep
 from secagg.demo.lying import CheatingTable
+from secagg.ids import EVERYBODY
 from secagg.log.bundle import BundleWriter
 from secagg.log.durable import TileLog, read_entries
 from secagg.log.log import Log
 from secagg.log.statements import AnyStatement, RosterChanged, Statement, parse_statement, sign_statement
+from secagg.protocol.manifest import Manifest, digest
+from secagg.protocol.masks.notices import manifest_logged
 from secagg.protocol.masks.rounds import Closed
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, found, party, propose
+from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, create_job, found, party, propose
 from secagg.protocol.rehearsal import table as seat
 from secagg.protocol.run import run_round
 from secagg.roster.chain import SignedRoster, fingerprint, sign_roster
 from secagg.roster.members import Member, Roster
-from secagg.wire.codec import decode
+from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope, sign
 from support.federation import counted_rng, inputs_of, job, names_of
 
 Before = Callable[[int, Federation, Log], Federation]
@@ -51,6 +55,7 @@ def write_bundle(
     writer.put_root("fed", fingerprint(federation.root_key))
     writer.put_file(federation.roster)
     log = TileLog(path / "rounds", "fed/rounds", "fed/rounds", federation.aggregator)
+    writer.put_file(create_job(federation, log))
     parties = {name: party(federation, name) for name in names}
     for number in range(1, rounds + 1):
         federation = before(number, federation, log)
@@ -78,6 +83,15 @@ def append(path: Path, log: str, statement: Statement, signer: str, key: Signing
     owner.append(sign_statement(statement, signer, key))
     owner.publish()
     owner.close()
+
+
+def propose_in(path: Path, federation: Federation, manifest: Manifest) -> None:
+    """Log a manifest in a bundle, signed by the federation's aggregator."""
+    body = encode(manifest)
+    signed = sign(federation.aggregator, "Manifest", Scope(manifest.round, bytes(32)), AGGREGATOR, EVERYBODY, body)
+    BundleWriter(path).put_file(encode(signed))
+    stated = manifest_logged(Scope(manifest.round, digest(body)), signed, manifest.roster_version, START_OF_TIME)
+    append(path, "rounds", stated, AGGREGATOR, federation.aggregator, federation.aggregator)
 
 
 def rewrite(path: Path, federation: Federation, change: Callable[[AnyStatement], AnyStatement]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
+from secagg.crypto.seal import SealingKey
 from secagg.ids import STEPS
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Contribution, Groups, encode_training
@@ -57,6 +58,11 @@ def make(count: int, seed: bytes = b"seed", **fields: object) -> Federation:
     """Return a federation of `count` members with repeatable keys."""
     names = names_of(count)
     return found(names, job(names, **fields), counted_rng(seed))
+
+
+def another_key(seed: bytes = b"another opening key") -> bytes:
+    """Return an opening key that a manifest may have as well: of the leaves that nobody derives."""
+    return SealingKey.from_private_bytes(counted_rng(seed)(96)).public
 
 
 def sparse(seed: bytes = b"sparse") -> Federation:

@@ -38,12 +38,8 @@ def offered(value_bits: int = 16, /, **changes: object) -> dict[str, object]:
 
 
 def accepted(to: Vectors) -> None:
-    """Add manifests that follow from the job, and stricter ones."""
-    cases: dict[str, Changes] = {
-        "as computed": {}, "group 7": {"round": {**ROUND, "group": 7}},
-        "more colluders, higher threshold": {"colluders": 2, "threshold": 4, "k_min": 4, "share_threshold": 4},
-        "higher K_min": {"k_min": 4},
-    }  # fmt: skip
+    """Add manifests that follow from the job, whatever the aggregator drew or counted."""
+    cases: dict[str, Changes] = {"as computed": {}, "attempt 5": {"round": {**ROUND, "attempt": 5}}}
     for name, change in cases.items():
         body = msgpack(manifest(**change))
         to.accept(name, "accept", offered(**change), sha(body))
@@ -91,9 +87,16 @@ def lies() -> dict[str, list[tuple[str, Changes]]]:
             ("with another key", {"members": [*seats()[:3], {**seats()[3], "key": bytes(32)}]}),
             ("with another organisation", {"members": twice}),
         ],
-        "colluders": [("with fewer colluders", {"colluders": 0, "k_min": 4})],
+        "group": [("of a second group", {"round": {**ROUND, "group": 7}})],
+        "colluders": [
+            ("with fewer colluders", {"colluders": 0, "k_min": 4}),
+            ("with more colluders", {"colluders": 2, "threshold": 4, "k_min": 4, "share_threshold": 4}),
+        ],
         "threshold": [("with a lower threshold", {"threshold": 2, "share_threshold": 2})],
-        "k_min": [("with a lower K_min", {"k_min": 2}), ("with K_min above n", {"k_min": 5})],
+        "k_min": [
+            ("with a lower K_min", {"k_min": 2}), ("with K_min above n", {"k_min": 5}),
+            ("with a higher K_min", {"k_min": 4}),
+        ],
         "degree": [("with a degree on the complete graph", {"degree": 2})],
         "share_threshold": [("with a lower threshold of shares", {"share_threshold": 2})],
         "directory": [("with an older directory", {"directory": directory_note(1)})],

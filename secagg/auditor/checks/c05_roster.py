@@ -1,13 +1,15 @@
 """Check 5: the roster chain from the pinned root: versions, predecessors, expiry; and that manifests rely on it.
 
 A manifest relies on the newest roster of the directory checkpoint that it names, and never goes back to an older one:
-every other check judges what belongs to a manifest under that roster. Where trustees open, the directory says that a
+every other check judges what belongs to a manifest under that roster. Every leaf of it follows from its signed job and
+that roster (secagg.auditor.following). Where trustees open, the directory says that a
 ceremony dealt the key to exactly them.
 """
 
 from msgspec import UNSET
 
 from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, engine_of
+from secagg.auditor.following import Jobs, check_follows
 from secagg.crypto.derive import sha256
 from secagg.errors import ProtocolViolation, SecaggError, VerificationFailed
 from secagg.log.checkpoint import read_checkpoint
@@ -37,11 +39,12 @@ def check(evidence: Evidence) -> Finding:
             raise Violation(entry, "the version does not follow the one before")
         accepted[roster.version] = (sha256(data), roster)
         before = data
-    seen = 0
+    seen, jobs = 0, Jobs(evidence)
     for proposal in evidence.proposals.values():
         found = accepted.get(proposal.manifest.roster_version)
         if found is None or not _in_force(found, proposal):
             raise Violation(proposal.entry, "its members do not follow from the roster in force")
+        check_follows(proposal, jobs, found[1], found[0])
         _holders(found[1], proposal)
         _dealt(evidence, proposal)
         seen = _newest(evidence, proposal, seen)

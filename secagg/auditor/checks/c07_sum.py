@@ -2,10 +2,11 @@
 
 from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, engine_of, proposal, round_key
 from secagg.crypto.derive import hmac_sha256, sha256
-from secagg.errors import BundleIncomplete, SecaggError, WireError
+from secagg.errors import BundleIncomplete, ProtocolViolation, SecaggError, WireError
 from secagg.ids import RoundId
 from secagg.log.statements import Contributor, Contributors, Opening, Result
 from secagg.protocol.manifest import Published
+from secagg.protocol.published import bytes_of, words_of
 from secagg.protocol.session import UploadName
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
@@ -50,7 +51,14 @@ def _recompute(evidence: Evidence, entry: Entry, result: Result, frozen: Contrib
     published = _published(evidence, entry, result)
     if published.manifest.hex() != result.manifest or published.contributors != result.contributors:
         raise Violation(entry, "the published result is about another manifest or another set")
-    if {group.name: group.words for group in published.groups} != sums:
+    manifest = relies.manifest
+    try:
+        words_of(published, manifest.groups, manifest.names(), manifest.round.federation, manifest.round.job)
+    except ProtocolViolation as error:
+        raise Violation(entry, error.cause.rstrip(".")) from None
+    if published.round != manifest.round:
+        raise Violation(entry, "the published result is of another round than its manifest")
+    if bytes_of(published) != sums:
         raise Violation(entry, "the published sum is not the sum of the uploads")
 
 

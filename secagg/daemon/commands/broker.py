@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from secagg.daemon.options import current, options
+from secagg.daemon.writing import say, say_json
 
 
 @click.group(name="broker")
@@ -21,12 +22,14 @@ def broker() -> None:
 @options
 def init(state_dir: Path) -> None:
     """Make the broker's CURVE key, once, and print its public half (hexadecimal)."""
-    import json
 
     from secagg.daemon.broker import init_broker
 
     key = init_broker(state_dir).hex()
-    click.echo(key if current().format == "table" else json.dumps({"public_key": key}))
+    if current().format == "table":
+        say(key)
+    else:
+        say_json({"public_key": key})
 
 
 @broker.command()
@@ -58,7 +61,7 @@ def status() -> None:
         raise UsageError("There is no configuration.", "Name it with --config broker.toml.")
     shown = call(admin_socket(given.config), {"command": "status"})
     if given.format != "table":
-        click.echo(json.dumps(shown))
+        say_json(shown)
         return
     for key, value in shown.items():
-        click.echo(f"{key:<18}{json.dumps(value) if isinstance(value, dict | list) else value}")
+        say(f"{key:<18}{json.dumps(value) if isinstance(value, dict | list) else value}")

@@ -303,7 +303,7 @@ def _reveal(phase: Agreed, message: Open, ctx: NodeContext) -> Step:
     info = keys.answer_info(scope, ctx.name, manifest.aggregator)
     body = encode(Unmask(sealed=seal(manifest.opening_key, encode(inner), info)))
     envelope = sign(ctx.key, "Unmask", scope, ctx.name, manifest.aggregator, body)
-    return Step(Answered(scope=scope, answer=envelope, u3=phase.u3), (("Unmask", encode(envelope)),), (opening,))
+    return Step(Answered(scope=scope, answer=envelope), (("Unmask", encode(envelope)),), (opening,))
 
 
 def _witness(scope: Scope, ctx: NodeContext) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from secagg.crypto.secret import Veiled
-from secagg.ids import NO_DIGEST, Digest, Name
+from secagg.ids import Digest, Name
 from secagg.log.checkpoint import Checkpoint
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.messages import AdvertiseKeys
@@ -117,7 +117,6 @@ class Answered(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
     scope: Scope
     answer: Signed
-    u3: Digest = NO_DIGEST
 
 
 class Over(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

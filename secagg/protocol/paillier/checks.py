@@ -25,6 +25,7 @@ from secagg.protocol.paillier.accepting import check_header
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import Agreement, EncryptedInput, Freeze, Open
 from secagg.protocol.paillier.phases import Attending, Witnessed
+from secagg.protocol.paillier.proposing import check_leaves
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, open_signed
@@ -73,6 +74,7 @@ def proposal(signed: Signed, expect: Expectation) -> tuple[Manifest, Scope]:
         raise _refusal("This trustee has no share of the round's key.", "key")
     check_custody(custody, expect.federation, expect.trustees, True)
     _cohort(manifest, expect)
+    check_leaves(manifest, expect.federation, expect.aggregator, expect.colluders, custody)
     relied = open_checkpoint(manifest.directory, expect.directory_origin, expect.directory_key)
     if expect.directory is None or relied != expect.directory:
         raise _refusal("The manifest relies on another directory than this trustee was shown.", "directory")

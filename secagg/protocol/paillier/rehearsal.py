@@ -22,7 +22,6 @@ from secagg.crypto.sign import SigningKey
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import MemoryLog
 from secagg.log.statements import KeyDealt, sign_statement
-from secagg.protocol import manifest as rules
 from secagg.protocol import rehearsal
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.custody import accept_key, key_digest
@@ -94,11 +93,7 @@ def _state(nodes: rehearsal.Federation, custody: Custody) -> None:
 
 def propose(entrusted: Entrusted, round_number: int = 1, attempt: int = 1) -> Manifest:
     """Return the honest manifest of a round."""
-    nodes, t = entrusted.nodes, entrusted.custody.threshold
-    return replace(
-        rehearsal.propose(nodes, round_number, attempt), custody=entrusted.custody, threshold=t, share_threshold=t,
-        k_min=rules.fewest_entrusted(nodes.colluders),
-    )  # fmt: skip
+    return rehearsal.propose(entrusted.nodes, round_number, attempt)
 
 
 def member(entrusted: Entrusted, name: str, round_number: int = 1, policy: Policy | None = None) -> Member:

@@ -26,6 +26,7 @@ from secagg.protocol.paillier.messages import Piece
 from secagg.protocol.paillier.opening import read_answer
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust, propose, table
 from secagg.protocol.paillier.run import run_round
+from secagg.protocol.rehearsal import create_job
 from secagg.roster.chain import fingerprint
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -54,6 +55,7 @@ class Made:
         )
         nodes = self.entrusted.nodes
         log = TileLog(path / "rounds", "fed/rounds", "fed/rounds", nodes.aggregator)
+        created = create_job(nodes, log)
         self.played = table(self.entrusted, inputs(self.entrusted, propose(self.entrusted)), {"ana": "Attend"}, log=log)
         end = run_round(self.played)
         assert isinstance(end, Closed)
@@ -61,7 +63,7 @@ class Made:
         writer = BundleWriter(path)
         writer.put_root("fed", fingerprint(nodes.root_key))
         signed = [said.data for said in self.played.wire if said.kind == "EncryptedInput"]
-        for data in (nodes.roster, *self.played.files.values(), *self.played.uploads.values(), *signed):
+        for data in (nodes.roster, created, *self.played.files.values(), *self.played.uploads.values(), *signed):
             writer.put_file(data)
         writer.put_result(end.published.round, encode(end.published), end.salt)
         log.close()

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from secagg.auditor.bundle import Bundle
 from secagg.auditor.evidence import Evidence
-from secagg.auditor.story import plain, tell
+from secagg.auditor.story import tell
+from secagg.daemon.writing import plain
 from secagg.log.statements import DropOut, Refusal
 from secagg.protocol.rehearsal import START_OF_TIME
 from support.bundles import AGGREGATOR, append, write_bundle

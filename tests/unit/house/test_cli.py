@@ -107,7 +107,7 @@ def test_another_fault_of_the_system_stays_a_bug() -> None:
 
 
 def test_an_error_without_remedy_is_one_line() -> None:
-    assert explain(errors.TryLater("Four of six are here.")) == "error[E-LATER]: Four of six are here."
+    assert explain(errors.TryLater("Four of six are here.")) == ("error[E-LATER]: Four of six are here.",)
 
 
 @pytest.mark.parametrize("line", [["bogus"], ["--bogus"], ["show", "--bogus"], ["--format", "xml", "show"]])

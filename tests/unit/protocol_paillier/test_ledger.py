@@ -48,4 +48,4 @@ def test_updates_and_other_tasks_are_free(earlier: Entrusted | Opened) -> None:
 
 def test_rounds_of_training_count_wherever_they_were_opened() -> None:
     notebook = holding(entrusted(static=False), opened(static=False), entrusted(static=False, number=2), entrusted())
-    assert trained(notebook, "task") == {("fed", "job", 1, 0), ("fed", "job", 2, 0)}
+    assert trained(notebook, "task") == {("fed", "job", 1), ("fed", "job", 2)}

@@ -1,0 +1,67 @@
+"""What a trustee compares of a manifest: every leaf that follows from the roster, the custody and the formulas.
+
+Rules (protocol §1): a trustee sees no job, so what only a job says is free here, with its reason: every honest node
+held it against the signed job before it signed an upload for exactly this manifest. All else is compared leaf by leaf;
+a group other than 0 would be a second opening of a round, a model in a sum a second name for its input.
+Leaves to others: seats, custody and directory (checks.py). `LONGEST` bounds what a trustee keeps for a round.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec.structs import replace
+
+from secagg.errors import Refused
+from secagg.ids import NO_DIGEST, RoundId
+from secagg.protocol import manifest as rules
+from secagg.protocol.deriving import FREE as FREE_TO_ALL
+from secagg.protocol.deriving import differing, field_of
+from secagg.protocol.manifest import Custody, Manifest
+
+LONGEST = 7 * 86_400_000
+"""Milliseconds of the longest round that a trustee keeps."""
+
+_OF_JOB = "The job says it: nodes hold it against the signed one before they sign an upload for this manifest."
+
+FREE: Mapping[str, str] = MappingProxyType(
+    {
+        **FREE_TO_ALL,
+        **dict.fromkeys(
+            (
+                "round.job", "round.round", "purpose", "task", "job_digest", "architecture", "groups", "scalars",
+                "weight_bound", "bits", "clip_log2", "step_ms", "chunk_bytes",
+            ), _OF_JOB,
+        ),
+        "model": "Of a training round the nodes know it; of a sum it is compared.",
+        "round_ms": "The job says it; a trustee refuses what is longer than it would keep a round.",
+        "members": "Every seat is held against the roster, and each organisation has one.",
+        "custody": "Trustees, numbers, key and acceptances are judged by rules of their own.",
+    }
+)  # fmt: skip
+"""Leaves that a trustee does not derive, and why."""
+
+
+def check_leaves(proposed: Manifest, federation: str, aggregator: str, colluders: int, custody: Custody) -> None:
+    """Compare every leaf that a trustee can derive.
+
+    Raises: Refused (`manifest.<field>`).
+    """
+    found = proposed.round
+    mine = replace(
+        proposed, engine="paillier", round=RoundId(federation, found.job, found.round, found.attempt),
+        model=NO_DIGEST if proposed.purpose == "sum" else proposed.model, colluders=colluders,
+        threshold=custody.threshold, share_threshold=custody.threshold, k_min=rules.fewest_entrusted(colluders),
+        degree=0, prg=rules.PRG, suite=rules.SUITE, graph="complete", aggregator=aggregator,
+    )  # fmt: skip
+    path = differing(proposed, mine, {})
+    if path is None and proposed.round_ms > LONGEST:
+        path = "round_ms"
+    if path is not None:
+        raise _lie(field_of(path), path)
+
+
+def _lie(name: str, path: str) -> Refused:
+    return Refused(
+        f"The manifest's {name} ({path}) does not follow from roster, custody and formulas.",
+        "This trustee takes no part in the round.", rule=f"manifest.{name}",
+    )  # fmt: skip

@@ -1,0 +1,273 @@
+"""Row 60: what members write is shown at operators' terminals and never obeyed.
+
+A daemon answers every command with texts of a peer in every place: escape sequences, markup, marks that turn the
+direction of writing, lines of their own. Tables, records, JSON, live pictures, errors, logs and the audit write them as
+what they are.
+"""
+
+import asyncio
+import io
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from secagg.cli import main
+from secagg.daemon import logs
+from secagg.daemon.admin import SOCKET, Admin
+from secagg.daemon.writing import plain
+from secagg.demo import ending
+from secagg.demo.heart import HOSPITALS, RISK, Story
+from secagg.demo.live import Screen
+from secagg.demo.seen import Line, Report
+from secagg.errors import BadInput
+from secagg.log.statements import DropOut
+from secagg.protocol.rehearsal import START_OF_TIME
+from support.bundles import AGGREGATOR, append, write_bundle
+
+LINE = "FAKE all is well"
+TEXT = f"\x1b[2J\x1b]0;mine\x07[red]\u202e\u200b\u3164\x9b31m\r\n{LINE}"
+SHOWN = plain(TEXT)
+LINK = {"link": "connected", "unacknowledged": 0, "unreached": {}, "read_only": 0, "sent_bytes": 0}
+WAIT = {"for": "north", "what": "keys", "since": 5, "until": None}
+MEMBER = {
+    "name": "north", "organisation": "north", "role": "node", "state": "member", "since": 5, "fingerprint": "ab",
+    "words": ["one", "two"], "groups": "abc", "reason": "left",
+}  # fmt: skip
+JOB = {
+    "name": "risk", "number": 1, "task": "risk", "purpose": "sum", "state": "failed", "round": 1, "attempt": 1,
+    "rounds": 1, "cohort": ["north"], "reason": "why", "ended": [{"reason": "why", "missing": ["north"]}],
+}  # fmt: skip
+EVENTS: list[dict[str, Any]] = [
+    {"event": "step", "job": "risk", "round": 1, "step": "Unmask", "institution": "north", "reason": "why"},
+    {"event": "waiting", "job": "risk", "for": ["north", "south"], "until": 5},
+    {"event": "round_aborted", "job": "risk", "dropped": [{"member": "north", "reason": "why"}]},
+    {"event": "job_failed", "job": "risk", "reason": "why"},
+]
+ANSWERS: dict[str, Any] = {
+    "status": {"roster": 1, "members": {"north": True}, "waiting": WAIT, "dropped": [{"reason": "why"}], "job": "risk"},
+    "link": LINK, "member.list": [MEMBER], "member.show": MEMBER, "job-list": [JOB], "job-show": JOB,
+    "token.list": [{"id": "ab", "institution": "north", "name": "north", "role": "node", "state": "open", "expires": 5}]
+}  # fmt: skip
+"""What a daemon may answer."""
+
+COMMANDS = [
+    "member list", "member show north", "token list", "keyserver status", "aggregator status", "job list",
+    "job show risk", "job watch risk", "node status", "trustee status", "broker status",
+]  # fmt: skip
+
+
+def hostile(value: Any) -> Any:
+    """Return a value with the hostile text behind every text in it, and in a name where names are members'."""
+    match value:
+        case str():
+            return value + TEXT
+        case dict():
+            return {name + TEXT if name == "north" else name: hostile(inner) for name, inner in value.items()}
+        case list():
+            return [hostile(inner) for inner in value]
+        case _:
+            return value
+
+
+def poisoned(command: str) -> Any:
+    if command not in ANSWERS:
+        raise BadInput(f"no {command}{TEXT}", f"ask{TEXT}")
+    return hostile(ANSWERS[command])
+
+
+def told(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event with the hostile text in everything but what kind it is, and of which job."""
+    return {**hostile(event), "event": event["event"], "job": event["job"]}
+
+
+class Daemon:
+    """A daemon in a thread, which answers as it was told to."""
+
+    def __init__(self, place: Path) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.admin = Admin(place / SOCKET, self.answer)
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def answer(self, request: dict[str, object]) -> object:
+        command = str(request["command"])
+        found = poisoned(command)
+        if command == "status" and self.several:
+            found = {**found, "waiting": [found["waiting"]]}
+        return found
+
+    several = False
+    """A trustee waits for several things at once."""
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._serve())
+        self.loop.close()
+
+    async def _serve(self) -> None:
+        await self.admin.open()
+        self.ready.set()
+        while not self.over.is_set():
+            if self.admin.watchers:
+                for event in EVENTS:
+                    self.admin.publish(told(event))
+            await asyncio.sleep(0.01)
+        await self.admin.close()
+
+    def __enter__(self) -> "Daemon":
+        self.ready, self.over = threading.Event(), threading.Event()
+        self.thread.start()
+        self.ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join(10)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A configuration of each role, all of one state directory, in which the daemon answers."""
+    (tmp_path / "s").mkdir(mode=0o700)
+    ends = '[broker]\naddress = "tcp://127.0.0.1:1"\ncurve_key = "' + "00" * 32 + '"\n[federation]\nname = "fed"\n'
+    ends += 'root_fingerprint = "sha256:00"\n'
+    for role, more in {"aggregator": "", "node": "", "trustee": 'organisation = "north"\n'}.items():
+        own = f'[{role}]\nname = "north"\nstate_dir = "s"\n{more}'
+        (tmp_path / f"{role}.toml").write_text(own + ends)
+    broker = '[broker]\nstate_dir = "s"\n[federation]\nname = "fed"\nroot_fingerprint = "sha256:00"\n'
+    (tmp_path / "broker.toml").write_text(broker + f'keyserver_curve_key = "{"00" * 32}"\n')
+    return tmp_path
+
+
+def run(place: Path, line: str, format: str) -> Any:
+    noun = line.split(maxsplit=1)[0]
+    role = {"job": "aggregator"}.get(noun, noun)
+    given = ["--state-dir", str(place / "s")] if noun in ("member", "token", "keyserver") else []
+    given = given or ["--config", str(place / f"{role}.toml")]
+    return CliRunner().invoke(main, [*line.split(), *given, "--format", format])
+
+
+def judge(text: str) -> None:
+    """Hold that nothing raw is in what a terminal gets, and that nobody added a line to it."""
+    for line in text.splitlines():
+        assert plain(line) == line
+        assert not line.lstrip().startswith(LINE)
+    assert "\r" not in text
+    assert "\x85" not in text
+
+
+@pytest.mark.parametrize("format", ["table", "json", "jsonl"])
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_shows_what_a_peer_wrote_and_obeys_nothing(line: str, format: str, place: Path) -> None:
+    with Daemon(place / "s") as daemon:
+        daemon.several = line.startswith("trustee")
+        done = run(place, line, format)
+    assert done.exit_code in (0, 75), done.output
+    judge(done.stdout)
+    judge(done.stderr)
+    assert LINE in done.stdout
+    for row in done.stdout.splitlines() if format != "table" else ():
+        json.loads(row)
+
+
+def test_an_error_of_a_daemon_is_shown_as_it_is(place: Path) -> None:
+    with Daemon(place / "s"):
+        done = run(place, "job submit " + str(_job(place)), "table")
+    assert done.exit_code == 64
+    judge(done.stderr)
+    assert done.stderr.splitlines() == [f"error[E-INPUT]: no job-submit{SHOWN}", f"  ask{SHOWN}"]
+
+
+def _job(place: Path) -> Path:
+    path = place / "job.toml"
+    path.write_text('[job]\nname = "risk"\ntask = "risk"\npurpose = "sum"\nlength = 7\n')
+    return path
+
+
+@pytest.mark.parametrize("command", ["log", "show"])
+def test_the_audit_shows_what_stands_in_a_log(command: str, tmp_path: Path) -> None:
+    federation = write_bundle(tmp_path, rounds=1)
+    left = DropOut(
+        federation="fed", time=START_OF_TIME, job="job", round=1, attempt=1, group=0, member="node-01", step="Unmask",
+        reason=f"\x7f{TEXT}",
+    )  # fmt: skip
+    append(tmp_path, "rounds", left, AGGREGATOR, federation.aggregator, federation.aggregator)
+    done = CliRunner().invoke(main, ["audit", command, str(tmp_path), *(["1"] if command == "show" else [])])
+    assert done.exit_code == 0
+    judge(done.stdout)
+    assert LINE in done.stdout
+    if command == "log":
+        for line in done.stdout.splitlines():
+            json.loads(line.split(maxsplit=2)[2])
+
+
+def test_an_audit_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "rounds").mkdir()
+    (tmp_path / "rounds" / "checkpoint").write_text(f"fed/rounds{TEXT}\n1\n")
+    for format in ("table", "json"):
+        done = CliRunner().invoke(main, ["audit", "verify", str(tmp_path), "--format", format])
+        assert done.exit_code
+        judge(done.stdout + done.stderr)
+
+
+# What is drawn -------------------------------------------------------------------------------------------------------
+
+DRAWN: list[dict[str, Any]] = [
+    {"event": "round_started", "job": RISK, "round": 1, "attempt": 1, "members": ["cleveland"]},
+    {"event": "waiting", "job": RISK, "round": 1, "step": "Unmask", "for": ["hungary"], "need": 3, "until": None},
+    {"event": "step", "job": RISK, "round": 1, "step": "Unmask", "institution": "x", "state": "refused", "reason": "w"},
+    {"event": "round_closed", "job": RISK, "round": 1, "contributors": ["x"], "dropped": [{"member": "y", "step": ""}]},
+    {"event": "round_aborted", "job": RISK, "round": 1, "step": "Unmask", "reason": "why", "dropped": []},
+    {"event": "job_failed", "job": RISK, "reason": "why"},
+]
+
+
+def test_the_live_table_takes_no_text_for_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = io.StringIO()
+    drawn.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", drawn)
+    monkeypatch.setenv("TERM", "dumb")
+    with Screen(("cleveland", "hungary"), 3, color=False) as screen:
+        for event in DRAWN:
+            screen.show(told(event))
+    text = drawn.getvalue()
+    for raw in ("\x1b]0", "\x07", "\u202e", "\u200b", "\x9b"):
+        assert raw not in text
+    assert text.count("[red]") >= 4
+    assert not any(line.startswith(LINE) for line in text.splitlines())
+
+
+def test_the_end_of_a_demonstration_takes_no_text_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = dict.fromkeys(HOSPITALS, (0.8, 0.02))
+    report = Report("FAIL", 0, 1, (Line(1, f"tiles{TEXT}", "fail", f"entry{TEXT}"),))
+    story = Story(10, alone=scores, federated=scores, centralised=scores, report=report, failed=f"why{TEXT}")
+    story.sent = dict.fromkeys(HOSPITALS, 2048)
+    ending.tables(story, Path("b"), 1.0, color=False)
+    shown = capsys.readouterr().out
+    assert shown.count("[red]") == 2
+    for raw in ("\x1b]0", "\x07", "\u202e", "\u200b", "\x9b", "\r"):
+        assert raw not in shown
+    assert not any(line.startswith(LINE) for line in shown.splitlines())
+
+
+# What is logged ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_log_line_is_one_line(terminal: bool) -> None:
+    out = io.StringIO()
+    out.isatty = lambda: terminal  # type: ignore[method-assign]
+    log = logs.configure("node", "north", color=False, file=out)
+    log.warning("refuse", cause=f"why{TEXT}", members=[f"north{TEXT}"])
+    try:
+        raise ValueError(TEXT)
+    except ValueError as error:
+        log.error("fail", exc_info=error)
+    text = out.getvalue()
+    for raw in ("\x1b[2J", "\x1b]0", "\x07", "\u202e", "\u200b", "\u3164", "\x9b", "\r"):
+        assert raw not in text
+    assert len(text.splitlines()[0]) > len(SHOWN)
+    assert LINE in text.splitlines()[0]

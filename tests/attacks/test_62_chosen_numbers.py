@@ -1,0 +1,124 @@
+"""Row 62: every number that a signed job chooses has a limit, held before anything is fetched for it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+
+from node.policy import PolicySection
+from secagg.errors import ProtocolViolation, Refused
+from secagg.protocol.affordable import DAY, Most, check_affordable
+from secagg.protocol.manifest import JobSpec, Scalar
+from secagg.protocol.paillier import rehearsal as entrusted
+from secagg.protocol.paillier import trustee
+from support.adversary import proposal_of
+from support.entrusted import make as entrust
+from support.federation import job, names_of
+from support.federation import make as found
+from support.nodes import Ward
+
+AT_THE_LIMIT: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "max_parameters": ({"parameters": 2**28}, {"parameters": 2**31 - 1}),
+    "max_rounds": ({"rounds": 10_000}, {"rounds": 10_001}),
+    "max_members": ({"cohort": names_of(1_000)}, {"cohort": names_of(1_001)}),
+    "max_metrics": (
+        {"scalars": tuple(Scalar(f"m{n}", 1) for n in range(64))},
+        {"scalars": tuple(Scalar(f"m{n}", 1) for n in range(65))},
+    ),
+    "max_step_time": ({"step_ms": DAY}, {"step_ms": DAY + 1}),
+    "max_round_time": ({"round_ms": 7 * DAY}, {"round_ms": 2**40 - 1}),
+}
+BOUNDED_OTHERWISE = {
+    "min_nodes": "more than the cohort: the job cannot run, and nothing is kept for it",
+    "bits": "its type says 2 to 64",
+    "clip_log2": "its type says -64 to 64",
+    "weight_bound": "a factor of values, which have the same size whatever it is",
+    "chunk_bytes": "acceptance.check_fields: within the limits of the wire",
+    "dropouts": "a formula gives the degree of the graph, or refuses",
+    "scalars.bound": "lane_groups: the sum of all members fits its lane",
+    "scalars.fraction": "its type says 0 to 48",
+    "custody.s": "its type says 1 to 3",
+    "custody.threshold": "custody.check_custody: at most the trustees there are",
+    "custody.colluders": "custody.check_custody: 2t > m + c'",
+}
+"""Numbers of a job that no policy key limits, and what does."""
+
+
+def numbers(kind: type[Struct], path: str = "") -> set[str]:
+    """Return the path of every number in a struct's type."""
+    from msgspec.inspect import IntType, Metadata, StructType, UnionType, VarTupleType, type_info
+
+    def walk(found: Any, here: str) -> set[str]:
+        match found:
+            case IntType():
+                return {here}
+            case StructType():
+                return set().union(*(walk(f.type, f"{here}.{f.name}".lstrip(".")) for f in found.fields))
+            case VarTupleType():
+                return walk(found.item_type, here)
+            case UnionType():
+                return set().union(*(walk(one, here) for one in found.types))
+            case Metadata():
+                return walk(found.type, here)
+            case _:
+                return set()
+
+    return walk(type_info(kind), path)
+
+
+def test_every_number_of_a_job_is_limited_by_policy_or_by_something_that_is_named() -> None:
+    limited = {"parameters", "rounds", "step_ms", "round_ms"}
+    assert numbers(JobSpec) == limited | set(BOUNDED_OTHERWISE)
+    assert set(Most.__struct_fields__) == set(AT_THE_LIMIT)
+
+
+@pytest.mark.parametrize("name", AT_THE_LIMIT)
+def test_a_job_at_the_limit_is_taken_and_one_above_it_is_refused_by_the_name_of_the_key(name: str) -> None:
+    spec = job(names_of(4))
+    at, above = AT_THE_LIMIT[name]
+    check_affordable(replace(spec, **at), Most())
+    with pytest.raises(Refused) as caught:
+        check_affordable(replace(spec, **above), Most())
+    assert caught.value.rule == f"policy.{name}"
+    assert name in caught.value.remedy
+
+
+def test_the_keys_of_node_toml_are_these_limits() -> None:
+    assert PolicySection().most() == Most()
+    assert PolicySection(max_round_time="2h", max_parameters=7).most() == Most(
+        max_round_time=7_200_000, max_parameters=7
+    )
+
+
+def test_a_round_of_34_years_is_refused_before_anything_is_done_for_it(tmp_path: Path) -> None:
+    ward = Ward(found(4, chunk_bytes=4096), tmp_path)
+
+    async def main(_: object) -> None:
+        await ward.start_nodes()
+        file = {
+            "job": {"name": "job", "task": "task", "purpose": "sum", "length": 7},
+            "cohort": {"step_timeout": "3s", "round_timeout": "12000d"},
+        }
+        ward.daemon.command({"command": "job-submit", "file": file, "model": ""})
+        await ward.wait(20)
+        await ward.stop_nodes()
+
+    ward.play(main)
+    for node in ward.nodes.values():
+        assert {event["rule"] for event in node.named("fault")} == {"policy.max_round_time"}
+        assert {event["rule"] for event in node.named("refuse")} == {"policy.max_round_time"}
+    assert ward.named("job_failed")
+
+
+def test_a_trustee_keeps_no_round_for_years() -> None:
+    federation = entrust(4)
+    name = next(iter(federation.trustees))
+    honest = entrusted.propose(federation)
+    lie = replace(honest, round_ms=7 * DAY + 1)
+    ctx = entrusted.holder(federation, name).ctx
+    assert trustee.start(proposal_of(federation.nodes, replace(honest, round_ms=7 * DAY)), ctx)
+    with pytest.raises(ProtocolViolation) as caught:
+        trustee.start(proposal_of(federation.nodes, lie), entrusted.holder(federation, name).ctx)
+    assert getattr(caught.value, "rule", "") == "manifest.round_ms"

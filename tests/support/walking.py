@@ -1,0 +1,81 @@
+"""Walk a signed struct: every leaf by its path, and the struct with that leaf changed into another legal value.
+
+A leaf is what `secagg.protocol.deriving.leaves` calls one. A changed struct keeps its types and ranges, so that what
+refuses it is the comparison and not the decoder.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
+
+from secagg.errors import WireError
+from secagg.protocol.manifest import Acceptance, Custody, LaneGroup, Scalar, Seat
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+
+WORDS = {
+    "training": "sum", "sum": "training", "complete": "harary", "harary": "complete", "masks": "paillier",
+    "paillier": "masks", "3x21": "lane32", "lane64": "lane32", "lane32": "lane64", "3bytes": "lane32",
+}  # fmt: skip
+"""Texts that have few legal values, and another one of each."""
+
+ADDED: dict[type, Struct] = {
+    Seat: Seat("zz-added", "of-zz-added", bytes(range(32))), Scalar: Scalar("zz-added", 7),
+    LaneGroup: LaneGroup("zz-added", "lane64", 64, 64, 3),
+    Acceptance: Acceptance("zz-added", bytes(64)),
+}  # fmt: skip
+"""What may be put behind the end of a tuple of its type."""
+
+CUSTODY = Custody(b"key", 1, (), 1, 1, ())
+
+
+def changes(value: Struct) -> Iterator[tuple[str, Any]]:
+    """Yield (path of a leaf, the whole struct with this leaf changed), in one or two ways for each.
+
+    What the decoder would refuse is left out: something else has to refuse the rest.
+    """
+    for leaf, changed in _of_struct(value, ""):
+        try:
+            decode(type(value), encode(changed), LIMIT_BULK)
+        except WireError:
+            continue
+        yield leaf, changed
+
+
+def _of_struct(value: Struct, path: str) -> Iterator[tuple[str, Any]]:
+    for name in value.__struct_fields__:
+        here = f"{path}.{name}".lstrip(".")
+        for leaf, changed in _changed(getattr(value, name), here):
+            yield leaf, replace(value, **{name: changed})
+
+
+def _changed(value: object, path: str) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Struct):
+        yield from _of_struct(value, path)
+    elif isinstance(value, tuple):
+        if value:
+            yield f"{path}.length", value[:-1]
+        yield f"{path}.length", (*value, ADDED[type(value[0])] if value else ADDED[Scalar])
+        for place, item in enumerate(value):
+            for leaf, changed in _changed(item, f"{path}.{place}"):
+                yield leaf, (*value[:place], changed, *value[place + 1 :])
+    else:
+        yield from ((path, other) for other in _others(value))
+
+
+def _others(value: object) -> tuple[object, ...]:
+    match value:
+        case bool():
+            return (not value,)
+        case int():
+            return (value + 1, value - 1) if value > 1 else (value + 1,)
+        case bytes():
+            return (bytes([value[0] ^ 1]) + value[1:], value[:-1] + bytes([value[-1] ^ 128])) if value else (b"x",)
+        case str():
+            return (WORDS[value],) if value in WORDS else (f"{value}x",)
+        case _ if value is UNSET:
+            return (CUSTODY,)
+        case _:
+            raise TypeError(type(value))
