@@ -27,11 +27,23 @@ class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TaskSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[tasks.NAME]`: FILE:CLASS or MODULE:CLASS, the data it reads, and keyword arguments for the class."""
+    """`[tasks.NAME]`: FILE:CLASS or MODULE:CLASS, the data it reads, and keyword arguments for the class.
+
+    Another `edition` says that other data lies there now: what was given to sums before binds it no more.
+    """
 
     task: str
     data: str
+    edition: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+
+
+class LedgerSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[ledger]`: the file of what this institution gave to sums, which all its nodes on a machine share, and the
+    passphrase of its key; unless given, `ledger.db` beside the state directory, and the passphrase of the node."""
+
+    path: str = ""
+    passphrase_file: str = ""
 
 
 class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +53,7 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     broker: BrokerSection
     federation: FederationSection
     policy: PolicySection = field(default_factory=PolicySection)
+    ledger: LedgerSection = field(default_factory=LedgerSection)
     tasks: dict[Name, TaskSection] = field(default_factory=dict)
 
 
@@ -51,6 +64,7 @@ class OwnTask(Struct, frozen=True):
     spec: str
     data: Path
     options: dict[str, Any]
+    edition: str = ""
 
 
 def read(path: Path) -> NodeConfig:
@@ -88,4 +102,4 @@ def _own(path: Path, name: str, section: TaskSection) -> OwnTask:
     place, colon, made = section.task.rpartition(":")
     # A file is relative to the configuration; a module is found by Python.
     spec = f"{path.parent / place}{colon}{made}" if place.endswith(".py") else section.task
-    return OwnTask(name, spec, require_data(path.parent / section.data), section.options)
+    return OwnTask(name, spec, require_data(path.parent / section.data), section.options, section.edition)

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from node import believing, records
+from node.inputs import Inputs
 from node.records import Job
 from node.work import Stepped, Sums, Work
 from secagg.crypto.derive import sha256
@@ -55,8 +56,10 @@ class Ended(NamedTuple):
 class Jobs:
     """Every job of this node; at most one is active."""
 
-    def __init__(self, name: str, follower: Follower, blobs: Blobs, work: Work, most: Most | None = None) -> None:
-        self._most = most or Most()
+    def __init__(
+        self, name: str, follower: Follower, blobs: Blobs, work: Work, inputs: Inputs, most: Most | None = None
+    ) -> None:
+        self._inputs, self._most = inputs, most or Most()
         self._name, self._follower, self._blobs, self._work = name, follower, blobs, work
         self._fetching = Fetching(blobs)
         self._faults: dict[str, SecaggError] = {}
@@ -210,7 +213,10 @@ class Jobs:
         roster, job = self._follower.roster(turn), next(owed, self.standing(turn))
         last = Ledger(turn).last(f"{roster.federation}/rounds")
         size = last.size if last else 0
-        said = Present(size, job.spec.name, job.next_round) if job and job.ready else Present(size)
+        said = Present(size)
+        if job and job.ready:
+            bound = self._inputs.present(job, records.find_proven(turn, job.spec.name))
+            said = Present(size, job.spec.name, job.next_round, bound)
         turn.emit(self.aggregator(turn).name, "present", b"", encode(said))
 
     # Work ------------------------------------------------------------------------------------------------------------
@@ -261,7 +267,7 @@ class Jobs:
         if job.spec.purpose == "sum":
             job = records.put_job(turn, job, published=published)
         after = {"next_round": job.next_round + 1, "awaited": None}
-        model = {"model": stepped.model, "model_digest": stepped.digest}
+        model = {"model": stepped.model, "model_digest": stepped.digest, "given": stepped.given}
         job = records.put_job(turn, job, **after, **model)
         if job.spec.purpose == "training" and ended.round > 1:
             self._forget(old, turn)

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from secagg.daemon.config import duration
 from secagg.errors import BadConfiguration
-from secagg.ids import Count, Name, Ordinal
+from secagg.ids import Count, Ordinal
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.affordable import Most
 from secagg.protocol.masks.spot import LEAVES, MOST
@@ -22,8 +22,17 @@ _PEER = re.compile(r"\A(?P<name>[a-z0-9-]{1,64})=(?P<key>[0-9a-f]{64})\Z")
 
 
 class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
-    """The section as written; `pinned_peers` are `name=key`, the key in 64 lowercase hex digits; `jobs` those that may
-    train a task that another job trained before; `allow_trials` takes trustees of whom none may collude."""
+    """The section as written; `pinned_peers` are `name=key`, the key in 64 lowercase hex digits; `allow_trials` takes
+    trustees of whom none may collude.
+
+    `exact_counts` takes rounds whose sums hold exact numbers of examples: a sum tells the total of its members, and two
+    sums with one member between them tell that member's number. `changing_sets` lets the members of a job change
+    between its rounds: two rounds with one member between them show that member's update, up to how much those of the
+    others changed, and whoever runs the aggregator chooses who drops out; without it every round of a job is summed
+    over the set of its first. `unlisted_jobs` is how many training jobs over a source, after its first, need no
+    `secagg node allow`; they are bound to the set of the first. `min_change` is the sine between two updates below
+    which the second is taken for the first. `static_inputs` says whether all sums over a source are one input, or
+    those of a task."""
 
     min_nodes: Annotated[int, Meta(ge=3, lt=2**31)] = _STRICT.min_nodes
     max_colluders: Count | None = _STRICT.max_colluders
@@ -33,7 +42,10 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     max_rounds_per_source: Ordinal = _STRICT.max_rounds_per_source
     server: Literal["malicious", "semi-malicious"] = "malicious"
     pinned_peers: tuple[str, ...] = ()
-    jobs: tuple[Name, ...] = ()
+    changing_sets: bool = _STRICT.changing_sets
+    unlisted_jobs: Count = _STRICT.unlisted_jobs
+    min_change: Annotated[float, Meta(ge=0.0, lt=1.0)] = _STRICT.min_change
+    static_inputs: Literal["source", "task"] = "source"
     allow_trials: bool = _STRICT.allow_trials
     min_key_bits: Annotated[int, Meta(ge=2048, le=8192)] = _STRICT.min_key_bits
     spot_leaves: Annotated[int, Meta(ge=0, le=MOST)] = LEAVES
@@ -67,8 +79,9 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
             min_nodes=self.min_nodes, max_colluders=self.max_colluders, engines=self.engines,
             allow_plain=self.allow_plain, exact_counts=self.exact_counts,
             max_rounds_per_source=self.max_rounds_per_source, server=self.server,
-            pinned_peers=_pins(self.pinned_peers), jobs=self.jobs, allow_trials=self.allow_trials,
-            min_key_bits=self.min_key_bits, most=self.most(),
+            pinned_peers=_pins(self.pinned_peers), allow_trials=self.allow_trials, min_key_bits=self.min_key_bits,
+            changing_sets=self.changing_sets, unlisted_jobs=self.unlisted_jobs, min_change=self.min_change,
+            static_inputs=self.static_inputs, most=self.most(),
         )  # fmt: skip
 
 

@@ -8,12 +8,14 @@ Source: operations "Configuration".
 from pathlib import Path
 
 from node import config
+from node.config import NodeConfig
 from node.drill import Drill
 from node.service import NodeService
 from secagg.crypto.rng import system_rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.admin import SOCKET
 from secagg.daemon.enrolment import KEYS
+from secagg.daemon.inputs import FILE, SqliteInputs
 from secagg.daemon.process import run_daemon
 from secagg.daemon.vault import RoundKeys, load_keys, passphrase, private_directory
 from secagg.errors import BadConfiguration
@@ -42,11 +44,21 @@ def run(path: Path, drill: Drill | None = None, *, verbosity: int = 0, color: bo
     ring = load_keys(state / KEYS, passphrase(file))
     key = SigningKey.from_private_bytes(ring.sign.reveal())
     keys = RoundKeys(state / "rounds", ring.storage, system_rng)
+    ledger = _ledger(path, read, key.public)
     service = NodeService(
-        own.name, key, read.federation.pin(), policy, tasks, state, keys, system_rng, drill, read.policy.spot_leaves
+        own.name, key, read.federation.pin(), policy, tasks, state, keys, system_rng, ledger, drill,
+        read.policy.spot_leaves,
     )  # fmt: skip
     addresses, broker_key = read.broker.addresses(), read.broker.key()
     run_daemon(
         service, lambda: ZmqLink(addresses, broker_key, ring.curve), state, own.name, "node",
         verbosity=verbosity, color=color, workers=WORKERS, federation=read.federation.name,
     )  # fmt: skip
+
+
+def _ledger(path: Path, read: NodeConfig, writer: bytes) -> SqliteInputs:
+    """Open the ledger of inputs, which other nodes of this institution may share. Raises: BadConfiguration."""
+    own, place = read.node, path.parent / read.node.state_dir
+    file = path.parent / read.ledger.path if read.ledger.path else place.resolve().parent / FILE
+    given = read.ledger.passphrase_file or own.passphrase_file
+    return SqliteInputs(file, passphrase(path.parent / given if given else None), writer, system_rng)

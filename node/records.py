@@ -7,6 +7,7 @@ a job's name means one signed job for ever. Leaves to others: what follows from 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from secagg.crypto.derive import sha256
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, Count, Digest, Ordinal, RoundId
 from secagg.protocol.manifest import JobSpec
@@ -28,6 +29,8 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     `body` is the SHA-256 of the signed job's bytes; `model_digest` of the model's values; `ready` once the model is
     here and was checked by this process; `published` is what a sum job gave last (the blob of its `Published`);
     `owed` is a round whose result came with a proof from another checkpoint than this node's, and has to come again.
+    `given` names the tensors of the model when this node computed them from published sums; zeros while the model is
+    one that was handed out, which a lost first round leaves it.
     """
 
     spec: JobSpec
@@ -40,6 +43,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     awaited: ResultNotice | None = None
     evaluated: bool = False
     owed: Count = 0
+    given: Digest = NO_DIGEST
 
     @property
     def over(self) -> bool:
@@ -158,3 +162,24 @@ def find_refusal(turn: Turn) -> Refusal | None:
     """Return the last refusal."""
     kept = turn.get("refusal")
     return decode(Refusal, kept, WHOLE) if kept else None
+
+
+def put_proven(turn: Turn, job: str, key: bytes) -> None:
+    """Keep that the member with this signing key is proven to have cheated in a job."""
+    turn.put(f"proven/{job}/{key.hex()}", b"")
+
+
+def find_proven(turn: Turn, job: str) -> frozenset[bytes]:
+    """Return the signing keys of the members that are proven to have cheated in a job."""
+    return frozenset(bytes.fromhex(key.rpartition("/")[2]) for key, _ in turn.scan(f"proven/{job}/"))
+
+
+def put_moduli(turn: Turn, moduli: tuple[bytes, ...]) -> None:
+    """Keep the moduli that this node encrypts to: a later key may share no factor with one of them."""
+    for modulus in moduli:
+        turn.put(f"modulus/{sha256(modulus).hex()}", modulus)
+
+
+def find_moduli(turn: Turn) -> tuple[bytes, ...]:
+    """Return the moduli that this node has encrypted to."""
+    return tuple(modulus for _, modulus in turn.scan("modulus/"))

@@ -16,12 +16,12 @@ from msgspec.structs import replace
 
 from node import records
 from node.drill import Drill
+from node.inputs import Inputs, Mark
 from node.jobs import Jobs
 from node.records import Job, Refusal, Round, Upload
 from node.spot import require_trust
 from node.uploading import Uploading
-from node.work import Named, Work, member_of
-from secagg.crypto.derive import sha256
+from node.work import Computed, Named, Work, member_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.following import Follower
@@ -51,21 +51,19 @@ UPDATE, PREPARE, MASK = "update", "prepare", "mask"
 LIMIT = "limit"
 """How the name of a round's timer begins."""
 
-_MODULUS = "modulus/"
-"""Moduli that this node has encrypted to: a later key may share no factor with one of them."""
-
 
 class Rounds:
     """One round at a time."""
 
     def __init__(
         self, name: str, key: SigningKey, rng: Rng, keys: RoundKeys, follower: Follower, policy: Policy, jobs: Jobs,
-        work: Work, uploading: Uploading, drill: Drill | None,
+        work: Work, uploading: Uploading, inputs: Inputs, drill: Drill | None,
     ) -> None:  # fmt: skip
         self._name, self._key, self._rng, self._keys = name, key, rng, keys
         self._follower, self._policy, self._jobs, self._work = follower, policy, jobs, work
-        self._uploading, self._drill = uploading, drill
+        self._uploading, self._inputs, self._drill = uploading, inputs, drill
         self._clear: dict[str, Contribution] = {}
+        self._marks: dict[str, Mark] = {}
         self.behind = False
 
     def start(self, turn: Turn) -> None:
@@ -148,7 +146,8 @@ class Rounds:
         if isinstance(outcome, BaseException):
             self._failed(kept.scope, outcome, turn)
         elif kind == UPDATE:
-            self._clear = {label: cast(Contribution, outcome)}
+            computed = cast(Computed, outcome)
+            self._clear, self._marks = {label: computed.contribution}, {label: computed.mark}
             self._mask(kept, turn)
         else:
             self._clear = {}
@@ -168,7 +167,7 @@ class Rounds:
             turn.delete("round")
             records.put_since(turn)
             turn.cancel(f"{LIMIT}/{kept.scope.round.label()}")
-            self._clear = {}
+            self._clear, self._marks = {}, {}
             self._uploading.end(turn)
             self._erase(kept.scope.round.label(), turn)
 
@@ -211,12 +210,13 @@ class Rounds:
             require_trust(self._jobs.aggregator(turn).sign_key, turn)
             # The engine of the signed job: a manifest that names another one is refused by it.
             done = member_of(job.spec.engine).start(propose, self._context(job, turn, relied))
+            self._inputs.admit(job, proposed, records.find_proven(turn, job.spec.name))
         except Refused as refusal:
             self._leave(scope, refusal, turn)
             return
         if kept:
             self.close(kept.scope.round, turn)
-        _remember(member_of(job.spec.engine).moduli(proposed), turn)
+        records.put_moduli(turn, member_of(job.spec.engine).moduli(proposed))
         answer = done.send[0][1] if done.send else b""
         self._keep(Round(scope, b"", answer, propose.manifest.body, engine=job.spec.engine), done, turn)
         self._limit(scope.round, turn)
@@ -258,28 +258,37 @@ class Rounds:
             roster=standing.digest(), seats=seats, colluders=roster.limits.colluders, policy=self._policy,
             model=job.model_digest, round=job.next_round, directory=standing.checkpoint(),
             trustees=tuple(Seat(m.name, m.organisation, m.sign_key) for m in roster.members if m.role == "trustee"),
-            earlier_moduli=tuple(modulus for _, modulus in turn.scan(_MODULUS)),
+            earlier_moduli=records.find_moduli(turn),
         )  # fmt: skip
-        return NodeContext(self._name, self._key, self._rng, Ledger(turn), expect, turn.now())
+        return NodeContext(self._name, self._key, self._rng, self._ledger(turn), expect, turn.now())
+
+    def _ledger(self, turn: Turn) -> Ledger:
+        return Ledger(turn, self._inputs.ledger)
 
     # The machine -----------------------------------------------------------------------------------------------------
 
     def _advance(self, kept: Round, event: object, turn: Turn) -> None:
-        job, engine = self._jobs.job(kept.scope.round.job, turn), member_of(kept.engine)
         try:
-            done = engine.advance(self._open(kept), event, self._context(job, turn))
+            phase = self._step(kept, event, turn)
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
-        self._keep(kept, done, turn)
-        if engine.ready(done.phase):
+        if member_of(kept.engine).ready(phase):
             fresh = records.find_round(turn)
             if fresh:
                 self._mask(fresh, turn)
 
+    def _step(self, kept: Round, event: object, turn: Turn) -> object:
+        """Take one event in this round and return the phase after it. Raises: Refused."""
+        job, engine = self._jobs.job(kept.scope.round.job, turn), member_of(kept.engine)
+        done = engine.advance(self._open(kept), event, self._context(job, turn))
+        self._keep(kept, done, turn)
+        phase: object = done.phase
+        return phase
+
     def _keep(self, kept: Round, done: Any, turn: Turn) -> None:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
-        Ledger(turn).add(done.records)
+        self._ledger(turn).add(done.records)
         scope, label = kept.scope, kept.scope.round.label()
         sealed = self._keys.seal(label, encode(done.phase))
         records.put_round(turn, replace(kept, sealed=sealed, since=turn.now()))
@@ -323,10 +332,23 @@ class Rounds:
         if not member_of(kept.engine).ready(self._open(kept)):
             self._uploading.drop(done.upload, turn)
             return
-        self._advance(kept, done, turn)
         manifest = decode(Manifest, kept.manifest, LIMIT_BULK)
+        try:
+            self._give(kept, done, manifest, turn)
+        except Refused as refusal:
+            self._uploading.drop(done.upload, turn)
+            self._leave(kept.scope, refusal, turn)
+            return
         upload = Upload(kept.scope, done.upload, done.length, manifest.chunk_bytes, done.chunks)
         self._uploading.begin(upload, self._jobs.aggregator(turn).name, turn)
+
+    def _give(self, kept: Round, done: Named, manifest: Manifest, turn: Turn) -> None:
+        """Bind the input, write its entry, sign its header: alone with the ledger. Raises: Refused."""
+        scope, mark = kept.scope, self._marks[kept.scope.round.label()]
+        job, proven = self._jobs.job(scope.round.job, turn), records.find_proven(turn, scope.round.job)
+        with self._inputs.ledger.hold():
+            given = self._inputs.give(job, scope, manifest, mark, turn.now(), proven)
+            self._step(kept, replace(cast(Any, done), given=given), turn)
 
     def _open(self, kept: Round) -> object:
         sealed = self._keys.open(kept.scope.round.label(), kept.sealed)
@@ -370,11 +392,6 @@ def _say_readers(manifest: Manifest, turn: Turn) -> None:
     if manifest.custody is not UNSET:
         state = "held by trustees" if manifest.custody.colluders else "trial"
         turn.event({"event": "readers", **_where(manifest.round), "state": state, "cause": readers(manifest.custody)})
-
-
-def _remember(moduli: tuple[bytes, ...], turn: Turn) -> None:
-    for modulus in moduli:
-        turn.put(f"{_MODULUS}{sha256(modulus).hex()}", modulus)
 
 
 def _where(round_id: RoundId) -> dict[str, object]:

@@ -14,6 +14,7 @@ import msgspec
 from node import jobs, records, spot, uploading
 from node.config import OwnTask
 from node.drill import Drill
+from node.inputs import Inputs
 from node.jobs import Ended, Jobs
 from node.rounds import LIMIT, MASK, UPDATE, Rounds
 from node.spot import Spots, due_of
@@ -26,6 +27,8 @@ from secagg.daemon import booting, fetching, following
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.booting import Booting
 from secagg.daemon.following import Follower, Own
+from secagg.daemon.inputs import InputLedger
+from secagg.daemon.ledger import Ledger
 from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
@@ -45,17 +48,20 @@ class NodeService:
 
     def __init__(
         self, name: str, key: SigningKey, pin: Pin, policy: Policy, tasks: Mapping[str, OwnTask], state_dir: Path,
-        keys: RoundKeys, rng: Rng, drill: Drill | None = None, spot_leaves: int = LEAVES,
+        keys: RoundKeys, rng: Rng, ledger: InputLedger, drill: Drill | None = None, spot_leaves: int = LEAVES,
     ) -> None:  # fmt: skip
         self._blobs = blobs = Blobs(state_dir / "blobs")
         self._tasks = tasks
-        self._work = Work(tasks, blobs, rng, state_dir / "tables")
+        self._inputs = Inputs(ledger, policy, tasks, pin.federation, pin.root_fingerprint, rng)
+        self._work = Work(tasks, blobs, rng, state_dir / "tables", ledger.keys)
         self._follower = Follower(Own(name, "node", key.public), pin)
         self._booting = Booting(name, key, self._follower, rng)
-        self._jobs = Jobs(name, self._follower, blobs, self._work, policy.most)
+        self._jobs = Jobs(name, self._follower, blobs, self._work, self._inputs, policy.most)
         upload = Uploading(name, key, blobs)
         self._spots = Spots(name, key, rng, self._jobs, blobs, spot_leaves)
-        self._rounds = Rounds(name, key, rng, keys, self._follower, policy, self._jobs, self._work, upload, drill)
+        self._rounds = Rounds(
+            name, key, rng, keys, self._follower, policy, self._jobs, self._work, upload, self._inputs, drill
+        )
         self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
             "roster": self._roster,
             "announce": self._jobs.announced,
@@ -70,7 +76,11 @@ class NodeService:
         }
 
     def start(self, turn: Turn) -> None:
-        """Take up what was kept; import the tasks, so that their faults show now."""
+        """Take up what was kept; import the tasks, so that their faults show now.
+
+        Raises: BadConfiguration (`E-LEDGER`) when the ledger of inputs has forgotten what this node wrote.
+        """
+        Ledger(turn, self._inputs.ledger).require_inputs()
         job = self._jobs.standing(turn)
         wanted = job.awaited.published if job and job.awaited else job.model if job and not job.ready else None
         # Files that a kill left without a record; nobody works on any at this moment.
@@ -203,7 +213,9 @@ class NodeService:
             self._say_present(turn)
 
     def _aborted(self, message: Received, turn: Turn) -> None:
-        self._rounds.close(self._jobs.aborted(message, turn), turn)
+        ended = self._jobs.aborted(message, turn)
+        self._inputs.lift(ended)
+        self._rounds.close(ended, turn)
 
     def _present(self, turn: Turn) -> None:
         turn.after(PRESENT, EVERY)

@@ -10,21 +10,24 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
 from node.config import OwnTask
+from node.inputs import Mark
 from node.summing import run_vector
 from node.task import RoundContext, SumTask, Task, load_task
 from secagg.crypto.rng import Rng
 from secagg.daemon.blobs import Blobs
+from secagg.daemon.inputs import InputKeys
 from secagg.errors import BadInput, Refused, SecaggError
+from secagg.ids import NO_DIGEST
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
-from secagg.protocol import engines, server_step
+from secagg.protocol import engines, server_step, sketch
 from secagg.protocol.lanes import Contribution, Quantised, Ready, encode_sum
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.wire.codec import decode
@@ -64,22 +67,33 @@ def member_of(engine: str) -> Any:
 
 
 class Stepped(Struct, frozen=True):
-    """A result (its blob) taken in: the next model (blob and digest of its values), or zeros for a sum."""
+    """A result (its blob) taken in: the next model (blob, digest of its values, and of them with their zeros unsigned,
+    which `train` cannot tell apart), or zeros for a sum."""
 
     published: bytes
     model: bytes
     digest: bytes
+    given: bytes = NO_DIGEST
+
+
+class Computed(NamedTuple):
+    """What a task gives in a round, and what the ledger keeps of its values."""
+
+    contribution: Contribution
+    mark: Mark
 
 
 class Work:
     """The institution's tasks, and everything that takes longer than a turn may."""
 
-    def __init__(self, tasks: Mapping[str, OwnTask], blobs: Blobs, rng: Rng, tables: Path) -> None:
-        """`tables` is a directory for what an engine computes once for a key."""
-        self._tasks, self._blobs, self._rng, self._tables = tasks, blobs, rng, tables
+    def __init__(
+        self, tasks: Mapping[str, OwnTask], blobs: Blobs, rng: Rng, tables: Path, keys: InputKeys
+    ) -> None:
+        """`tables` is a directory for what an engine computes once for a key; `keys` are the ledger's."""
+        self._tasks, self._blobs, self._rng, self._tables, self._keys = tasks, blobs, rng, tables, keys
         self._made: dict[str, Any] = {}
         self._turn = Lock()
-        self._last: tuple[object, Contribution] | None = None
+        self._last: tuple[object, Computed] | None = None
         self._making = Lock()
         self._warm: bytearray | None = None
         self._ahead: tuple[str, object] | None = None
@@ -135,7 +149,7 @@ class Work:
                 "Ask the operator: somebody changed it on the way.", rule="job.model",
             )  # fmt: skip
 
-    def update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Contribution:
+    def update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Computed:
         """Train or sum, and return what this node contributes; a repeated attempt at a round gets the same words.
 
         One at a time: a task may keep what it likes on itself, and an attempt may be repeated while it still trains.
@@ -152,15 +166,20 @@ class Work:
         """Let go of the last update: its round is over, and no attempt at it will come."""
         self._last = self._ahead = None
 
-    def _update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Contribution:
+    def _update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Computed:
         task, data = self._task(spec), self.require(spec).data
         context = RoundContext(spec.name, manifest.round.round, dict(sums))
         if spec.purpose == "sum":
-            return Ready(encode_sum(manifest, run_vector(task, data, context)))
+            vector = run_vector(task, data, context)
+            # Zero has two signs, and they are one value to everybody who reads the sum.
+            mark = Mark(vector=self._keys.vector((vector + 0.0).tobytes()))
+            return Computed(Ready(encode_sum(manifest, vector)), mark)
         from node.training import run_training
 
         trained = run_training(task, self._arrays(model), data, context)
-        return Quantised(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
+        mark = Mark(sketch=sketch.encode(sketch.sketch(trained.delta, self._keys.sketch)))
+        given = Quantised(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
+        return Computed(given, mark)
 
     def prepare(self, engine: str, label: str, phase: object, name: str) -> None:
         """Make what masking or encrypting in this phase needs beside the clear words; it stays in memory, used once."""
@@ -199,7 +218,8 @@ class Work:
         if spec.purpose == "sum":
             return Stepped(published, model, bytes(32))
         following = server_step.next_model(spec, self._arrays(model), sums)
-        return Stepped(published, self._blobs.put(encode_model(following)), model_digest(following))
+        given = model_digest({name: array + array.dtype.type(0) for name, array in following.items()})
+        return Stepped(published, self._blobs.put(encode_model(following)), model_digest(following), given)
 
     def evaluate(self, spec: JobSpec, model: bytes, sums: Sums) -> dict[str, float]:
         """Evaluate the job's model on the institution's own held-out data; the result stays here.

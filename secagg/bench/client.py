@@ -24,6 +24,7 @@ from secagg.bench.peers import Peers
 from secagg.bench.stage import Stage
 from secagg.crypto.rng import Rng
 from secagg.ids import RoundId
+from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import Contribution, Quantised, Words
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import masking, node
@@ -119,7 +120,8 @@ class Measured:
         given = Timed(quantised, self._clock)
         upload = masking.contribute(given, phase, self.name, self._executor, self._vector.warm)
         self._vector.warm = upload.data
-        protected = Protected(upload.root, len(upload.data), upload.chunks)
+        entry = rehearsed(phase.manifest, phase.scope, self.name)
+        protected = Protected(upload.root, len(upload.data), upload.chunks, entry)
         self.spent.protect += self._clock() - began
         self.spent.quantise += given.seconds / self._case.threads
         self.spent.upload_bytes = len(upload.data)

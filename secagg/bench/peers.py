@@ -16,6 +16,7 @@ from secagg.crypto.shamir import split
 from secagg.crypto.sign import SigningKey
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import Checkpoint, cosign
+from secagg.protocol.binding import UNKNOWN
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys
 from secagg.protocol.masks.dealing import tree_of
@@ -162,7 +163,7 @@ class Peers:
             u2_names=self._dealers, held=(),
         )  # fmt: skip
         done = self._upload(member.name, phase)
-        header = self._sign(member, "MaskedInput", MaskedInput(done.upload, done.length, self._u2, ()))
+        header = self._sign(member, "MaskedInput", MaskedInput(done.upload, done.length, self._u2, (), UNKNOWN))
         self._headers[member.name] = header
         return encode(header)
 

@@ -1,23 +1,30 @@
 """What a node or a trustee has taken part in, opened and witnessed, kept in its journal for as long as it exists.
 
-Rules (protocol §3, §6.5): records are only ever appended, and numbered, so that their order survives a restart; they
-are written in the turn that keeps the phase depending on them; they hold no secret and so are not sealed. Of a log only
-the last checkpoint matters, so it has one place per origin and never goes back.
-Leaves to others: what a record forbids (secagg.protocol.memory), the transaction (secagg.daemon.turn).
+Rules (protocol §3): records are only ever appended, and numbered, so that their order survives a restart; they are
+written in the turn that keeps the phase depending on them; they hold no secret and so are not sealed. Of a log only the
+last checkpoint matters, so it has one place per origin and never goes back. What goes into the ledger of inputs is
+written there before the turn is kept, and the journal keeps how often this node wrote.
+Leaves to others: what a record forbids (secagg.protocol.memory), the transaction (secagg.daemon.turn), the ledger of
+inputs (secagg.daemon.inputs).
 """
 
 from collections.abc import Iterable
 from typing import TypeVar
 
+from secagg.daemon.inputs import InputLedger, require
 from secagg.daemon.turn import Turn
 from secagg.errors import VerificationFailed
+from secagg.ids import RoundId
 from secagg.log.checkpoint import Checkpoint
-from secagg.protocol.memory import Accepted, Entrusted, Opened, Record, Witnessed
+from secagg.protocol.inputs import Counted
+from secagg.protocol.memory import Accepted, Opened, Record, Witnessed
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 
 ACCEPTED, OPENED, WITNESSED = "ledger/accepted/", "ledger/opened/", "ledger/witnessed/"
-ENTRUSTED = "ledger/entrusted/"
+WRITTEN = "ledger/inputs"
+"""Where it stands how often this node wrote in the ledger of inputs."""
+
 _NEXT = "ledger/next"
 _DIGITS = 16
 """Numbers are written with this many digits, so that the order of keys is their order."""
@@ -28,8 +35,9 @@ _T = TypeVar("_T")
 class Ledger:
     """The `Memory` of a member during one turn."""
 
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+    def __init__(self, turn: Turn, inputs: InputLedger | None = None) -> None:
+        """Without `inputs`, no record of an input is taken or given."""
+        self._turn, self._inputs = turn, inputs
 
     @property
     def size(self) -> int:
@@ -44,9 +52,9 @@ class Ledger:
         """Return every opening this node released for, oldest first."""
         return self._all(Opened, OPENED)
 
-    def entrusted(self) -> tuple[Entrusted, ...]:
-        """Return every upload that trustees may open, oldest first."""
-        return self._all(Entrusted, ENTRUSTED)
+    def counted(self, round_id: RoundId) -> Counted | None:
+        """Return this node's entry of an attempt in the ledger of inputs."""
+        return self._inputs.find(round_id) if self._inputs else None
 
     def last(self, origin: str) -> Checkpoint | None:
         """Return the last checkpoint of a log that this node accepted."""
@@ -59,7 +67,8 @@ class Ledger:
     def add(self, records: Iterable[Record]) -> None:
         """Keep `records` in the transaction of this turn.
 
-        Raises: VerificationFailed when a checkpoint is older than, or another one of the same size as, the last.
+        Raises: VerificationFailed when a checkpoint is older than, or another one of the same size as, the last;
+        Refused (`ledger.lifted`) for an input whose attempt is over.
         """
         for record in records:
             match record:
@@ -67,15 +76,29 @@ class Ledger:
                     self._append(ACCEPTED, record)
                 case Opened():
                     self._append(OPENED, record)
-                case Entrusted():
-                    self._append(ENTRUSTED, record)
                 case Witnessed():
                     self._witness(record)
+                case Counted():
+                    self._count(record)
+
+    def require_inputs(self) -> None:
+        """Refuse to go on with a ledger of inputs that has forgotten something. Raises: BadConfiguration."""
+        if self._inputs:
+            require(self._inputs, int(self._turn.get(WRITTEN) or b"0"))
+
+    def _count(self, record: Counted) -> None:
+        if self._inputs is None:
+            raise RuntimeError("an input is to be counted, and there is no ledger of inputs")
+        if record.state == "pending":
+            self._inputs.count(record)
+        else:
+            self._inputs.change(record.round, lambda before: record)
+        self._turn.put(WRITTEN, str(self._inputs.revision).encode())
 
     def _all(self, kind: type[_T], prefix: str) -> tuple[_T, ...]:
         return tuple(decode(kind, value, LIMIT_BULK) for _, value in self._turn.scan(prefix))
 
-    def _append(self, prefix: str, record: Accepted | Opened | Entrusted) -> None:
+    def _append(self, prefix: str, record: Accepted | Opened) -> None:
         number = self.size
         self._turn.put(_NEXT, str(number + 1).encode())
         self._turn.put(f"{prefix}{number:0{_DIGITS}}", encode(record))

@@ -18,8 +18,9 @@ from secagg.protocol.affordable import Most
 from secagg.protocol.custody import check_custody, custody_of
 from secagg.protocol.deriving import Facts, derive, differing, field_of
 from secagg.protocol.engines import ENTRUSTED
+from secagg.protocol.inputs import Terms
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
-from secagg.protocol.memory import Memory, check_attempt, trained
+from secagg.protocol.memory import Memory, check_attempt
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL
 from secagg.wire.signed import Scope, Signed, open_signed
@@ -30,7 +31,8 @@ class Policy:
     """What an institution's own node.toml allows; refuses, never negotiates.
 
     `allow_trials`: trustees of whom none may collude (c' = 0), a single holder among them. `min_key_bits` is the least
-    length of a Paillier modulus; configuration knows none below 2048.
+    length of a Paillier modulus; configuration knows none below 2048. `changing_sets`, `unlisted_jobs`, `min_change`
+    and `static_inputs` bind inputs to sets of members (secagg.protocol.inputs).
     """
 
     min_nodes: int = 3
@@ -41,10 +43,18 @@ class Policy:
     max_rounds_per_source: int = 1000
     pinned_peers: tuple[tuple[str, str], ...] = ()
     server: str = "malicious"
-    jobs: tuple[str, ...] = ()
     allow_trials: bool = False
     min_key_bits: int = 2048
     most: Most = field(default_factory=Most)
+    changing_sets: bool = False
+    unlisted_jobs: int = 20
+    min_change: float = 1 / 256
+    static_inputs: str = "source"
+
+    @property
+    def terms(self) -> Terms:
+        """Return what inputs are held against."""
+        return Terms(self.changing_sets, self.unlisted_jobs, self.max_rounds_per_source)
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,6 @@ def accept(signed: Signed, expect: Expectation, memory: Memory) -> tuple[Manifes
     check_cohort(proposed, expect)
     check_directory(proposed, expect)
     check_policy(proposed, expect)
-    check_history(proposed, expect.policy, memory)
     check_attempt(memory, proposed.round, scope.manifest)
     return proposed, scope
 
@@ -201,21 +210,6 @@ def check_peers(proposed: Manifest, expect: Expectation) -> None:
             raise _policy("pinned_peers", f"pins peers, and {seat.name} is none of them")
         if pinned.get(seat.name, seat.key.hex()) != seat.key.hex():
             raise _policy("pinned_peers", f"pins another key for {seat.name}")
-
-
-def check_history(proposed: Manifest, policy: Policy, memory: Memory) -> None:
-    """Bound what is trained on one task's data over all jobs (protocol §6.5): another job starts from another model.
-
-    Raises: Refused with rule `policy.jobs` or `policy.max_rounds_per_source`.
-    """
-    if proposed.purpose != "training":
-        return
-    task, job = proposed.task, proposed.round.job
-    earlier = trained(memory, task)
-    if job not in policy.jobs and any(other != job for _, other, _ in earlier):
-        raise _policy("jobs", f"does not list {job}, and task {task} was trained by another job before")
-    if len(earlier) >= policy.max_rounds_per_source:
-        raise _policy("max_rounds_per_source", f"allows {policy.max_rounds_per_source} rounds of {task} over all jobs")
 
 
 def _lie(name: str, why: str) -> Refused:

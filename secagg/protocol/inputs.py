@@ -8,7 +8,7 @@ attempt lifts, and only where nothing was answered; a person may allow more, by 
 Leaves to others: storing entries (secagg.daemon.inputs), computing identities (node), what a set is (binding.py).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -18,24 +18,26 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
 from secagg.errors import Refused
 from secagg.ids import NO_DIGEST, Count, Digest, Name, RoundId
-from secagg.protocol.binding import ANY, NOTHING, Only, seats_digest
-from secagg.protocol.manifest import Purpose, Seat
+from secagg.protocol.binding import ANY, NOTHING, Bound, Only, seats_digest
+from secagg.protocol.manifest import Manifest, Purpose, Seat
+from secagg.wire.signed import Scope
 
 SOURCE_LABEL, IDENTITY_LABEL = "secagg/v2/ledger/source", "secagg/v2/ledger/identity"
+REHEARSED_LABEL = "secagg/v2/ledger/rehearsed"
 
 State = Literal["pending", "frozen", "out", "lifted"]
 Job = tuple[str, bytes, str]
 """What a job is to a ledger: its federation by name and fingerprint, and its name there."""
 
 
-class Counted(Struct, frozen=True, forbid_unknown_fields=True):
+class Counted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """One signed header: an input that may be in a sum from now on.
 
     `state`: pending (no freeze is known), frozen (over `seats`), out (the agreed freeze left this upload out), lifted
     (a logged end of this attempt). `answered`: opening material was released, so nothing lifts it any more.
     `root` is the fingerprint of the federation, since two may have one name. `tag` is what travels; `handed_out` says
     that the model was given and not computed here; `vector` is a keyed digest of a sum's exact values; `sketch` a
-    sealed sketch of a training update.
+    sealed sketch of a training update. `seats` is the frozen set; while pending the cohort, of which it is a part.
     """
 
     round: RoundId
@@ -72,6 +74,15 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     root: Digest = NO_DIGEST
     manifest: Digest = NO_DIGEST
     vector: Digest = NO_DIGEST
+
+
+class Given(Struct, frozen=True, forbid_unknown_fields=True):
+    """What goes with a header: what it says of the input, the entry that is written before it leaves, and the sets of
+    earlier entries that a person excused."""
+
+    bound: Bound
+    counted: Counted
+    excused: tuple[tuple[Seat, ...], ...] = ()
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +138,41 @@ def training_identity(source: bytes, model: bytes) -> bytes:
 def sum_identity(source: bytes, task: str) -> bytes:
     """Return what a sum's input is computed from; `task` is empty when all tasks over a source are one input."""
     return sha256(fields(IDENTITY_LABEL, "sum", source, task))
+
+
+def given(wanted: Wanted, binding: "Binding", manifest: Manifest, time: int, sketch: bytes = b"") -> Given:
+    """Return what goes with the header of an input that is bound so."""
+    counted = Counted(
+        round=wanted.round, manifest=wanted.manifest, purpose=wanted.purpose, task=manifest.task, source=wanted.source,
+        identity=wanted.identity, tag=binding.tag, handed_out=wanted.handed_out, time=time, root=wanted.root,
+        vector=wanted.vector, sketch=sketch, seats=manifest.members,
+    )  # fmt: skip
+    return Given(Bound(binding.tag, binding.only), counted, tuple(entry.seats for entry in binding.excused))
+
+
+def rehearsed(manifest: Manifest, scope: Scope, me: str, past: Sequence[Counted] = ()) -> Given:
+    """Return what goes with a header in a rehearsal, where the data of a sum is the same in every round.
+
+    Nobody keeps a ledger there but the notebook of `past`; an update is a new one each time.
+    """
+    source = sha256(fields(REHEARSED_LABEL, me))
+    training = manifest.purpose == "training"
+    identity = training_identity(source, scope.manifest) if training else sum_identity(source, manifest.task)
+    wanted = Wanted(scope.round, manifest.purpose, source, identity, sha256(identity), False, manifest=scope.manifest)
+    return given(wanted, bind(past, wanted, Terms(changing_sets=True), ()), manifest, 0)
+
+
+def required(entry: Counted | None, round_id: RoundId) -> Counted:
+    """Return the entry of an attempt that this node signed a header for.
+
+    Raises: Refused (`ledger.lost`) when the ledger holds none.
+    """
+    if entry is None:
+        raise Refused(
+            f"The ledger of inputs holds no entry of {round_id.label()}.",
+            "It is an old copy: put the newest one back.", rule="ledger.lost",
+        )  # fmt: skip
+    return entry
 
 
 # What happens to an entry --------------------------------------------------------------------------------------------
@@ -200,11 +246,12 @@ def admit(entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Seq
 
 def bind(
     entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Sequence[Allowed],
-    near: Callable[[Counted], bool] = lambda entry: False,
+    near: Callable[[Counted], bool] = lambda entry: False, proven: Collection[bytes] = (),
 ) -> Binding:  # fmt: skip
     """Return to which set an input is bound; `near` says whether its sketch is close to an earlier entry's.
 
-    Entries are in the order in which they were counted; the one of this very attempt binds nothing.
+    Entries are in the order in which they were counted; the one of this very attempt binds nothing. `proven` are the
+    keys of members whose fault is proven: they are in no set any more, and a difference shows their inputs only.
     """
     numbered = [(n, e) for n, e in enumerate(entries) if e.counts and _attempt(e) != _attempt(wanted)]
     found = [(n, e, rule) for n, e in numbered if (rule := _rule(e, wanted, terms))]
@@ -213,26 +260,33 @@ def bind(
     limit = max((entry.before for entry in allowed if entry.overlap and entry.names(_job(wanted))), default=0)
     excused = tuple({id(e): e for n, e, _ in found if n < limit}.values())
     binding = [(e, rule) for n, e, rule in found if n >= limit]
-    alike = [e for _, e, rule in found if rule == "ledger.input"]
+    # A tag of another federation means nothing in this one, and would only tell that the two know one institution.
+    alike = [e for _, e, rule in found if rule == "ledger.input" and _job(e)[:2] == _job(wanted)[:2]]
     tag = alike[0].tag if alike else wanted.tag
-    return _bound(binding, excused, tag)
+    return _bound(binding, excused, tag, proven)
 
 
-def _bound(binding: Sequence[tuple[Counted, str]], excused: tuple[Counted, ...], tag: bytes) -> Binding:
+def _bound(
+    binding: Sequence[tuple[Counted, str]], excused: tuple[Counted, ...], tag: bytes, proven: Collection[bytes]
+) -> Binding:
     for entry, rule in binding:
         if entry.state == "pending":
             return Binding(NOTHING, tag, rule, entry, excused)
-    sets = {seats_digest(entry.seats) for entry, _ in binding}
+    sets = {_left(entry, proven) for entry, _ in binding}
     if len(sets) > 1:
         # No set is both: only a person gets on.
         return Binding(NOTHING, tag, binding[-1][1], binding[-1][0], excused)
     if sets:
         return Binding(Only("same", sets.pop()), tag, binding[0][1], binding[0][0], excused)
     if excused:
-        latest = excused[-1]
-        seats = seats_digest(latest.seats) if latest.seats else NO_DIGEST
+        frozen = [entry for entry in excused if entry.state == "frozen"]
+        seats = _left(frozen[-1], proven) if frozen else NO_DIGEST
         return Binding(Only("overlap", seats), tag, excused=excused)
     return Binding(ANY, tag)
+
+
+def _left(entry: Counted, proven: Collection[bytes]) -> bytes:
+    return seats_digest(seat for seat in entry.seats if seat.key not in proven)
 
 
 def _rule(entry: Counted, wanted: Wanted, terms: Terms) -> str:

@@ -1,10 +1,10 @@
 """What a node or a trustee remembers between rounds and what the protocol asks of that memory.
 
-Rules (protocol §3, §6.5): one manifest per (job, round, attempt); a later attempt ends the earlier ones; one opening
-per (job, round, group) over all attempts; static inputs are opened only for the same set or a disjoint one, and by one
-group of trustees only, because each knows only the sets that it opened itself. Records are written in the same
-transaction as the phase that depends on them.
-Leaves to others: durability (secagg.daemon.ledger over the journal), policy.
+Rules (protocol §3): one manifest per (job, round, attempt); a later attempt ends the earlier ones; one opening per
+(job, round, group) over all attempts. Records are written in the same transaction as the phase that depends on them,
+but for entries of the ledger of inputs, which are written before it.
+Leaves to others: durability (secagg.daemon.ledger over the journal, secagg.daemon.inputs), what follows from inputs
+(secagg.protocol.inputs), policy.
 """
 
 from typing import Protocol
@@ -12,8 +12,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from secagg.errors import Refused
-from secagg.ids import Digest, Name, RoundId
+from secagg.ids import NO_DIGEST, Digest, Name, RoundId
 from secagg.log.checkpoint import Checkpoint
+from secagg.protocol.inputs import Counted
 
 
 class Accepted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -24,23 +25,13 @@ class Accepted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Opened(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """This node is about to release opening material for this set; `static` if its input repeats over rounds."""
+    """This node or trustee is about to release opening material for this set; the rest is what a trustee compares."""
 
     round: RoundId
-    task: Name
     contributors: tuple[Name, ...]
-    static: bool
-    model: Digest
-
-
-class Entrusted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """This node is about to upload what the holders of `key` (its digest) can open, for a set that they will know."""
-
-    round: RoundId
-    task: Name
-    static: bool
-    model: Digest
-    key: Digest
+    task: str = ""
+    static: bool = False
+    model: Digest = NO_DIGEST
 
 
 class Witnessed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -51,7 +42,7 @@ class Witnessed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     root: Digest
 
 
-Record = Accepted | Opened | Entrusted | Witnessed
+Record = Accepted | Opened | Witnessed | Counted
 
 
 class Memory(Protocol):
@@ -65,8 +56,8 @@ class Memory(Protocol):
         """Return every opening this node released for, oldest first."""
         ...
 
-    def entrusted(self) -> tuple[Entrusted, ...]:
-        """Return every upload that trustees may open, oldest first."""
+    def counted(self, round_id: RoundId) -> Counted | None:
+        """Return this node's entry of an attempt in the ledger of inputs."""
         ...
 
     def last(self, origin: str) -> Checkpoint | None:
@@ -88,9 +79,14 @@ class Notebook:
         """Return every opening this node released for."""
         return tuple(record for record in self.records if isinstance(record, Opened))
 
-    def entrusted(self) -> tuple[Entrusted, ...]:
-        """Return every upload that trustees may open."""
-        return tuple(record for record in self.records if isinstance(record, Entrusted))
+    def counted(self, round_id: RoundId) -> Counted | None:
+        """Return this node's newest entry of an attempt."""
+        found = [record for record in self.records if isinstance(record, Counted) and record.round == round_id]
+        return found[-1] if found else None
+
+    def entries(self) -> tuple[Counted, ...]:
+        """Return the newest entry of every attempt."""
+        return tuple({r.round: r for r in self.records if isinstance(r, Counted)}.values())
 
     def last(self, origin: str) -> Checkpoint | None:
         """Return the last checkpoint of a log that this node accepted."""
@@ -142,13 +138,11 @@ def check_unopened(memory: Memory, round_id: RoundId) -> None:
 
 
 def check_static(memory: Memory, entry: Opened) -> None:
-    """Allow a static input to be opened only for a set equal to, or disjoint from, every earlier one of its task.
+    """Allow a trustee to open a static input only for a set equal to, or disjoint from, every earlier one of its task.
 
     Raises: Refused with rule `ledger.static`.
     """
     mine = set(entry.contributors)
-    if entry.static and any(_same_input(earlier, entry) for earlier in memory.entrusted()):
-        raise _by_others(entry.task)
     for earlier in memory.opened():
         if not (entry.static and earlier.static) or earlier.task != entry.task or earlier.model != entry.model:
             continue
@@ -158,32 +152,3 @@ def check_static(memory: Memory, entry: Opened) -> None:
                 "Repeat it with exactly the same set, or add noise.",
                 rule="ledger.static",
             )
-
-
-def check_entrusted(memory: Memory, entry: Entrusted) -> None:
-    """Allow a static input to be uploaded for one group of trustees only, who then know every set it was summed over.
-
-    Raises: Refused with rule `ledger.static`.
-    """
-    if not entry.static:
-        return
-    opened = any(earlier.static and _same_input(earlier, entry) for earlier in memory.opened())
-    if opened or any(_same_input(earlier, entry) and earlier.key != entry.key for earlier in memory.entrusted()):
-        raise _by_others(entry.task)
-
-
-def trained(memory: Memory, task: str) -> set[tuple[str, str, int]]:
-    """Return the rounds in which this task's training data was, or may have been, opened."""
-    released: tuple[Opened | Entrusted, ...] = (*memory.opened(), *memory.entrusted())
-    return {entry.round.opening for entry in released if entry.task == task and not entry.static}
-
-
-def _same_input(earlier: Opened | Entrusted, entry: Opened | Entrusted) -> bool:
-    return earlier.static and (earlier.task, earlier.model) == (entry.task, entry.model)
-
-
-def _by_others(task: str) -> Refused:
-    return Refused(
-        f"The input of task {task} was already summed with other holders, who know nothing of this set.",
-        "Repeat it with the same engine and the same trustees.", rule="ledger.static",
-    )  # fmt: skip

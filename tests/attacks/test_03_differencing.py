@@ -1,87 +1,175 @@
-"""Row 3: a static input is opened again only for the same set or a disjoint one, whatever the job or round."""
+"""Row 3: an input is summed over one set of members, and every node holds a frozen set against what each header says.
 
-from dataclasses import replace
+The aggregator is the attacker: it freezes whom it likes and logs it correctly. What members' headers say is theirs.
+"""
+
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from secagg.errors import Refused
-from secagg.ids import NO_DIGEST, RoundId
-from secagg.protocol.acceptance import Policy
-from secagg.protocol.masks import node
-from secagg.protocol.masks.messages import Freeze
-from secagg.protocol.memory import Notebook, Opened, check_static
-from secagg.protocol.rehearsal import party, propose
-from support.adversary import proposal_of, stop_before
+from secagg.crypto.derive import sha256
+from secagg.crypto.sign import SigningKey
+from secagg.errors import Refused, VerificationFailed
+from secagg.ids import EVERYBODY
+from secagg.log.log import MemoryLog
+from secagg.log.statements import Contributors, OverlapAllowed, parse_statement, sign_statement
+from secagg.protocol import inputs
+from secagg.protocol.binding import Only, seats_digest
+from secagg.protocol.inputs import Counted
+from secagg.protocol.manifest import Seat
+from secagg.protocol.masks.messages import Freeze, MaskedInput
+from secagg.protocol.masks.phases import Uploaded
+from secagg.protocol.rehearsal import START_OF_TIME, Federation, propose
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Signed, sign
+from support.adversary import Scene, logged, stop_before
 from support.federation import make
 
-
-def entry(number: int, *names: str, task: str = "task") -> Opened:
-    return Opened(RoundId("fed", "job", number), task, names, True, NO_DIGEST)
+NAMES = ("node-00", "node-01", "node-02", "node-03", "node-04")
 
 
-def test_the_same_data_with_one_member_less_is_refused_by_a_node() -> None:
+def freeze(
+    scene: Scene, bounds: dict[str, Only], names: Iterable[str] = NAMES, leaves: tuple[bytes, ...] = ()
+) -> Freeze:
+    """Return a freeze of `names`, logged by the book, in which these members say to what they are bound."""
+    honest: Freeze = scene.body(Freeze)
+    assert isinstance(scene.party.phase, Uploaded)
+    headers = decode(tuple[Signed, ...], honest.u3, LIMIT_BULK)
+    found = {entry.sender: entry for entry in headers if entry.sender in names}
+    for name, only in bounds.items():
+        found[name] = bound_so(scene, found[name], only)
+    found["node-00"] = scene.party.phase.header
+    u3 = encode(tuple(found.values()))
+    statement, _, _, _ = parse_statement(honest.leaf)
+    assert isinstance(statement, Contributors)
+    frozen = tuple(member for member in statement.members if member.member in names)
+    last = scene.party.notebook.last(scene.party.ctx.expect.log_origin)
+    assert last is not None
+    lied = replace(statement, u3=sha256(u3).hex(), members=frozen)
+    assert isinstance(scene.table.log, MemoryLog)
+    leaf, proof = logged(scene.federation, lied, scene.table.log, last.size)
+    return Freeze(u3, leaf, proof, leaves)
+
+
+def bound_so(scene: Scene, header: Signed, only: Only) -> Signed:
+    """Return a member's header that says another `only`, signed by that member."""
+    body = decode(MaskedInput, header.body)
+    said = encode(replace(body, bound=replace(body.bound, only=only)))
+    key = scene.federation.members[header.sender]
+    return sign(key, "MaskedInput", scene.scope, header.sender, EVERYBODY, said)
+
+
+def stopped(only: Only | None = None, excused: tuple[tuple[Seat, ...], ...] = ()) -> Scene:
+    """Play a round of five until its freeze is about to reach node-00, whose own header says `only`."""
     federation = make(5, purpose="sum", bits=64, scalars=())
     scene = stop_before("Freeze", federation=federation, count=5)
-    earlier = Opened(
-        RoundId("fed", "an-earlier-job", 1), "task", ("node-00", "node-01", "node-02", "node-03"), True, NO_DIGEST
-    )
-    scene.party.notebook.records.append(earlier)
+    phase = scene.party.phase
+    assert isinstance(phase, Uploaded)
+    if only:
+        scene.party.phase = replace(phase, header=bound_so(scene, phase.header, only), excused=excused)
+    return scene
+
+
+def refused(scene: Scene, content: Freeze) -> str:
     with pytest.raises(Refused) as caught:
-        scene.deliver(scene.message.data)
-    assert caught.value.rule == "ledger.static"
-    assert scene.body(Freeze).u3
-    assert propose(federation).purpose == "sum"
+        scene.show(content)
+    return caught.value.rule
+
+
+def allowance(of: Federation, name: str, job: str = "", **changes: Any) -> bytes:
+    spec = of.spec
+    said = OverlapAllowed(
+        federation=changes.get("federation", spec.federation), time=START_OF_TIME, member=changes.get("member", name),
+        job=job or spec.name,
+    )  # fmt: skip
+    key: SigningKey = changes.get("key", of.members[name])
+    return sign_statement(said, name, key)
+
+
+def test_a_set_that_fits_every_header_is_agreed_to_and_counted() -> None:
+    scene = stopped()
+    bound = Only("same", seats_digest(propose(scene.federation).members))
+    done = scene.show(freeze(scene, {"node-01": bound, "node-02": Only("any")}))
+    assert [kind for kind, _ in done.send] == ["ConsistencyCheck"]
+    entry = scene.party.notebook.counted(scene.scope.round)
+    assert entry is not None
+    assert (entry.state, entry.seats) == ("frozen", propose(scene.federation).members)
+
+
+def test_one_member_less_than_an_input_is_bound_to_is_refused_by_everybody_in_the_set() -> None:
+    """Σ over five, then over four of them: the difference is the fifth's."""
+    scene = stopped()
+    everybody = Only("same", seats_digest(propose(scene.federation).members))
+    assert refused(scene, freeze(scene, {"node-01": everybody}, NAMES[:4])) == "ledger.only"
+    assert refused(scene, freeze(scene, {"node-01": Only("nothing")})) == "ledger.only"
+
+
+def test_the_same_names_under_other_keys_are_another_set() -> None:
+    scene = stopped()
+    members = propose(scene.federation).members
+    before = (*members[:4], replace(members[4], key=bytes(32)))
+    assert refused(scene, freeze(scene, {"node-01": Only("same", seats_digest(before))})) == "ledger.only"
+
+
+def test_another_set_beside_an_earlier_one_needs_the_word_of_every_member() -> None:
+    scene = stopped()
+    federation = scene.federation
+    overlap = {"node-01": Only("overlap", seats_digest(propose(federation).members[:4]))}
+    assert refused(scene, freeze(scene, overlap)) == "ledger.overlap"
+    words = [allowance(federation, name) for name in NAMES]
+    for missing in range(5):
+        without = tuple(words[:missing] + words[missing + 1 :])
+        assert refused(scene, freeze(scene, overlap, leaves=without)) == "ledger.overlap"
+    for wrong in (
+        allowance(federation, "node-04", "another-job"),
+        allowance(federation, "node-04", federation="another"),
+        allowance(federation, "node-03", member="node-04"),
+    ):
+        assert refused(scene, freeze(scene, overlap, leaves=(*words[:4], wrong))) == "ledger.overlap"
+    forged = allowance(federation, "node-04", key=federation.aggregator)
+    with pytest.raises(VerificationFailed):
+        scene.show(freeze(scene, overlap, leaves=(*words[:4], forged)))
+    assert scene.show(freeze(scene, overlap, leaves=tuple(words))).send
+
+
+def test_a_node_that_excused_a_set_asks_for_the_words_of_those_who_were_in_it() -> None:
+    """node-04 was in the earlier set and is not in this one: the difference shows its input, so it is asked too."""
+    earlier = propose(make(5, purpose="sum", bits=64, scalars=())).members
+    scene = stopped(Only("overlap", seats_digest(earlier)), (earlier,))
+    words = [allowance(scene.federation, name) for name in NAMES]
+    assert refused(scene, freeze(scene, {}, NAMES[:4], tuple(words[:4]))) == "ledger.overlap"
+    assert scene.show(freeze(scene, {}, NAMES[:4], tuple(words))).send
+
+
+def test_who_was_enrolled_anew_or_is_gone_has_no_word_any_more() -> None:
+    members = propose(make(5, purpose="sum", bits=64, scalars=())).members
+    earlier = (*members, replace(members[0], name="gone"), replace(members[4], key=bytes(32)))
+    scene = stopped(Only("overlap", seats_digest(earlier)), (earlier,))
+    words = tuple(allowance(scene.federation, name) for name in NAMES)
+    assert scene.show(freeze(scene, {}, leaves=words)).send
 
 
 def test_the_ledger_is_asked_again_before_anything_is_released() -> None:
-    """Another job over an overlapping set was opened after this node had agreed to this one."""
-    federation = make(5, purpose="sum", bits=64, scalars=())
-    scene = stop_before("Open", federation=federation, count=5)
-    scene.party.notebook.records.append(entry(7, "node-00", "node-01", "node-02", "node-03"))
+    """A logged end of this attempt came between the agreement and the opening: it is never answered."""
+    scene = stop_before("Open", count=5)
+    entry = scene.party.notebook.counted(scene.scope.round)
+    assert entry is not None
+    scene.party.notebook.records.append(inputs.lift(entry))
     with pytest.raises(Refused) as caught:
         scene.deliver(scene.message.data)
-    assert caught.value.rule == "ledger.static"
+    assert caught.value.rule == "ledger.lifted"
+    scene.party.notebook.records.append(entry)
+    assert scene.deliver(scene.message.data).send
+    answered = scene.party.notebook.counted(scene.scope.round)
+    assert answered is not None
+    assert answered.answered
 
 
-def trained(job: str, number: int, task: str = "task") -> Opened:
-    return Opened(RoundId("fed", job, number), task, ("node-00", "node-01", "node-02"), False, NO_DIGEST)
-
-
-def proposed_after(*earlier: Opened, policy: Policy) -> str:
-    """Propose round 1 of `job` to a node with this past; return the rule that refuses it, or nothing."""
-    federation = make(4)
-    seat = party(federation, "node-00", policy=policy)
-    seat.notebook.records.extend(earlier)
-    try:
-        node.start(proposal_of(federation, propose(federation)), seat.ctx)
-    except Refused as refused:
-        return refused.rule
-    return ""
-
-
-def test_a_second_job_on_the_same_data_is_refused_unless_the_institution_lists_it() -> None:
-    """A second job starts from a model that somebody chose: an update from it is another view of the same patients."""
-    policy = Policy(exact_counts=True)
-    assert proposed_after(policy=policy) == ""
-    assert proposed_after(trained("earlier", 1), policy=policy) == "policy.jobs"
-    assert proposed_after(trained("earlier", 1), policy=replace(policy, jobs=("another",))) == "policy.jobs"
-    assert proposed_after(trained("earlier", 1), policy=replace(policy, jobs=("job",))) == ""
-    assert proposed_after(trained("earlier", 1, "another-task"), policy=policy) == ""
-    assert proposed_after(entry(9, "node-00", "node-01", "node-02"), policy=policy) == ""
-
-
-def test_rounds_of_one_data_source_are_counted_over_all_jobs() -> None:
-    policy = Policy(exact_counts=True, jobs=("job",), max_rounds_per_source=3)
-    past = [trained("earlier", number) for number in (1, 2, 3)]
-    assert proposed_after(*past[:2], policy=policy) == ""
-    assert proposed_after(*past, policy=policy) == "policy.max_rounds_per_source"
-
-
-def test_equal_and_disjoint_sets_pass() -> None:
-    book = Notebook()
-    book.records.append(entry(1, "a", "b", "c"))
-    check_static(book, entry(2, "a", "b", "c"))
-    check_static(book, entry(3, "d", "e", "f"))
-    check_static(book, entry(4, "a", "b", task="another"))
-    with pytest.raises(Refused):
-        check_static(book, entry(5, "a", "b"))
+def test_without_its_entry_in_the_ledger_no_header_is_signed_and_nothing_is_agreed_to() -> None:
+    scene = stopped()
+    records = scene.party.notebook.records
+    records[:] = [record for record in records if not isinstance(record, Counted)]
+    assert refused(scene, scene.body(Freeze)) == "ledger.lost"

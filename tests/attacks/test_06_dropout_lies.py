@@ -183,7 +183,7 @@ def test_a_round_that_was_opened_meanwhile_is_not_opened_again() -> None:
     """The ledger is asked where the material is released, whatever phase the node is in."""
     scene = stop_before("Open")
     where = scene.scope.round
-    scene.party.notebook.records.append(Opened(where, "task", ("node-00",), False, bytes(32)))
+    scene.party.notebook.records.append(Opened(where, ("node-00",)))
     with pytest.raises(Refused) as caught:
         scene.deliver(scene.message.data)
     assert caught.value.rule == "attempt.opened"

@@ -15,6 +15,7 @@ from secagg.crypto.agree import AgreementKey
 from secagg.crypto.derive import sha256
 from secagg.crypto.shamir import combine
 from secagg.errors import ProtocolViolation
+from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import Groups, Ready, encode_training, from_upload
 from secagg.protocol.masks import aggregator, keys, masking, node
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, DeliverShares, MemberKeys, Unmask
@@ -145,7 +146,8 @@ def header_of(scene: Scene) -> bytes:
     party = scene.table.parties[GONE]
     assert party.phase is not None
     done = node.advance(party.phase, told(scene.table, "DeliverShares", GONE), party.ctx)
-    sent = node.advance(done.phase, Protected(bytes(32), 1, ()), party.ctx).send
+    given = rehearsed(scene.table.manifest, scene.scope, GONE)
+    sent = node.advance(done.phase, Protected(bytes(32), 1, (), given), party.ctx).send
     assert [name for name, _ in sent] == ["MaskedInput"]
     return encode(decode(Signed, sent[0][1]))
 

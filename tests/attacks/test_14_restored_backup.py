@@ -6,6 +6,7 @@ ledger was; what does not continue the newest start is fenced, and takes part in
 
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from keyserver.boots import judge
 from keyserver.records import BootRecord
+from node.config import OwnTask
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.booting import Booting, held, standing
 from secagg.daemon.following import Follower, Own
@@ -39,9 +41,14 @@ NAME = "node-02"
 
 
 def play(ward: Ward, script: Callable[[Ward], Awaitable[None]]) -> Ward:
-    """Run real nodes, each with a task for every job, while `script` makes things happen."""
+    """Run real nodes, each with a task and a vector of its own for every job, while `script` makes things happen."""
     for site in ward.nodes.values():
-        site.tasks.update({name: site.tasks["task"] for name in ("first", "second", "third")})
+        site.policy = replace(site.policy, static_inputs="task")
+        own = site.tasks["task"]
+        site.tasks |= {
+            name: OwnTask(name, own.spec, own.data, {"value": value})
+            for name, value in (("first", 2.0), ("second", 4.0), ("third", 8.0))
+        }
 
     async def main(_: object) -> None:
         await ward.start_nodes()

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from node.work import Computed
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.protocol import server_step
-from secagg.protocol.lanes import Groups, Ready, Sums, encode_sum, encode_training, packing
+from secagg.protocol.lanes import Groups, Sums, encode_sum, encode_training, packing
 from secagg.protocol.masks.rounds import Closed
 from secagg.protocol.rehearsal import Federation, propose, table
 from secagg.protocol.run import run_round
@@ -156,10 +157,10 @@ def test_a_round_that_a_patched_node_spoils_is_lost_for_good_and_nothing_is_publ
         work = ward.nodes["node-03"].service._work
         whole = work.update
 
-        def spoilt(manifest: object, spec: object, model: object, sums: object) -> Ready:
+        def spoilt(manifest: object, spec: object, model: object, sums: object) -> Computed:
             made = whole(manifest, spec, model, sums)  # type: ignore[arg-type]
-            made._groups["update"][0] += np.uint64(1)  # type: ignore[attr-defined]
-            return made  # type: ignore[return-value]
+            made.contribution._groups["update"][0] += np.uint64(1)  # type: ignore[attr-defined]
+            return made
 
         work.update = spoilt  # type: ignore[method-assign]
         ward.submit()

@@ -9,6 +9,7 @@ from secagg.log.checkpoint import cosign, read_checkpoint
 from secagg.log.log import MemoryLog
 from secagg.log.statements import JobCreated
 from secagg.log.witness import LogProof
+from secagg.protocol.inputs import Counted
 from secagg.protocol.masks import node
 from secagg.protocol.masks.messages import ConsistencyCheck, Cosignature, Freeze, Open
 from secagg.protocol.masks.phases import Agreed, Answered
@@ -73,6 +74,7 @@ def answers(scene: Scene, freezes: dict[str, Freeze]) -> dict[str, ConsistencyCh
         assert seat.phase is not None
         done = node.advance(seat.phase, signed, seat.ctx)
         seat.phase = done.phase
+        seat.notebook.records.extend(record for record in done.records if isinstance(record, Counted))
         told[name] = decode(ConsistencyCheck, done.send[0][1])
     return told
 

@@ -29,6 +29,7 @@ from secagg.errors import Refused, SecaggError
 from secagg.ids import EVERYBODY, STEPS
 from secagg.log.log import MemoryLog, publish_entry
 from secagg.log.statements import sign_statement
+from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import Groups, Ready, from_upload
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, intake, keys, masking, node
@@ -358,7 +359,8 @@ class RoundMachine(RuleBasedStateMachine):
         phase = cast(Masking, self.parties[name].phase)
         upload = masking.contribute(Ready(self.inputs[name]), phase, name)
         self.blobs[upload.root] = bytes(upload.data)
-        done = Protected(upload.root, len(upload.data), upload.chunks)
+        entry = rehearsed(phase.manifest, phase.scope, name)
+        done = Protected(upload.root, len(upload.data), upload.chunks, entry)
         self.refusing("member", lambda: self.told(name, done))
 
     # What must hold --------------------------------------------------------------------------------------------------

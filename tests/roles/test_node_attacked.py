@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace as with_fields
 from pathlib import Path
 from threading import Event
 
@@ -15,6 +16,7 @@ from node.work import Work
 from secagg.crypto.derive import sha256
 from secagg.crypto.secret import Secret
 from secagg.daemon.blobs import Blobs
+from secagg.daemon.memory import MemoryInputs
 from secagg.daemon.turn import Run, Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.learning.layout import encode_model
@@ -90,6 +92,8 @@ def test_a_first_model_that_the_signed_job_does_not_pin_is_refused_and_the_right
         return [message]
 
     bent(ward, bend)
+    for site in ward.nodes.values():
+        site.policy = with_fields(site.policy, changing_sets=True)
 
     async def script(ward: Ward) -> None:
         train(ward, rounds=3)
@@ -310,7 +314,9 @@ def test_keys_of_rounds_that_were_never_kept_are_gone_before_any_message_is_take
         keys = RoundKeys(node.place / "rounds", Secret(bytes(32)), node.rng)
         keys.seal("job.1.1.0", b"never kept")
         key = ward.federation.members[node.name]
-        service = NodeService(node.name, key, node.pin, node.policy, node.tasks, node.place, keys, node.rng)
+        service = NodeService(
+            node.name, key, node.pin, node.policy, node.tasks, node.place, keys, node.rng, node.ledger
+        )
         with node.journal.transaction() as transaction:
             service.start(Turn(transaction, node.now, node.rng))
             assert keys.labels() == []
@@ -332,7 +338,8 @@ def test_no_two_trainings_share_a_task_and_one_that_is_done_serves_the_next_atte
     )
     gate, spec = Event(), make(4, purpose="sum", bits=64, scalars=(), parameters=7).spec
     own = OwnTask("task", f"{tmp_path / 'task.py'}:Ones", tmp_path / "data.txt", {"gate": gate})
-    work = Work({"task": own}, Blobs(tmp_path / "blobs"), counted_rng(b"work"), tmp_path / "tables")
+    blobs, keys = Blobs(tmp_path / "blobs"), MemoryInputs().keys
+    work = Work({"task": own}, blobs, counted_rng(b"work"), tmp_path / "tables", keys)
     proposals = [propose(make(4, purpose="sum", bits=64, scalars=(), parameters=7), 1, attempt) for attempt in (1, 2)]
     with ThreadPoolExecutor(2) as executor:
         done = [executor.submit(work.update, manifest, spec, bytes(32), {}) for manifest in proposals]

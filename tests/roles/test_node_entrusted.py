@@ -8,10 +8,8 @@ import pytest
 
 from secagg.crypto.derive import sha256
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.memory import Entrusted as Uploaded
 from secagg.protocol.paillier.door import public_key
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust
-from secagg.wire.codec import decode
 from support.entrusted import dealt
 from support.entrusted_hall import EntrustedWard
 from support.federation import counted_rng, job, names_of
@@ -129,8 +127,8 @@ def test_a_key_is_remembered_and_the_upload_is_in_the_ledger(tmp_path: Path) -> 
     modulus = public_key(custody).modulus
     with ward.nodes["node-00"].journal.transaction() as kept:
         assert kept.scan("modulus/") == [(f"modulus/{sha256(modulus).hex()}", modulus)]
-        (entry,) = [decode(Uploaded, value) for _, value in kept.scan("ledger/entrusted/")]
-    assert (entry.task, entry.static, entry.key) == ("task", True, sha256(custody.key))
+    (entry,) = ward.nodes["node-00"].ledger.entries()
+    assert (entry.task, entry.purpose, entry.round.job) == ("task", "sum", "job")
 
 
 def test_a_static_input_does_not_go_to_other_holders_afterwards(tmp_path: Path) -> None:
@@ -143,5 +141,5 @@ def test_a_static_input_does_not_go_to_other_holders_afterwards(tmp_path: Path) 
 
     ward = play(tmp_path, script)
     rules = {event["rule"] for node in ward.nodes.values() for event in node.named("refuse")}
-    assert rules == {"ledger.static"}
+    assert rules == {"ledger.input"}
     assert [event["job"] for event in ward.named("job_done")] == ["job"]

@@ -30,6 +30,7 @@ from secagg.log.log import Log, MemoryLog
 from secagg.log.witness import check as check_proof
 from secagg.protocol import server_step
 from secagg.protocol.acceptance import Expectation, Policy
+from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import Ready, chunk_hash, encode_sum, encode_training
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.masks import masking, node
@@ -224,7 +225,8 @@ class Member:
             groups = encode_training(manifest, self.value() / 2**10, 10, {}, self.rng)
         made = masking.contribute(Ready(groups), phase, self.name)
         await self.upload(phase, bytes(made.data))
-        return node.advance(phase, Protected(made.root, len(made.data), made.chunks), ctx)
+        entry = rehearsed(manifest, phase.scope, self.name)
+        return node.advance(phase, Protected(made.root, len(made.data), made.chunks, entry), ctx)
 
     async def upload(self, phase: Masking, upload: bytes) -> None:
         """Send an upload in chunks."""

@@ -7,10 +7,13 @@ does, and holds back what it says in the step `silent` until `release`.
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.encrypt import obfuscate
 from secagg.ids import NO_DIGEST
 from secagg.protocol.acceptance import Policy
+from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import encode_sum
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.paillier import node, trustee
@@ -55,7 +58,8 @@ class Node(Member):
             done.phase, self.name, words, lambda count: obfuscate(self.entrusted.powers, count, self.rng), self.rng
         )
         await self._send_chunks(done.phase, upload, encrypted.chunks)
-        done = node.advance(done.phase, encrypted, ctx)
+        given = rehearsed(done.phase.manifest, done.phase.scope, self.name)
+        done = node.advance(done.phase, replace(encrypted, given=given), ctx)
         self.notebook.records.extend(done.records)
         for kind, data in done.send:
             await self.say(RoundHeader(header.round, kind), data)

@@ -19,6 +19,7 @@ from secagg.crypto.paillier.knowledge import KnowledgeProof
 from secagg.crypto.paillier.partial import Partial
 from secagg.crypto.paillier.threshold import ThresholdKey
 from secagg.log.statements import canonical
+from secagg.protocol.binding import UNKNOWN
 from secagg.protocol.ceremony.accepting import assemble, check_key, receive
 from secagg.protocol.ceremony.dealing import check_cards
 from secagg.protocol.ceremony.files import Card, SealedShare, SignedCard, open_card, read_transcript, sign_card
@@ -39,7 +40,7 @@ MESSAGES: tuple[Struct, ...] = (
     _PROOF,
     _PARTIAL,
     Plain(bytes(64), bytes(64)),
-    EncryptedInput(bytes(32), 1, bytes(32), _PROOF),
+    EncryptedInput(bytes(32), 1, bytes(32), _PROOF, UNKNOWN),
     Answer(bytes(32), partial=_PARTIAL),
     Piece(bytes(32), 0, 1, b"x"),
     small().public,

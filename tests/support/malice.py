@@ -12,6 +12,7 @@ from secagg.crypto.paillier.knowledge import KnowledgeProof
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.log import MemoryLog
 from secagg.log.statements import sign_statement
+from secagg.protocol.binding import UNKNOWN
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import notices as shared
 from secagg.protocol.masks.messages import Cosignature, Propose
@@ -90,7 +91,7 @@ class Scene:
 
     def forge(self, member: str, upload: bytes, proof: KnowledgeProof) -> Signed:
         """Return a header of any upload, signed with the key of a member that colludes."""
-        said = EncryptedInput(self.layout.root(upload), len(upload), sha256(upload), proof)
+        said = EncryptedInput(self.layout.root(upload), len(upload), sha256(upload), proof, UNKNOWN)
         key = self.entrusted.nodes.members[member]
         return sign(key, "EncryptedInput", self.scope, member, EVERYBODY, encode(said))
 

@@ -12,11 +12,12 @@ from typing import Any
 from aggregator.service import AggregatorService
 from node.config import OwnTask
 from node.service import NodeService
+from secagg.crypto.derive import sha256
 from secagg.crypto.secret import Secret
 from secagg.daemon import logs
 from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
-from secagg.daemon.memory import MemoryJournal
+from secagg.daemon.memory import MemoryInputs, MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.masks.messages import ANSWERED_BY
@@ -59,7 +60,7 @@ class Institution(Serving):
         self.tasks = {"task": OwnTask("task", f"{place / 'task.py'}:Ones", self.data, {})}
         self.policy = Policy(exact_counts=True)
         self.pin = Pin(federation.spec.federation, fingerprint(federation.root_key))
-        self.journal = MemoryJournal()
+        self.journal, self.ledger = MemoryJournal(), MemoryInputs(key=sha256(name.encode()))
         self.events: list[dict[str, Any]] = []
         self.log = io.StringIO()
         self.rng = counted_rng(name.encode())
@@ -71,7 +72,9 @@ class Institution(Serving):
         self.timers = VirtualTimers()
         keys = RoundKeys(self.place / "rounds", Secret(bytes(32)), self.rng)
         key = self.federation.members[self.name]
-        self.service = NodeService(self.name, key, self.pin, self.policy, self.tasks, self.place, keys, self.rng)
+        self.service = NodeService(
+            self.name, key, self.pin, self.policy, self.tasks, self.place, keys, self.rng, self.ledger
+        )
         self.daemon = Daemon(
             link, self.journal, self.service, Inline(1), logs.configure("node", self.name, file=self.log),
             later=self.timers.later, wall=lambda: self.now, rng=self.rng,

@@ -24,10 +24,12 @@ from keyserver.desk import Settings
 from keyserver.directory import LOG, ROSTERS, Directory
 from keyserver.service import KeyserverService
 from node.service import NodeService
+from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.faults import fault, told
 from secagg.daemon.loop import Daemon, Service
 from secagg.daemon.membership import Pin
+from secagg.daemon.memory import MemoryInputs
 from secagg.daemon.vault import KeyRing, RoundKeys, private_directory
 from secagg.errors import SecaggError, TryLater
 from secagg.log.durable import TileLog
@@ -383,12 +385,18 @@ class NodeMachine(MemberMachine):
     """A node; its tasks and data lie beside its disk, because they are the institution's."""
 
     spot_leaves = 1
-    policy = Policy(exact_counts=True)
+    policy = Policy(exact_counts=True, static_inputs="task")
     plan: Plan
+
+    def __init__(self, world: World, name: str, root: Path, seed: int, given: Founded) -> None:
+        super().__init__(world, name, root, seed, given)
+        # A file of its own: what is written there outlives a life that ends before the journal is kept.
+        self.ledger = MemoryInputs(key=sha256(name.encode()))
 
     def make(self, log: Any) -> Service:
         keys = RoundKeys(self.root / "rounds", self.ring.storage, self.rng)
         tasks = self.plan.tasks(self.root.with_name(f"{self.name}-data"))
         return NodeService(
-            self.name, self.key, self.pin, self.policy, tasks, self.root, keys, self.rng, None, self.spot_leaves
-        )
+            self.name, self.key, self.pin, self.policy, tasks, self.root, keys, self.rng, self.ledger, None,
+            self.spot_leaves,
+        )  # fmt: skip

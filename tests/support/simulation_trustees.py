@@ -117,7 +117,7 @@ def _warm(custody: Custody) -> None:
 class EntrustingNode(NodeMachine):
     """A node whose institution allows engine `paillier`, and a key of a trial."""
 
-    policy = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True)
+    policy = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True, static_inputs="task")
 
 
 class TrusteeMachine(MemberMachine):

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from secagg.crypto.secret import Veiled
 from secagg.ids import NO_DIGEST, Count, Digest, Key, Listed, Name, Ordinal
 from secagg.log.witness import LogProof
-from secagg.protocol.binding import UNKNOWN, Bound
+from secagg.protocol.binding import Bound
 from secagg.wire.signed import Signed
 
 ShareBytes = Annotated[bytes, Meta(min_length=33, max_length=33)]
@@ -130,7 +130,7 @@ class MaskedInput(Struct, frozen=True, forbid_unknown_fields=True):
     length: Count
     u2: Digest
     reported: tuple[Listed, ...]
-    bound: Bound = UNKNOWN
+    bound: Bound
 
 
 class Freeze(Struct, frozen=True, forbid_unknown_fields=True):

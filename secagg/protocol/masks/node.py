@@ -10,6 +10,8 @@ Source: Bonawitz et al., CCS 2017 (eprint 2017/281), malicious variant; protocol
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
@@ -19,9 +21,9 @@ from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import cosign
+from secagg.protocol import inputs
 from secagg.protocol.acceptance import Expectation, accept
-from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import checks, graph, keys
+from secagg.protocol.masks import checks, fitting, graph, keys
 from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
@@ -57,16 +59,7 @@ from secagg.protocol.masks.phases import (
     Shared,
     Uploaded,
 )
-from secagg.protocol.memory import (
-    Accepted,
-    Memory,
-    Opened,
-    Record,
-    Witnessed,
-    check_current,
-    check_static,
-    check_unopened,
-)
+from secagg.protocol.memory import Accepted, Memory, Opened, Record, Witnessed, check_current, check_unopened
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed, sign
@@ -255,15 +248,22 @@ def _hold(phase: Shared, message: DeliverShares, ctx: NodeContext) -> Step:
 
 
 def _protected(phase: Masking, done: Protected, ctx: NodeContext) -> Step:
-    """Step 2, second half: the upload is stored; sign its header."""
+    """Step 2, second half: the upload is stored; sign its header, with what the ledger says of the input."""
+    if done.given is UNSET:
+        raise _unexpected(phase, "Protected without its entry in the ledger")
     reported = tuple(entry.owner for entry in phase.held if not entry.seed)
-    body = encode(MaskedInput(upload=done.upload, length=done.length, u2=phase.u2, reported=reported))
+    body = encode(
+        MaskedInput(
+            upload=done.upload, length=done.length, u2=phase.u2, reported=reported, bound=done.given.bound
+        )
+    )
     header = sign(ctx.key, "MaskedInput", phase.scope, ctx.name, EVERYBODY, body)
     after = Uploaded(
         scope=phase.scope, manifest=phase.manifest, seal_private=b"", mask_private=b"", seen=phase.seen, u1=phase.u1,
         members=phase.members, u2=phase.u2, u2_names=phase.u2_names, held=phase.held, header=header,
+        excused=done.given.excused,
     )  # fmt: skip
-    return Step(after, (("MaskedInput", encode(header)),))
+    return Step(after, (("MaskedInput", encode(header)),), (done.given.counted,))
 
 
 def _agree(phase: Uploaded, message: Freeze, ctx: NodeContext) -> Step:
@@ -271,7 +271,9 @@ def _agree(phase: Uploaded, message: Freeze, ctx: NodeContext) -> Step:
     manifest, scope = phase.manifest, phase.scope
     names = checks.frozen_set(message.u3, phase, ctx.name)
     frozen = checks.logged_freeze(message, phase, names, ctx.expect, ctx.memory)
-    check_static(ctx.memory, _opening(manifest, names))
+    seats = tuple(seat for seat in manifest.members if seat.name in names)
+    fitting.bound_inputs(message, phase, seats, ctx.expect)
+    counted = inputs.froze(inputs.required(ctx.memory.counted(scope.round), scope.round), seats)
     u3 = sha256(message.u3)
     body = encode(Agreement(u2=phase.u2, u3=u3))
     agreement = sign(ctx.key, "ConsistencyCheck", scope, ctx.name, EVERYBODY, body)
@@ -281,7 +283,7 @@ def _agree(phase: Uploaded, message: Freeze, ctx: NodeContext) -> Step:
         u3=u3, u3_names=names, held=phase.held, frozen=frozen,
     )  # fmt: skip
     witnessed = Witnessed(origin=frozen.origin, size=frozen.size, root=frozen.root)
-    return Step(after, (("ConsistencyCheck", encode(sent)),), (witnessed,))
+    return Step(after, (("ConsistencyCheck", encode(sent)),), (counted, witnessed))
 
 
 def _reveal(phase: Agreed, message: Open, ctx: NodeContext) -> Step:
@@ -290,8 +292,8 @@ def _reveal(phase: Agreed, message: Open, ctx: NodeContext) -> Step:
     checks.agreements(message, phase)
     checks.witness_quorum(message, phase)
     check_unopened(ctx.memory, scope.round)
-    opening = _opening(manifest, phase.u3_names)
-    check_static(ctx.memory, opening)
+    opening = Opened(round=manifest.round, contributors=phase.u3_names)
+    counted = inputs.answer(inputs.required(ctx.memory.counted(scope.round), scope.round))
     frozen = set(phase.u3_names)
     answer = Answer(
         u2=phase.u2,
@@ -303,15 +305,8 @@ def _reveal(phase: Agreed, message: Open, ctx: NodeContext) -> Step:
     info = keys.answer_info(scope, ctx.name, manifest.aggregator)
     body = encode(Unmask(sealed=seal(manifest.opening_key, encode(inner), info)))
     envelope = sign(ctx.key, "Unmask", scope, ctx.name, manifest.aggregator, body)
-    return Step(Answered(scope=scope, answer=envelope), (("Unmask", encode(envelope)),), (opening,))
+    return Step(Answered(scope=scope, answer=envelope), (("Unmask", encode(envelope)),), (counted, opening))
 
 
 def _witness(scope: Scope, ctx: NodeContext) -> str:
     return f"{scope.round.federation}/{ctx.name}"
-
-
-def _opening(manifest: Manifest, names: tuple[str, ...]) -> Opened:
-    return Opened(
-        round=manifest.round, task=manifest.task, contributors=names, static=manifest.purpose == "sum",
-        model=manifest.model,
-    )  # fmt: skip

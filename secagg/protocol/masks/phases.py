@@ -7,12 +7,13 @@ Leaves to others: the transitions (node.py).
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from secagg.crypto.secret import Veiled
 from secagg.ids import Digest, Name
 from secagg.log.checkpoint import Checkpoint
-from secagg.protocol.manifest import Manifest
+from secagg.protocol.inputs import Given
+from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks.messages import AdvertiseKeys
 from secagg.wire.signed import Scope, Signed
 
@@ -90,7 +91,10 @@ class Masking(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Uploaded(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
-    """The header is signed; waiting for U3. The self-mask seed is no longer needed here and is gone."""
+    """The header is signed; waiting for U3. The self-mask seed is no longer needed here and is gone.
+
+    `excused` are the sets over which this input was summed before, and that a person here excused.
+    """
 
     seen: Checkpoint
     u1: Digest
@@ -99,6 +103,7 @@ class Uploaded(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
     u2_names: tuple[Name, ...]
     held: tuple[Held, ...]
     header: Signed
+    excused: tuple[tuple[Seat, ...], ...] = ()
 
 
 class Agreed(Quiet, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -131,8 +136,12 @@ Phase = Advertised | Drawing | Shared | Masking | Uploaded | Agreed | Answered |
 
 
 class Protected(Struct, frozen=True, forbid_unknown_fields=True):
-    """Shell → phase `Masking`: the upload is stored under its Merkle root; its length in bytes, its chunks' hashes."""
+    """Shell → phase `Masking`: the upload is stored under its Merkle root; its length in bytes, its chunks' hashes.
+
+    `given` is what the shell's ledger says of the input; without it no header is signed.
+    """
 
     upload: Digest
     length: int
     chunks: tuple[Digest, ...]
+    given: Given | UnsetType = UNSET

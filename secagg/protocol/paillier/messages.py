@@ -22,7 +22,7 @@ from secagg.crypto.paillier.knowledge import KnowledgeProof
 from secagg.crypto.paillier.partial import Partial
 from secagg.ids import Count, Digest
 from secagg.log.witness import LogProof
-from secagg.protocol.binding import UNKNOWN, Bound
+from secagg.protocol.binding import Bound
 from secagg.protocol.masks.messages import Cosignature
 from secagg.wire.signed import Signed
 
@@ -40,7 +40,7 @@ class EncryptedInput(Struct, frozen=True, forbid_unknown_fields=True):
     length: Count
     upload: Digest
     proof: KnowledgeProof
-    bound: Bound = UNKNOWN
+    bound: Bound
 
 
 class Freeze(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,22 +2,23 @@
 
 How to read it: `start` answers a proposal, `advance` takes the shell's `Encrypted`. Values in, values out: the shell
 stores `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
-Rules: parameters, trustees and key are judged here and taken from nobody on trust; a static input goes to one group of
-trustees only; a later attempt ends the earlier one.
+Rules: parameters, trustees and key are judged here and taken from nobody on trust; no header leaves without its entry
+in the ledger of inputs; a later attempt ends the earlier one.
 Leaves to others: the upload itself (encrypting.py), what is opened (the trustees). Source: protocol §5.
 """
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY
 from secagg.protocol.acceptance import accept
-from secagg.protocol.custody import custody_of, key_digest
-from secagg.protocol.manifest import Manifest
+from secagg.protocol.custody import custody_of
 from secagg.protocol.masks.checks import logged_manifest
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.node import NodeContext
-from secagg.protocol.memory import Accepted, Entrusted, Record, Witnessed, check_current, check_entrusted
+from secagg.protocol.memory import Accepted, Record, Witnessed, check_current
 from secagg.protocol.paillier.door import admit
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase, Uploaded
@@ -41,7 +42,6 @@ def start(propose: Propose, ctx: NodeContext) -> Step:
     """
     manifest, scope = accept(propose.manifest, ctx.expect, ctx.memory)
     admit(custody_of(manifest), ctx.expect.policy.min_key_bits, ctx.expect.earlier_moduli)
-    check_entrusted(ctx.memory, _entrusted(manifest))
     seen = logged_manifest(propose, scope, ctx.expect, ctx.memory)
     records = (
         Accepted(round=scope.round, manifest=scope.manifest),
@@ -67,17 +67,14 @@ def advance(phase: NodePhase, event: Signed | Encrypted, ctx: NodeContext) -> St
 
 
 def _upload(phase: Encrypting, done: Encrypted, ctx: NodeContext) -> Step:
-    """Sign the header of a stored upload; from now on the trustees may open it."""
-    entry = _entrusted(phase.manifest)
-    check_entrusted(ctx.memory, entry)
-    body = encode(EncryptedInput(root=done.root, length=done.length, upload=done.upload, proof=done.proof))
+    """Sign the header of a stored upload, with what the ledger says of it; from now on the trustees may open it."""
+    if done.given is UNSET:
+        raise ProtocolViolation("An upload without its entry in the ledger.", rule="phase.message")
+    body = encode(
+        EncryptedInput(
+            root=done.root, length=done.length, upload=done.upload, proof=done.proof, bound=done.given.bound
+        )
+    )
     header = sign(ctx.key, "EncryptedInput", phase.scope, ctx.name, EVERYBODY, body)
     after = Uploaded(phase.scope, phase.manifest, header)
-    return Step(after, (("EncryptedInput", encode(header)),), (entry,))
-
-
-def _entrusted(manifest: Manifest) -> Entrusted:
-    return Entrusted(
-        round=manifest.round, task=manifest.task, static=manifest.purpose == "sum", model=manifest.model,
-        key=key_digest(custody_of(manifest).key),
-    )  # fmt: skip
+    return Step(after, (("EncryptedInput", encode(header)),), (done.given.counted,))

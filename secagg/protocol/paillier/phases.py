@@ -15,11 +15,12 @@ What a trustee's shell calls (trustee.py, decrypting.py):
 The shell stores `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
 """
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from secagg.crypto.paillier.knowledge import KnowledgeProof
 from secagg.ids import Digest, Name
 from secagg.log.checkpoint import Checkpoint
+from secagg.protocol.inputs import Given
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.phases import Over
 from secagg.protocol.paillier.messages import Answer
@@ -46,7 +47,7 @@ NodePhase = Encrypting | Uploaded | Over
 
 class Encrypted(Struct, frozen=True, forbid_unknown_fields=True):
     """Shell → phase `Encrypting`: the upload is stored; its Merkle root, length, SHA-256, proof of knowledge, and the
-    SHA-256 of every chunk.
+    SHA-256 of every chunk. `given` is what the shell's ledger says of the input; without it no header is signed.
     """
 
     root: Digest
@@ -54,6 +55,7 @@ class Encrypted(Struct, frozen=True, forbid_unknown_fields=True):
     upload: Digest
     proof: KnowledgeProof
     chunks: tuple[Digest, ...]
+    given: Given | UnsetType = UNSET
 
 
 class Attending(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

@@ -13,6 +13,8 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.encrypt import obfuscate
 from secagg.crypto.paillier.numbers import Numbers
@@ -20,6 +22,7 @@ from secagg.crypto.paillier.table import Table
 from secagg.log.log import Log as AppendOnly
 from secagg.log.log import publish_entry
 from secagg.log.statements import sign_statement
+from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import Groups, decode_sums
 from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.masks.aggregator import AggregatorContext
@@ -174,7 +177,8 @@ def _encrypt(table: Rehearsal, member: Member, message: Send) -> None:
             done.phase, name, table.inputs[name],
             lambda count: obfuscate(table.powers, count, member.ctx.rng, table.executor), member.ctx.rng,
         )  # fmt: skip
-    done = node.advance(done.phase, encrypted, member.ctx)
+    given = rehearsed(done.phase.manifest, done.phase.scope, name, member.notebook.entries())
+    done = node.advance(done.phase, replace(encrypted, given=given), member.ctx)
     member.phase = done.phase
     member.notebook.records.extend(done.records)
     table.keep_upload(name, upload)

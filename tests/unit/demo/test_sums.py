@@ -20,7 +20,7 @@ def test_a_hospital_that_leaves_after_its_upload_is_in_the_sum(step: str, tmp_pa
     story = json.loads(done.output)
     assert story["exact"] is True
     assert story["contributors"] == ["cleveland", "hungary", "long-beach", "switzerland"]
-    assert (story["refused"], story["audit"]) == ("ledger.static", "PASS")
+    assert (story["refused"], story["audit"]) == ("ledger.only", "PASS")
 
 
 @pytest.mark.parametrize("step", ["AdvertiseKeys", "ShareKeys", "MaskedInput"])

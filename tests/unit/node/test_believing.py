@@ -104,7 +104,7 @@ def stated(published: Published = PUBLISHED) -> ResultNotice:
 
 
 def opened(*names: str, number: int = 2) -> Opened:
-    return Opened(replace(PLACE, round=number), "task", names, False, NO_DIGEST)
+    return Opened(replace(PLACE, round=number), names)
 
 
 def test_a_result_is_what_is_logged_over_the_set_that_this_node_opened_for() -> None:

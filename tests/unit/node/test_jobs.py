@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from node import records
+from node.inputs import Inputs
 from node.jobs import Jobs
 from node.records import Job
 from node.work import Stepped, Work
@@ -12,10 +13,11 @@ from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.following import Follower, Own
 from secagg.daemon.membership import Pin
-from secagg.daemon.memory import MemoryJournal
+from secagg.daemon.memory import MemoryInputs, MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.log.witness import LogProof
+from secagg.protocol.acceptance import Policy
 from secagg.protocol.session import ResultNotice
 from support.federation import counted_rng, make
 
@@ -31,7 +33,9 @@ def turn_of(journal: MemoryJournal) -> Iterator[Turn]:
 def jobs(tmp_path: Path) -> Jobs:
     blobs = Blobs(tmp_path / "blobs")
     follower = Follower(Own("node-00", "node", bytes(32)), Pin(SPEC.federation, "sha256:00"))
-    return Jobs("node-00", follower, blobs, Work({}, blobs, counted_rng(b"work"), tmp_path / "tables"))
+    ledger, rng = MemoryInputs(), counted_rng(b"work")
+    inputs = Inputs(ledger, Policy(), {}, SPEC.federation, "sha256:00", rng)
+    return Jobs("node-00", follower, blobs, Work({}, blobs, rng, tmp_path / "tables", ledger.keys), inputs)
 
 
 def notice(number: int) -> ResultNotice:

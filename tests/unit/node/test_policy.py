@@ -33,10 +33,16 @@ def test_every_key_arrives() -> None:
     max_rounds_per_source = 200
     server = "semi-malicious"
     pinned_peers = ["hungary={KEY}"]
-    jobs = ["heart-risk-2"]
+    changing_sets = true
+    unlisted_jobs = 3
+    min_change = 0.01
+    static_inputs = "task"
     """
-    pins, jobs = (("hungary", KEY),), ("heart-risk-2",)
-    assert read(text) == Policy(4, 1, ("masks", "plain"), True, True, 200, pins, "semi-malicious", jobs)
+    pins = (("hungary", KEY),)
+    assert read(text) == Policy(
+        4, 1, ("masks", "plain"), True, True, 200, pins, "semi-malicious",
+        changing_sets=True, unlisted_jobs=3, min_change=0.01, static_inputs="task",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
