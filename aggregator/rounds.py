@@ -15,19 +15,18 @@ from msgspec import UNSET
 
 from aggregator import records
 from aggregator.desk import Desk
+from aggregator.progress import Progress
 from aggregator.receiving import Receiving
 from aggregator.records import WHOLE, Phase, Saved, phase_of
-from aggregator.telling import step_of, tell_wait, where
+from aggregator.telling import step_of, where
 from aggregator.uploads import shell_of, uploads_of
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, SecaggError, WireError
 from secagg.log.checkpoint import read_checkpoint
-from secagg.log.statements import TEXT, Refusal
+from secagg.log.statements import TEXT
 from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import notices
 from secagg.protocol.masks.aggregator import AggregatorContext
-from secagg.protocol.masks.intake import Refuse
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.rounds import (
     Append,
@@ -45,7 +44,6 @@ from secagg.protocol.masks.rounds import (
     Standing,
     Unmasking,
 )
-from secagg.protocol.refusals import sentence
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -60,6 +58,7 @@ class Rounds:
 
     def __init__(self, desk: Desk, ended: Callable[[Closed | Failed, int, Turn], None]) -> None:
         self._desk, self._receiving, self._ended = desk, Receiving(desk), ended
+        self._progress = Progress(desk.book)
 
     # What the schedule asks ------------------------------------------------------------------------------------------
 
@@ -124,7 +123,7 @@ class Rounds:
             return
         self._check_size(saved, event)
         if header.kind == "Refuse":
-            self._state_refusal(phase, event, turn)
+            self._progress.leaves(event, turn)
         self._advance(event, turn)
 
     def chunk(self, message: Received, turn: Turn) -> None:
@@ -210,7 +209,7 @@ class Rounds:
         # Who comes while an entry is being written changes nothing of what the phase waits for.
         entry, sizes = (saved.entry, saved.sizes) if type(phase) is type(before) else (-1, ())
         turn.put(_ROUND, encode(Saved(encode(phase), saved.began, entry, sizes, saved.proposal, saved.engine)))
-        self._tell(before, phase, turn)
+        self._progress.changed(before, phase, turn)
         for effect in turned.effects:
             self._do(effect, phase, turn)
         if isinstance(phase, Common):
@@ -264,20 +263,15 @@ class Rounds:
         self._advance(Logged(book.leaf(saved.entry), proofs), turn)
 
     def _set_timer(self, phase: Common, turn: Turn) -> None:
-        seconds, shell = phase.manifest.step_ms / 1000, shell_of(phase.manifest)
-        turn.after(_timer(phase), seconds)
-        tell_wait(
-            {
-                **where(phase.manifest.round), "step": shell.step_of(phase), "for": list(shell.waiting_for(phase)),
-                "need": phase.manifest.needed, "since": turn.now(), "until": turn.now() + round(seconds),
-            }, turn,
-        )  # fmt: skip
+        turn.after(_timer(phase), phase.manifest.step_ms / 1000)
+        self._progress.waits(phase, turn)
 
     def _end(self, phase: Closed | Failed, saved: Saved, before: Phase | None, turn: Turn) -> None:
         manifest = _manifest(before)
         headers = [decode(Signed, kept) for _, kept in turn.scan("header/")]
-        for key, _ in [*turn.scan("header/"), *turn.scan("told/"), *turn.scan("equivocated/"), *turn.scan("refused/")]:
+        for key, _ in [*turn.scan("header/"), *turn.scan("told/"), *turn.scan("equivocated/")]:
             turn.delete(key)
+        self._progress.over(turn)
         turn.delete(_ROUND)
         # After the commit: whoever takes the round up again needs every upload where it was.
         turn.run(f"forget/{manifest.round.label()}", partial(self._desk.uploads.forget, manifest, headers))
@@ -354,28 +348,7 @@ class Rounds:
             size = read_checkpoint(checkpoint).size
         if size is not None:
             records.put_held(turn, event.sender, size)
-        if event.kind != "Refuse":
-            turn.event(step_of(manifest.round, event.kind, event.sender, "sent"))
-
-    def _state_refusal(self, phase: Phase, event: FromNode, turn: Turn) -> None:
-        """Log by which rule a member leaves, once for a round; if its message is not taken, nothing of this is kept."""
-        key = f"refused/{event.sender}"
-        if turn.get(key) is not None:
-            return
-        turn.put(key, b"")
-        leave, where = decode(Refuse, decode(Signed, event.data).body), notices.where(phase.scope, turn.now())
-        self._desk.book.add(Refusal(**where, member=event.sender, rule=leave.rule), turn)
-        shell = shell_of(_manifest(phase))
-        step = shell.step_of(phase) if shell.waits(phase) else ""
-        told = step_of(_manifest(phase).round, step, event.sender, "refused", sentence(leave.rule))
-        turn.event({**told, "rule": leave.rule})
-
-    def _tell(self, before: Phase | None, after: Phase, turn: Turn) -> None:
-        known = before.out if before is not None else ()
-        manifest = _manifest(before) if before is not None else _manifest(after)
-        for entry in after.out:
-            if entry not in known and not entry.reason.startswith("refused"):
-                turn.event(step_of(manifest.round, entry.step, entry.member, "dropped", entry.reason))
+        self._progress.sent(manifest, event, turn)
 
 
 def _manifest(phase: Phase | None) -> Manifest:

@@ -176,7 +176,9 @@ class Schedule:
             tell_wait(
                 {
                     "job": job.spec.name, "round": job.round, "attempt": job.attempt, "step": PRESENCE,
-                    "for": list(missing), "need": len(job.spec.cohort), "since": turn.now(),
+                    # Who is here and loads its task works on its data: how long that takes is nobody's to know.
+                    "for": [name for name in missing if job.round > 1 or self._presence.of(name) is None],
+                    "missing": len(missing), "need": len(job.spec.cohort), "since": turn.now(),
                     "until": None if job.state == "queued" else turn.now() + round(_patience(job)),
                 }, turn,
             )  # fmt: skip

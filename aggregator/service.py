@@ -13,9 +13,10 @@ from aggregator.desk import Desk
 from aggregator.logbook import LogBook
 from aggregator.membership import Membership
 from aggregator.presence import TICK, Presence
+from aggregator.progress import awaited, missing, told_out
 from aggregator.schedule import MODEL, Schedule
 from aggregator.spot import Handing
-from aggregator.telling import PRESENCE, dropped, last_wait
+from aggregator.telling import PRESENCE, last_wait
 from aggregator.uploads import Uploads, shell_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
@@ -179,7 +180,7 @@ class AggregatorService:
         phase, job = self._schedule.rounds.running(turn), self._schedule.active(turn)
         if isinstance(phase, Common) and (shell := shell_of(phase.manifest)).waits(phase):
             told = last_wait(shell.step_of(phase), turn)
-            return told and told | {"for": list(shell.waiting_for(phase))}
+            return told and told | {"for": list(awaited(phase)), "missing": missing(phase)}
         if job and job.state in ("queued", "waiting"):
             return last_wait(PRESENCE, turn)
         return None
@@ -191,8 +192,8 @@ class AggregatorService:
         found = phase.scope.round
         shown: dict[str, object] = {"round": found.round, "attempt": found.attempt, "phase": type(phase).__name__}
         if isinstance(phase, Common) and (shell := shell_of(phase.manifest)).waits(phase):
-            shown |= {"step": shell.step_of(phase), "waiting": list(shell.waiting_for(phase))}
-        return shown | {"dropped": dropped(phase.out)}
+            shown |= {"step": shell.step_of(phase), "waiting": list(awaited(phase)), "missing": missing(phase)}
+        return shown | {"dropped": told_out(phase)}
 
     def _show(self, name: str, turn: Turn) -> dict[str, object]:
         job = records.get_job(turn, name)

@@ -36,6 +36,7 @@ class Screen:
         self._cells: dict[str, dict[str, str]] = {name: {} for name in self._everybody}
         self._title, self._step, self._need, self._until = "founding", "", 0, 0
         self._awaited: list[str] = []
+        self._missing = self._here = 0
         self._history: dict[str, str] = dict.fromkeys(self._everybody, "")
         self.dead: list[str] = []
         self._live = Live(console=self._console, refresh_per_second=8, transient=False)
@@ -85,12 +86,19 @@ class Screen:
             self._cells[event["institution"]][event["step"]] = event["state"]
         if event["step"] == self._step:
             self._awaited = [name for name in self._awaited if name != event["institution"]]
+            self._missing = len(self._awaited)
         if event["state"] != "sent":
             self.say(f"{event['institution']} {event['state']} in {event['step']}: {event['reason']}")
 
     def _on_waiting(self, event: dict[str, Any]) -> None:
         self._step, self._need = event["step"], event["need"]
         self._awaited, self._until = list(event["for"]), event["until"] or 0
+        self._missing, self._here = event.get("missing", len(event["for"])), 0
+
+    def _on_progress(self, event: dict[str, Any]) -> None:
+        """Take how many uploads have come; whose is told when all have."""
+        if event["step"] == self._step:
+            self._awaited, self._missing, self._here = [], event["total"] - event["count"], event["count"]
 
     def _on_round_closed(self, event: dict[str, Any]) -> None:
         out = {entry["member"]: entry["step"] for entry in event["dropped"]}
@@ -101,7 +109,7 @@ class Screen:
         told = "".join(f", without {m} since {s}" for m, s in out.items())
         if not self._console.is_terminal or out:
             self.say(f"{event['job']} round {event['round']}: {len(event['contributors'])} contributors{told}")
-        self._awaited = []
+        self._awaited, self._missing = [], 0
 
     def _on_round_aborted(self, event: dict[str, Any]) -> None:
         reason = f"{event['step']}: {event['reason']}"
@@ -123,11 +131,12 @@ class Screen:
 
     def _waits(self) -> str:
         """Say who is waited for, for what, how many are needed, until when."""
-        if not self._awaited:
+        if not self._missing:
             return ""
         left = max(0, self._until - clock.wall())
         until = f", {left // 60:02d}:{left % 60:02d} left" if self._until else ""
-        here = sum(cells.get(self._step) == "sent" for cells in self._cells.values())
+        here = self._here or sum(cells.get(self._step) == "sent" for cells in self._cells.values())
         if self._step == "presence":
-            here = self._need - len(self._awaited)
-        return f"{self._step}: {here} here, need {self._need}, waiting for {', '.join(self._awaited)}{until}"
+            here = self._need - self._missing
+        names = ", ".join(self._awaited) or f"{self._missing} more"
+        return f"{self._step}: {here} here, need {self._need}, waiting for {names}{until}"

@@ -235,6 +235,28 @@ def test_a_refusal_holds_a_rule_of_the_table_and_is_logged_once(tmp_path: Path) 
     assert [event["contributors"] for event in stage.named("round_closed")] == [["node-00", "node-01", "node-02"]]
 
 
+def test_a_refusal_in_every_step_is_logged_once(tmp_path: Path) -> None:
+    loud = Loud(tmp_path)
+    loud.stage.members["node-03"].silent = "MaskedInput"
+
+    async def script(stage: Hall) -> None:
+        stage.members["node-01"].silent = "ShareKeys"
+        await stage.push()
+        stage.submit()
+        await stage.settle()
+        await stage.gather()
+        for step in ("ShareKeys", "MaskedInput"):
+            assert stage.result_step() == step
+            stage.network.deliver(AGGREGATOR, loud.refuse({"rule": "policy.min_nodes"}, "node-02"))
+            await stage.settle()
+            stage.timers.pass_time(3)
+            await stage.settle()
+
+    loud.stage.play(script)
+    found = readable(loud.stage.rounds_log)
+    assert [entry.member for entry in found if isinstance(entry, Refusal)] == ["node-02"]
+
+
 # At the door of the log ----------------------------------------------------------------------------------------------
 
 WHERE: dict[str, Any] = {"federation": "fed", "time": 5, "job": "j", "round": 1, "attempt": 1, "group": 0}

@@ -220,7 +220,7 @@ def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
     """End a step: name who dropped, abort below max(t, K_min), else go on."""
     step = step_of(phase)
     late = tuple(Out(name, step, "no message before the deadline") for name in waiting_for(phase))
-    out = (*phase.out, *late)
+    out = _in_roster_order(phase, step, (*phase.out, *late))
     noted = tuple(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in out if entry.step == step)
     if len(intake.received(phase)) < phase.manifest.needed:
         return _abort(phase, out, noted, ctx)
@@ -238,6 +238,12 @@ def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
         case Opening():
             turned = _open(phase, out, ctx)
     return Turned(turned.phase, (*noted, *turned.effects))
+
+
+def _in_roster_order(phase: Common, step: str, out: tuple[Out, ...]) -> tuple[Out, ...]:
+    """Return who is out with those of this step in the order of the roster: in which order they left is not told."""
+    order = {name: position for position, name in enumerate(phase.manifest.names())}
+    return tuple(sorted(out, key=lambda entry: order[entry.member] if entry.step == step else -1))
 
 
 def _abort(phase: intake.Collecting, out: tuple[Out, ...], noted: tuple[Effect, ...], ctx: AggregatorContext) -> Turned:

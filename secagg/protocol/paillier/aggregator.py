@@ -165,6 +165,7 @@ def _close(phase: Waiting, ctx: AggregatorContext) -> Turned:
     late = _late(phase)
     match phase:
         case Collecting():
+            phase = replace(phase, out=_in_roster_order(phase))
             if len(phase.headers) < phase.manifest.needed:
                 have = f"{len(phase.headers)} of {len(phase.manifest.members)} members"
                 return _abort(phase, (*phase.out, *late), have, ctx)
@@ -181,6 +182,12 @@ def _close(phase: Waiting, ctx: AggregatorContext) -> Turned:
             if phase.trying:
                 return Turned(replace(phase, overdue=True))
             return _abort(phase, (*phase.out, *late), f"{_right(phase)} right answers of trustees", ctx)
+
+
+def _in_roster_order(phase: Collecting) -> tuple[Out, ...]:
+    """Return who is out in the order of the roster: in which order they left is not told."""
+    order = (*phase.manifest.names(), *custody_of(phase.manifest).names())
+    return tuple(sorted(phase.out, key=lambda entry: order.index(entry.member)))
 
 
 def _late(phase: Waiting) -> tuple[Out, ...]:
