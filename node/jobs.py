@@ -215,8 +215,9 @@ class Jobs:
         size = last.size if last else 0
         said = Present(size)
         if job and job.ready:
-            bound = self._inputs.present(job, records.find_proven(turn, job.spec.name))
-            said = Present(size, job.spec.name, job.next_round, bound)
+            proven = records.find_proven(turn, job.spec.name)
+            bound = self._inputs.present(job, proven)
+            said = Present(size, job.spec.name, job.next_round, bound, len(proven))
         turn.emit(self.aggregator(turn).name, "present", b"", encode(said))
 
     # Work ------------------------------------------------------------------------------------------------------------

@@ -260,7 +260,8 @@ class Rounds:
             trustees=tuple(Seat(m.name, m.organisation, m.sign_key) for m in roster.members if m.role == "trustee"),
             earlier_moduli=records.find_moduli(turn),
         )  # fmt: skip
-        return NodeContext(self._name, self._key, self._rng, self._ledger(turn), expect, turn.now())
+        ledger, proven = self._ledger(turn), records.find_proven(turn, job.spec.name)
+        return NodeContext(self._name, self._key, self._rng, ledger, expect, turn.now(), proven)
 
     def _ledger(self, turn: Turn) -> Ledger:
         return Ledger(turn, self._inputs.ledger)

@@ -16,6 +16,7 @@ from node.config import OwnTask
 from node.drill import Drill
 from node.inputs import Inputs
 from node.jobs import Ended, Jobs
+from node.proofs import Proofs
 from node.rounds import LIMIT, MASK, UPDATE, Rounds
 from node.spot import Spots, due_of
 from node.uploading import Uploading
@@ -70,6 +71,7 @@ class NodeService:
             "missing-chunks": self._rounds.missing,
             "result": self._jobs.result,
             "aborted": self._aborted,
+            "fault": Proofs(self._follower, self._jobs).take,
             "piece": self._jobs.piece,
             "spot-part": self._spots.part,
             BOOT: self._boot,

@@ -44,13 +44,14 @@ class Present(Struct, frozen=True, forbid_unknown_fields=True):
 
     Also sent at once when one of these fields changes, so that the next round need not wait. `job` and `next_round`
     say what a node needs to catch up with ("" and 1 when it knows no job), and which round a trustee decided to open
-    and heard no end of ("" and 1 when there is none).
+    and heard no end of ("" and 1 when there is none). `proven`: of how many members' faults in this job it has proofs.
     """
 
     log_size: Count
     job: Word = ""
     next_round: Ordinal = 1
     bound: Bound = UNKNOWN
+    proven: Count = 0
 
 
 class Announce(Struct, frozen=True, forbid_unknown_fields=True):

@@ -75,8 +75,8 @@ class NodeContext:
     memory: Memory
     expect: Expectation
     now: int
-    proven: frozenset[str] = frozenset()
-    """Members whose fault in this job is proven to this node."""
+    proven: frozenset[bytes] = frozenset()
+    """Signing keys of members whose fault in this job is proven to this node."""
 
 
 @dataclass(frozen=True)
