@@ -3,6 +3,7 @@
 Nodes judge the proofs themselves: the aggregator's word names nobody, and a U1 with a proven cheater in it is refused.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,8 @@ def test_a_restarted_aggregator_still_knows_whom_it_named(tmp_path: Path, monkey
 
 def test_a_u1_with_a_proven_cheater_in_it_is_refused() -> None:
     scene = stop_before("MemberKeys")
-    scene.party.ctx = scene.party.ctx.__class__(**{**vars(scene.party.ctx), "proven": frozenset({scene.table.manifest.key("node-02")})})
+    proven = frozenset({scene.table.manifest.key("node-02")})
+    scene.party.ctx = dataclasses.replace(scene.party.ctx, proven=proven)
     with pytest.raises(Refused) as caught:
         scene.show(scene.body(MemberKeys))
     assert caught.value.rule == "u1.named"

@@ -13,6 +13,7 @@ from secagg.crypto.agree import AgreementKey
 from secagg.crypto.derive import sha256
 from secagg.crypto.shamir import PRIME, split
 from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.protocol.binding import UNKNOWN
 from secagg.protocol.manifest import digest
 from secagg.protocol.masks import intake, judging, keys, reports
 from secagg.protocol.masks.dealing import tree_of
@@ -182,7 +183,7 @@ class Attempt:
         """Return the headers of U3."""
         u2 = sha256(self.u2)
         return {
-            name: self.company.sign(name, "MaskedInput", MaskedInput(bytes(32), 0, u2, self.reported(name)))
+            name: self.company.sign(name, "MaskedInput", MaskedInput(u2, 0, u2, self.reported(name), UNKNOWN))
             for name in self.frozen
         }
 

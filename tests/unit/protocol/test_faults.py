@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
 from secagg.errors import VerificationFailed
+from secagg.protocol.binding import UNKNOWN
 from secagg.protocol.masks import judging
 from secagg.protocol.masks.faults import (
     Point,
@@ -240,7 +241,7 @@ def test_reports_under_a_manifest_that_the_dealer_never_saw_prove_nothing() -> N
     """Colluders may sign anything under a manifest with c = 0; the dealer's own list is of another one."""
     lying = encode(replace(DEALT.manifest, colluders=0))
     scope = Scope(DEALT.scope.round, sha256(lying))
-    body = encode(MaskedInput(bytes(32), 0, bytes(32), (DEALER,)))
+    body = encode(MaskedInput(bytes(32), 0, bytes(32), (DEALER,), UNKNOWN))
     header = sign(DEALT.federation.members[HOLDER], "MaskedInput", scope, HOLDER, "*", body)
     assert "signature" in nothing(Reported(DEALT.lists[DEALER], (header,)), lying)
 

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from secagg.errors import Refused
+from secagg.protocol.binding import UNKNOWN
 from secagg.protocol.masks import reports
 from secagg.protocol.masks.messages import Freeze, MaskedInput
 from secagg.protocol.masks.phases import Uploaded
@@ -22,7 +23,8 @@ NEAR = dict.fromkeys(TEN.names, TEN.names)
 
 def headers(told: Mapping[str, tuple[str, ...]] | None = None, count: int = 10) -> dict[str, MaskedInput]:
     told = told or {}
-    return {name: MaskedInput(bytes(32), 0, bytes(32), told.get(name, ())) for name in TEN.names[:count]}
+    zero = bytes(32)
+    return {name: MaskedInput(zero, 0, zero, told.get(name, ()), UNKNOWN) for name in TEN.names[:count]}
 
 
 def test_no_reports_end_nothing() -> None:
