@@ -109,12 +109,13 @@ class SpotRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     round: RoundId
     key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
-    indexes: Annotated[tuple[Count, ...], Meta(max_length=24)]
+    indexes: Annotated[tuple[Count, ...], Meta(max_length=64)]
     part: Count
 
 
 class SpotPart(Struct, frozen=True, forbid_unknown_fields=True):
-    """Header of kind `spot-part`: which of `parts`; the first `pieces` are the transcript, each other a member's."""
+    """Header of kind `spot-part`: which of `parts`; the first `pieces` are the transcript, the others leaves of as many
+    members each as fit a message, in the order of U3."""
 
     round: RoundId
     part: Count
