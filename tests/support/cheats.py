@@ -30,10 +30,14 @@ def _around(patch: pytest.MonkeyPatch, step: str, member: str, change: Any) -> N
     patch.setattr(node, step, done)
 
 
-def answers_wrongly(patch: pytest.MonkeyPatch, member: str, dealer: str, *, leaves_out: bool = False) -> None:
-    """Bend its share of one dealer's secret in its answer, or leave it out."""
+def answers_wrongly(
+    patch: pytest.MonkeyPatch, member: str, dealer: str, *, leaves_out: bool = False, last: int = 2**31
+) -> None:
+    """Bend its share of one dealer's secret in its answer, or leave it out, up to the round `last`."""
 
     def lie(honest: Any, phase: Any, message: Any, ctx: Any) -> Any:
+        if phase.scope.round.round > last:
+            return honest(phase, message, ctx)
         found = tuple(
             replace(one, seed=bent(one.seed), key=bent(one.key)) if one.owner == dealer else one
             for one in phase.held
