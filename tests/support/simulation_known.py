@@ -4,7 +4,7 @@
 decisions were released, into simulation_openings. An input is named by the source that the node's own task reads, and
 for training by the model that the node holds, its zeros unsigned, unless that model was handed out: then by the source
 alone. Rules: what is told here comes from the plan and from the node's disk, and never from a field of a job.
-`bound`: a header that says `any` of an input that is in a sum already.
+`bound`: a header that says `any` of an input that is in a sum already, and was not lifted from it.
 Leaves to others: judging what was released (simulation_openings), opening sealed answers (simulation_watch).
 """
 
@@ -20,6 +20,8 @@ from node import records
 from secagg.crypto.derive import sha256
 from secagg.ids import RoundId
 from secagg.learning.layout import decode_model
+from secagg.log.durable import read_entries
+from secagg.log.statements import Aborted, parse_statement
 from secagg.protocol.manifest import (
     Custody,
     Manifest,
@@ -53,6 +55,7 @@ class Known:
         self._entrusted: dict[tuple[str, str], Unknown] = {}
         self._allowed: dict[str, set[str]] = {}
         self._order: dict[tuple[str, str], int] = {}
+        self._opened: set[tuple[str, str]] = set()
         self._cohorts: dict[str, int] = {}
         self._seen: set[tuple[str, str]] = set()
 
@@ -105,6 +108,7 @@ class Known:
 
     def answered(self, sender: str, round_id: RoundId, answer: Answer) -> None:
         """Learn what a member released."""
+        self._opened.add((round_id.label(), sender))
         for shares, kind in ((answer.seeds, "seed"), (answer.keys, "key")):
             for share in shares:
                 self.collected.share(round_id.label(), kind, share.owner, sender)
@@ -146,9 +150,17 @@ class Known:
         if not JUDGES or body.bound.only.kind != "any" or sender in self._allowed.get(round_id.job, set()):
             return
         for row in self.collected.rows():
-            if unknown in row.inputs and row.where != round_id.label():
+            if unknown in row.inputs and row.where != round_id.label() and not self._lifted(sender, row.where):
                 told = f"{sender} binds its input in {round_id.label()} to no set; it is in {row.where}"
                 self._world.violate("bound", told)
+
+    def _lifted(self, sender: str, label: str) -> bool:
+        """Say whether a logged end of an attempt lets this member forget it: it must not have opened it."""
+        if (label, sender) in self._opened:
+            return False
+        leaves = read_entries(self._world.machines[AGGREGATOR].root / "audit" / "rounds")[0]
+        ends = (statement for leaf in leaves if isinstance(statement := parse_statement(leaf)[0], Aborted))
+        return any(f"{end.job}.{end.round}.{end.attempt}.{end.group}" == label for end in ends)
 
     def _unknown(self, sender: str, manifest: Manifest) -> Unknown:
         planned = self._plan.jobs[manifest.round.job]

@@ -6,12 +6,15 @@ Leaves to others: submitting jobs (simulation), what the commands do (the servic
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from secagg.errors import PeerUnavailable
 from secagg.roster.messages import ENROL
 from secagg.roster.tokens import read_token
 from secagg.transport.link import KEYSERVER
+from secagg.transport.memory import MemoryLink
 from support.keyservers import START, newcomer_of
 from support.simulation_clock import Chance
 from support.simulation_known import Known
@@ -85,7 +88,7 @@ class Persons:
         name = self._plan.revoke
         link = self._world.network.guest(newcomer.member.curve_key)
         now = START + 60 + int(self._world.loop.now) + self._world.machines[KEYSERVER].skew
-        self._world.loop.create_task(link.send(KEYSERVER, ENROL, b"", newcomer.request(now)))
+        self._world.loop.create_task(_send(link, newcomer.request(now)))
         self._soon(self._approve, newcomer, name)
 
     def _approve(self, newcomer: Any, name: str) -> None:
@@ -98,6 +101,12 @@ class Persons:
         self._world.count["person enrols again"] += 1
         self._again(name, newcomer.ring)
         self._soon(self.then)
+
+
+async def _send(link: MemoryLink, request: bytes) -> None:
+    # The broker may be away; then it is asked again.
+    with suppress(PeerUnavailable):
+        await link.send(KEYSERVER, ENROL, b"", request)
 
 
 def place_of_another(root: Path) -> Path:

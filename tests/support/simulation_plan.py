@@ -46,7 +46,7 @@ class Number:
 
 
 class Learner:
-    """Adds a number of its own to every value, and has as many examples as a power of two of its own."""
+    """Adds a number of its own, its sign by value and round, and has as many examples as a power of two of its own."""
 
     def model(self):
         import torch
@@ -59,8 +59,10 @@ class Learner:
         import torch
 
         known = json.loads(data.read_text())
+        turn = 1 if known["steady"] else round.round
+        signs = torch.tensor([1.0 if place % (turn + 1) else -1.0 for place in range(LENGTH)])
         with torch.no_grad():
-            model.values += (known["index"] + 1) / 8
+            model.values += signs * (known["index"] + 1) / 8
         return Trained(2 ** known["index"], {})
 
     def evaluate(self, model, data):
@@ -101,6 +103,9 @@ class Plan:
     allow: str
     """What persons allow of job b: `no`, `job` or `overlap`."""
 
+    steady: bool = False
+    """Whether every round of training gives the same update: an input that only looks new."""
+
     revoke: str = ""
     """Whom a person revokes once something was opened."""
 
@@ -119,7 +124,8 @@ class Plan:
     def data(self, index: int) -> bytes:
         """Return what lies in every source of a node."""
         jobs = {job.name: (job.length, job.place) for job in self.jobs.values()}
-        return json.dumps({"nodes": len(self.names), "jobs": jobs, "index": index}).encode()
+        told = {"nodes": len(self.names), "jobs": jobs, "index": index, "steady": self.steady}
+        return json.dumps(told).encode()
 
     def tasks(self, place: Path) -> dict[str, OwnTask]:
         """Return the tasks of a node whose data lies at `place`."""
@@ -155,7 +161,9 @@ class Plan:
             examples = sum(2**index for index in indexes)
             mean = sum(2**index * (index + 1) / 8 for index in indexes) / examples
             found = sums.update * spec.weight_bound / examples
-            if sums.scalars["examples"] != examples or np.abs(found - mean).max() > 0.02:
+            turn = 1 if self.steady else round_
+            signs = np.array([1.0 if place % (turn + 1) else -1.0 for place in range(job.length)])
+            if sums.scalars["examples"] != examples or np.abs(found - mean * signs).max() > 0.02:
                 return f"{sums.scalars}, {found[:1]}; its contributors make {examples} and {mean}"
             return ""
         wanted = sum(2.0 ** (job.place + index + len(self.names) * (round_ - 1)) for index in indexes)
@@ -176,8 +184,9 @@ def drawn(chance: Chance, names: tuple[str, ...], lengths: Sequence[int], *, mal
         # What was summed with that member, and once more when it is gone, or another one under its name.
         jobs["b"] = replace(jobs["a"], name="b", place=STEP, rounds=1)
     return Plan(
-        names, jobs, chance.happens(0.5), chance.choose(("no", "no", "job", "overlap")), revoked, chance.happens(0.6)
-    )
+        names, jobs, chance.happens(0.5), chance.choose(("no", "no", "job", "overlap")), chance.happens(0.3), revoked,
+        chance.happens(0.6),
+    )  # fmt: skip
 
 
 def _first(chance: Chance, lengths: Sequence[int]) -> Planned:
