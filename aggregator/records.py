@@ -6,7 +6,7 @@ Rules: a struct per value, encoded completely; a job's name is used once. Leaves
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from secagg.daemon.turn import Turn
@@ -34,7 +34,8 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
 
     `state`: queued (others are before it, or members are missing), waiting (for members between rounds), round (one is
     running), step (the next model is being computed), done, failed. `entry` is its place in the log; `gone` are the
-    members that dropped out of the last round, for which the next one waits `rejoin_ms`.
+    members that dropped out of the last round, for which the next one waits `rejoin_ms`; `named` those whose fault is
+    proven, by the side files `proofs`.
     """
 
     number: Count
@@ -50,6 +51,26 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     gone: tuple[Name, ...] = ()
     rejoin_ms: Count = 0
     reason: str = ""
+    named: tuple[Name, ...] = ()
+    proofs: tuple[Digest, ...] = ()
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Return everybody whom a round is proposed to: the cohort, and the trustees that open it."""
+        spec = self.spec
+        return spec.cohort if spec.custody is UNSET else (*spec.custody.names(), *spec.cohort)
+
+    @property
+    def patience(self) -> float:
+        """Return how many seconds a round waits for its members to be there."""
+        # Before the first round members may still have a model to fetch and a task to load.
+        late = self.gone or self.round == 1
+        return max(self.spec.step_ms, self.rejoin_ms if late else 0) / 1000
+
+    @property
+    def mark(self) -> str:
+        """Return what names the attempt that comes next."""
+        return f"{self.spec.name}.{self.round}.{self.attempt}"
 
 
 class Outcome(Struct, frozen=True, forbid_unknown_fields=True):

@@ -39,6 +39,7 @@ from secagg.protocol.masks.rounds import (
     Keep,
     Log,
     Logged,
+    Out,
     Publishing,
     Send,
     Standing,
@@ -75,12 +76,14 @@ class Rounds:
         listed = getattr(phase, "u", b"")
         return asker in phase.manifest.custody.names() and digest in uploads_of(listed) if listed else False
 
-    def begin(self, manifest: Manifest, standings: tuple[Standing, ...], turn: Turn) -> None:
-        """Sign, log and propose a manifest."""
+    def begin(
+        self, manifest: Manifest, standings: tuple[Standing, ...], turn: Turn, out: tuple[Out, ...] = ()
+    ) -> None:
+        """Sign, log and propose a manifest; those in `out` keep their seats and have no part."""
         for standing in standings:
             turn.put(f"told/{standing.member}", str(standing.size).encode())
         turn.event({"event": "round_started", **where(manifest.round), "members": list(manifest.names())})
-        turned = shell_of(manifest).start(manifest, standings, self._context(manifest, turn))
+        turned = shell_of(manifest).start(manifest, standings, self._context(manifest, turn), out)
         self._apply(turned, Saved(b"", turn.now(), engine=manifest.engine), None, turn)
 
     def start(self, turn: Turn) -> None:

@@ -15,7 +15,7 @@ from typing import cast
 
 from msgspec import UNSET
 
-from aggregator import jobs, records
+from aggregator import jobs, naming, records
 from aggregator.desk import Desk
 from aggregator.membership import Membership
 from aggregator.presence import Presence
@@ -30,7 +30,7 @@ from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import JobCreated
 from secagg.protocol.deriving import Facts, derive
 from secagg.protocol.lanes import Sums
-from secagg.protocol.manifest import JobSpec, Manifest, Seat
+from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks.rounds import Closed, Failed, Standing
 from secagg.protocol.session import LOST_STEPS, AbortNotice, Announce, Present, ResultNotice, job_scope
 from secagg.transport.link import KEYSERVER
@@ -67,7 +67,7 @@ class Schedule:
         if job and job.state == "step":
             self._step(job, turn)
         if job and job.state == "waiting":
-            turn.after(OVERDUE, _patience(job))
+            turn.after(OVERDUE, job.patience)
         self.consider(turn)
 
     def active(self, turn: Turn) -> Job | None:
@@ -141,14 +141,14 @@ class Schedule:
     def _wait(self, job: Job, turn: Turn) -> None:
         """Propose once everybody who is expected stands before this round, or has kept the others waiting too long."""
         name = job.spec.name
-        missing = tuple(m for m in job.spec.cohort if not self._presence.ready(m, name, job.round))
+        missing = tuple(m for m in naming.invited(job) if not self._presence.ready(m, name, job.round))
         awaited = missing
         if job.attempt == 1 and not job.rejoin_ms:
             # Whoever dropped out of the last round and is not back is not waited for a second time.
             awaited = tuple(m for m in missing if m not in job.gone or self._presence.of(m) is not None)
         awaited += self._holders(job)
         self._tell_missing(job, awaited, turn)
-        if not awaited or self._overdue == _mark(job):
+        if not awaited or self._overdue == job.mark:
             self._propose(job, turn)
 
     def _holders(self, job: Job) -> tuple[str, ...]:
@@ -161,14 +161,14 @@ class Schedule:
 
     def _await_members(self, job: Job, turn: Turn) -> None:
         self._overdue, self._missing = "", None
-        turn.after(OVERDUE, _patience(job))
+        turn.after(OVERDUE, job.patience)
         self.consider(turn)
 
     def overdue(self, turn: Turn) -> None:
         """Stop waiting for members that stay away."""
         job = self.active(turn)
         if job and job.state == "waiting":
-            self._overdue = _mark(job)
+            self._overdue = job.mark
             self.consider(turn)
 
     def _tell_missing(self, job: Job, missing: tuple[str, ...], turn: Turn) -> None:
@@ -179,7 +179,7 @@ class Schedule:
                     # Who is here and loads its task works on its data: how long that takes is nobody's to know.
                     "for": [name for name in missing if job.round > 1 or self._presence.of(name) is None],
                     "missing": len(missing), "need": len(job.spec.cohort), "since": turn.now(),
-                    "until": None if job.state == "queued" else turn.now() + round(_patience(job)),
+                    "until": None if job.state == "queued" else turn.now() + round(job.patience),
                 }, turn,
             )  # fmt: skip
         self._missing = missing
@@ -191,11 +191,16 @@ class Schedule:
         except NotAuthorised as error:
             self._fail(job, error.cause, turn)
             return
-        standings = tuple(Standing(party, self._size(party, turn)) for party in _parties(job.spec))
+        few = naming.too_few(job, manifest)
+        if few:
+            self._fail(job, few, turn)
+            return
+        parties = (party for party in job.parties if party not in job.named)
+        standings = tuple(Standing(party, self._size(party, turn)) for party in parties)
         self._presence.clear()
         self._missing = None
         records.put_job(turn, job, state="round")
-        self._rounds.begin(manifest, standings, turn)
+        self._rounds.begin(manifest, standings, turn, naming.left_out(job))
 
     def _size(self, member: str, turn: Turn) -> int:
         """Return the log size that a member holds, by its last word; never more than is published."""
@@ -225,13 +230,18 @@ class Schedule:
     def ended(self, phase: Closed | Failed, began: int, turn: Turn) -> None:
         """Publish a result, or say why there is none and go on."""
         job = records.get_job(turn, phase.scope.round.job)
-        gone = tuple(entry.member for entry in phase.out)
-        for party in _parties(job.spec):
+        named, proofs = naming.named(job, phase)
+        gone = tuple(entry.member for entry in phase.out if entry.member not in named)
+        fresh = proofs != job.proofs
+        job = records.put_job(turn, job, gone=gone, named=named, proofs=proofs)
+        for party in job.parties:
             turn.withdraw(party)
+            if fresh and party not in named:
+                naming.tell(self._desk, job, party, turn.send)
         if isinstance(phase, Closed):
-            self._close(records.put_job(turn, job, gone=gone), phase, began, turn)
+            self._close(job, phase, began, turn)
         else:
-            self._abort(records.put_job(turn, job, gone=gone), phase, turn)
+            self._abort(job, phase, turn)
 
     def _close(self, job: Job, phase: Closed, began: int, turn: Turn) -> None:
         data = encode(phase.published)
@@ -241,7 +251,7 @@ class Schedule:
             phase.scope.round, phase.published.contributors, blob, len(data), phase.salt, phase.proof.index
         )
         records.put_outcome(turn, outcome)
-        for party in _parties(job.spec):
+        for party in job.parties:
             self._tell_outcome(outcome, party, self._size(party, turn), turn, turn.send)
         turn.event(
             {
@@ -254,7 +264,7 @@ class Schedule:
     def _abort(self, job: Job, phase: Failed, turn: Turn) -> None:
         found, missing = phase.scope.round, tuple(entry.member for entry in phase.out)
         outcome = Outcome(found, step=phase.step, reason=phase.reason, missing=missing)
-        for party in _parties(job.spec):
+        for party in job.parties:
             self._tell_outcome(outcome, party, 0, turn, turn.send)
         lost = phase.step in LOST_STEPS
         turn.event(
@@ -328,16 +338,24 @@ class Schedule:
         size = self._size(member, turn)
         outcome = records.find_outcome(turn, said.job, said.next_round) if said.job else None
         job = self.active(turn)
+        if job and naming.lacks(job, member, said) and self._presence.may_tell(member, f"proofs {said.job}"):
+            naming.tell(self._desk, job, member, turn.emit)
         if outcome:
             self._tell_outcome(outcome, member, size, turn, turn.emit)
         if role == "trustee":
             self._propose_again(member, size, turn)
-        elif not outcome and job and job.state in ("waiting", "round") and member in job.spec.cohort:
+        elif not outcome and job:
+            self._catch_up(job, member, said, turn)
+        self.consider(turn)
+
+    def _catch_up(self, job: Job, member: str, said: Present, turn: Turn) -> None:
+        """Tell a member of the active job, or of the round that is running."""
+        size = self._size(member, turn)
+        if job.state in ("waiting", "round") and member in job.spec.cohort:
             if said.job != job.spec.name:
                 self._announce(job, member, size, turn, turn.emit)
             elif (said.job, said.next_round) == (job.spec.name, job.round):
                 self._propose_again(member, size, turn)
-        self.consider(turn)
 
     def _propose_again(self, member: str, size: int, turn: Turn) -> None:
         if self._rounds.lacks_proposal(member, size, turn) and self._presence.may_tell(member, "Propose"):
@@ -366,22 +384,6 @@ class Schedule:
             # A trustee has to know that the round is over, and has no business with the sum.
             result = ResultNotice(found, NO_DIGEST, 0, NO_DIGEST, *proof)
         send(member, "result", b"", encode(result))
-
-
-def _parties(spec: JobSpec) -> tuple[str, ...]:
-    """Return everybody whom a round of a job is proposed to: its cohort, and the trustees that open it."""
-    return spec.cohort if spec.custody is UNSET else (*spec.custody.names(), *spec.cohort)
-
-
-def _patience(job: Job) -> float:
-    """Return how many seconds a round waits for its members to be there."""
-    # Before the first round members may still have a model to fetch and a task to load.
-    late = job.gone or job.round == 1
-    return max(job.spec.step_ms, job.rejoin_ms if late else 0) / 1000
-
-
-def _mark(job: Job) -> str:
-    return f"{job.spec.name}.{job.round}.{job.attempt}"
 
 
 def _read(path: Path) -> bytes:

@@ -47,10 +47,10 @@ _ENVELOPE = 65_536
 
 
 class Ended(NamedTuple):
-    """A round whose result was taken in, and the blob of that result."""
+    """A round whose result was taken in, and what the aggregator said of that result."""
 
     round: RoundId
-    published: bytes
+    notice: ResultNotice
 
 
 class Jobs:
@@ -85,6 +85,10 @@ class Jobs:
         if found is None:
             raise TryLater("The roster names no aggregator yet.", "Wait until the operator has enrolled one.")
         return found
+
+    def aggregator_key(self, turn: Turn) -> bytes | None:
+        """Return the signing key of the federation's aggregator, None while no roster names one."""
+        return self.aggregator(turn).sign_key if self.reachable(turn) else None
 
     def reachable(self, turn: Turn) -> bool:
         """Say whether there is a roster, and an aggregator in it."""
@@ -204,10 +208,10 @@ class Jobs:
     def present(self, turn: Turn) -> None:
         """Say that this node is here, which round it stands before, and which checkpoint it holds.
 
-        Not while a sum is still to be checked: a lie is found before the next round begins. Not before it is certain
-        that this is the newest start of this node.
+        Also while a sum is still to be checked: what waits for that is the header of the next upload. Not before it is
+        certain that this is the newest start of this node.
         """
-        if not self._follower.known(turn) or turn.scan("spot/") or not booting.held(turn):
+        if not self._follower.known(turn) or not booting.held(turn):
             return
         owed = (known for known in records.all_jobs(turn) if known.owed == known.next_round)
         roster, job = self._follower.roster(turn), next(owed, self.standing(turn))
@@ -215,8 +219,9 @@ class Jobs:
         size = last.size if last else 0
         said = Present(size)
         if job and job.ready:
-            bound = self._inputs.present(job, records.find_proven(turn, job.spec.name))
-            said = Present(size, job.spec.name, job.next_round, bound)
+            proven = records.find_proven(turn, job.spec.name)
+            bound = self._inputs.present(job, proven)
+            said = Present(size, job.spec.name, job.next_round, bound, len(proven))
         turn.emit(self.aggregator(turn).name, "present", b"", encode(said))
 
     # Work ------------------------------------------------------------------------------------------------------------
@@ -263,7 +268,8 @@ class Jobs:
         if job.awaited is None or job.awaited.published != stepped.published:
             # Computed twice, and taken in the first time: the round that is awaited now is another one.
             return None
-        ended, published, old = job.awaited.round, job.awaited.published, job.model
+        notice, old = job.awaited, job.model
+        ended, published = notice.round, notice.published
         if job.spec.purpose == "sum":
             job = records.put_job(turn, job, published=published)
         after = {"next_round": job.next_round + 1, "awaited": None}
@@ -274,7 +280,7 @@ class Jobs:
         told = {"job": name, "round": ended.round, "attempt": ended.attempt, "digest": stepped.digest.hex()}
         turn.event({"event": "result", **told})
         self._go_on(job, turn)
-        return Ended(ended, published)
+        return Ended(ended, notice)
 
     def _forget(self, model: bytes, turn: Turn, of: str = "") -> None:
         """Delete a model's file, unless another job (or, without `of`, any job) stands at the very same model."""

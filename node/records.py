@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
+from secagg.daemon import lies
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, Count, Digest, Ordinal, RoundId
 from secagg.protocol.manifest import JobSpec
@@ -19,8 +20,6 @@ WHOLE = 2**40
 """Limit for values that this daemon wrote itself."""
 
 ACTIVE = "active"
-EVIDENCE = "evidence/"
-"""How keys begin that name a blob, in hex, which proves a lie and is kept for good."""
 
 
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,7 +110,7 @@ def blobs_in_use(turn: Turn, but: str = "") -> set[bytes]:
     jobs, upload = [job for job in all_jobs(turn) if job.spec.name != but], find_upload(turn)
     found = {digest for job in jobs for digest in (job.model, job.published)}
     found |= {job.awaited.published for job in jobs if job.awaited}
-    found |= {bytes.fromhex(key.removeprefix(EVIDENCE)) for key, _ in turn.scan(EVIDENCE)}
+    found |= lies.kept(turn)
     return found | ({upload.blob} if upload else set())
 
 

@@ -11,21 +11,22 @@ Leaves to others: what is legal (the engine's node), which round comes (node.job
 from contextlib import suppress
 from typing import Any, cast
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from node import records
 from node.drill import Drill
+from node.holding import Holding
 from node.inputs import Inputs, Mark
 from node.jobs import Jobs
 from node.records import Job, Refusal, Round, Upload
-from node.spot import require_trust
+from node.telling import say_readers, tell, where
 from node.uploading import Uploading
 from node.work import Computed, Named, Work, member_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
+from secagg.daemon.lies import require_trust
 from secagg.daemon.membership import Standing
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
@@ -34,7 +35,6 @@ from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol import manifest as rules
 from secagg.protocol import refusals
 from secagg.protocol.acceptance import Expectation, Policy
-from secagg.protocol.custody import readers
 from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks.intake import Refuse
@@ -64,6 +64,7 @@ class Rounds:
         self._uploading, self._inputs, self._drill = uploading, inputs, drill
         self._clear: dict[str, Contribution] = {}
         self._marks: dict[str, Mark] = {}
+        self._holding = Holding(uploading)
         self.behind = False
 
     def start(self, turn: Turn) -> None:
@@ -120,7 +121,7 @@ class Rounds:
         ):
             kept = records.find_round(turn)
             if kept:
-                turn.event({"event": "upload", **_where(kept.scope.round), "state": "stored"})
+                turn.event({"event": "upload", **where(kept.scope.round), "state": "stored"})
 
     def missing(self, message: Received, turn: Turn) -> None:
         """Take the aggregator's word which chunks it lacks."""
@@ -151,13 +152,28 @@ class Rounds:
             self._mask(kept, turn)
         else:
             self._clear = {}
-            self._protected(kept, cast(Named, outcome), turn)
+            self._holding.put(label, cast(Named, outcome))
+            self.released(turn)
+
+    def released(self, turn: Turn) -> None:
+        """Sign the header of what waited for the verdict on an earlier sum; leave the round of who lied in it."""
+        kept = records.find_round(turn)
+        if kept is None:
+            return
+        try:
+            require_trust(self._jobs.aggregator(turn).sign_key, turn)
+        except Refused as refusal:
+            self._leave(kept.scope, refusal, turn)
+            return
+        done = self._holding.take(kept.scope.round.label(), turn)
+        if done is not None:
+            self._protected(kept, done, turn)
 
     def overdue(self, label: str, turn: Turn) -> None:
         """End a round whose time is over: nobody may ask for its answers any more, and its keys are destroyed."""
         kept = records.find_round(turn)
         if kept and kept.scope.round.label() == label:
-            turn.event({"event": "overdue", **_where(kept.scope.round)})
+            turn.event({"event": "overdue", **where(kept.scope.round)})
             self.close(kept.scope.round, turn)
 
     def close(self, round_id: RoundId, turn: Turn) -> None:
@@ -168,6 +184,7 @@ class Rounds:
             records.put_since(turn)
             turn.cancel(f"{LIMIT}/{kept.scope.round.label()}")
             self._clear, self._marks = {}, {}
+            self._holding.drop(turn)
             self._uploading.end(turn)
             self._erase(kept.scope.round.label(), turn)
 
@@ -220,8 +237,8 @@ class Rounds:
         answer = done.send[0][1] if done.send else b""
         self._keep(Round(scope, b"", answer, propose.manifest.body, engine=job.spec.engine), done, turn)
         self._limit(scope.round, turn)
-        turn.event({"event": "accept", **_where(scope.round), "members": list(proposed.names()), "task": own.name})
-        _say_readers(proposed, turn)
+        turn.event({"event": "accept", **where(scope.round), "members": list(proposed.names()), "task": own.name})
+        say_readers(proposed, turn)
         self._begin_update(proposed, turn)
 
     def _left(self, scope: Scope, turn: Turn) -> bool:
@@ -260,7 +277,8 @@ class Rounds:
             trustees=tuple(Seat(m.name, m.organisation, m.sign_key) for m in roster.members if m.role == "trustee"),
             earlier_moduli=records.find_moduli(turn),
         )  # fmt: skip
-        return NodeContext(self._name, self._key, self._rng, self._ledger(turn), expect, turn.now())
+        ledger, proven = self._ledger(turn), records.find_proven(turn, job.spec.name)
+        return NodeContext(self._name, self._key, self._rng, ledger, expect, turn.now(), proven)
 
     def _ledger(self, turn: Turn) -> Ledger:
         return Ledger(turn, self._inputs.ledger)
@@ -294,7 +312,7 @@ class Rounds:
         records.put_round(turn, replace(kept, sealed=sealed, since=turn.now()))
         for kind, data in done.send:
             self._send(scope.round, kind, data, turn)
-            turn.event({"event": "step", **_where(scope.round), "step": kind, "state": "sent"})
+            turn.event({"event": "step", **where(scope.round), "step": kind, "state": "sent"})
 
     def _limit(self, round_id: RoundId, turn: Turn) -> None:
         """Let the round end by itself after `round_timeout`; a restart never makes it longer."""
@@ -361,13 +379,13 @@ class Rounds:
         """Leave because the institution's own work failed: others learn that, and nothing of the text."""
         known = error if isinstance(error, SecaggError) else SecaggError(f"{type(error).__name__}: {error}", "A bug.")
         rule = refusals.named(known) if isinstance(known, Refused) else refusals.of_task(known)
-        self._tell(scope, Refusal(scope.round, rule, known.cause, known.remedy), turn)
+        tell(Refusal(scope.round, rule, known.cause, known.remedy), turn)
         self._say(scope, Refuse(rule), turn)
         self.close(scope.round, turn)
 
     def _leave(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
         """Take no part, and say by which rule, here and to the aggregator."""
-        self._tell(scope, Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy), turn)
+        tell(Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy), turn)
         self._say(scope, Refuse(refusals.named(refusal)), turn)
         kept = records.find_round(turn)
         if kept and kept.scope == scope:
@@ -377,22 +395,6 @@ class Rounds:
         signed = sign(self._key, "Refuse", scope, self._name, EVERYBODY, encode(refuse))
         self._send(scope.round, "Refuse", encode(signed), turn)
 
-    def _tell(self, scope: Scope, refusal: Refusal, turn: Turn) -> None:
-        records.put_refusal(turn, refusal)
-        told = {"rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
-        turn.event({"event": "refuse", **_where(scope.round), **told})
-
     def _erase(self, label: str, turn: Turn) -> None:
         # After the commit, and again at the next start if this process ends before: an erased key is never needed.
         turn.run(f"erase/{label}", lambda: self._keys.erase(label))
-
-
-def _say_readers(manifest: Manifest, turn: Turn) -> None:
-    """Say who can read this institution's update, where that is more than nobody: trustees may hold the key."""
-    if manifest.custody is not UNSET:
-        state = "held by trustees" if manifest.custody.colluders else "trial"
-        turn.event({"event": "readers", **_where(manifest.round), "state": state, "cause": readers(manifest.custody)})
-
-
-def _where(round_id: RoundId) -> dict[str, object]:
-    return {"job": round_id.job, "round": round_id.round, "attempt": round_id.attempt}

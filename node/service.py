@@ -16,6 +16,7 @@ from node.config import OwnTask
 from node.drill import Drill
 from node.inputs import Inputs
 from node.jobs import Ended, Jobs
+from node.proofs import Proofs
 from node.rounds import LIMIT, MASK, UPDATE, Rounds
 from node.spot import Spots, due_of
 from node.uploading import Uploading
@@ -23,20 +24,23 @@ from node.waiting import waiting
 from node.work import Work
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
-from secagg.daemon import booting, fetching, following
+from secagg.daemon import booting, fetching, following, lies
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.booting import Booting
 from secagg.daemon.following import Follower, Own
 from secagg.daemon.inputs import InputLedger
 from secagg.daemon.ledger import Ledger
+from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
+from secagg.ids import NO_DIGEST
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.masks.spot import LEAVES
 from secagg.roster.boot import BOOT
-from secagg.transport.link import Received
+from secagg.roster.messages import LIE
+from secagg.transport.link import KEYSERVER, Received
 
 PRESENT = "present"
 EVERY = 2.0
@@ -58,7 +62,8 @@ class NodeService:
         self._booting = Booting(name, key, self._follower, rng)
         self._jobs = Jobs(name, self._follower, blobs, self._work, self._inputs, policy.most)
         upload = Uploading(name, key, blobs)
-        self._spots = Spots(name, key, rng, self._jobs, blobs, spot_leaves)
+        self._lies = Lies(blobs, self._jobs.aggregator_key)
+        self._spots = Spots(name, key, rng, self._jobs, blobs, spot_leaves, self._lies)
         self._rounds = Rounds(
             name, key, rng, keys, self._follower, policy, self._jobs, self._work, upload, self._inputs, drill
         )
@@ -70,7 +75,10 @@ class NodeService:
             "missing-chunks": self._rounds.missing,
             "result": self._jobs.result,
             "aborted": self._aborted,
-            "piece": self._jobs.piece,
+            "fault": Proofs(self._follower, self._jobs).take,
+            "piece": self._piece,
+            "fetch": self._lies.serve,
+            LIE: self._lies.pushed,
             "spot-part": self._spots.part,
             BOOT: self._boot,
         }
@@ -92,6 +100,7 @@ class NodeService:
             self._rounds.start(turn)
             self._jobs.start(turn)
             self._spots.pursue(turn)
+            self._lies.pursue(turn)
         if turn.get("since") is None:
             records.put_since(turn)
         # Also after a restart: a roster may have changed while nobody listened.
@@ -127,6 +136,8 @@ class NodeService:
                 self._rounds.upload_again(turn)
             case spot.TIMER:
                 self._spots.wake(turn)
+            case lies.TIMER:
+                self._lies.pursue(turn)
             case _:
                 self._rounds.overdue(name.removeprefix(f"{LIMIT}/"), turn)
 
@@ -135,8 +146,11 @@ class NodeService:
         if name.partition("/")[0] in (UPDATE, MASK):
             self._rounds.finished(name, outcome, turn)
             return
-        if name.startswith("spot/"):
-            self._spots.finished(name, outcome, turn)
+        checkers: Mapping[str, Spots | Lies] = {spot.WORK: self._spots, lies.WORK: self._lies}
+        checker = checkers.get(name.partition("/")[0])
+        if checker is not None:
+            checker.finished(name, outcome, turn)
+            self._rounds.released(turn)
             return
         closed = self._jobs.finished(name, outcome, turn)
         if closed:
@@ -144,17 +158,22 @@ class NodeService:
 
     def _close(self, closed: Ended, turn: Turn) -> None:
         """End a round whose result was taken in, and check its sum if this node was in it."""
-        kept = records.find_round(turn)
+        kept, phase, published = records.find_round(turn), self._rounds.phase(turn), closed.notice.published
         self._rounds.close(closed.round, turn)
-        due = due_of(kept, closed.published, closed.round) if kept else None
+        u3 = getattr(phase, "u3", NO_DIGEST)
+        due = due_of(kept, closed.notice, u3, self._jobs.aggregator(turn).sign_key) if kept else None
         if due:
             self._spots.begin(due, turn)
         elif self._jobs.job(closed.round.job, turn).spec.purpose == "training":
-            turn.run(f"forget/{closed.published.hex()}", lambda: self._blobs.delete(closed.published))
+            turn.run(f"forget/{published.hex()}", lambda: self._blobs.delete(published))
         self._say_present(turn)
 
     def command(self, request: dict[str, object], turn: Turn) -> object:
-        """Answer a person at the admin socket. Raises: BadInput for a command there is not."""
+        """Answer a person at the admin socket. Raises: BadInput for a command there is not, or that means nothing."""
+        if request.get("command") == "unchecked-accept":
+            accepted = self._spots.accept(str(request.get("round")), turn)
+            self._rounds.released(turn)
+            return accepted
         if request.get("command") != "status":
             raise BadInput(f"The node knows no command {request.get('command')}.", "Use the command of this version.")
         known = self._follower.known(turn)
@@ -169,6 +188,7 @@ class NodeService:
             "ready": job.ready if job else None,
             "phase": type(phase).__name__ if phase else None,
             "waiting": waiting(kept, phase, job, known, turn).shown(),
+            "unchecked": [due.name for due in spot.dues(turn)],
             "chunks_stored": len(upload.stored) if upload else None,
             "metrics": {
                 key.partition("/")[2]: msgspec.json.decode(value) for key, value in turn.scan("metrics/")
@@ -191,6 +211,9 @@ class NodeService:
         self._booting.require(turn)
         self._rounds.message(message, turn)
 
+    def _piece(self, message: Received, turn: Turn) -> None:
+        (self._lies if message.sender == KEYSERVER else self._jobs).piece(message, turn)
+
     def _boot(self, message: Received, turn: Turn) -> None:
         """Hear whether this is the newest start of this node; what is fenced leaves its round and destroys its keys."""
         if not self._booting.take(message, turn):
@@ -210,6 +233,7 @@ class NodeService:
             self._jobs.wake(turn)
             self._rounds.upload_again(turn)
             self._spots.pursue(turn)
+            self._lies.pursue(turn)
             self._say_present(turn)
 
     def _aborted(self, message: Received, turn: Turn) -> None:

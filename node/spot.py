@@ -1,60 +1,72 @@
 """This node's spot checks: after a round, drawn leaves of its sum are fetched, recomputed and compared.
 
-How to read it: `begin` queues a round, `pursue` asks for parts of the oldest one, `part` takes them, `finished` takes
-the verdict. Rules (protocol §7): what is drawn comes from this node's own generator and is in memory only; every part
-is sealed to a key of this check alone; what does not fit is asked for again with other leaves, because anybody on the
-way may have bent it; a sum that is not the sum of signed uploads is the aggregator's lie: the evidence is kept and the
-job is left. Leaves to others: recomputing (secagg.protocol.masks.spot), refusing (node.rounds).
+How to read it: `begin` throws the coin and queues a round, `pursue` asks for parts of the oldest one, `part` takes
+them, `finished` takes the verdict; `accept` is a person's way on without one.
+Rules (protocol §7): what is drawn comes from this node's own generator, once: whoever could have it drawn again would
+wait for a draw that misses; every part is sealed to a key of this check alone; no answer, or one that does not hold, is
+no verdict: it is asked for again for as long as it takes, and no upload header is signed before (node.rounds); a sum
+that is not the sum of signed uploads is the aggregator's lie: the evidence is kept and brought to the key server.
+Leaves to others: recomputing (secagg.protocol.masks.spot), refusing (node.rounds), evidence (secagg.daemon.lies).
 """
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 from msgspec import UNSET, Struct
 
 from node import records
 from node.jobs import Jobs
+from node.telling import where
+from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.blobs import Blobs
+from secagg.daemon.lies import Lies
 from secagg.daemon.turn import Turn
-from secagg.errors import Refused, SealBroken, TryLater, VerificationFailed, WireError
-from secagg.ids import Digest, RoundId
+from secagg.errors import BadInput, SealBroken, VerificationFailed, WireError
+from secagg.ids import NO_DIGEST, Count, Digest
+from secagg.log.statements import UncheckedAccepted, sign_statement
 from secagg.protocol.manifest import Manifest, Published
 from secagg.protocol.masks import spot
+from secagg.protocol.masks.lie import Lie
 from secagg.protocol.masks.spot import Leaf, Transcript
-from secagg.protocol.session import SpotPart, SpotRequest
+from secagg.protocol.session import ResultNotice, SpotPart, SpotRequest
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, sign
 
-TIMER = "spot"
-AGAIN = 2.0
-"""Seconds until parts that did not come are asked for again."""
+TIMER = WORK = "spot"
+AGAIN, LONGEST = 2.0, 60.0
+"""Seconds until parts that did not come, or did not hold, are asked for again: at first, and at most."""
 
 WINDOW = 4
 """Parts on their way."""
 
-TRIES = 5
-"""Draws of one round, or times that parts are asked for again, before it is left unchecked, which is told."""
+TELL = 3
+"""Times that parts are asked for in vain before people are told."""
+
+STATE = "state"
+"""Kind of a message that holds a statement of this member for the round log: the signed leaf."""
 
 
 class Due(Struct, frozen=True, forbid_unknown_fields=True):
-    """A round to be checked: its manifest and the blob of its published result."""
+    """A round that is to be checked: its manifest and whose it is, the published result (a blob) and what was said of
+    it, H(U3) as this node signed it (zeros if it never did), the leaves that were drawn, and since when it waits."""
 
     scope: Scope
     manifest: Manifest
-    published: Digest
+    aggregator_key: Digest
+    notice: ResultNotice
+    u3: Digest = NO_DIGEST
+    indexes: tuple[Count, ...] = ()
+    since: Count = 0
 
-
-class Lie(Struct, frozen=True, forbid_unknown_fields=True):
-    """Evidence: the published result beside signed uploads that do not give it."""
-
-    manifest: Manifest
-    transcript: Transcript
-    published: bytes
-    leaves: tuple[tuple[Leaf, ...], ...]
+    @property
+    def name(self) -> str:
+        """Return how people name the round."""
+        return f"{self.scope.round.job}.{self.scope.round.round}"
 
 
 @dataclass
@@ -63,50 +75,55 @@ class Check:
 
     due: Due
     key: SealingKey
-    indexes: tuple[int, ...]
     parts: int = 1
     pieces: int = 1
     had: dict[int, bytes] = field(default_factory=dict)
     asked: set[int] = field(default_factory=set)
-    waits: int = 0
+    vain: int = 0
+    cause: str = "Parts of what a check needs do not come, or not whole."
+
+    def again(self) -> float:
+        """Count that it was asked in vain; return the seconds until it is asked again."""
+        self.vain += 1
+        return min(LONGEST, AGAIN * 2.0 ** min(self.vain, 8))
 
 
 class Spots:
-    """One check at a time, the oldest round first."""
+    """One check at a time, the oldest round first; a lie that is found goes to `lies`."""
 
-    def __init__(self, name: str, key: SigningKey, rng: Rng, jobs: Jobs, blobs: Blobs, leaves: int) -> None:
+    def __init__(
+        self, name: str, key: SigningKey, rng: Rng, jobs: Jobs, blobs: Blobs, leaves: int,
+        lies: Lies,
+    ) -> None:  # fmt: skip
         self._name, self._key, self._rng = name, key, rng
-        self._jobs, self._blobs, self._count = jobs, blobs, leaves
+        self._jobs, self._blobs, self._count, self._lies = jobs, blobs, leaves, lies
         self._now: Check | None = None
-        self._tries = 0
 
     def begin(self, due: Due, turn: Turn) -> None:
-        """Queue the check of a round whose result was taken in."""
-        if not self._count:
+        """Throw this node's coin for a round whose result was taken in, and queue its check if it falls so."""
+        if not self._count or not spot.throw(due.manifest, self._rng):
             self._forget(due, turn)
-        else:
-            turn.put(spot.slot(due.scope.round), encode(due))
-            self.pursue(turn)
+            return
+        indexes = spot.draw(due.manifest, self._rng, self._count)
+        drawn = Due(due.scope, due.manifest, due.aggregator_key, due.notice, due.u3, indexes, turn.now())
+        turn.put(spot.slot(due.scope.round), encode(drawn))
+        self.pursue(turn)
 
     def pursue(self, turn: Turn) -> None:
         """Ask for what is missing; also after a restart, and for parts that did not come."""
         if self._now is None:
-            waiting = turn.scan("spot/")
+            waiting = dues(turn)
             if not waiting:
                 return
-            due = decode(Due, waiting[0][1], records.WHOLE)
-            sealing = SealingKey.from_private_bytes(self._rng(96))
-            self._now = Check(due, sealing, spot.draw(due.manifest, self._rng, self._count))
+            # With the leaves that were drawn once, also after a restart.
+            self._now = Check(waiting[0], SealingKey.from_private_bytes(self._rng(96)))
         self._now.asked.clear()
         self._go_on(self._now, turn)
 
     def wake(self, turn: Turn) -> None:
-        """Ask again for parts that did not come, a few times."""
-        if self._now is not None:
-            self._now.waits += 1
-            if self._now.waits > TRIES:
-                self._give_up(self._now, "Parts of what a check needs do not come, or not whole.", turn)
-                return
+        """Ask again for parts that did not come."""
+        if self._now is not None and len(self._now.had) < self._now.parts:
+            self._tell(self._now, turn)
         self.pursue(turn)
 
     def part(self, message: Received, turn: Turn) -> None:
@@ -114,11 +131,11 @@ class Spots:
         now, header = self._now, decode(SpotPart, message.header)
         if now is None or header.round != now.due.scope.round or header.part in now.had:
             return
-        aggregator = self._jobs.aggregator(turn).name
+        aggregator = now.due.manifest.aggregator
         if message.sender != aggregator or not header.part < header.parts <= 2 * len(now.due.manifest.members) + 64:
             raise SealBroken("A part of a spot check is not the aggregator's.", "It is asked for again.")
         now.had[header.part] = now.key.open(message.body, spot.info(now.due.scope, aggregator, self._name, header.part))
-        now.parts, now.pieces, now.waits = header.parts, header.pieces, 0
+        now.parts, now.pieces = header.parts, header.pieces
         self._go_on(now, turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
@@ -127,52 +144,76 @@ class Spots:
         if now is None or name != spot.slot(now.due.scope.round):
             # Also when a verdict could not be saved: what is queued in the journal is checked anew.
             self.pursue(turn)
-            return
-        if isinstance(outcome, VerificationFailed) and outcome.code == "E-SPOT":
+        elif isinstance(outcome, VerificationFailed) and outcome.code == "E-SPOT":
             self._expose(now, outcome, turn)
+            self._drop(now.due, turn)
         elif isinstance(outcome, BaseException):
-            self._tries += 1
-            if self._tries < TRIES:
-                self._now = None
-                self.pursue(turn)
-                return
-            cause = outcome.cause if isinstance(outcome, VerificationFailed) else str(outcome)
-            self._give_up(now, cause, turn)
-            return
+            now.cause = outcome.cause if isinstance(outcome, VerificationFailed) else str(outcome)
+            # The same leaves again: a draw that could be had anew would be had anew until it misses.
+            now.had.clear()
+            now.parts = now.pieces = 1
+            self._tell(now, turn)
         else:
             size = sum(map(len, now.had.values()))
-            told = {"state": "holds", "count": len(now.indexes), "bytes": size}
-            turn.event({"event": "spot", **_place(now), **told})
-        self._next(now, turn)
+            told = {"state": "holds", "count": len(now.due.indexes), "bytes": size}
+            turn.event({"event": "spot", **where(now.due.scope.round), **told})
+            self._drop(now.due, turn)
 
-    def _give_up(self, now: Check, cause: str, turn: Turn) -> None:
-        remedy = "Let an auditor recompute the round."
-        turn.event({"event": "unchecked", **_place(now), "cause": cause, "remedy": remedy})
-        self._next(now, turn)
+    def accept(self, named: str, turn: Turn) -> dict[str, object]:
+        """Go on without the verdict on a round, because a person says so; the round log will say it too.
 
-    def _next(self, now: Check, turn: Turn) -> None:
-        """Let go of a check; go on with the next one, or into the next round."""
-        self._now, self._tries = None, 0
-        turn.cancel(TIMER)
-        turn.delete(spot.slot(now.due.scope.round))
-        self._forget(now.due, turn)
+        Raises: BadInput when no check of this round waits.
+        """
+        due = next((due for due in dues(turn) if named in (due.name, due.scope.round.label())), None)
+        if due is None:
+            raise BadInput(f"No check of {named} waits here.", "See `secagg node status` for what waits.")
+        place = due.scope.round
+        leaf = sign_statement(
+            UncheckedAccepted(
+                federation=place.federation, time=turn.now(), job=place.job, round=place.round, attempt=place.attempt,
+                group=place.group, member=self._name,
+            ),
+            self._name, self._key,
+        )  # fmt: skip
+        turn.send(due.manifest.aggregator, STATE, b"", leaf)
+        turn.event({"event": "unchecked_accepted", **where(due.scope.round)})
+        self._drop(due, turn)
+        return {"accepted": due.name}
+
+    def _drop(self, due: Due, turn: Turn) -> None:
+        """Let go of a check, and go on with the next one."""
+        if self._now is not None and self._now.due.scope == due.scope:
+            self._now = None
+            turn.cancel(TIMER)
+        turn.delete(spot.slot(due.scope.round))
+        self._forget(due, turn)
         self.pursue(turn)
-        self._jobs.present(turn)
+
+    def _tell(self, now: Check, turn: Turn) -> None:
+        """Wait a while longer than before until it is asked again, and say so to people once it is no accident."""
+        turn.after(TIMER, now.again())
+        if now.vain == TELL:
+            remedy = f"No upload leaves without a verdict, or `secagg node unchecked accept {now.due.name}`."
+            turn.event({"event": "unchecked", **where(now.due.scope.round), "cause": now.cause, "remedy": remedy})
 
     def _forget(self, due: Due, turn: Turn) -> None:
         """Delete a result that has no further use; a sum is one for the jobs that build on it."""
         if due.manifest.purpose == "training":
-            turn.run(f"forget/{due.published.hex()}", lambda: self._blobs.delete(due.published))
+            published = due.notice.published
+            turn.run(f"forget/{published.hex()}", lambda: self._blobs.delete(published))
 
     def _expose(self, now: Check, found: VerificationFailed, turn: Turn) -> None:
-        transcript, leaves = _opened(now)
-        published = self._blobs.get(now.due.published)
-        evidence = Lie(now.due.manifest, transcript, published, tuple(leaves.values()))
-        digest = self._blobs.put(encode(evidence))
-        turn.put(_distrust(self._jobs.aggregator(turn).sign_key), found.cause.encode())
-        turn.put(f"{records.EVIDENCE}{digest.hex()}", b"")
+        """Keep the evidence, and say what it is."""
+        (transcript, leaves), notice = _opened(now), now.due.notice
+        evidence = Lie(
+            aggregator_key=now.due.aggregator_key, result=notice.leaf, proof=notice.proof, salt=notice.salt,
+            published=self._blobs.get(notice.published), transcript=transcript, leaves=tuple(leaves.values()),
+        )  # fmt: skip
+        data = encode(evidence)
+        digest = self._blobs.put(data)
         told = {"cause": found.cause, "remedy": found.remedy, "path": str(self._blobs.path(digest))}
-        turn.event({"event": "lie", **_place(now), "rule": "spot.sum", **told})
+        turn.event({"event": "lie", **where(now.due.scope.round), "rule": "spot.sum", **told})
+        self._lies.found(digest, len(data), now.due.aggregator_key, found.cause, turn)
 
     def _go_on(self, now: Check, turn: Turn) -> None:
         """Ask for what is missing, or judge once nothing is."""
@@ -183,9 +224,8 @@ class Spots:
         turn.run(spot.slot(now.due.scope.round), lambda: _judge(now, self._blobs))
 
     def _ask(self, now: Check, turn: Turn) -> None:
-        try:
-            aggregator = self._jobs.aggregator(turn).name
-        except TryLater:
+        aggregator = now.due.manifest.aggregator
+        if not self._jobs.reachable(turn):
             return
         for part in range(now.parts):
             if len(now.asked - now.had.keys()) >= WINDOW:
@@ -193,17 +233,12 @@ class Spots:
             if part not in now.had and part not in now.asked:
                 now.asked.add(part)
                 turn.emit(aggregator, "spot", b"", self._request(now, aggregator, part))
-        turn.after(TIMER, AGAIN)
+        turn.after(TIMER, min(LONGEST, AGAIN * 2.0 ** min(now.vain, 8)))
 
     def _request(self, now: Check, aggregator: str, part: int) -> bytes:
         scope = now.due.scope
-        body = encode(SpotRequest(scope.round, now.key.public, now.indexes, part))
+        body = encode(SpotRequest(scope.round, now.key.public, now.due.indexes, part))
         return encode(sign(self._key, "SpotRequest", scope, self._name, aggregator, body))
-
-
-def _place(now: Check) -> dict[str, object]:
-    found = now.due.scope.round
-    return {"job": found.job, "round": found.round, "attempt": found.attempt}
 
 
 def _opened(now: Check) -> tuple[Transcript, dict[str, tuple[Leaf, ...]]]:
@@ -211,39 +246,41 @@ def _opened(now: Check) -> tuple[Transcript, dict[str, tuple[Leaf, ...]]]:
     parts = [now.had[number] for number in range(now.parts)]
     try:
         transcript = decode(Transcript, b"".join(parts[: now.pieces]), LIMIT_LIST)
-        leaves = [decode(tuple[Leaf, ...], data, LIMIT_LIST) for data in parts[now.pieces :]]
-        return transcript, dict(zip(spot.members(transcript), leaves, strict=True))
+        handed = [decode(tuple[tuple[Leaf, ...], ...], data, LIMIT_LIST) for data in parts[now.pieces :]]
+        return transcript, dict(zip(spot.members(transcript), chain.from_iterable(handed), strict=True))
     except (WireError, ValueError):
         raise VerificationFailed("What was handed out is no transcript.", "It is asked for again.") from None
 
 
 def _judge(now: Check, blobs: Blobs) -> None:
     """Check what was handed out. Raises: VerificationFailed."""
-    transcript, leaves = _opened(now)
-    published = decode(Published, blobs.get(now.due.published), records.WHOLE)
-    spot.check(now.due.manifest, now.due.scope, transcript, published, now.indexes, leaves)
+    (transcript, leaves), due = _opened(now), now.due
+    if due.u3 not in (NO_DIGEST, sha256(transcript.u3)):
+        raise VerificationFailed("What was handed out is of another set than this node signed.", "Keep both.")
+    published = decode(Published, blobs.get(due.notice.published), records.WHOLE)
+    spot.check(due.manifest, due.scope, due.aggregator_key, transcript, published, due.indexes, leaves)
+
+
+def dues(turn: Turn) -> list[Due]:
+    """Return the checks that have no verdict yet, the oldest first."""
+    found = [decode(Due, kept, records.WHOLE) for _, kept in turn.scan("spot/")]
+    return sorted(found, key=lambda due: (due.since, due.scope.round.round))
+
+
+def pending(turn: Turn) -> bool:
+    """Say whether a check has no verdict yet: until then this node signs no upload header (protocol §7)."""
+    return bool(turn.scan("spot/"))
 
 
 def results_due(turn: Turn) -> set[bytes]:
     """Return the blobs of results that are still to be checked."""
-    return {decode(Due, kept, records.WHOLE).published for _, kept in turn.scan("spot/")}
+    return {due.notice.published for due in dues(turn)}
 
 
-def due_of(kept: records.Round, published: bytes, round_id: RoundId) -> Due | None:
+def due_of(kept: records.Round, notice: ResultNotice, u3: bytes, aggregator_key: bytes) -> Due | None:
     """Return the check of a round that this node was in to its end, None for any other."""
-    if kept.scope.round != round_id or not kept.manifest:
+    if kept.scope.round != notice.round or not kept.manifest:
         return None
     manifest = decode(Manifest, kept.manifest, records.WHOLE)
     # What trustees open is proven for the whole vector at once: leaves by themselves prove nothing. Auditors check it.
-    return Due(kept.scope, manifest, published) if manifest.custody is UNSET else None
-
-
-def _distrust(aggregator_key: bytes) -> str:
-    return f"distrust/{aggregator_key.hex()}"
-
-
-def require_trust(aggregator_key: bytes, turn: Turn) -> None:
-    """Raises: Refused when a check found that the aggregator with this key lies."""
-    lie = turn.get(_distrust(aggregator_key))
-    if lie:
-        raise Refused(lie.decode(), "Show the evidence to the other members.", rule="spot.sum")
+    return Due(kept.scope, manifest, aggregator_key, notice, u3) if manifest.custody is UNSET else None

@@ -7,6 +7,7 @@ Source: operations "Commands".
 
 from node import records
 from node.records import Job, Round
+from node.spot import dues
 from secagg.daemon import booting
 from secagg.daemon.turn import Turn
 from secagg.daemon.waits import Waiting
@@ -38,8 +39,6 @@ def waiting(kept: Round | None, phase: object | None, job: Job | None, known: bo
     boot = booting.standing(turn)
     if boot and boot.state in _START:
         return Waiting(*_START[boot.state], since)
-    if turn.scan("spot/"):
-        return Waiting("aggregator", "what the check of the last sum needs", since)
     if job is None or job.over:
         return Waiting("aggregator", "a job", since)
     if job.awaited:
@@ -51,7 +50,12 @@ def waiting(kept: Round | None, phase: object | None, job: Job | None, known: bo
 
 
 def _in_round(kept: Round, phase: object | None, turn: Turn) -> Waiting:
-    name, upload = type(phase).__name__, records.find_upload(turn)
+    name, upload, unchecked = type(phase).__name__, records.find_upload(turn), dues(turn)
+    if unchecked and name in ("Masking", "Encrypting"):
+        first = unchecked[0]
+        what = f"what the check of {first.name} needs, before which no upload leaves"
+        on = f"`secagg node unchecked accept {first.name}` goes on without"
+        return Waiting(first.manifest.aggregator, f"{what} ({on})", first.since, kept.until)
     if name in ("Masking", "Encrypting"):
         return Waiting("this node", "its own update", kept.since, kept.until)
     if upload and len(upload.stored) * upload.size < upload.total:

@@ -96,6 +96,29 @@ def train(
         say_json(work(task, [*([first] if first else []), *more], rounds, _keywords(pairs)))
 
 
+@node.group()
+@options
+def unchecked() -> None:
+    """Sums that this node could not check: no upload leaves before a verdict, or before a person accepts."""
+
+
+@unchecked.command()
+@click.argument("round_name", metavar="ROUND")
+@options
+def accept(round_name: str) -> None:
+    """Go on although the sum of ROUND (JOB.NUMBER, as `secagg node status` names it) was not checked here.
+
+    Whoever runs the aggregator may have lied about that sum. It is said in the round log, with this institution's name.
+    """
+    import json
+
+    from node.process import admin_socket
+    from secagg.daemon.admin import call
+
+    done = call(admin_socket(_configuration()), {"command": "unchecked-accept", "round": round_name})
+    click.echo(f"accepted {done['accepted']} unchecked" if current().format == "table" else json.dumps(done))
+
+
 def _configuration() -> Path:
     from secagg.errors import UsageError
 

@@ -25,8 +25,10 @@ from secagg.ids import RoundId
 from secagg.log.bundle import BundleWriter
 from secagg.log.durable import read_entries
 from secagg.log.statements import (
+    Aborted,
     AnyStatement,
     Contributors,
+    Fault,
     JobCreated,
     KeyDealt,
     ManifestLogged,
@@ -91,8 +93,10 @@ def named_files(statement: AnyStatement) -> tuple[str, ...]:
             return (statement.signed,)
         case Contributors():
             headers = (member.header for member in statement.members)
-            lists = (name for name in (statement.u1, statement.u2, statement.u3) if name)
+            lists = (name for name in (statement.u1, statement.drawn, statement.u2, statement.u3) if name)
             return (*lists, *_listed(statement), *headers)
+        case Aborted() | Fault():
+            return _listed(statement) if isinstance(statement, Aborted) else (statement.evidence,)
         case Opening():
             answers = (answer.digest for answer in statement.answers)
             return (*_listed(statement), *answers, statement.signatures, statement.witnesses)
@@ -105,7 +109,7 @@ def named_uploads(statement: AnyStatement) -> tuple[str, ...]:
     return tuple(member.upload for member in statement.members) if isinstance(statement, Contributors) else ()
 
 
-def _listed(statement: Contributors | Opening) -> tuple[str, ...]:
+def _listed(statement: Contributors | Opening | Aborted) -> tuple[str, ...]:
     return (statement.listed,) if statement.listed else ()
 
 

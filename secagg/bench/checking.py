@@ -7,6 +7,7 @@ travels sealed to the key of the check. Leaves to others: judging (secagg.protoc
 import statistics
 import time
 from collections.abc import Callable
+from itertools import chain
 
 from msgspec import Struct
 
@@ -16,7 +17,7 @@ from secagg.log.growing import Tree
 from secagg.protocol.manifest import Published
 from secagg.protocol.masks import spot
 from secagg.protocol.masks.rounds import Unmasking
-from secagg.protocol.masks.spot import Leaf, Transcript
+from secagg.protocol.masks.spot import Leaf, Transcript, transcript_of
 from secagg.protocol.rehearsal import AGGREGATOR, Federation
 from secagg.protocol.session import PIECE, SpotPart, SpotRequest
 from secagg.wire.codec import decode, encode
@@ -35,9 +36,11 @@ class Check(Struct):
 class _Checked:
     """A round as the aggregator keeps it for checks."""
 
-    def __init__(self, federation: Federation, phase: Unmasking, read: Callable[[str], bytes]) -> None:
+    def __init__(
+        self, federation: Federation, phase: Unmasking, frozen: bytes, read: Callable[[str], bytes]
+    ) -> None:
         self.federation, self.phase, self._read = federation, phase, read
-        self.transcript = encode(Transcript(phase.u1, phase.u2, phase.u3, phase.answers, phase.drawn))
+        self.transcript = encode(transcript_of(phase, frozen))
         self.members = spot.members(decode(Transcript, self.transcript, LIMIT_LIST))
         self.checker = self.members[0]
         self._trees: dict[str, Tree] = {}
@@ -52,13 +55,18 @@ class _Checked:
         manifest, plain = self.phase.manifest, []
         for piece in range(self.pieces):
             plain.append(self.transcript[piece * PIECE : (piece + 1) * PIECE])
-        for member in self.members:
-            data = self._read(member)
-            if member not in self._trees:
-                self._trees[member] = spot.tree_of(manifest, data)
-            plain.append(encode(spot.leaves(manifest, data, self._trees[member], indexes)))
+        each = max(1, PIECE // spot.handed_bytes(manifest, indexes))
+        for first in range(0, len(self.members), each):
+            handed = (self._leaves(member, indexes) for member in self.members[first : first + each])
+            plain.append(encode(tuple(handed)))
         infos = (self._info(part) for part in range(len(plain)))
         return [seal(key, data, info) for data, info in zip(plain, infos, strict=True)]
+
+    def _leaves(self, member: str, indexes: tuple[int, ...]) -> tuple[Leaf, ...]:
+        manifest, data = self.phase.manifest, self._read(member)
+        if member not in self._trees:
+            self._trees[member] = spot.tree_of(manifest, data)
+        return spot.leaves(manifest, data, self._trees[member], indexes)
 
     def _info(self, part: int) -> bytes:
         return spot.info(self.phase.scope, AGGREGATOR, self.checker, part)
@@ -78,19 +86,21 @@ class _Checked:
         """Open the parts and check them. Raises: VerificationFailed."""
         parts = [key.open(data, self._info(part)) for part, data in enumerate(sealed)]
         transcript = decode(Transcript, b"".join(parts[: self.pieces]), LIMIT_LIST)
-        leaves = [decode(tuple[Leaf, ...], data, LIMIT_LIST) for data in parts[self.pieces :]]
-        found = dict(zip(spot.members(transcript), leaves, strict=True))
-        spot.check(self.phase.manifest, self.phase.scope, transcript, published, indexes, found)
+        handed = [decode(tuple[tuple[Leaf, ...], ...], data, LIMIT_LIST) for data in parts[self.pieces :]]
+        found = dict(zip(spot.members(transcript), chain.from_iterable(handed), strict=True))
+        signer = self.federation.aggregator.public
+        spot.check(self.phase.manifest, self.phase.scope, signer, transcript, published, indexes, found)
 
 
 def spot_check(
-    federation: Federation, phase: Unmasking, published: Published, read: Callable[[str], bytes], rng: Rng, repeat: int
-) -> Check:
-    """Check a round `repeat` times, other leaves each time, and return the median.
+    federation: Federation, phase: Unmasking, frozen: bytes, published: Published, read: Callable[[str], bytes],
+    rng: Rng, repeat: int,
+) -> Check:  # fmt: skip
+    """Check a round `repeat` times, other leaves each time, and return the median; `frozen` is the log entry of U3.
 
     Raises: VerificationFailed when the sum does not hold, which no measured case may.
     """
-    kept, found = _Checked(federation, phase, read), []
+    kept, found = _Checked(federation, phase, frozen, read), []
     for _ in range(repeat):
         began = time.thread_time()
         key, indexes = SealingKey.from_private_bytes(rng(96)), spot.draw(phase.manifest, rng)

@@ -29,6 +29,7 @@ from secagg.protocol.masks import intake, masking, shell
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.recovery import unmask
 from secagg.protocol.masks.rounds import FromNode, Phase, Unmask, Unmasking, Uploading
+from secagg.protocol.masks.spot import frozen_entry
 from secagg.protocol.rehearsal import START_OF_TIME
 from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
@@ -179,7 +180,8 @@ def measure(case: Case, rng: Rng) -> ServerFigures:
         peak, published = space.peak(), played.last
         middle = {name: statistics.median(getattr(s, name) for s in played.spent) for name in Spent.__struct_fields__}
         opened = _opened(server)
-        verify = spot_check(federation, opened, published, uploads.read, rng, case.repeat)
+        frozen = frozen_entry(stage.log.size, stage.log.leaf, opened.scope)
+        verify = spot_check(federation, opened, frozen, published, uploads.read, rng, case.repeat)
         exact = uploads.exact(published) and set(played.digests) == {_digest(published)}
         largest = max(uploads.reference.values(), key=len)
         return ServerFigures(

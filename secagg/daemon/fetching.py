@@ -20,8 +20,8 @@ AGAIN = 2.0
 class Fetching:
     """One blob at a time."""
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+    def __init__(self, blobs: Blobs, timer: str = TIMER) -> None:
+        self._blobs, self._timer = blobs, timer
         self._wanted = b""
         self._limit = self._total = 0
         self._partial: Partial | None = None
@@ -41,7 +41,7 @@ class Fetching:
     def stop(self, turn: Turn) -> None:
         """Want nothing any more."""
         self._wanted, self._partial = b"", None
-        turn.cancel(TIMER)
+        turn.cancel(self._timer)
 
     def piece(self, message: Received, turn: Turn) -> bool:
         """Store a piece and ask for the next one; return whether the blob is whole.
@@ -84,4 +84,4 @@ class Fetching:
         have = self._partial.have() if self._partial else set()
         index = next(number for number in range(len(have) + 1) if number not in have)
         turn.emit(to, "fetch", b"", encode(Fetch(self._wanted, index)))
-        turn.after(TIMER, AGAIN)
+        turn.after(self._timer, AGAIN)

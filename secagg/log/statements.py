@@ -197,13 +197,17 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Aborted(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
-    """The round ended without a result; who was missing, and every report of a share that was none."""
+    """The round ended without a result; who was missing, and every report of a share that was none.
+
+    `reports` as they are, or `listed`, the SHA-256 of their list (`INLINE`).
+    """
 
     manifest: Hex
     step: Text
     reason: Text
     missing: tuple[Name, ...]
     reports: tuple[Report, ...] = ()
+    listed: Hex = ""
 
 
 class Refusal(OfRound, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):

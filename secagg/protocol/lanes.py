@@ -3,12 +3,12 @@
 Rules (protocol §2): the first slot of every group is 1, so the sum of the canaries must equal the contributor count;
 the weight is inside the value, q = Q(n_k/W · Δ); honest overflow is impossible by construction and what does not fit is
 refused here. An upload is the wire form of the groups, the last of the manifest first, each filled up with zeros to
-whole 8 bytes; its leaves are equal pieces of as many bytes as 4,096 words of its first group have.
+whole 8 bytes; a leaf of its Merkle tree lies in one group, and how large it is follows from the group alone.
 Leaves to others: masks, sums of words (engines), floats of the model (secagg.learning).
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.tree import pieces, root
 from secagg.protocol.manifest import LEAF_WORDS as LEAF_WORDS
 from secagg.protocol.manifest import LOSSLESS_BITS, LOSSLESS_FRACTION, LaneGroup, Lanes, Manifest, Scalar
+from secagg.protocol.manifest import leaf_bytes as leaf_bytes
 from secagg.vector.packing import Packing
 from secagg.vector.quantize import BLOCK, Encoder, Quantizer, decode_sum
 
@@ -70,17 +71,46 @@ def upload_bytes(manifest: Manifest) -> int:
     return -(-last // _ALIGNED) * _ALIGNED
 
 
-def leaf_bytes(manifest: Manifest) -> int:
-    """Return the length in bytes of every leaf of an upload but the last."""
-    return LEAF_WORDS * packing(manifest.groups[-1]).word_bytes
+class Run(NamedTuple):
+    """The leaves of one lane group in an upload: [start, stop) in bytes with what fills it up, `many` leaves of `leaf`
+    bytes from number `first` on, the last of which may be shorter."""
+
+    group: LaneGroup
+    start: int
+    stop: int
+    leaf: int
+    first: int
+    many: int
+
+
+def runs(manifest: Manifest) -> tuple[Run, ...]:
+    """Return the leaves of an upload, lane group by lane group, in the upload's order (protocol §3, step 2)."""
+    of_name = {group.name: group for group in manifest.groups}
+    found, first = [], 0
+    for name, (start, end) in spans(manifest).items():
+        leaf, stop = leaf_bytes(packing(of_name[name])), -(-end // _ALIGNED) * _ALIGNED
+        found.append(Run(of_name[name], start, stop, leaf, first, -(-(stop - start) // leaf)))
+        first += found[-1].many
+    return tuple(found)
+
+
+def leaf_hashes(manifest: Manifest, data: bytes | memoryview) -> list[bytes]:
+    """Return the hashes of all leaves of an upload, in its order."""
+    view = memoryview(data)
+    return [leaf for run in runs(manifest) for leaf in pieces(view[run.start : run.stop], run.leaf)]
+
+
+def chunk_leaf(manifest: Manifest) -> int:
+    """Return the bytes of a leaf of a chunk: those of the group that an upload begins with."""
+    return leaf_bytes(packing(manifest.groups[-1]))
 
 
 def chunk_hash(manifest: Manifest, body: bytes | memoryview) -> bytes:
-    """Return the hash that names a chunk: the Merkle root over its own leaves.
+    """Return the hash that names a chunk: the Merkle root over pieces as large as a leaf of the upload's first group.
 
-    Where a chunk holds a power of two of them it is a node of the upload's tree: nothing is hashed twice.
+    Where a chunk lies in that group and holds a power of two of leaves it is a node of the upload's tree.
     """
-    return root(pieces(body, leaf_bytes(manifest)))
+    return root(pieces(body, chunk_leaf(manifest)))
 
 
 def block_words(pack: Packing, *, shared: bool = False) -> int:
@@ -273,7 +303,7 @@ def _check_upload(manifest: Manifest, data: bytes | memoryview) -> None:
 
 def upload_root(manifest: Manifest, data: bytes | memoryview) -> bytes:
     """Return the Merkle root over the leaves of an upload (protocol §3, step 2)."""
-    return root(pieces(data, leaf_bytes(manifest)))
+    return root(leaf_hashes(manifest, data))
 
 
 def _check_length(manifest: Manifest, values: npt.NDArray[np.floating]) -> None:

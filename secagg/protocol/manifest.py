@@ -19,6 +19,11 @@ from secagg.wire.chunks import Size
 from secagg.wire.limits import CHUNK
 
 LEAF_WORDS = 4096
+"""Words that key streams and blocks of work are cut at: a multiple of every leaf."""
+
+LEAST_LEAF, MOST_LEAF, LEAVES = 512, 4096, 256
+"""A leaf of a lane group has the largest power of two of bytes that gives at least so many leaves, within the two."""
+
 LOSSLESS_BITS = 64
 LOSSLESS_FRACTION = 24
 PRG = "aes-128-ctr"
@@ -263,15 +268,27 @@ def lane_groups(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
     return scalars, LaneGroup("update", cheapest(width), spec.bits, width, 1 + spec.parameters)
 
 
-def chunk_bytes(spec: JobSpec, nodes: int) -> int:
-    """Return the bytes of a chunk: the largest power of two of leaves within the job's, which may be below one leaf.
+def leaf_bytes(pack: Packing) -> int:
+    """Return the bytes on the wire of every leaf of a lane group but its last (protocol §3, step 2).
 
-    Such a chunk's hash is a node of the upload's Merkle tree, so that no byte is hashed twice.
+    The power of two is of words as they lie in memory, so that no leaf ends within a word of three bytes.
+    """
+    width, size = pack.dtype().itemsize, MOST_LEAF
+    while size > LEAST_LEAF and -(-pack.words * width // size) < LEAVES:
+        size //= 2
+    return size // width * pack.word_bytes
+
+
+def chunk_bytes(spec: JobSpec, nodes: int) -> int:
+    """Return the bytes of a chunk: the largest power of two of the vector's leaves within the job's, which may be
+    below one leaf.
+
+    Such a chunk's hash is a node of the upload's Merkle tree, but for the last ones, so that no byte is hashed twice.
     """
     if spec.custody is not UNSET:
         return spec.chunk_bytes
     group = lane_groups(spec, nodes)[-1]
-    leaf = LEAF_WORDS * Packing(group.layout, group.slot_bits, group.count).word_bytes
+    leaf = leaf_bytes(Packing(group.layout, group.slot_bits, group.count))
     many = spec.chunk_bytes // leaf
     return leaf << (many.bit_length() - 1) if many else spec.chunk_bytes
 

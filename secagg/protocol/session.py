@@ -44,13 +44,14 @@ class Present(Struct, frozen=True, forbid_unknown_fields=True):
 
     Also sent at once when one of these fields changes, so that the next round need not wait. `job` and `next_round`
     say what a node needs to catch up with ("" and 1 when it knows no job), and which round a trustee decided to open
-    and heard no end of ("" and 1 when there is none).
+    and heard no end of ("" and 1 when there is none). `proven`: of how many members' faults in this job it has proofs.
     """
 
     log_size: Count
     job: Word = ""
     next_round: Ordinal = 1
     bound: Bound = UNKNOWN
+    proven: Count = 0
 
 
 class Announce(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,12 +109,13 @@ class SpotRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     round: RoundId
     key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
-    indexes: Annotated[tuple[Count, ...], Meta(max_length=24)]
+    indexes: Annotated[tuple[Count, ...], Meta(max_length=64)]
     part: Count
 
 
 class SpotPart(Struct, frozen=True, forbid_unknown_fields=True):
-    """Header of kind `spot-part`: which of `parts`; the first `pieces` are the transcript, each other a member's."""
+    """Header of kind `spot-part`: which of `parts`; the first `pieces` are the transcript, the others leaves of as many
+    members each as fit a message, in the order of U3."""
 
     round: RoundId
     part: Count

@@ -1,4 +1,4 @@
-"""Messages of enrolment (kind `enrol`, from guests) and of the roster (kind `roster`, from and to members).
+"""Messages of enrolment (kind `enrol`, from guests), of the roster and of lies (kinds `roster`, `lie`, with members).
 
 Rules: a request is signed twice, by the new member's key and by the token's, over the same bytes; a reply never tells
 more than the token's holder may know. A roster travels with the log entry that put it in force and the proof that the
@@ -11,12 +11,13 @@ from msgspec import Struct
 from secagg.crypto.labels import fields
 from secagg.crypto.sign import SigningKey, verify
 from secagg.errors import VerificationFailed
-from secagg.ids import Count, Key, Name, Sentence, Signature, Word
+from secagg.ids import Count, Digest, Key, Name, Sentence, Signature, Word
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_ENROL
 
 ENROL = "enrol"
 ROSTER = "roster"
+LIE = "lie"
 LABEL = "secagg/v1/enrol"
 
 
@@ -78,6 +79,25 @@ class RosterPush(Struct, frozen=True, forbid_unknown_fields=True):
     roster: bytes
     leaf: bytes
     proof: bytes
+
+
+class LieNotice(Struct, frozen=True, forbid_unknown_fields=True):
+    """Member → key server, kind `lie`: the sender holds evidence (secagg.protocol.masks.lie) of so many bytes under
+    this SHA-256 that the aggregator with this key lied; the key server fetches it."""
+
+    aggregator_key: Key
+    digest: Digest
+    length: Count
+
+
+class LiePush(Struct, frozen=True, forbid_unknown_fields=True):
+    """Key server → member, kind `lie`: a logged `LieReported` and the length of its evidence, which members fetch.
+
+    It is believed by the evidence alone, which every member judges itself.
+    """
+
+    leaf: bytes
+    length: Count
 
 
 def sign_enrolment(request: EnrolRequest, member: SigningKey, token: SigningKey) -> Enrolment:

@@ -1,10 +1,10 @@
 """The broker: three sockets that everybody dials, and a loop that moves frames between them.
 
-Rules: it holds no secret but its own key, reads no header and no body, promises nothing (acknowledgements are end to
-end); the key of a connection (`User-Id`) is looked up again with every message. A peer that does not read gets its own
-bounded waiting room; when that is full, its messages are dropped, nobody else's. One that sends a message without an
-end is cut off (unended.py). The broker serves only after the fixed
-options were read back and a random key was refused.
+Rules: it holds no secret but its own key, reads no header and no body but a newcomer's request, promises nothing
+(acknowledgements are end to end); the key of a connection (`User-Id`) is looked up again with every message. A key that
+does not read gets its own bounded waiting room (waiting.py), whatever connections it has. One that sends a message
+without an end is cut off (unended.py). The broker serves only after the fixed options were read back and a random key
+was refused.
 Leaves to others: every decision (relay.py), who is known (directory.py, zap.py), restarting after a crash (supervisor).
 Source: transport "Sockets" and "Security traps of ZeroMQ".
 """

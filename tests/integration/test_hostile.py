@@ -18,5 +18,6 @@ def test_legitimate_members_reach_each_other_under_attack() -> None:
     assert found.descriptors > 150
     for reason in ("dropped.unknown", "dropped.frames", "dropped.ignored", "dropped.revoked", "control.disconnected"):
         assert found.counts[reason] > 0, reason
+    assert 0 <= found.newcomer <= hostile.SOON
     assert 0 <= found.revoked <= hostile.LATEST
     assert found.restarted > 0

@@ -336,8 +336,9 @@ class Hall:
 
     def submit(self, model: Path | None = None, **fields: object) -> object:
         """Submit a job: a sum of seven values unless told otherwise."""
+        cohort = fields.pop("cohort", {"step_timeout": "3s"})
         job = {"name": "job", "task": "task", "purpose": "sum", "length": 7, **fields}
-        file = {"job": job, "cohort": {"step_timeout": "3s"}, "engine": {"chunk": CHUNK}}
+        file = {"job": job, "cohort": cohort, "engine": {"chunk": CHUNK}}
         request: dict[str, object] = {"command": "job-submit", "file": file, "model": str(model or "")}
         return self.daemon.command(request)
 

@@ -1,10 +1,10 @@
 """The broker under hostile load: what legitimate peers notice, what it costs, and how fast a revocation acts.
 
 `python tests/support/hostile.py` starts `secagg broker serve`, measures round trips between two members, then again
-while 2,000 strangers hold connections and 300 enrolled members do their worst: floods, broken frames, giant frames,
-messages to themselves that they never read, one routing id for all. Then a member is revoked while it sends, and the
-broker is killed under its load, as by its memory limit, and started again as by its supervisor. Everything is on
-loopback and bounded in count and time.
+while 2,000 strangers hold connections, one asks to be enrolled a hundred times a second, and 300 enrolled members do
+their worst: floods, broken frames, giant frames, messages to themselves that they never read, one routing id for all.
+Then a newcomer enrols, a member is revoked while it sends, and the broker is killed under its load, as by its memory
+limit, and started again as by its supervisor. Everything is on loopback and bounded in count and time.
 """
 
 import argparse
@@ -34,10 +34,10 @@ from secagg.daemon.broker import init_broker
 from secagg.demo.processes import SECAGG
 from secagg.errors import PeerUnavailable
 from secagg.transport.curve import DOORS, Addresses, addresses, client_options, key_text
-from secagg.transport.link import BROKER, CONNECTED, HELLO
+from secagg.transport.link import BROKER, CONNECTED, HELLO, KEYSERVER
 from secagg.transport.routing import write_routing
-from secagg.transport.zmq_link import ZmqLink
-from support.brokers import Authority, key_of, push_roster, secret_of
+from secagg.transport.zmq_link import GuestLink, ZmqLink
+from support.brokers import Authority, key_of, push_roster, request_of, secret_of
 from support.drills import free_ports
 
 LEGITIMATE = ("cleveland", "hungary")
@@ -49,6 +49,12 @@ PAUSE = 0.004
 LIMIT_MIB = 1024
 LATEST = 1.0
 """Seconds after which a revoked member's live connection must be dead."""
+
+FLOOD = 100
+"""Requests a second of one stranger at the door where newcomers enrol."""
+
+SOON = 10.0
+"""Seconds until a newcomer's request has to be at the key server under that load; it repeats it every three."""
 
 FACTOR = 5.0
 """How much slower the slowest percent may be under load."""
@@ -66,6 +72,7 @@ class Found:
     descriptors: int = 0
     revoked: float = -1.0
     restarted: float = -1.0
+    newcomer: float = -1.0
     counts: dict[str, int] = field(default_factory=dict)
 
     def p(self, part: int, loaded: bool) -> float:
@@ -212,10 +219,15 @@ def evil(bound: Addresses, key: bytes, count: int, rate: float) -> None:
         lambda name: [write_routing(name, "note", b""), b"", bytes(30_000)],
         lambda name: [write_routing("nobody", "note", b""), b"", b""],
     ]
+    stranger, asked, request = member(bound, key, "a-stranger", context, "enrol"), 0, request_of("a-stranger")
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     begun, sent = time.monotonic(), 0
     while True:
+        while asked < (time.monotonic() - begun) * FLOOD:
+            asked += 1
+            with suppress(zmq.ZMQError):
+                stranger.send_multipart([write_routing(KEYSERVER, "enrol", b""), b"", request], flags=zmq.NOBLOCK)
         # Spread over time, as members that know nothing of each other would be.
         due = int((time.monotonic() - begun) * rate * count)
         for index in range(sent, due):
@@ -313,6 +325,20 @@ async def revocation(members: Members, version: int) -> float:
     return max(0.0, members.seen[RUNAWAY] - begun)
 
 
+async def newcomer(members: Members) -> float:
+    """Enrol while a stranger floods the same door; return the seconds until the request is at the key server."""
+    guest = GuestLink(members.served.bound, members.served.key, secret_of("newcomer"))
+    begun, found = time.monotonic(), b""
+    while found != key_of("newcomer") and time.monotonic() - begun < 2 * SOON:
+        await guest.send(KEYSERVER, "enrol", b"", request_of("newcomer"))
+        end = time.monotonic() + 3.0
+        while found != key_of("newcomer") and (left := end - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                found = (await asyncio.wait_for(members.keyserver.receive(), left)).curve_key
+    await guest.close()
+    return time.monotonic() - begun
+
+
 async def supervised(members: Members) -> float:
     """Kill the broker and start it again under the same load; return the seconds until members reach each other."""
     served = members.served
@@ -343,6 +369,7 @@ async def measure(served: Served, strangers: int, enrolled: int, pings: int) -> 
             await _signal(signal.SIGSTOP, first, second)
             found.lost += await members.trips(pings // PHASES, found.calm)
             await _signal(signal.SIGCONT, first, second)
+        found.newcomer = await newcomer(members)
         found.revoked = await revocation(members, 2)
         shown = await asyncio.to_thread(served.status)
         found.memory, found.resident = shown["memory"] / 2**20, served.resident()
@@ -396,11 +423,13 @@ def report(found: Found, given: argparse.Namespace) -> int:
         f"memory      {found.resident:.0f} MiB resident at most, {found.memory:.0f} of {LIMIT_MIB} MiB address space",
         f"descriptors {found.descriptors}",
         f"revocation  {found.revoked * 1000:.0f} ms until the last message of a live connection",
+        f"enrolment   a newcomer's request after {found.newcomer:.2f} s, under {FLOOD} a second of one stranger",
         f"restart     members reach each other {found.restarted:.1f} s after the broker was killed under this load",
         f"counts      {json.dumps(dropped)}",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
-    return int(ratio > FACTOR or found.lost > 0 or found.revoked > LATEST or found.memory > LIMIT_MIB)
+    slow = ratio > FACTOR or found.revoked > LATEST or found.newcomer > SOON
+    return int(slow or found.lost > 0 or found.memory > LIMIT_MIB)
 
 
 if __name__ == "__main__":

@@ -84,8 +84,12 @@ class Round:
 
     def upload(self, name: str) -> bytes:
         """Return the wire form of a member's upload."""
+        return b"".join(self.parts(name))
+
+    def parts(self, name: str) -> list[bytes]:
+        """Return the wire form of a member's upload, group by group, each filled up."""
         parts = [self.on_wire(group, self.masked[name][str(group["name"])]) for group in reversed(self.groups)]
-        return b"".join(part + bytes(-len(part) % 8) for part in parts)
+        return [part + bytes(-len(part) % 8) for part in parts]
 
     def on_wire(self, group: Mapping[str, object], values: Sequence[int]) -> bytes:
         """Return masked words as they travel."""
@@ -94,8 +98,8 @@ class Round:
         return b"".join(value.to_bytes(size, "little")[:width] for value in values)
 
     def root(self, name: str) -> bytes:
-        """Return the Merkle root of an upload: here it is one leaf."""
-        return tree_hash([leaf(self.upload(name))])
+        """Return the Merkle root of an upload: here each lane group is one leaf."""
+        return tree_hash([leaf(part) for part in self.parts(name)])
 
     def commitment(self, name: str) -> bytes:
         """Return the commitment to b_u."""

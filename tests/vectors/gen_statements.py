@@ -38,7 +38,7 @@ STATEMENTS: dict[str, dict[str, object]] = {
     "DropOut": {**ROUND, "member": "south", "step": "MaskedInput", "reason": "no message before the deadline"},
     "Contributors": {
         **ROUND, "manifest": h("manifest"), "u1": h("u1"), "u2": h("u2"), "u3": h("u3"),
-        "members": [{"member": "north", "header": h("header"), "upload": h("upload")}], "listed": "",
+        "members": [{"member": "north", "header": h("header"), "upload": h("upload")}], "listed": "", "drawn": "",
     },
     "Opening": {
         **ROUND, "manifest": h("manifest"), "answers": [{"member": "north", "digest": h("answer")}],
@@ -49,7 +49,7 @@ STATEMENTS: dict[str, dict[str, object]] = {
     },
     "Aborted": {
         **ROUND, "manifest": h("manifest"), "step": "Unmask", "reason": "2 of 4 members at Unmask, 3 are needed",
-        "missing": ["east-1", "west-1"], "reports": [{"dealer": "east-1", "reporter": "north"}],
+        "missing": ["east-1", "west-1"], "reports": [{"dealer": "east-1", "reporter": "north"}], "listed": "",
     },
     "Refusal": {**ROUND, "member": "south", "rule": "policy.min_nodes"},
     "Equivocation": {**ROUND, "member": "south", "digests": [h("one"), h("other")]},
@@ -73,9 +73,10 @@ def signed(document: dict[str, object], signer: str = SIGNER) -> bytes:
 
 
 def accepted(to: Vectors) -> None:
-    """Add an entry of every type, and the two that name a list in place of its members."""
+    """Add an entry of every type, and those that name a list in place of what is in it."""
     listed: dict[str, dict[str, object]] = {
-        "Contributors": {**STATEMENTS["Contributors"], "members": [], "listed": h("list")},
+        "Contributors": {**STATEMENTS["Contributors"], "members": [], "listed": h("list"), "drawn": h("beacons")},
+        "Aborted": {**STATEMENTS["Aborted"], "reports": [], "listed": h("list")},
         "Opening": {**STATEMENTS["Opening"], "answers": [], "listed": h("list")},
     }
     for suffix, documents in (("", STATEMENTS), (" of a list", listed)):

@@ -5,7 +5,7 @@ opening could hide behind another number. K_min is at least what the formula giv
 says, with the federation's c. A set of a static input (purpose `sum`) may come back only equal or
 disjoint, because overlapping sets open individuals (protocol §6.5). An opening stands on the signatures of at least t
 members of U3 on exactly the U2 and U3 of the freeze (protocol §3 step 4), or of a quorum of trustees on U (§5): without
-them nobody honest answers.
+them nobody honest answers. A fault that is stated is proven, and who was named is in no later set of the job.
 """
 
 from msgspec.structs import astuple
@@ -21,8 +21,9 @@ from secagg.auditor.evidence import (
     proposal,
     round_key,
 )
+from secagg.auditor.naming import Named
 from secagg.errors import SecaggError
-from secagg.log.statements import Contributors, ManifestLogged, OfRound, Opening, Result
+from secagg.log.statements import Contributors, Fault, ManifestLogged, OfRound, Opening, Result
 from secagg.protocol.manifest import Manifest
 from secagg.wire.signed import Scope
 
@@ -95,13 +96,18 @@ def check(evidence: Evidence) -> Finding:
     Raises: Violation naming the first entry out of order.
     """
     rounds = Rounds({version: roster.limits.colluders for version, roster in evidence.rosters.items()})
+    named = Named()
     for entry in evidence.entries:
         match entry.statement:
             case ManifestLogged() as statement:
                 _about(entry, statement, evidence.proposals[statement.manifest])
                 rounds.manifest(entry, statement)
+            case Fault() as statement:
+                named.fault(evidence, entry, statement, _relied_on(evidence, entry, statement))
             case Contributors() as statement:
-                rounds.freeze(entry, statement, _relied_on(evidence, entry, statement))
+                relies = _relied_on(evidence, entry, statement)
+                rounds.freeze(entry, statement, relies)
+                named.frozen(evidence, entry, statement, relies)
             case Opening() as statement:
                 relies = _relied_on(evidence, entry, statement)
                 rounds.opening(entry, statement, relies)
@@ -122,7 +128,7 @@ def _agreed(evidence: Evidence, entry: Entry, opening: Opening, manifest: Manife
         raise Violation(entry, error.cause.rstrip(".")) from None
 
 
-def _relied_on(evidence: Evidence, entry: Entry, statement: Contributors | Opening | Result) -> Proposal:
+def _relied_on(evidence: Evidence, entry: Entry, statement: Contributors | Fault | Opening | Result) -> Proposal:
     found = proposal(evidence, entry, statement.manifest)
     _about(entry, statement, found)
     return found

@@ -7,7 +7,7 @@ is opened before the freeze is logged and witnessed; the result is published onl
 Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log), the model (secagg.learning).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -18,10 +18,8 @@ from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
-from secagg.log.growing import Tree
-from secagg.log.statements import FaultKind
 from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
-from secagg.protocol.masks import graph, intake, judging, notices, reports
+from secagg.protocol.masks import graph, intake, judging, naming, notices, reports
 from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
     Beacons,
@@ -33,15 +31,12 @@ from secagg.protocol.masks.messages import (
     Open,
     Piece,
     Propose,
-    ShareKeys,
     Witnesses,
 )
-from secagg.protocol.masks.reports import Reports
 from secagg.protocol.masks.rounds import (
     Advertising,
     Agreeing,
     Append,
-    Charge,
     Closed,
     Common,
     Deadline,
@@ -72,16 +67,7 @@ from secagg.protocol.masks.rounds import (
     Uploading,
 )
 from secagg.wire.codec import decode, encode
-from secagg.wire.limits import LIMIT_LIST
-from secagg.wire.signed import Scope, Signed, sign, sign_each
-
-FAULTS: Mapping[FaultKind, str] = {
-    "answer": "answered another share than its dealer listed, or left one out",
-    "dealing": "dealt shares that are not of the secret it committed to",
-    "two-lists": "signed two lists of shares",
-    "reported": "dealt shares that more members than may collude could not use",
-}
-"""What each kind of proven fault is, for people."""
+from secagg.wire.signed import Scope, sign, sign_each
 
 
 @dataclass(frozen=True)
@@ -195,25 +181,12 @@ def _dealt(phase: Sharing | Uploading | Agreeing | Opening, event: FromNode, ctx
             return _close_if_complete(intake.share_keys(phase, event), ctx)
         return Turned(phase)
     charges = (judging.two_lists(phase, lists),)
-    out, effects = _named(phase, charges, step_of(phase), ctx)
+    out, effects = naming.named(phase.scope, charges, step_of(phase), ctx.now)
     after = replace(phase, out=(*phase.out, *out))
     if isinstance(after, Sharing):
         after = replace(after, shares=tuple(one for one in after.shares if one.shares.sender != event.sender))
     turned = _close_if_complete(after, ctx)
     return Turned(turned.phase, (*effects, *turned.effects))
-
-
-def _named(
-    phase: Common, charges: Iterable[Charge], step: str, ctx: AggregatorContext
-) -> tuple[tuple[Out, ...], tuple[Effect, ...]]:
-    """Return who is out by a proof, and what keeps and states each of them."""
-    out: list[Out] = []
-    effects: list[Effect] = []
-    for charge in charges:
-        if charge.member not in {entry.member for entry in out}:
-            out.append(Out(charge.member, step, FAULTS[charge.kind], sha256(charge.proof)))
-            effects += (Keep(charge.proof), Append(notices.fault(phase.scope, charge, ctx.now)))
-    return tuple(out), tuple(effects)
 
 
 def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
@@ -300,23 +273,23 @@ def _draw(phase: Drawing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
 def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     lists = {entry.shares.sender: entry for entry in phase.shares}
     u2 = encode(intake.in_order(phase.manifest, tuple(entry.shares for entry in phase.shares)))
-    dealt = encode(tuple(Dealt(entry.shares.sender, entry.leaves) for entry in phase.shares))
+    leaves = encode(tuple(Dealt(entry.shares.sender, entry.leaves) for entry in phase.shares))
     seen = tuple(Cosignature(entry.shares.sender, entry.directory) for entry in phase.shares)
     after = Uploading(
-        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, u2, dealt, seen
+        phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, u2, leaves, seen
     )  # fmt: skip
     near, trees = intake.near(phase), {name: tree_of(name, entry.leaves) for name, entry in lists.items()}
     sent: list[Send] = []
     for to in intake.expected(after):
         # The graph is mutual: those who dealt to a member are those it dealt to.
-        pieces = tuple(_piece(lists[n], trees[n], near[n].index(to)) for n in near[to] if n in lists and n != to)
+        others = (name for name in near[to] if name in lists and name != to)
+        dealers = ((lists[name], trees[name], near[name].index(to)) for name in others)
+        pieces = tuple(
+            Piece(dealt.shares.sender, dealt.pieces[at], dealt.leaves[at], tree.inclusion(at, tree.size))
+            for dealt, tree, at in dealers
+        )
         sent += _send(phase, (to,), "DeliverShares", DeliverShares(u2, pieces), ctx)
     return Turned(after, (Keep(u2), *sent))
-
-
-def _piece(dealt: ShareKeys, tree: Tree, at: int) -> Piece:
-    """Return what a dealer sealed to its receiver at this place, with the path of its leaf."""
-    return Piece(dealt.shares.sender, dealt.pieces[at], dealt.leaves[at], tree.inclusion(at, tree.size))
 
 
 def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
@@ -326,7 +299,7 @@ def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turn
     }
     found = reports.judge(headers, intake.near(phase), phase.manifest)
     if found.end:
-        return _unusable(phase, found, out, ctx)
+        return Turned(*naming.unusable(phase, found, out, step_of(phase), ctx.now))
     u3 = encode(intake.in_order(phase.manifest, phase.headers))
     after = Freezing(
         phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, phase.u2, phase.dealt, u3,
@@ -337,22 +310,6 @@ def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turn
     statement = notices.contributors(after, ctx.now)
     listed = (Keep(encode(notices.contributor_list(after))),) if statement.listed else ()
     return Turned(after, (*kept, *listed, Log(statement, sizes)))
-
-
-def _unusable(phase: Uploading, found: Reports, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
-    """End an attempt for what its headers report, before anything is opened; name whom more than c members report."""
-    step, headers = step_of(phase), {entry.sender: entry for entry in phase.headers}
-    lists = {entry.sender: entry for entry in decode(tuple[Signed, ...], phase.u2, LIMIT_LIST)}
-    needed = phase.manifest.colluders + 1
-    charges = (
-        judging.reported(phase, lists[dealer], (headers[name] for name in found.by[dealer][:needed]))
-        for dealer in found.accused
-    )
-    named, effects = _named(phase, charges, step, ctx)
-    short = [dealer for dealer in found.short if dealer not in found.accused]
-    reason = f"members report that they hold no usable share of {', '.join((*found.accused, *short))}"
-    statement = notices.aborted(phase.scope, step, reason[:500], (*out, *named), ctx.now, found.pairs())
-    return Turned(Failed(phase.scope, step, reason, (*out, *named)), (*effects, Append(statement)))
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
@@ -393,7 +350,7 @@ def _open(phase: Opening, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
 
 def _judged(phase: Judging, event: Judged, ctx: AggregatorContext) -> Turned:
     """Name whose fault is proven; open the round with the answers that hold, or end it."""
-    named, effects = _named(phase, event.charges, "Unmask", ctx)
+    named, effects = naming.named(phase.scope, event.charges, "Unmask", ctx.now)
     out = (*phase.out, *named)
     noted = (*effects, *(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in named))
     if event.recovered is None:

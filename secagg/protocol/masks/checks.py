@@ -56,14 +56,14 @@ def opening_key(manifest: Manifest) -> None:
         raise Refused("The manifest's opening_key is none.", "Leave the round.", rule="manifest.opening_key") from None
 
 
-def member_keys(u1: bytes, phase: Advertised, me: str, proven: Collection[str]) -> tuple[Peer, ...]:
+def member_keys(u1: bytes, phase: Advertised, me: str, proven: Collection[bytes]) -> tuple[Peer, ...]:
     """Check U1 (§3 step 1): members, signatures, own entry unchanged, keys usable and distinct, enough of them, and
     nobody whose fault in this job is proven to this node."""
     signed = _list(u1, phase.manifest, "AdvertiseKeys", phase.scope, "u1", phase.own)
     if signed.get(me) != phase.own:
         raise Refused("This node's own keys are missing from U1 or changed.", "Leave the round.", rule="u1.self")
     for name in signed:
-        if name in proven:
+        if phase.manifest.key(name) in proven:
             raise Refused(f"The fault of {name} in this job is proven.", "Propose a U1 without it.", rule="u1.named")
     peers = tuple(Peer(name, decode(AdvertiseKeys, entry.body)) for name, entry in signed.items())
     for peer in peers:

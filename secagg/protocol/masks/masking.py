@@ -18,7 +18,7 @@ from secagg.crypto import prg
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.secret import Secret
 from secagg.crypto.spread import spread
-from secagg.log.tree import pieces, root
+from secagg.log.tree import leaf_hash, pieces, root
 from secagg.protocol.lanes import (
     LEAF_WORDS,
     Contribution,
@@ -26,8 +26,10 @@ from secagg.protocol.lanes import (
     Words,
     block_words,
     chunk_hash,
+    chunk_leaf,
     leaf_bytes,
     packing,
+    runs,
     spans,
     upload_bytes,
 )
@@ -143,38 +145,42 @@ def contribute(
     """
     manifest = phase.manifest
     masks: Mapping[str, Masks] = prepared or masks_of(phase, me)
-    length, leaf = upload_bytes(manifest), leaf_bytes(manifest)
+    length = upload_bytes(manifest)
     data = reused if reused is not None and len(reused) == length else bytearray(length)
     of_name = {group.name: group for group in manifest.groups}
     leaves: list[bytes] = []
     filled = 0
     for name, (start, stop) in spans(manifest).items():
         data[filled:start] = bytes(start - filled)
-        found = _group(given, of_name[name], masks[name], memoryview(data)[start:stop], executor)
+        leaves += _group(given, of_name[name], masks[name], memoryview(data)[start:stop], executor)
         filled = stop
-        # Whole pieces of the first group are leaves of the upload; what follows them is hashed at the end.
-        leaves = leaves if start else found[: stop // leaf]
     data[filled:] = bytes(length - filled)
-    leaves += pieces(memoryview(data)[len(leaves) * leaf :], leaf)
+    for run in runs(manifest):
+        # What fills a group up belongs to its last leaf, and was not there when that was hashed.
+        last = run.start + (run.many - 1) * run.leaf
+        leaves[run.first + run.many - 1] = leaf_hash(memoryview(data)[last : run.stop])
     return Upload(data, *_tree(manifest, data, leaves))
 
 
 def _tree(manifest: Manifest, data: bytearray, leaves: Sequence[bytes]) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return the root over the leaves and the hash of every chunk, which is a node of the same tree where each chunk
-    holds a power of two of them."""
-    size, leaf = manifest.chunk_bytes, leaf_bytes(manifest)
+    """Return the root over the leaves and the hash of every chunk, which is a node of the same tree where a chunk lies
+    in the first lane group and holds a power of two of its leaves."""
+    size, leaf, view = manifest.chunk_bytes, chunk_leaf(manifest), memoryview(data)
     many = size // leaf
     if size % leaf or many & (many - 1):
-        view = memoryview(data)
         return root(leaves), tuple(chunk_hash(manifest, view[at : at + size]) for at in range(0, len(data), size))
-    chunks = tuple(root(leaves[at : at + many]) for at in range(0, len(leaves), many))
-    return root(chunks), chunks
+    whole = packing(manifest.groups[-1]).wire_bytes // leaf
+    pieced = [*leaves[:whole], *pieces(view[whole * leaf :], leaf)]
+    chunks = tuple(root(pieced[at : at + many]) for at in range(0, len(pieced), many))
+    alike = whole // many
+    rest = (root(leaves[at : at + many]) for at in range(alike * many, len(leaves), many))
+    return root([*chunks[:alike], *rest]), chunks
 
 
 def _group(
     given: Contribution, group: LaneGroup, masks: Masks, out: memoryview, executor: Executor | None
 ) -> list[bytes]:
-    """Fill one lane group's part of an upload and return the hashes of pieces of LEAF_WORDS words."""
+    """Fill one lane group's part of an upload and return the hashes of its leaves."""
     pack = packing(group)
     step = block_words(pack, shared=True)
     added = masks if isinstance(masks, np.ndarray) else prg.Sums([(mask.key, mask.added) for mask in masks])
@@ -191,7 +197,7 @@ def _blocks(
 ) -> list[bytes]:
     """Make a part (its first word, the one behind its last) of a lane group, `step` words at a time.
 
-    Returns: the hashes of its pieces.
+    Returns: the hashes of its leaves.
     """
     pack, (start, stop) = packing(group), part
     buffer: Words = warm("words", step, pack.dtype)
@@ -206,5 +212,5 @@ def _blocks(
                 streams.apply(words)
             wire = out[at * pack.word_bytes : (at + len(words)) * pack.word_bytes]
             pack.write_wire(words, wire)
-            leaves += pieces(wire, LEAF_WORDS * pack.word_bytes)
+            leaves += pieces(wire, leaf_bytes(pack))
     return leaves

@@ -75,8 +75,8 @@ class NodeContext:
     memory: Memory
     expect: Expectation
     now: int
-    proven: frozenset[str] = frozenset()
-    """Members whose fault in this job is proven to this node."""
+    proven: frozenset[bytes] = frozenset()
+    """Signing keys of members whose fault in this job is proven to this node."""
 
 
 @dataclass(frozen=True)
@@ -253,9 +253,7 @@ def _protected(phase: Masking, done: Protected, ctx: NodeContext) -> Step:
         raise _unexpected(phase, "Protected without its entry in the ledger")
     reported = tuple(entry.owner for entry in phase.held if not entry.seed)
     body = encode(
-        MaskedInput(
-            upload=done.upload, length=done.length, u2=phase.u2, reported=reported, bound=done.given.bound
-        )
+        MaskedInput(upload=done.upload, length=done.length, u2=phase.u2, reported=reported, bound=done.given.bound)
     )
     header = sign(ctx.key, "MaskedInput", phase.scope, ctx.name, EVERYBODY, body)
     after = Uploaded(
@@ -305,7 +303,9 @@ def _reveal(phase: Agreed, message: Open, ctx: NodeContext) -> Step:
     info = keys.answer_info(scope, ctx.name, manifest.aggregator)
     body = encode(Unmask(sealed=seal(manifest.opening_key, encode(inner), info)))
     envelope = sign(ctx.key, "Unmask", scope, ctx.name, manifest.aggregator, body)
-    return Step(Answered(scope=scope, answer=envelope), (("Unmask", encode(envelope)),), (counted, opening))
+    return Step(
+        Answered(scope=scope, answer=envelope, u3=phase.u3), (("Unmask", encode(envelope)),), (counted, opening)
+    )
 
 
 def _witness(scope: Scope, ctx: NodeContext) -> str:

@@ -4,6 +4,7 @@ Rules (audit-log format): digests name side files by SHA-256; nothing guessable 
 Leaves to others: signing and appending (the shell), judging (secagg.auditor).
 """
 
+from collections.abc import Iterable
 from typing import TypedDict
 
 from secagg.crypto.derive import sha256
@@ -66,15 +67,21 @@ def fault(scope: Scope, charge: Charge, now: int) -> Fault:
     )  # fmt: skip
 
 
+def reports(pairs: Iterable[tuple[str, str]]) -> tuple[Report, ...]:
+    """Return reports as the log holds them."""
+    return tuple(Report(dealer, reporter) for dealer, reporter in pairs)
+
+
 def aborted(
     scope: Scope, step: str, reason: str, out: tuple[Out, ...], now: int,
-    reports: tuple[tuple[str, str], ...] = (),
+    reports: tuple[Report, ...] = (),
 ) -> Aborted:  # fmt: skip
     """State that the round ended without a result, who was missing, and who reported whose share as none."""
+    long = len(reports) > INLINE
     return Aborted(
         **where(scope, now), manifest=scope.manifest.hex(), step=step, reason=reason,
         missing=tuple(entry.member for entry in out),
-        reports=tuple(Report(dealer, reporter) for dealer, reporter in reports),
+        reports=() if long else reports, listed=sha256(encode(reports)).hex() if long else "",
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from secagg.crypto.secret import Veiled
-from secagg.ids import Digest, Name
+from secagg.ids import NO_DIGEST, Digest, Name
 from secagg.log.checkpoint import Checkpoint
 from secagg.protocol.inputs import Given
 from secagg.protocol.manifest import Manifest, Seat
@@ -122,6 +122,7 @@ class Answered(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
     scope: Scope
     answer: Signed
+    u3: Digest = NO_DIGEST
 
 
 class Over(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

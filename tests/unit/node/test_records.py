@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from node import records
-from node.records import EVIDENCE, Job, Refusal, Round, Upload
+from node.records import Job, Refusal, Round, Upload
 from secagg.crypto.derive import sha256
+from secagg.daemon.lies import KEPT
 from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, RoundId
@@ -63,6 +64,6 @@ def test_what_is_in_use_is_every_blob_of_a_job_the_upload_and_evidence() -> None
         assert records.blobs_in_use(turn) == set()
         records.put_job(turn, Job(SPEC, NO_DIGEST, model=digest("model"), published=digest("sum"), awaited=notice))
         records.put_upload(turn, Upload(Scope(PLACE, NO_DIGEST), digest("upload"), 1, 4096, (digest("0"),)))
-        turn.put(f"{EVIDENCE}{digest('lie').hex()}", b"")
+        turn.put(f"{KEPT}{digest('lie').hex()}", b"")
         wanted = {digest(name) for name in ("model", "sum", "awaited", "upload", "lie")}
         assert records.blobs_in_use(turn) == wanted

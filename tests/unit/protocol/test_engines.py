@@ -14,7 +14,7 @@ ASKED = {
         "words", "accumulate", "open_sum", "list_of",
     ),
     "member": ("PHASE", "FIRST", "start", "advance", "joined", "moduli", "trains", "ready", "protect"),
-    "verify": ("recompute_frozen", "check_agreements", "witnesses", "quorum", "least", "check_holders"),
+    "verify": ("recompute_frozen", "check_agreements", "witnesses", "quorum", "least", "check_holders", "check_fault"),
 }  # fmt: skip
 
 

@@ -8,17 +8,21 @@ import pytest
 from msgspec.structs import replace
 
 from secagg.errors import BadInput, VerificationFailed
-from secagg.protocol.lanes import upload_root
+from secagg.ids import EVERYBODY
+from secagg.protocol.lanes import packing, runs, upload_root
 from secagg.protocol.manifest import Published
 from secagg.protocol.masks import spot
+from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.rounds import Closed, Unmasking
-from secagg.protocol.masks.spot import Leaf, Transcript
+from secagg.protocol.masks.spot import Leaf, Transcript, frozen_entry, transcript_of
 from secagg.protocol.rehearsal import propose, table
 from secagg.protocol.run import Table, run_round
+from secagg.wire.codec import decode, encode
+from secagg.wire.signed import Signed, sign
 from support.federation import counted_rng, inputs_of, make
 
 PARAMETERS = 20_000
-"""Two leaves of `update` and one of `scalars`."""
+"""104 leaves of `update`, of 512 bytes, and one of `scalars`."""
 
 
 class Kept(Table):
@@ -29,7 +33,7 @@ class Kept(Table):
     def clear(self, asked):  # type: ignore[no-untyped-def]  # as Table.clear
         phase = self.phase
         assert isinstance(phase, Unmasking)
-        self.transcript = Transcript(phase.u1, phase.u2, phase.u3, phase.answers, phase.drawn)
+        self.transcript = transcript_of(phase, frozen_entry(self.log.size, self.log.leaf, phase.scope))
         return super().clear(asked)
 
 
@@ -43,9 +47,9 @@ class Handed:
     found: dict[str, tuple[Leaf, ...]]
 
     def check(self) -> None:
-        manifest, phase = self.made.manifest, self.made.phase
+        manifest, phase, key = self.made.manifest, self.made.phase, self.made.keeper.key.public
         assert phase is not None
-        spot.check(manifest, phase.scope, self.made.transcript, self.published, self.indexes, self.found)
+        spot.check(manifest, phase.scope, key, self.made.transcript, self.published, self.indexes, self.found)
 
 
 @pytest.fixture
@@ -63,7 +67,11 @@ def handed() -> Handed:
 
 
 def test_an_honest_round_holds(handed: Handed) -> None:
-    assert handed.indexes == (0, 1)
+    manifest = handed.made.manifest
+    assert spot.leaves_in(manifest) == 106
+    # Four drawn and the first of the vector, and the only one of the scalars.
+    assert len(handed.indexes) == 6
+    assert {0, 105} <= set(handed.indexes)
     assert set(handed.found) == {"node-00", "node-01", "node-03"}
     handed.check()
 
@@ -73,18 +81,70 @@ def test_the_tree_is_the_one_whose_root_is_signed(handed: Handed) -> None:
         assert spot.tree_of(handed.made.manifest, data).root() == upload_root(handed.made.manifest, data)
 
 
-@pytest.mark.parametrize(("group", "word", "leaf"), [("scalars", 1, 1), ("update", 5, 0), ("update", 6_000, 1)])
-def test_a_lie_in_any_drawn_leaf_is_found_and_the_leaf_named(handed: Handed, group: str, word: int, leaf: int) -> None:
+def one_more(handed: Handed, group: str, word: int) -> Published:
+    """Return the published result with another word."""
     groups = []
     for entry in handed.published.groups:
         words = np.frombuffer(entry.words, dtype=np.uint64).copy()
         if entry.name == group:
             words[word] += np.uint64(1)
         groups.append(replace(entry, words=words.tobytes()))
-    handed.published = replace(handed.published, groups=tuple(groups))
-    with pytest.raises(VerificationFailed, match=f"Leaf {leaf} of the published sum") as caught:
+    return replace(handed.published, groups=tuple(groups))
+
+
+def lies(handed: Handed, published: Published, match: str) -> None:
+    """Check that this result is a lie that is found."""
+    handed.published = published
+    with pytest.raises(VerificationFailed, match=match) as caught:
         handed.check()
     assert caught.value.code == "E-SPOT"
+
+
+@pytest.mark.parametrize(("group", "word", "leaf"), [("scalars", 1, 105), ("update", 63, 0)])
+def test_a_lie_in_what_everybody_checks_is_found_and_the_leaf_named(
+    handed: Handed, group: str, word: int, leaf: int
+) -> None:
+    lies(handed, one_more(handed, group, word), f"Leaf {leaf} of the published sum")
+
+
+def test_a_lie_in_a_drawn_leaf_is_found_and_one_in_another_is_not(handed: Handed) -> None:
+    honest = handed.published
+    for index in range(1, 104):
+        held = spot.part(handed.made.manifest, index)
+        handed.published = honest
+        handed.published = one_more(handed, "update", held.word + held.words - 1)
+        if index in handed.indexes:
+            lies(handed, handed.published, f"Leaf {index} of the published sum")
+        else:
+            handed.check()
+    handed.published = honest
+    handed.check()
+
+
+def test_a_result_in_another_form_or_of_another_round_is_a_lie(handed: Handed) -> None:
+    honest = handed.published
+    first, last = honest.groups
+    other = replace(honest, contributors=honest.contributors[:-1])
+    for form in ((first, last, last), (first, first, last), (last, first), (first,)):
+        lies(handed, replace(honest, groups=form), "in another form")
+    for wrong in (other, replace(honest, manifest=bytes(32)), replace(honest, round=replace(honest.round, round=2))):
+        lies(handed, wrong, "of another round, another set")
+
+
+def test_lists_that_the_aggregator_did_not_freeze_prove_nothing(handed: Handed) -> None:
+    """A member that signs a second header for another upload would otherwise show an honest sum as a lie."""
+    made, member = handed.made, handed.made.parties["node-03"]
+    assert made.phase is not None
+    bent = {**made.uploads, "node-03": bytes(len(made.uploads["node-03"]))}
+    scope, headers = made.phase.scope, list(decode(tuple[Signed, ...], made.transcript.u3))
+    body = replace(decode(MaskedInput, headers[-1].body), upload=upload_root(made.manifest, bent["node-03"]))
+    headers[-1] = sign(member.ctx.key, "MaskedInput", scope, "node-03", EVERYBODY, encode(body))
+    made.transcript = replace(made.transcript, u3=encode(tuple(headers)))
+    data = bent["node-03"]
+    handed.found["node-03"] = spot.leaves(made.manifest, data, spot.tree_of(made.manifest, data), handed.indexes)
+    with pytest.raises(VerificationFailed, match="not those that the aggregator froze") as caught:
+        handed.check()
+    assert caught.value.code != "E-SPOT"
 
 
 def other_bytes(leaf: Leaf) -> Leaf:
@@ -124,18 +184,39 @@ def test_a_member_left_out_and_answers_too_few_are_refused(handed: Handed) -> No
 def test_leaves_that_do_not_exist_or_are_too_many_are_not_handed_out(handed: Handed) -> None:
     manifest, data = handed.made.manifest, handed.made.uploads["node-00"]
     tree = spot.tree_of(manifest, data)
-    for asked in ((3,), (-1,), (0,) * 25):
+    for asked in ((106,), (-1,), (0, 0), (), tuple(range(65))):
         with pytest.raises(BadInput, match="leaves"):
             spot.leaves(manifest, data, tree, asked)
 
 
 def test_every_leaf_is_drawn_as_often_as_any_other() -> None:
-    manifest = propose(make(4, parameters=200_000))
-    total, rng = spot.leaves_in(manifest), counted_rng(b"often")
+    manifest = propose(make(4, parameters=4_000))
+    total, rng = spot.leaves_in(manifest) - 1, counted_rng(b"often")
+    assert total == 21
     counts = [0] * total
     for _ in range(2000):
-        for index in spot.draw(manifest, rng, 2):
+        drawn = spot.draw(manifest, rng, 2)
+        assert {0, total} <= set(drawn)
+        for index in drawn[1:-1]:
             counts[index] += 1
+    # The first leaf is taken whatever was drawn, and is drawn as often as any other: then one of the two is seen.
     expected = 4000 / total
-    # Chi-square with 17 degrees of freedom: 41 has a chance of 0.1 %; the generator is fixed, so this never wavers.
-    assert sum((count - expected) ** 2 / expected for count in counts) < 41
+    # Chi-square with 19 degrees of freedom: 44 has a chance of 0.1 %; the generator is fixed, so this never wavers.
+    assert sum((count - expected) ** 2 / expected for count in counts[1:]) < 44
+
+
+@pytest.mark.parametrize(
+    ("parameters", "bits", "leaf", "many"),
+    [(7, 16, 512, 1), (20_000, 16, 512, 105), (100_000, 16, 1024, 261), (10**6, 16, 4096, 652), (10**6, 20, 3072, 977),
+     (10**6, 64, 4096, 1954), (48_000, 20, 384, 376)],
+)  # fmt: skip
+def test_leaves_are_the_largest_of_which_a_group_has_256(parameters: int, bits: int, leaf: int, many: int) -> None:
+    manifest = propose(make(10, parameters=parameters, bits=bits))
+    update, scalars = runs(manifest)
+    assert (update.leaf, update.many, scalars.leaf, scalars.many) == (leaf, many, 512, 1)
+    assert update.first == update.start == 0
+    assert (scalars.first, scalars.start) == (many, update.stop)
+    # None ends within a word, and masks can begin at each: at a whole block of the key stream.
+    for index in (1, many - 1):
+        held = spot.part(manifest, index)
+        assert held.word * packing(held.group).dtype().itemsize % 16 == 0

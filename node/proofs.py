@@ -1,0 +1,41 @@
+"""Proofs of members' faults: judged here, and then those members are in no round of the job that this node joins.
+
+Rules (protocol §3): the aggregator's word names nobody; a proof counts once it holds under the key that the roster
+gives of the member that it names. Leaves to others: what proves what (secagg.protocol.masks.faults), refusing a set
+with such a member in it (secagg.protocol.masks.checks), the set that an input is bound to (the ledger).
+"""
+
+from node import records
+from node.jobs import Jobs
+from secagg.daemon.following import Follower
+from secagg.daemon.turn import Turn
+from secagg.errors import NotAuthorised, ProtocolViolation
+from secagg.protocol.masks.faults import check_fault
+from secagg.transport.link import Received
+
+
+class Proofs:
+    """What this node holds against members of its jobs."""
+
+    def __init__(self, follower: Follower, jobs: Jobs) -> None:
+        self._follower, self._jobs = follower, jobs
+
+    def take(self, message: Received, turn: Turn) -> None:
+        """Take a proof of a fault.
+
+        Raises: NotAuthorised for another sender than the aggregator; VerificationFailed when it proves nothing here;
+        ProtocolViolation when it is about no job of this node.
+        """
+        if message.sender != self._jobs.aggregator(turn).name:
+            raise NotAuthorised(f"{message.sender} sends a proof, which only the aggregator does.")
+        roster = self._follower.roster(turn)
+        found = check_fault(message.body, lambda name: roster.member(name).sign_key)
+        where = found.scope.round
+        if records.find_job(turn, where.job) is None or where.federation != roster.federation:
+            raise ProtocolViolation(f"A proof about job {where.job}, which was not announced.", rule="job.unknown")
+        key = roster.member(found.member).sign_key
+        if key not in records.find_proven(turn, where.job):
+            records.put_proven(turn, where.job, key)
+            place = {"job": where.job, "round": where.round, "attempt": where.attempt}
+            turn.event({"event": "named", **place, "institution": found.member, "reason": found.kind})
+        self._jobs.present(turn)
