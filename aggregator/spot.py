@@ -141,7 +141,8 @@ class Handing:
             return False
         place, most = (member, request.round.label()), float(TIMES * plan.parts)
         spent = self._spent.pop(place, None) or Spent(most, now)
-        spent.left, spent.at = min(most, spent.left + max(0, now - spent.at) / REFILL), now
+        # A clock that goes back gives nothing, and nothing twice when it comes again.
+        spent.left, spent.at = min(most, spent.left + max(0, now - spent.at) / REFILL), max(now, spent.at)
         self._spent[place] = spent
         while len(self._spent) > _ROUNDS:
             self._spent.popitem(last=False)

@@ -54,13 +54,25 @@ class Directory:
         """
         with self._lock:
             for data in files:
-                path = self._rosters / sha256(data).hex()
-                if not path.exists():
-                    write_private(path, data)
+                self._keep(data)
             for index, leaf in entries:
                 self._append(index, leaf)
             note = self._log.publish()
             return Published(read_checkpoint(note).size, note)
+
+    @property
+    def arriving(self) -> Path:
+        """Return the directory of files that are still on their way and may come to lie beside the log."""
+        return self._rosters / "arriving"
+
+    def path(self, digest: bytes) -> Path:
+        """Return where the file with this SHA-256 lies beside the log, or would lie."""
+        return self._rosters / digest.hex()
+
+    def keep(self, data: bytes) -> None:
+        """Keep a file beside the log that a later entry will name."""
+        with self._lock:
+            self._keep(data)
 
     def prove(self, index: int, note: bytes, old_size: int) -> LogProof:
         """Prove entry `index` and consistency from `old_size` against an earlier checkpoint of this log.
@@ -78,6 +90,11 @@ class Directory:
         """Return an entry."""
         with self._lock:
             return self._log.leaf(index)
+
+    def _keep(self, data: bytes) -> None:
+        path = self.path(sha256(data))
+        if not path.exists():
+            write_private(path, data)
 
     def _append(self, index: int, leaf: bytes) -> None:
         if index == self._log.size:

@@ -13,10 +13,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from keyserver import boots, dealing, enrolment, views
+from keyserver import boots, dealing, enrolment, lies, views
 from keyserver.authority import Authority
 from keyserver.desk import ROSTER_LIFE, Desk, Settings
 from keyserver.directory import Directory, Published
+from keyserver.lies import Lies
 from keyserver.records import Register, RosterRecord
 from keyserver.requests import (
     ApproveMember,
@@ -41,6 +42,7 @@ from secagg.roster.boot import BOOT, open_request, sign_reply
 from secagg.roster.members import Member
 from secagg.roster.messages import (
     ENROL,
+    LIE,
     ROSTER,
     Admitted,
     Denied,
@@ -71,6 +73,7 @@ class KeyserverService:
     def __init__(self, authority: Authority, settings: Settings, directory: Directory, rng: Rng, log: Any) -> None:
         self._authority, self._settings, self._directory = authority, settings, directory
         self._rng, self._log = rng, log
+        self._lies = Lies(directory, authority.federation)
         self._acts: dict[type, Callable[[Any, Turn], object]] = {
             CreateToken: self._create_token,
             ListTokens: self._list_tokens,
@@ -105,9 +108,10 @@ class KeyserverService:
         self._renew(turn)
         self._publish(turn)
         self._remind(turn)
+        self._lies.pursue(turn)
 
     def receive(self, message: Received, turn: Turn) -> None:
-        """Answer newcomers (`enrol`) and members (`roster`, `boot`).
+        """Answer newcomers (`enrol`) and members (`roster`, `boot`, and what is about evidence of a lie).
 
         Raises: WireError or ProtocolViolation for anything else.
         """
@@ -117,6 +121,8 @@ class KeyserverService:
             self._show(message, turn)
         elif message.kind == BOOT and not message.curve_key:
             self._boot(message, turn)
+        elif message.kind in (LIE, "piece", "fetch") and not message.curve_key:
+            self._evidence(message, turn)
         else:
             raise ProtocolViolation(f"{message.sender} sends {message.kind} to the key server.", rule="kind")
 
@@ -127,19 +133,27 @@ class KeyserverService:
             self._publish(turn)
         elif name == REMIND:
             self._remind(turn)
+        elif name == lies.TIMER:
+            self._lies.pursue(turn, other=True)
         else:
             self._renew(turn)
             self._publish(turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
-        """Let what is published take effect."""
+        """Let what is published take effect; take the verdict on evidence."""
+        kind, register = name.partition("/")[0], self._register(turn)
+        if kind == lies.WORK:
+            self._lies.finished(name, outcome, register, turn)
+            self._publish(turn)
+        if kind != PUBLISH:
+            return
         if not isinstance(outcome, Published):
             self._log.error("publish", cause=str(outcome), remedy="It is tried again; nothing took effect.")
             turn.after(PUBLISH, AGAIN)
             return
-        register = self._register(turn)
         register.publish(outcome.size)
         newest, old = register.newest(), register.in_force()
+        self._lies.published(outcome.size, old.roster().members if old else (), turn)
         if newest and newest.entry < outcome.size and (old is None or old.version < newest.version):
             record = replace(newest, note=outcome.note)
             register.enforce(record)
@@ -295,6 +309,19 @@ class KeyserverService:
         register.keep_boot(member.name, record)
         turn.reply(BOOT, b"", sign_reply(reply, self._authority.online))
 
+    def _evidence(self, message: Received, turn: Turn) -> None:
+        """Hear of evidence that an aggregator lied, take a piece of it, or send one. Raises: as keyserver.lies."""
+        register = self._register(turn)
+        force = register.in_force()
+        if force is None or message.sender not in {member.name for member in force.roster().members}:
+            raise ProtocolViolation(f"{message.sender} is no member.", rule="kind")
+        if message.kind == LIE:
+            self._lies.take(message, register, turn)
+        elif message.kind == "piece":
+            self._lies.piece(message, turn)
+        else:
+            self._lies.serve(message, turn)
+
     # Effects -------------------------------------------------------------------------------------------------------
 
     def _tell(self, record: RosterRecord, before: tuple[Member, ...], turn: Turn) -> None:
@@ -312,6 +339,7 @@ class KeyserverService:
             turn.withdraw(member.name)
             turn.send(member.name, ROSTER, b"", self._push(record, register.seen(member.name)))
             register.keep_seen(member.name, size)
+            self._lies.tell(member, turn)
         turn.event({"event": "roster", "version": record.version, "members": len(members)})
 
     def _publish(self, turn: Turn) -> None:

@@ -19,6 +19,7 @@ from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
+from secagg.daemon.lies import require_trust
 from secagg.daemon.membership import Standing
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, TryLater
@@ -85,6 +86,13 @@ class Rounds:
         kept = records.find_round(turn, header.round)
         if kept is not None:
             self._advance(kept, decode(Signed, message.body, LIMIT_LIST), turn)
+
+    def aggregator_key(self, turn: Turn) -> bytes | None:
+        """Return the aggregator's signing key, None while no roster names one."""
+        try:
+            return self.aggregator(turn).sign_key
+        except TryLater:
+            return None
 
     def pursue(self, turn: Turn) -> None:
         """Go on with what is to be opened."""
@@ -168,6 +176,7 @@ class Rounds:
                 "It is asked for; the proposal comes again.",
             )
         try:
+            require_trust(self.aggregator(turn).sign_key, turn)
             relied = self._follower.relied(proposed.roster_version, turn)
             done = machine.start(propose, self._context(relied, turn))
         except Refused as refusal:
@@ -196,6 +205,7 @@ class Rounds:
 
     def _advance(self, kept: Round, event: Signed | Decrypted, turn: Turn) -> None:
         try:
+            require_trust(self.aggregator(turn).sign_key, turn)
             done = machine.advance(kept.stage(), event, self._context(self._follower.standing(turn), turn))
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)

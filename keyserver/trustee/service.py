@@ -20,11 +20,12 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
 from secagg.crypto.sign import SigningKey
-from secagg.daemon import booting, fetching, following
+from secagg.daemon import booting, fetching, following, lies
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.booting import Booting
 from secagg.daemon.following import Follower, Own
 from secagg.daemon.ledger import Ledger
+from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
@@ -34,7 +35,8 @@ from secagg.log.witness import check
 from secagg.protocol.memory import Witnessed
 from secagg.protocol.session import AbortNotice, Present, ResultNotice
 from secagg.roster.boot import BOOT
-from secagg.transport.link import Received
+from secagg.roster.messages import LIE
+from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, open_signed
@@ -58,10 +60,12 @@ class TrusteeService:
         self._booting = Booting(name, key, self._follower, rng)
         self._work = Work(name, Blobs(state_dir / "blobs"), state_dir, storage, decrypt)
         self._rounds = Rounds(name, key, rng, self._follower, self._store, self._work)
+        self._lies = Lies(Blobs(state_dir / "evidence"), self._rounds.aggregator_key)
         self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
             "roster": self._roster,
             "round": self._round,
-            "piece": self._rounds.piece,
+            "piece": self._piece,
+            LIE: self._lies.pushed,
             "result": self._result,
             "aborted": self._aborted,
             BOOT: self._boot,
@@ -72,6 +76,7 @@ class TrusteeService:
         if turn.get(_SINCE) is None:
             self._mark(turn)
         self._rounds.start(turn)
+        self._lies.pursue(turn)
         # Also after a restart: a roster may have changed while nobody listened.
         self._follower.ask(turn)
         self._booting.start(turn)
@@ -105,6 +110,8 @@ class TrusteeService:
                 self._booting.ask(turn)
             case following.TIMER:
                 self._follower.ask(turn)
+            case lies.TIMER:
+                self._lies.pursue(turn)
             case fetching.TIMER | rounds.AGAIN:
                 self._pursue(turn)
             case _:
@@ -113,7 +120,10 @@ class TrusteeService:
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Handle the outcome of work."""
-        self._rounds.finished(name, outcome, turn)
+        if name.partition("/")[0] == lies.WORK:
+            self._lies.finished(name, outcome, turn)
+        else:
+            self._rounds.finished(name, outcome, turn)
 
     def command(self, request: dict[str, object], turn: Turn) -> object:
         """Answer a person at the admin socket. Raises: BadInput for a command there is not."""
@@ -138,6 +148,9 @@ class TrusteeService:
         }  # fmt: skip
 
     # Messages --------------------------------------------------------------------------------------------------------
+
+    def _piece(self, message: Received, turn: Turn) -> None:
+        (self._lies if message.sender == KEYSERVER else self._rounds).piece(message, turn)
 
     def _roster(self, message: Received, turn: Turn) -> None:
         roster = self._follower.take(message, turn)

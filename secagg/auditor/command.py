@@ -18,17 +18,30 @@ def audit() -> None:
 
 
 @audit.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--root", help="The root fingerprint you were told over another channel (sha256:…).")
 @click.option("--strict", is_flag=True, help="Refuse a check that does not apply.")
+@click.option("--evidence", type=click.Path(path_type=Path), help="Judge this evidence that an aggregator lied.")
 @options
-def verify(bundle: Path, root: str | None, strict: bool) -> None:
-    """Run every check on BUNDLE and print one line each."""
+def verify(bundle: Path | None, root: str | None, strict: bool, evidence: Path | None) -> None:
+    """Run every check on BUNDLE and print one line each; with --evidence, judge that and nothing else.
+
+    Evidence is a file that a node kept when its check of a sum failed. It exits with 0 when it proves the lie; with
+    BUNDLE the key that it names must be one of that federation's aggregators.
+    """
     import msgspec
 
+    from secagg.auditor.accusing import judge
     from secagg.auditor.verify import verify as run
-    from secagg.errors import BundleIncomplete, VerificationFailed
+    from secagg.errors import BundleIncomplete, UsageError, VerificationFailed
 
+    if evidence is not None:
+        proven = judge(evidence, bundle, root)
+        told = f"PROVEN {proven.aggregator} ({proven.key}) lied in {proven.round}: {proven.cause}"
+        click.echo(told if current().format == "table" else msgspec.json.encode(proven).decode())
+        return
+    if bundle is None:
+        raise UsageError("There is nothing to verify.", "Name a bundle, or --evidence FILE.")
     report = run(bundle, root)
     if current().format == "table":
         for line in report.checks:

@@ -31,6 +31,7 @@ from secagg.log.statements import (
     Fault,
     JobCreated,
     KeyDealt,
+    LieReported,
     ManifestLogged,
     Opening,
     Result,
@@ -87,16 +88,16 @@ def named_files(statement: AnyStatement) -> tuple[str, ...]:
             return (statement.roster,)
         case KeyDealt():
             return (statement.key, statement.transcript)
-        case JobCreated():
-            return (statement.spec,)
-        case ManifestLogged():
-            return (statement.signed,)
+        case JobCreated() | ManifestLogged():
+            return (statement.spec if isinstance(statement, JobCreated) else statement.signed,)
+        case Fault() | LieReported():
+            return (statement.evidence,)
         case Contributors():
             headers = (member.header for member in statement.members)
             lists = (name for name in (statement.u1, statement.drawn, statement.u2, statement.u3) if name)
             return (*lists, *_listed(statement), *headers)
-        case Aborted() | Fault():
-            return _listed(statement) if isinstance(statement, Aborted) else (statement.evidence,)
+        case Aborted():
+            return _listed(statement)
         case Opening():
             answers = (answer.digest for answer in statement.answers)
             return (*_listed(statement), *answers, statement.signatures, statement.witnesses)

@@ -8,6 +8,8 @@ Leaves to others: finding lies (node.spot), logging and pushing them (keyserver.
 """
 
 from collections.abc import Callable
+from os import SEEK_END
+from pathlib import Path
 
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
@@ -52,7 +54,7 @@ class Lies:
         asked = decode(Fetch, message.body)
         if turn.get(f"{KEPT}{asked.digest.hex()}") is None:
             raise BadInput("The key server asks for what is no evidence.", "It is not answered.")
-        turn.reply("piece", *piece_of(self._blobs.read(asked.digest), asked))
+        turn.reply("piece", *piece_of(self._blobs.path(asked.digest), asked))
 
     def pushed(self, message: Received, turn: Turn) -> None:
         """Take the key server's word that there is evidence; it is fetched and judged. Raises: NotAuthorised."""
@@ -116,12 +118,15 @@ def kept(turn: Turn) -> set[bytes]:
     return found | ({decode(LieNotice, wanted).digest} if wanted else set())
 
 
-def piece_of(data: bytes, asked: Fetch) -> tuple[bytes, bytes]:
-    """Return header and body of a piece that was asked for. Raises: BadInput when it lies outside."""
+def piece_of(path: Path, asked: Fetch) -> tuple[bytes, bytes]:
+    """Return header and body of a piece of a file that was asked for. Raises: BadInput when it lies outside."""
     start = asked.index * PIECE
-    if start >= len(data):
-        raise BadInput("A piece outside of the evidence is asked for.", "It is not answered.")
-    return encode(PieceHeader(asked.digest, asked.index, len(data))), data[start : start + PIECE]
+    with path.open("rb") as file:
+        total = file.seek(0, SEEK_END)
+        if start >= total:
+            raise BadInput("A piece outside of the evidence is asked for.", "It is not answered.")
+        file.seek(start)
+        return encode(PieceHeader(asked.digest, asked.index, total)), file.read(PIECE)
 
 
 def _require(message: Received) -> None:

@@ -260,6 +260,7 @@ class Hall:
         self.rounds_log: Log = log or MemoryLog(origin, origin, federation.aggregator)
         self.events: list[dict[str, Any]] = []
         self.log = io.StringIO()
+        self.now = START_OF_TIME
         self.open()
 
     def open(self) -> None:
@@ -274,7 +275,7 @@ class Hall:
         self.daemon = Daemon(
             self.network.link(AGGREGATOR), self.journal, self.service, Inline(1),
             logs.configure("aggregator", AGGREGATOR, file=self.log), later=self.timers.later,
-            wall=lambda: START_OF_TIME, rng=self.federation.rng,
+            wall=lambda: self.now, rng=self.federation.rng,
         )  # fmt: skip
         self.daemon._publish = self.events.append  # type: ignore[assignment, method-assign]
 

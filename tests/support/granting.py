@@ -1,4 +1,4 @@
-"""The key server in other roles' tests: it answers starts as the real one does, and nothing else."""
+"""The key server in other roles' tests: it answers starts as the real one does; what asks for files it puts by."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,7 @@ from keyserver.boots import judge
 from keyserver.records import BootRecord
 from secagg.crypto.sign import SigningKey
 from secagg.roster.boot import BOOT, open_request, sign_reply
+from secagg.transport.link import Received
 from secagg.transport.memory import MemoryLink
 
 
@@ -16,6 +17,7 @@ class Granter:
         self.link, self._members, self._online = link, members, online
         self.boots: dict[str, BootRecord] = {}
         self.fenced: list[str] = []
+        self.other: list[Received] = []
 
     async def grant(self) -> None:
         """Answer everything that has arrived."""
@@ -24,6 +26,7 @@ class Granter:
             if message.id:
                 await self.link.send(message.sender, "ack", b"", id=message.id)
             if message.kind != BOOT:
+                self.other += [message] if message.kind == "fetch" else []
                 continue
             public = self._members[message.sender].public
             asked = open_request(message.body, public)

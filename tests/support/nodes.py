@@ -21,6 +21,7 @@ from secagg.daemon.memory import MemoryInputs, MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.masks.messages import ANSWERED_BY
+from secagg.protocol.masks.spot import LEAVES
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
 from secagg.protocol.session import RoundHeader
 from secagg.roster.chain import fingerprint
@@ -59,6 +60,7 @@ class Institution(Serving):
         (place / "task.py").write_text(SUM_TASK)
         self.tasks = {"task": OwnTask("task", f"{place / 'task.py'}:Ones", self.data, {})}
         self.policy = Policy(exact_counts=True)
+        self.spot_leaves = LEAVES
         self.pin = Pin(federation.spec.federation, fingerprint(federation.root_key))
         self.journal, self.ledger = MemoryJournal(), MemoryInputs(key=sha256(name.encode()))
         self.events: list[dict[str, Any]] = []
@@ -73,8 +75,9 @@ class Institution(Serving):
         keys = RoundKeys(self.place / "rounds", Secret(bytes(32)), self.rng)
         key = self.federation.members[self.name]
         self.service = NodeService(
-            self.name, key, self.pin, self.policy, self.tasks, self.place, keys, self.rng, self.ledger
-        )
+            self.name, key, self.pin, self.policy, self.tasks, self.place, keys, self.rng, self.ledger,
+            spot_leaves=self.spot_leaves,
+        )  # fmt: skip
         self.daemon = Daemon(
             link, self.journal, self.service, Inline(1), logs.configure("node", self.name, file=self.log),
             later=self.timers.later, wall=lambda: self.now, rng=self.rng,

@@ -2,7 +2,8 @@
 
 The directory holds the key server's statements, the round log those about jobs and rounds. What the aggregator decides
 only the aggregator states; a refusal or a piece of evidence may come from any member. A member's key is the one of the
-roster that the statement's manifest names, not of today's: who is revoked later did nothing wrong.
+roster that the statement's manifest names, not of today's: who is revoked later did nothing wrong. That an aggregator
+lied stands in the directory only with evidence that convinces by itself.
 """
 
 from secagg.auditor.evidence import DIRECTORY, ROUNDS, Entry, Evidence, Finding, Violation
@@ -12,6 +13,7 @@ from secagg.log.statements import (
     Equivocation,
     Fenced,
     KeyDealt,
+    LieReported,
     Refusal,
     Revoked,
     RosterChanged,
@@ -20,10 +22,13 @@ from secagg.log.statements import (
     TokenIssued,
     open_statement,
 )
+from secagg.protocol.masks.lie import check_lie
 
 NUMBER, TITLE = 4, "every statement's signature"
 
-OF_THE_DIRECTORY = (RosterRoot, TokenIssued, TokenConsumed, Enrolled, Revoked, Fenced, RosterChanged, KeyDealt)
+OF_THE_DIRECTORY = (
+    RosterRoot, TokenIssued, TokenConsumed, Enrolled, Revoked, Fenced, RosterChanged, KeyDealt, LieReported,
+)  # fmt: skip
 OF_ANY_MEMBER = (Refusal, Equivocation)
 
 
@@ -38,6 +43,8 @@ def check(evidence: Evidence) -> Finding:
             raise Violation(entry, f"it is about federation {entry.statement.federation}, not {federation}")
         if not any(_holds(entry.leaf, key) for key in _keys(evidence, entry)):
             raise Violation(entry, f"the signature of {entry.signer} does not verify")
+        if isinstance(entry.statement, LieReported):
+            _proven(evidence, entry, entry.statement)
     return Finding("pass", f"{len(evidence.entries)} statements")
 
 
@@ -61,6 +68,19 @@ def _keys(evidence: Evidence, entry: Entry) -> list[bytes]:
         if not signers:
             raise Violation(entry, "only the aggregator makes this statement")
     return [member.sign_key for member in signers]
+
+
+def _proven(evidence: Evidence, entry: Entry, stated: LieReported) -> None:
+    """Judge the evidence of a lie, as every member did, and whose it is. Raises: Violation; BundleIncomplete."""
+    members = [member for roster in evidence.rosters.values() for member in roster.members]
+    keys = {member.sign_key.hex() for member in members if member.role == "aggregator"}
+    data = evidence.bundle.file(stated.evidence)
+    try:
+        proven = check_lie(data, bytes.fromhex(stated.aggregator_key))
+    except VerificationFailed as error:
+        raise Violation(entry, error.cause.rstrip(".")) from None
+    if stated.aggregator_key not in keys or proven.round.federation != stated.federation:
+        raise Violation(entry, "its evidence is about no aggregator of this federation")
 
 
 def _holds(leaf: bytes, key: bytes) -> bool:

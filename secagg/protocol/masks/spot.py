@@ -18,7 +18,7 @@ from msgspec import Struct
 from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
 from secagg.crypto.rng import Rng
-from secagg.errors import BadInput, SecaggError, VerificationFailed
+from secagg.errors import BadInput, ProtocolViolation, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST, Count, Digest, RoundId
 from secagg.log.growing import Tree
 from secagg.log.statements import Contributors, open_statement, parse_statement
@@ -29,6 +29,7 @@ from secagg.protocol.masks.masking import Mask, apply
 from secagg.protocol.masks.recovery import Evidence, masks_to_remove, recover
 from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.verify import evidence_of
+from secagg.protocol.published import words_of
 from secagg.vector.packing import Packing
 from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
@@ -232,7 +233,7 @@ def check(
         member: [_leaf(found, member, at, index, manifest, header.upload) for at, index in enumerate(indexes)]
         for member, header in headers.items()
     }
-    _check_form(manifest, scope, published, evidence.u3)
+    words = read(manifest, scope, published, evidence.u3)
     for position, index in enumerate(indexes):
         held = part(manifest, index)
         total = np.zeros(held.words, dtype=packing(held.group).dtype)
@@ -240,7 +241,7 @@ def check(
             add_into(total, _words(held, given[position]))
         apply(total, masks[held.group.name], held.word)
         packing(held.group).reduce(total)
-        if total.tobytes() != _published(published, held):
+        if not np.array_equal(total, words[held.group.name][held.word : held.word + held.words]):
             raise _lie(f"Leaf {index} of the published sum is not the sum of the uploads.")
 
 
@@ -265,14 +266,17 @@ def check_frozen(transcript: Transcript, manifest: Manifest, scope: Scope, aggre
         raise VerificationFailed("The lists are not those that the aggregator froze.", "Ask again.")
 
 
-def _check_form(manifest: Manifest, scope: Scope, published: Published, u3: tuple[str, ...]) -> None:
-    """Check what a result is about, and that it holds exactly the manifest's lane groups, each once, in order."""
-    about = (published.round, published.manifest, published.contributors)
-    groups = [(group.name, len(group.words)) for group in published.groups]
-    packs = [(group.name, packing(group)) for group in manifest.groups]
-    lanes = [(name, pack.words * pack.dtype().itemsize) for name, pack in packs]
-    if about != (scope.round, scope.manifest, u3) or groups != lanes:
-        raise _lie("The published result is of another round, another set, or in another form than its manifest.")
+def read(manifest: Manifest, scope: Scope, published: Published, u3: tuple[str, ...]) -> dict[str, Words]:
+    """Return the words of a result of this round and set, read as everybody reads it.
+
+    Raises: VerificationFailed (`E-SPOT`): an aggregator that logged another thing as this round's result lies.
+    """
+    if (published.round, published.manifest, published.contributors) != (scope.round, scope.manifest, u3):
+        raise _lie("The published result is of another round or another set than its manifest's.")
+    try:
+        return words_of(published, manifest.groups, manifest.names(), scope.round.federation, scope.round.job)
+    except ProtocolViolation as error:
+        raise _lie(error.cause) from None
 
 
 def _lie(cause: str) -> VerificationFailed:
@@ -307,12 +311,6 @@ def _leaf(
 def _words(held: Part, data: bytes) -> Words:
     slots = 3 * held.words if held.group.layout == "3x21" else held.words
     return Packing(held.group.layout, held.group.slot_bits, slots).from_wire(data[: held.bytes])
-
-
-def _published(published: Published, held: Part) -> bytes:
-    words = next(group.words for group in published.groups if group.name == held.group.name)
-    width = packing(held.group).dtype().itemsize
-    return words[held.word * width : (held.word + held.words) * width]
 
 
 def members(transcript: Transcript) -> tuple[str, ...]:

@@ -126,9 +126,11 @@ def test_a_result_in_another_form_or_of_another_round_is_a_lie(handed: Handed) -
     first, last = honest.groups
     other = replace(honest, contributors=honest.contributors[:-1])
     for form in ((first, last, last), (first, first, last), (last, first), (first,)):
-        lies(handed, replace(honest, groups=form), "in another form")
+        lies(handed, replace(honest, groups=form), "does not hold exactly the lane groups of its job")
+    short = replace(honest, groups=(first, replace(last, words=last.words[:-8])))
+    lies(handed, short, "has another length in lane group update")
     for wrong in (other, replace(honest, manifest=bytes(32)), replace(honest, round=replace(honest.round, round=2))):
-        lies(handed, wrong, "of another round, another set")
+        lies(handed, wrong, "of another round or another set")
 
 
 def test_lists_that_the_aggregator_did_not_freeze_prove_nothing(handed: Handed) -> None:
@@ -203,6 +205,14 @@ def test_every_leaf_is_drawn_as_often_as_any_other() -> None:
     expected = 4000 / total
     # Chi-square with 19 degrees of freedom: 44 has a chance of 0.1 %; the generator is fixed, so this never wavers.
     assert sum((count - expected) ** 2 / expected for count in counts[1:]) < 44
+
+
+@pytest.mark.parametrize(("parameters", "many"), [(7, 1), (191, 1), (192, 2), (700, 4), (768, 5)])
+def test_a_small_group_is_checked_whole(parameters: int, many: int) -> None:
+    manifest = propose(make(4, parameters=parameters))
+    assert spot.leaves_in(manifest) == many + 1
+    drawn = spot.draw(manifest, counted_rng(b"small"), 1)
+    assert drawn == tuple(range(many + 1)) if many <= spot.FEW else len(drawn) in (2, 3)
 
 
 @pytest.mark.parametrize(

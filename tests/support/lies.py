@@ -1,0 +1,57 @@
+"""Rounds in process that are kept as a member's check needs them, honest or not, and the evidence that follows."""
+
+import numpy as np
+
+from secagg.demo.lying import CheatingTable
+from secagg.protocol.lanes import Groups
+from secagg.protocol.masks import spot
+from secagg.protocol.masks.lie import Lie
+from secagg.protocol.masks.rounds import Closed, Unmask, Unmasking
+from secagg.protocol.masks.spot import Transcript, frozen_entry, transcript_of
+from secagg.protocol.rehearsal import Federation, propose, table
+from secagg.protocol.run import Table, run_round
+from secagg.wire.codec import encode
+from support.federation import counted_rng, inputs_of, make
+
+FEDERATION = make(4, parameters=20_000)
+
+
+class Kept(Table):
+    """A table that keeps what opened the round."""
+
+    transcript: Transcript
+
+    def clear(self, asked: Unmask) -> Groups:
+        """Keep the transcript."""
+        phase = self.phase
+        assert isinstance(phase, Unmasking)
+        self.transcript = transcript_of(phase, frozen_entry(self.log.size, self.log.leaf, phase.scope))
+        return super().clear(asked)
+
+
+class Lying(Kept, CheatingTable):
+    """A table that keeps what opened the round, and lies."""
+
+
+class Thousandfold(Kept):
+    """A table whose aggregator publishes a thousand times the sum of all n_k: every model step is a thousandth."""
+
+    def clear(self, asked: Unmask) -> Groups:
+        """Return a clear sum with that lie in a scalar."""
+        groups = super().clear(asked)
+        groups["scalars"][1] *= np.uint64(1000)
+        return groups
+
+
+def evidence_of(kind: type[Kept], federation: Federation = FEDERATION) -> tuple[Lie, Kept]:
+    """Play a round and return what a member that checks it holds, whether the aggregator lied or not."""
+    manifest = propose(federation)
+    made = kind(**vars(table(federation, inputs_of(federation, manifest), {"node-02": "MaskedInput"})))
+    end = run_round(made)
+    assert isinstance(end, Closed)
+    drawn = spot.draw(manifest, counted_rng(b"draw"))
+    leaves = tuple(spot.leaves(manifest, data, spot.tree_of(manifest, data), drawn) for data in made.uploads.values())
+    return Lie(
+        aggregator_key=federation.aggregator.public, result=end.leaf, proof=end.proof, salt=end.salt,
+        published=encode(end.published), transcript=made.transcript, leaves=leaves,
+    ), made  # fmt: skip
