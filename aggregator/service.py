@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from aggregator import jobs, logbook, records, spot
+from aggregator import jobs, logbook, records, spot, stated
 from aggregator.desk import Desk
 from aggregator.logbook import LogBook
 from aggregator.membership import Membership
@@ -83,6 +83,16 @@ class AggregatorService:
             case "spot":
                 self._handing.asked(message, turn)
             case kind:
+                self._hear(kind, message, turn)
+
+    def _hear(self, kind: str, message: Received, turn: Turn) -> None:
+        """Take what members say beside rounds and files. Raises: as `receive`, TryLater while there is no roster."""
+        match kind:
+            case "state":
+                stated.take(message, self._membership.roster(turn), turn)
+            case "ask-round":
+                pass  # how an attempt ended is told with its end
+            case _:
                 raise ProtocolViolation(f"{message.sender} sends a {kind}.", "It is discarded.", rule="message.kind")
 
     def wake(self, name: str, turn: Turn) -> None:

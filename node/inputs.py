@@ -22,7 +22,7 @@ from secagg.ids import NO_DIGEST, RoundId
 from secagg.protocol import inputs, sketch
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.binding import UNKNOWN, Bound
-from secagg.protocol.inputs import Binding, Counted, Given, Wanted
+from secagg.protocol.inputs import Allowed, Binding, Counted, Given, Wanted
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.wire.signed import Scope
 
@@ -41,12 +41,12 @@ class Inputs:
         self, ledger: InputLedger, policy: Policy, tasks: Mapping[str, OwnTask], federation: str, root: str, rng: Rng
     ) -> None:
         """`root` is the fingerprint of the federation, as it is pinned."""
-        self.ledger, self._policy, self._tasks, self._rng = ledger, policy, tasks, rng
+        self.ledger, self.policy, self.tasks, self._rng = ledger, policy, tasks, rng
         self._federation, self._root = federation, sha256(root.encode())
 
     def present(self, job: Job, proven: frozenset[bytes]) -> Bound:
         """Return what is known of the next input of a job before its round is proposed."""
-        if job.over or job.spec.task not in self._tasks:
+        if job.over or job.spec.task not in self.tasks:
             return UNKNOWN
         wanted = self._wanted(job, RoundId(job.spec.federation, job.spec.name, job.next_round))
         bound = self._bind(wanted, proven)
@@ -58,24 +58,26 @@ class Inputs:
         Raises: Refused (`ledger.<rule>`, `policy.max_rounds_per_source`).
         """
         wanted = self._wanted(job, manifest.round)
-        inputs.admit(self.ledger.entries(), wanted, self._policy.terms, self.ledger.allowed())
+        inputs.admit(self.ledger.entries(), wanted, self.policy.terms, self.ledger.allowed())
         require_possible(self._bind(wanted, proven), job, manifest.members, proven)
 
-    def give(self, job: Job, scope: Scope, manifest: Manifest, mark: Mark, now: int, proven: frozenset[bytes]) -> Given:
-        """Return what goes with a header; the caller holds the ledger until the entry in it is written.
+    def give(
+        self, job: Job, scope: Scope, manifest: Manifest, mark: Mark, now: int, proven: frozenset[bytes]
+    ) -> tuple[Given, Binding]:
+        """Return what goes with a header, and why; the caller holds the ledger until the entry in it is written.
 
         Raises: Refused (`ledger.<rule>`) when no set, or none of this round, may be summed.
         """
         wanted = self._wanted(job, scope.round, scope.manifest, mark)
-        inputs.admit(self.ledger.entries(), wanted, self._policy.terms, self.ledger.allowed())
+        inputs.admit(self.ledger.entries(), wanted, self.policy.terms, self.ledger.allowed())
         binding = self._bind(wanted, proven, self._near(mark))
         require_possible(binding, job, manifest.members, proven)
         sealed = self.ledger.keys.seal(mark.sketch, self._rng) if mark.sketch else b""
-        return inputs.given(wanted, binding, manifest, now, sealed)
+        return inputs.given(wanted, binding, manifest, now, sealed), binding
 
-    def lift(self, round_id: RoundId) -> None:
-        """Take a logged end of exactly this attempt; an input that was answered stays counted."""
-        self.ledger.change(round_id, inputs.lift)
+    def allow(self, job: str, overlap: bool, now: int) -> Allowed:
+        """Write that a person allows a job of this federation."""
+        return self.ledger.allow(self._federation, self._root, job, overlap, now)
 
     def pending(self) -> tuple[RoundId, ...]:
         """Return the attempts of this node whose end is not known."""
@@ -84,7 +86,7 @@ class Inputs:
 
     def source(self, task: str) -> bytes:
         """Return what names the data of a task: where it lies now, links followed, and its edition."""
-        own = self._tasks[task]
+        own = self.tasks[task]
         return inputs.source_digest(str(own.data.resolve()), own.edition)
 
     def _wanted(self, job: Job, round_id: RoundId, manifest: bytes = NO_DIGEST, mark: Mark | None = None) -> Wanted:
@@ -92,7 +94,7 @@ class Inputs:
         if spec.purpose == "training":
             identity = inputs.training_identity(source, job.given)
         else:
-            identity = inputs.sum_identity(source, spec.task if self._policy.static_inputs == "task" else "")
+            identity = inputs.sum_identity(source, spec.task if self.policy.static_inputs == "task" else "")
         return Wanted(
             round_id, spec.purpose, source, identity, self.ledger.tag(self._federation, identity),
             spec.purpose == "training" and job.given == NO_DIGEST, self._root, manifest,
@@ -102,14 +104,14 @@ class Inputs:
     def _bind(
         self, wanted: Wanted, proven: frozenset[bytes], near: Callable[[Counted], bool] = lambda entry: False
     ) -> Binding:
-        terms, ledger = self._policy.terms, self.ledger
+        terms, ledger = self.policy.terms, self.ledger
         return inputs.bind(ledger.entries(), wanted, terms, ledger.allowed(), near, proven)
 
     def _near(self, mark: Mark) -> Callable[[Counted], bool]:
         """Return what says whether the update of an entry is nearly this one."""
         if not mark.sketch:
             return lambda entry: False
-        mine, keys, least = sketch.decode(mark.sketch), self.ledger.keys, self._policy.min_change
+        mine, keys, least = sketch.decode(mark.sketch), self.ledger.keys, self.policy.min_change
 
         def near(entry: Counted) -> bool:
             return bool(entry.sketch) and sketch.sine(mine, sketch.decode(keys.open(entry.sketch))) < least

@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from node import believing, records
 from node.inputs import Inputs
@@ -217,11 +218,12 @@ class Jobs:
         roster, job = self._follower.roster(turn), next(owed, self.standing(turn))
         last = Ledger(turn).last(f"{roster.federation}/rounds")
         size = last.size if last else 0
-        said = Present(size)
+        policy = self._inputs.policy
+        said = Present(size, changing_sets=policy.changing_sets, exact_counts=policy.exact_counts)
         if job and job.ready:
             proven = records.find_proven(turn, job.spec.name)
-            bound = self._inputs.present(job, proven)
-            said = Present(size, job.spec.name, job.next_round, bound, len(proven))
+            where = {"job": job.spec.name, "next_round": job.next_round}
+            said = replace(said, **where, bound=self._inputs.present(job, proven), proven=len(proven))
         turn.emit(self.aggregator(turn).name, "present", b"", encode(said))
 
     # Work ------------------------------------------------------------------------------------------------------------

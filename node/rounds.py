@@ -19,7 +19,7 @@ from node.holding import Holding
 from node.inputs import Inputs, Mark
 from node.jobs import Jobs
 from node.records import Job, Refusal, Round, Upload
-from node.telling import say_readers, tell, where
+from node.telling import say_bound, say_readers, tell, where
 from node.uploading import Uploading
 from node.work import Computed, Named, Work, member_of
 from secagg.crypto.rng import Rng
@@ -348,25 +348,24 @@ class Rounds:
 
     def _protected(self, kept: Round, done: Named, turn: Turn) -> None:
         if not member_of(kept.engine).ready(self._open(kept)):
-            self._uploading.drop(done.upload, turn)
-            return
+            return self._uploading.drop(done.upload, turn)
         manifest = decode(Manifest, kept.manifest, LIMIT_BULK)
         try:
             self._give(kept, done, manifest, turn)
         except Refused as refusal:
             self._uploading.drop(done.upload, turn)
-            self._leave(kept.scope, refusal, turn)
-            return
+            return self._leave(kept.scope, refusal, turn)
         upload = Upload(kept.scope, done.upload, done.length, manifest.chunk_bytes, done.chunks)
         self._uploading.begin(upload, self._jobs.aggregator(turn).name, turn)
 
     def _give(self, kept: Round, done: Named, manifest: Manifest, turn: Turn) -> None:
         """Bind the input, write its entry, sign its header: alone with the ledger. Raises: Refused."""
-        scope, mark = kept.scope, self._marks[kept.scope.round.label()]
-        job, proven = self._jobs.job(scope.round.job, turn), records.find_proven(turn, scope.round.job)
+        scope, job = kept.scope, self._jobs.job(kept.scope.round.job, turn)
+        mark, proven = self._marks[scope.round.label()], records.find_proven(turn, job.spec.name)
         with self._inputs.ledger.hold():
-            given = self._inputs.give(job, scope, manifest, mark, turn.now(), proven)
+            given, binding = self._inputs.give(job, scope, manifest, mark, turn.now(), proven)
             self._step(kept, replace(cast(Any, done), given=given), turn)
+        say_bound(binding, scope.round, turn)
 
     def _open(self, kept: Round) -> object:
         sealed = self._keys.open(kept.scope.round.label(), kept.sealed)

@@ -5,13 +5,14 @@ no offence: the node says where it stands and is told again. Leaves to others: j
 (node.rounds), the roster (secagg.daemon.following), what a task does (node.work).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from node import jobs, records, spot, uploading
+from node import jobs, records, showing, sources, spot, uploading
 from node.config import OwnTask
 from node.drill import Drill
 from node.inputs import Inputs
@@ -19,6 +20,7 @@ from node.jobs import Ended, Jobs
 from node.proofs import Proofs
 from node.rounds import LIMIT, MASK, UPDATE, Rounds
 from node.spot import Spots, due_of
+from node.stating import Stating
 from node.uploading import Uploading
 from node.waiting import waiting
 from node.work import Work
@@ -36,15 +38,24 @@ from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
 from secagg.ids import NO_DIGEST
+from secagg.log.statements import OverlapAllowed, SourceChanged
 from secagg.protocol.acceptance import Policy
+from secagg.protocol.inputs import lift
 from secagg.protocol.masks.spot import LEAVES
 from secagg.roster.boot import BOOT
 from secagg.roster.messages import LIE
 from secagg.transport.link import KEYSERVER, Received
+from secagg.wire.codec import encode
 
-PRESENT = "present"
+PRESENT, ASK_ROUND = "present", "ask-round"
+ASKED = 8
+"""Attempts whose end is asked for at a time."""
+
 EVERY = 2.0
 """Seconds between two words that this node is here."""
+
+
+_NAME = re.compile(r"\A[a-z0-9-]{1,64}\Z")
 
 
 class NodeService:
@@ -54,6 +65,7 @@ class NodeService:
         self, name: str, key: SigningKey, pin: Pin, policy: Policy, tasks: Mapping[str, OwnTask], state_dir: Path,
         keys: RoundKeys, rng: Rng, ledger: InputLedger, drill: Drill | None = None, spot_leaves: int = LEAVES,
     ) -> None:  # fmt: skip
+        self._name, self._pin, self._stating = name, pin, Stating(name, key)
         self._blobs = blobs = Blobs(state_dir / "blobs")
         self._tasks = tasks
         self._inputs = Inputs(ledger, policy, tasks, pin.federation, pin.root_fingerprint, rng)
@@ -89,6 +101,11 @@ class NodeService:
         Raises: BadConfiguration (`E-LEDGER`) when the ledger of inputs has forgotten what this node wrote.
         """
         Ledger(turn, self._inputs.ledger).require_inputs()
+        for task, change in sources.changed(self._tasks, turn):
+            turn.event({"event": "source", "task": task, "change": change})
+            federation, now = self._pin.federation, turn.now()
+            said = SourceChanged(federation=federation, time=now, member=self._name, task=task, change=change)
+            self._stating.say(said, turn)
         job = self._jobs.standing(turn)
         wanted = job.awaited.published if job and job.awaited else job.model if job and not job.ready else None
         # Files that a kill left without a record; nobody works on any at this moment.
@@ -170,12 +187,37 @@ class NodeService:
 
     def command(self, request: dict[str, object], turn: Turn) -> object:
         """Answer a person at the admin socket. Raises: BadInput for a command there is not, or that means nothing."""
-        if request.get("command") == "unchecked-accept":
-            accepted = self._spots.accept(str(request.get("round")), turn)
-            self._rounds.released(turn)
-            return accepted
-        if request.get("command") != "status":
-            raise BadInput(f"The node knows no command {request.get('command')}.", "Use the command of this version.")
+        match request:
+            case {"command": "status"}:
+                return self._status(turn)
+            case {"command": "ledger"}:
+                return showing.shown(self._inputs)
+            case {"command": "allow", "job": str(job), "overlap": bool(overlap), **rest}:
+                return self._allow(job, overlap, bool(rest.get("confirmed")), turn)
+            case {"command": "unchecked-accept", "round": str(label)}:
+                accepted = self._spots.accept(label, turn)
+                self._rounds.released(turn)
+                return accepted
+            case _:
+                cause = f"The node knows no command {request.get('command')}."
+                raise BadInput(cause, "Use the command of this version.")
+
+    def _allow(self, job: str, overlap: bool, confirmed: bool, turn: Turn) -> object:
+        """Say what a job's being allowed tells; once a person has confirmed it, write it, and have it logged."""
+        if not _NAME.match(job):
+            raise BadInput(f"{job} is no name of a job.", "Write it exactly as the job is named.")
+        tells = showing.tells(job, overlap, self._inputs)
+        if not confirmed:
+            return {"tells": tells}
+        said = self._inputs.allow(job, overlap, turn.now())
+        turn.event({"event": "allow", "job": job, "overlap": overlap})
+        if overlap:
+            federation = self._pin.federation
+            self._stating.say(OverlapAllowed(federation=federation, time=turn.now(), member=self._name, job=job), turn)
+            self._say_present(turn)
+        return showing.told(said)
+
+    def _status(self, turn: Turn) -> object:
         known = self._follower.known(turn)
         job, phase, upload = self._jobs.standing(turn), self._rounds.phase(turn), records.find_upload(turn)
         kept, refusal = records.find_round(turn), records.find_refusal(turn)
@@ -238,7 +280,7 @@ class NodeService:
 
     def _aborted(self, message: Received, turn: Turn) -> None:
         ended = self._jobs.aborted(message, turn)
-        self._inputs.lift(ended)
+        Ledger(turn, self._inputs.ledger).move(ended, lift)
         self._rounds.close(ended, turn)
 
     def _present(self, turn: Turn) -> None:
@@ -252,3 +294,13 @@ class NodeService:
         # There may be a roster and no aggregator in it yet.
         with suppress(TryLater):
             self._jobs.present(turn)
+            if booting.held(turn) and self._jobs.reachable(turn):
+                self._tell_aggregator(turn)
+
+    def _tell_aggregator(self, turn: Turn) -> None:
+        """Hand over what this institution states, and ask how attempts ended that it signed a header for."""
+        to, kept = self._jobs.aggregator(turn).name, records.find_round(turn)
+        self._stating.send(to, turn)
+        for round_id in self._inputs.pending()[:ASKED]:
+            if kept is None or kept.scope.round != round_id:
+                turn.emit(to, ASK_ROUND, b"", encode(round_id))

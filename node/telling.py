@@ -10,6 +10,7 @@ from node.records import Refusal
 from secagg.daemon.turn import Turn
 from secagg.ids import RoundId
 from secagg.protocol.custody import readers
+from secagg.protocol.inputs import Binding
 from secagg.protocol.manifest import Manifest
 
 
@@ -30,3 +31,9 @@ def tell(refusal: Refusal, turn: Turn) -> None:
     records.put_refusal(turn, refusal)
     told = {"rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
     turn.event({"event": "refuse", **where(refusal.round), **told})
+
+
+def say_bound(binding: Binding, round_id: RoundId, turn: Turn) -> None:
+    """Say over whom an input was summed before, and so is summed now, and by which rule; nothing when it is free."""
+    if binding.by:
+        turn.event({"event": "bound", **where(round_id), "rule": binding.rule, "members": binding.names()})

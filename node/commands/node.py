@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from secagg.daemon.joining import join_command
+from secagg.daemon.joining import Question, join_command
 from secagg.daemon.options import current, options
 from secagg.daemon.writing import say, say_json
 
@@ -21,7 +21,66 @@ def node() -> None:
     """Join a federation, train beside the data, contribute."""
 
 
-node.add_command(join_command("node"))
+node.add_command(
+    join_command(
+        "node",
+        questions=(
+            Question(
+                "changing_sets", "--changing-sets/--no-changing-sets",
+                "Let the members of a training job change between its rounds? Two rounds with one member between them "
+                "show that member's update, roughly, and whoever runs the aggregator chooses who drops out. Without "
+                "it a job waits for its members.",
+            ),
+            Question(
+                "exact_counts", "--exact-counts/--no-exact-counts",
+                "Take training rounds that publish exact numbers of examples? A round tells the total of its members, "
+                "and two rounds with one member between them tell that member's number.",
+            ),
+        ),
+    )
+)  # fmt: skip
+
+
+@node.command()
+@click.argument("job")
+@click.option("--overlap", is_flag=True, help="Also over other members than the data was summed over before.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options
+def allow(job: str, overlap: bool, yes: bool) -> None:
+    """Allow a job at this institution; says first what that tells, and to whom."""
+    from node.process import admin_socket
+    from secagg.daemon.admin import call
+
+    path, asked = admin_socket(_configuration()), {"command": "allow", "job": job, "overlap": overlap}
+    say(*call(path, asked)["tells"], err=True)
+    if not yes:
+        click.confirm(f"Allow {job}?", default=False, abort=True, err=True)
+    done = call(path, asked | {"confirmed": True})
+    if current().format != "table":
+        say_json(done)
+    else:
+        say(f"{job} is allowed here{', also over other members' if overlap else ''}.")
+
+
+@node.group()
+@options
+def ledger() -> None:
+    """What this institution gave to sums."""
+
+
+@ledger.command()
+@options
+def show() -> None:
+    """Show what is bound, to whom, since when, by which rule, how that may end, and which command gets on."""
+    from node.process import admin_socket
+    from node.showing import lines
+    from secagg.daemon.admin import call
+
+    found = call(admin_socket(_configuration()), {"command": "ledger"})
+    if current().format != "table":
+        say_json(found)
+    else:
+        say(*lines(found))
 
 
 @node.command()

@@ -10,7 +10,7 @@ command (each role's own), judging (keyserver). Source: operations "Enrolment".
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -268,8 +268,10 @@ def describe(newcomer: Newcomer) -> list[str]:
 def join(
     line: str, role: str, state_dir: Path, config_out: Path, passphrase_file: Path | None, *,
     name: str, prompt: Callable[[], str], tell: Tell, wait: float, with_organisation: bool = False,
+    policy: Mapping[str, object] | None = None,
 ) -> Path:  # fmt: skip
-    """Enrol this machine and write its configuration, with its organisation where the role says that; return the path.
+    """Enrol this machine and write its configuration, with its organisation where the role says that, and `policy` as
+    its section of that name; return the path.
 
     Raises: as `prepare` and `ask`; BadConfiguration when the file exists already.
     """
@@ -296,7 +298,8 @@ def join(
         "root_fingerprint": newcomer.token.root_fingerprint,
     }
     broker = broker_section(where, key_text(newcomer.token.broker_key))
-    write_configuration(config_out, {role: own, "broker": broker, "federation": pinned})
+    sections = {role: own, "broker": broker, "federation": pinned}
+    write_configuration(config_out, sections | ({"policy": policy} if policy else {}))
     return config_out
 
 

@@ -11,7 +11,7 @@ inputs (secagg.daemon.inputs).
 from collections.abc import Iterable
 from typing import TypeVar
 
-from secagg.daemon.inputs import InputLedger, require
+from secagg.daemon.inputs import Change, InputLedger, require
 from secagg.daemon.turn import Turn
 from secagg.errors import VerificationFailed
 from secagg.ids import RoundId
@@ -80,6 +80,11 @@ class Ledger:
                     self._witness(record)
                 case Counted():
                     self._count(record)
+
+    def move(self, round_id: RoundId, function: Change) -> None:
+        """Change the entry of an attempt in the ledger of inputs, if there is one. Raises: what `function` raises."""
+        if self._inputs and self._inputs.change(round_id, function):
+            self._turn.put(WRITTEN, str(self._inputs.revision).encode())
 
     def require_inputs(self) -> None:
         """Refuse to go on with a ledger of inputs that has forgotten something. Raises: BadConfiguration."""

@@ -121,6 +121,10 @@ class Binding(NamedTuple):
     by: Counted | None = None
     excused: tuple[Counted, ...] = ()
 
+    def names(self) -> list[str]:
+        """Return over whom the input was summed, or may have been."""
+        return [seat.name for seat in self.by.seats] if self.by else []
+
 
 def source_digest(path: str, edition: str) -> bytes:
     """Return what names a data source: its resolved path and the edition that the institution gave it."""

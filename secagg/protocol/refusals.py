@@ -182,6 +182,7 @@ _OF_MESSAGES = {
     "signature.invalid": "a signature does not verify",
     "signature.slot": "a message was signed for another place",
     "size": "a message is too long",
+    "state.member": "a member stated what is not its own to state",
     "statement.form": "what was to be stated cannot be read back",
     "upload.digest": "an upload is not the one that was signed for",
     "upload.length": "an upload has another length than the manifest gives it",

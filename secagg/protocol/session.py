@@ -45,6 +45,8 @@ class Present(Struct, frozen=True, forbid_unknown_fields=True):
     Also sent at once when one of these fields changes, so that the next round need not wait. `job` and `next_round`
     say what a node needs to catch up with ("" and 1 when it knows no job), and which round a trustee decided to open
     and heard no end of ("" and 1 when there is none). `proven`: of how many members' faults in this job it has proofs.
+    `changing_sets` and `exact_counts` are what the policy of a node says, so that an operator can be told which jobs it
+    would refuse.
     """
 
     log_size: Count
@@ -52,6 +54,8 @@ class Present(Struct, frozen=True, forbid_unknown_fields=True):
     next_round: Ordinal = 1
     bound: Bound = UNKNOWN
     proven: Count = 0
+    changing_sets: bool = False
+    exact_counts: bool = False
 
 
 class Announce(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,134 @@
+"""The ledger of inputs in words for people: what is bound, to whom, since when, how that ends, what a word would tell.
+
+Rules: plain sentences; names of members and jobs, never digests; a command stands where one gets on. What is shown
+follows from the entries alone, so that it says the same as what is refused.
+Leaves to others: what follows from entries (secagg.protocol.inputs), the terminal (node.commands).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from node.inputs import Inputs
+from secagg.protocol.inputs import Allowed, Counted
+from secagg.protocol.manifest import Seat
+
+_DIFFERENCE = (
+    "The difference of two sums shows what the members gave who are in only one of them; where that is one member, its "
+    "numbers stand there as they are. Whoever runs the aggregator sees both sums, and so does everybody who is given "
+    "the results."
+)
+_ROUGHLY = (
+    "Its rounds start from models of its own, so two results with one member between them show that member's update "
+    "roughly and not exactly; how roughly depends on how much the models differ."
+)
+
+
+_USES = {"training": "training", "sum": "sums"}
+
+
+def when(time: int) -> str:
+    """Return wall time in words."""
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def shown(inputs: Inputs) -> dict[str, object]:
+    """Return what is bound here, as JSON values: by data and use, headers without an end, what persons allowed."""
+    entries, allowed = inputs.ledger.entries(), inputs.ledger.allowed()
+    return {
+        "bound": [found for task in inputs.tasks for found in _of_task(task, inputs, entries)],
+        "open": [_open(entry) for entry in entries if entry.state == "pending"],
+        "allowed": [
+            {"federation": said.federation, "job": said.job, "overlap": said.overlap, "time": said.time}
+            for said in allowed
+        ],
+        "entries": len(entries),
+    }  # fmt: skip
+
+
+def tells(job: str, overlap: bool, inputs: Inputs) -> list[str]:
+    """Return what a person reads before it allows a job: what that tells, and to whom."""
+    sets = _sets(inputs.ledger.entries())
+    over = "; ".join(", ".join(names) for names in sets) or "nobody yet"
+    first = f"So far this institution's data was summed over: {over}."
+    if overlap:
+        return [
+            first,
+            f"With this, {job} may sum it over other members too.",
+            _DIFFERENCE,
+            "Every member of one of these sets has to allow it at its own institution, and it is written in the log.",
+            "It holds for what was summed up to now. What comes after is bound again.",
+        ]
+    return [first, f"With this, {job} may train over members of its own in every round but its first.", _ROUGHLY]
+
+
+def _of_task(task: str, inputs: Inputs, entries: Sequence[Counted]) -> Iterable[dict[str, object]]:
+    own, source = inputs.tasks[task], inputs.source(task)
+    for purpose in ("training", "sum"):
+        found = [e for e in entries if e.source == source and e.purpose == purpose and e.task == task and e.counts]
+        if found:
+            yield {
+                "task": task, "data": str(own.data), "edition": own.edition, "purpose": purpose,
+                "jobs": sorted({entry.round.job for entry in found}), "since": found[0].time,
+                "rounds": len({entry.round.opening for entry in found}),
+                "members": [list(names) for names in _sets(found)], "ends": _ends(purpose, inputs),
+            }  # fmt: skip
+
+
+def _sets(entries: Iterable[Counted]) -> list[tuple[str, ...]]:
+    """Return the sets that inputs were summed over, each once, by names."""
+    frozen = dict.fromkeys(entry.seats for entry in entries if entry.state == "frozen")
+    return [_names(seats) for seats in frozen]
+
+
+def _names(seats: Iterable[Seat]) -> tuple[str, ...]:
+    return tuple(seat.name for seat in seats)
+
+
+def _ends(purpose: str, inputs: Inputs) -> str:
+    if purpose == "sum":
+        return (
+            "Sums over this data keep these members. Other data needs another `edition`; other members need "
+            "`secagg node allow JOB --overlap` at every institution."
+        )
+    if inputs.policy.changing_sets:
+        return "Members of a job may change between its rounds (changing_sets). A round from the same model may not."
+    return (
+        "Every round of these jobs keeps these members, and other jobs too. `secagg node allow JOB` lets another job "
+        "have its own; `--overlap`, at every institution, lets this one change."
+    )
+
+
+def _open(entry: Counted) -> dict[str, object]:
+    return {
+        "round": entry.round.label(), "federation": entry.round.federation, "task": entry.task, "since": entry.time,
+        "cohort": list(_names(entry.seats)),
+        "ends": "How this ended is not known here; the aggregator is asked. If it is gone for good: "
+        "secagg node allow JOB --overlap",
+    }  # fmt: skip
+
+
+def told(said: Allowed) -> dict[str, object]:
+    """Return what a person is told once a job is allowed."""
+    return {"job": said.job, "overlap": said.overlap, "before": said.before}
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what `shown` returned, in lines for a terminal."""
+    if not found["entries"]:
+        yield "This institution has given nothing to a sum yet."
+    for one in found["bound"]:
+        edition = f", edition {one['edition']}" if one["edition"] else ""
+        yield f"{one['task']}: {one['data']}{edition}, for {_USES[one['purpose']]}"
+        jobs, since = ", ".join(one["jobs"]), when(one["since"])
+        yield f"  given in {one['rounds']} rounds of {jobs} since {since}"
+        for members in one["members"]:
+            yield f"  summed over {', '.join(members)}"
+        yield f"  {one['ends']}"
+    for one in found["open"]:
+        yield f"{one['task']}: round {one['round']} of {one['federation']}, signed for at {when(one['since'])}"
+        yield f"  may be summed over some of {', '.join(one['cohort'])}"
+        yield f"  {one['ends']}"
+    for one in found["allowed"]:
+        how = "also over other members" if one["overlap"] else "over members of its own"
+        yield f"{one['job']} of {one['federation']}: allowed at {when(one['time'])}, {how}"
