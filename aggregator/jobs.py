@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET, Meta, Struct, field
 
+from aggregator.records import Outcome
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.config import duration
 from secagg.errors import BadConfiguration, BadInput, WireError
@@ -265,21 +266,25 @@ def _milliseconds(text: str) -> int:
     return max(1, round(duration(text) * 1000))
 
 
-def next_model(blobs: Blobs, model: bytes, spec: JobSpec, published: bytes) -> tuple[bytes, bytes, Sums]:
+def next_model(blobs: Blobs, model: bytes, spec: JobSpec, outcome: Outcome) -> tuple[bytes, bytes, Sums]:
     """Return the blob and the digest of the model after a round, and the sums it came from; runs beside the loop.
 
     `model` is the blob of the model before; for a sum there is none, and both digests are zero.
     """
-    sums = server_step.sums_of(spec, decode(Published, blobs.get(published), WHOLE))
+    sums = _sums(blobs, spec, outcome)
     if spec.purpose == "sum":
         return NO_DIGEST, NO_DIGEST, sums
     following = server_step.next_model(spec, decode_model(blobs.get(model)), sums)
     return blobs.put(encode_model(following)), model_digest(following), sums
 
 
-def vector_of(spec: JobSpec, published: bytes) -> npt.NDArray[np.float64]:
-    """Return the values of a published sum of a job (float64, 1-D).
+def vector_of(blobs: Blobs, spec: JobSpec, outcome: Outcome) -> npt.NDArray[np.float64]:
+    """Return the values of a job's published sum (float64, 1-D).
 
     Raises: ProtocolViolation when it is not in the one form of a result.
     """
-    return server_step.sums_of(spec, decode(Published, published, WHOLE)).update
+    return _sums(blobs, spec, outcome).update
+
+
+def _sums(blobs: Blobs, spec: JobSpec, outcome: Outcome) -> Sums:
+    return server_step.sums_of(spec, decode(Published, blobs.get(outcome.published), WHOLE), outcome.round)

@@ -286,7 +286,7 @@ class Schedule:
         outcome = records.find_outcome(turn, job.spec.name, job.round)
         if outcome is None:
             raise RuntimeError("the next model is computed only after a round closed")
-        turn.run(MODEL, partial(jobs.next_model, self._blobs, job.model, job.spec, outcome.published))
+        turn.run(MODEL, partial(jobs.next_model, self._blobs, job.model, job.spec, outcome))
 
     def stepped(self, outcome: object, turn: Turn) -> None:
         """Take the next model and go on to the next round."""

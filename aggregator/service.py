@@ -227,7 +227,7 @@ class AggregatorService:
             raise BadInput(f"The job {name} has no result yet.", "Wait for a round to close.", code="E-JOB")
         if job.spec.purpose == "training":
             return {"purpose": "training", "path": str(self._blobs.path(job.model)), "digest": job.model_digest.hex()}
-        sums = jobs.vector_of(job.spec, self._blobs.get(published[-1].published))
+        sums = jobs.vector_of(self._blobs, job.spec, published[-1])
         return {
             "purpose": "sum", "contributors": list(published[-1].contributors), "values": [float(v) for v in sums],
         }  # fmt: skip

@@ -14,8 +14,10 @@ from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
 from secagg.log.statements import OfRound, Result, Statement, open_statement, parse_statement
 from secagg.log.witness import LogProof
 from secagg.log.witness import check as check_proof
+from secagg.protocol import server_step
 from secagg.protocol.manifest import JobSpec, Published
 from secagg.protocol.memory import Memory, Opened, Witnessed
+from secagg.protocol.published import check_form
 from secagg.protocol.session import AbortNotice, ResultNotice, job_scope
 from secagg.roster.members import Member, Roster
 from secagg.wire.codec import decode
@@ -79,10 +81,12 @@ def require_round(statement: OfRound, round_id: RoundId) -> None:
         raise VerificationFailed("The log entry is of another round.", "Ask the operator for the log.")
 
 
-def require_result(notice: ResultNotice, data: bytes, published: Published, opened: Iterable[Opened]) -> None:
-    """Check published bytes against the log entry of their notice, and against what this node opened for.
+def require_result(
+    spec: JobSpec, notice: ResultNotice, data: bytes, published: Published, opened: Iterable[Opened]
+) -> None:  # fmt: skip
+    """Check published bytes against the log entry of their notice, the form of a result, and what this node opened for.
 
-    Raises: VerificationFailed.
+    Raises: VerificationFailed; ProtocolViolation (`result.<rule>`).
     """
     # The signature was verified when the notice came.
     statement, _, _, _ = parse_statement(notice.leaf)
@@ -93,6 +97,7 @@ def require_result(notice: ResultNotice, data: bytes, published: Published, open
     about = (published.round, published.manifest.hex(), published.contributors)
     if about != (notice.round, statement.manifest, statement.contributors):
         raise VerificationFailed("The published result is of another round than its log entry.", "Keep both.")
+    check_form(published, server_step.lanes_of(spec).groups, spec.cohort, notice.round)
     for entry in opened:
         if entry.round.opening == notice.round.opening and entry.contributors != published.contributors:
             raise VerificationFailed(

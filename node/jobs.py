@@ -361,9 +361,9 @@ class Jobs:
             return
         data = self._blobs.get(notice.published)
         published = decode(Published, data, WHOLE)
-        believing.require_result(notice, data, published, Ledger(turn).opened())
         name, spec = job.spec.name, job.spec
-        turn.run(f"{RESULT}/{name}", lambda: self._work.step(spec, job.model, notice.published))
+        believing.require_result(spec, notice, data, published, Ledger(turn).opened())
+        turn.run(f"{RESULT}/{name}", lambda: self._work.step(spec, job.model, notice.published, notice.round))
 
     def _believe(
         self, leaf: bytes, proof: LogProof, aggregator: Member, kind: type[believing.S], turn: Turn

@@ -24,7 +24,7 @@ from secagg.crypto.rng import Rng
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.inputs import InputKeys
 from secagg.errors import BadInput, Refused, SecaggError
-from secagg.ids import NO_DIGEST
+from secagg.ids import NO_DIGEST, RoundId
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
 from secagg.protocol import engines, server_step, sketch
@@ -209,12 +209,12 @@ class Work:
             self._blobs.put_as(named.upload, data)
         return named
 
-    def step(self, spec: JobSpec, model: bytes, published: bytes) -> Stepped:
-        """Take a published result in: the next model of a training job.
+    def step(self, spec: JobSpec, model: bytes, published: bytes, about: RoundId) -> Stepped:
+        """Take the published result of round `about` in: the next model of a training job.
 
         Raises: ProtocolViolation when the result does not hold together.
         """
-        sums = server_step.sums_of(spec, decode(Published, self._blobs.get(published), WHOLE))
+        sums = server_step.sums_of(spec, decode(Published, self._blobs.get(published), WHOLE), about)
         if spec.purpose == "sum":
             return Stepped(published, model, bytes(32))
         following = server_step.next_model(spec, self._arrays(model), sums)
@@ -234,8 +234,9 @@ class Work:
 
     def sums(self, spec: JobSpec, published: bytes) -> npt.NDArray[np.float64]:
         """Return the vector (float64, 1-D) that a sum job published last."""
+        # Which round it is of was judged when it was taken in.
         found = decode(Published, self._blobs.get(published), WHOLE)
-        return server_step.sums_of(spec, found).update
+        return server_step.sums_of(spec, found, found.round).update
 
     def _task(self, spec: JobSpec) -> Any:
         own = self.require(spec)

@@ -33,7 +33,7 @@ from secagg.wire.signed import Signed
 
 S = TypeVar("S", bound=Statement)
 DIRECTORY, ROUNDS = "directory", "rounds"
-RoundKey = tuple[str, int, int]
+RoundKey = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ def engine_of(entry: Entry, manifest: Manifest) -> Any:
 
 
 def round_key(statement: OfRound) -> RoundKey:
-    """Return (job, round, group): what may be opened once."""
-    return (statement.job, statement.round, statement.group)
+    """Return (job, round): what may be opened once, whatever the attempt or the group."""
+    return (statement.job, statement.round)
 
 
 def proposal(evidence: Evidence, entry: Entry, manifest: str) -> Proposal:

@@ -6,6 +6,7 @@ wrong canary makes a result worthless. Leaves to others: believing a result (its
 Source: architecture "The path of an update", protocol §2.
 """
 
+from secagg.ids import RoundId
 from secagg.learning.fedavg import FedAvg, mean
 from secagg.learning.layout import Arrays, of_arrays
 from secagg.protocol.lanes import Sums, decode_sums
@@ -20,13 +21,13 @@ def lanes_of(spec: JobSpec) -> Lanes:
     )
 
 
-def sums_of(spec: JobSpec, published: Published) -> Sums:
-    """Return a published result of a job in clear values.
+def sums_of(spec: JobSpec, published: Published, about: RoundId) -> Sums:
+    """Return the published result of a job's round `about` in clear values.
 
     Raises: ProtocolViolation when it is not in the one form of a result (published.py), or a canary is wrong.
     """
     lanes = lanes_of(spec)
-    words = words_of(published, lanes.groups, spec.cohort, spec.federation, spec.name)
+    words = words_of(published, lanes.groups, spec.cohort, about)
     return decode_sums(lanes, words, len(published.contributors))
 
 

@@ -57,7 +57,7 @@ def test_all_members_at_the_ends_of_every_lane_sum_exactly(layout: str, values: 
     widest = {"3x21": 21, "3bytes": 24, "lane32": 32}[layout]
     assert (update.layout, update.slot_bits) == (layout, widest), "the slot is not full: the test shows nothing"
     published = played(federation, extreme(federation, values))
-    sums = server_step.sums_of(federation.spec, published)
+    sums = server_step.sums_of(federation.spec, published, propose(federation).round)
     half = 2 ** (LAYOUTS[layout] - 1)
     ends = {1e30: half - 1, -1e30: -half, 0.0: 0}
     expected = np.resize(np.array([4 * ends[value] for value in values], dtype=np.float64), LENGTH)
@@ -72,7 +72,7 @@ def test_lossless_sums_are_exact_up_to_the_largest_value_and_refuse_the_next() -
     limit = 2.0**38 / 4
     largest = limit - 2.0**-14
     given = {name: encode_sum(manifest, np.array([largest, -largest, 2.0**-24])) for name in federation.members}
-    sums = server_step.sums_of(federation.spec, played(federation, given))
+    sums = server_step.sums_of(federation.spec, played(federation, given), propose(federation).round)
     assert sums.update.tolist() == [4 * largest, -4 * largest, 2.0**-22]
     for beyond in (limit, -limit, 1e300):
         with pytest.raises(BadInput, match="the largest that a sum can hold"):
@@ -93,7 +93,7 @@ def test_a_weight_beyond_the_bound_counts_as_the_bound() -> None:
         name: encode_training(manifest, np.ones(LENGTH), 10**9, {"loss": 0.0}, counted_rng(b"rounding"))
         for name in federation.members
     }
-    sums = server_step.sums_of(federation.spec, played(federation, given))
+    sums = server_step.sums_of(federation.spec, played(federation, given), propose(federation).round)
     assert sums.scalars["examples"] == 4 * federation.spec.weight_bound
 
 
@@ -157,13 +157,13 @@ def test_a_member_that_is_not_counted_once_aborts_the_round(group: str, canary: 
         for name in federation.members
     }
     spec = federation.spec
-    assert server_step.sums_of(spec, played(federation, given)).scalars["examples"] == 40
+    assert server_step.sums_of(spec, played(federation, given), propose(federation).round).scalars["examples"] == 40
     pack = packing(next(found for found in manifest.groups if found.name == group))
     slots = pack.unpack(given["node-02"][group])
     slots[0] = canary
     given["node-02"][group] = pack.pack(slots)
     with pytest.raises(ProtocolViolation) as caught:
-        server_step.sums_of(spec, played(federation, given))
+        server_step.sums_of(spec, played(federation, given), propose(federation).round)
     assert caught.value.rule == "lanes.canary"
 
 

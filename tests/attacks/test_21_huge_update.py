@@ -42,7 +42,7 @@ def clear(
 def result_of(federation: Federation, inputs: Mapping[str, Groups]) -> Sums:
     end = run_round(table(federation, inputs, {}))
     assert isinstance(end, Closed)
-    return server_step.sums_of(federation.spec, end.published)
+    return server_step.sums_of(federation.spec, end.published, propose(federation).round)
 
 
 def mean_of(sums: Sums) -> Vector:

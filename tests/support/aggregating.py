@@ -173,7 +173,7 @@ class Member:
             raise AssertionError("a result of these tests fits one piece")
         self.published.append(decode(Published, body, LIMIT_BULK))
         if self.spec and self.spec.purpose == "training":
-            sums = server_step.sums_of(self.spec, self.published[-1])
+            sums = server_step.sums_of(self.spec, self.published[-1], self.results[-1].round)
             self.arrays = server_step.next_model(self.spec, self.arrays, sums)
             self.model = model_digest(self.arrays)
         self.next_round = self.results[-1].round.round + 1

@@ -155,7 +155,7 @@ class Plan:
         published = decode(Published, data, WHOLE)
         if len({group.name for group in published.groups}) < len(published.groups):
             return "a result with a lane group twice"
-        sums = server_step.sums_of(spec, published)
+        sums = server_step.sums_of(spec, published, published.round)
         indexes = [self.names.index(name) for name in contributors]
         if job.purpose == "training":
             examples = sum(2**index for index in indexes)

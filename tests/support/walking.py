@@ -1,17 +1,17 @@
-"""Walk a signed struct: every leaf by its path, and the struct with that leaf changed into another legal value.
+"""Walk a signed struct: every leaf by its path, and the struct with that leaf changed into other legal values.
 
 A leaf is what `secagg.protocol.deriving.leaves` calls one. A changed struct keeps its types and ranges, so that what
 refuses it is the comparison and not the decoder.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from secagg.errors import WireError
-from secagg.protocol.manifest import Acceptance, Custody, LaneGroup, Scalar, Seat
+from secagg.protocol.manifest import Acceptance, Custody, GroupSum, LaneGroup, Scalar, Seat
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 
@@ -21,10 +21,10 @@ WORDS = {
 }  # fmt: skip
 """Texts that have few legal values, and another one of each."""
 
-ADDED: dict[type, Struct] = {
+ADDED: dict[type, object] = {
     Seat: Seat("zz-added", "of-zz-added", bytes(range(32))), Scalar: Scalar("zz-added", 7),
-    LaneGroup: LaneGroup("zz-added", "lane64", 64, 64, 3),
-    Acceptance: Acceptance("zz-added", bytes(64)),
+    LaneGroup: LaneGroup("zz-added", "lane64", 64, 64, 3), GroupSum: GroupSum("zz-added", bytes(8)),
+    Acceptance: Acceptance("zz-added", bytes(64)), str: "zz-added",
 }  # fmt: skip
 """What may be put behind the end of a tuple of its type."""
 
@@ -32,7 +32,7 @@ CUSTODY = Custody(b"key", 1, (), 1, 1, ())
 
 
 def changes(value: Struct) -> Iterator[tuple[str, Any]]:
-    """Yield (path of a leaf, the whole struct with this leaf changed), in one or two ways for each.
+    """Yield (path of a leaf, the whole struct with this leaf changed), in one to three ways for each.
 
     What the decoder would refuse is left out: something else has to refuse the rest.
     """
@@ -45,21 +45,23 @@ def changes(value: Struct) -> Iterator[tuple[str, Any]]:
 
 
 def _of_struct(value: Struct, path: str) -> Iterator[tuple[str, Any]]:
+    hints = get_type_hints(type(value))
     for name in value.__struct_fields__:
         here = f"{path}.{name}".lstrip(".")
-        for leaf, changed in _changed(getattr(value, name), here):
+        for leaf, changed in _changed(getattr(value, name), here, hints[name]):
             yield leaf, replace(value, **{name: changed})
 
 
-def _changed(value: object, path: str) -> Iterator[tuple[str, object]]:
+def _changed(value: object, path: str, hint: Any) -> Iterator[tuple[str, object]]:
     if isinstance(value, Struct):
         yield from _of_struct(value, path)
     elif isinstance(value, tuple):
+        item = get_args(hint)[0]
         if value:
             yield f"{path}.length", value[:-1]
-        yield f"{path}.length", (*value, ADDED[type(value[0])] if value else ADDED[Scalar])
-        for place, item in enumerate(value):
-            for leaf, changed in _changed(item, f"{path}.{place}"):
+        yield f"{path}.length", (*value, ADDED[item])
+        for place, found in enumerate(value):
+            for leaf, changed in _changed(found, f"{path}.{place}", item):
                 yield leaf, (*value[:place], changed, *value[place + 1 :])
     else:
         yield from ((path, other) for other in _others(value))
@@ -70,11 +72,11 @@ def _others(value: object) -> tuple[object, ...]:
         case bool():
             return (not value,)
         case int():
-            return (value + 1, value - 1) if value > 1 else (value + 1,)
+            return tuple({value + 1, value - 1, 2 * value + 3} - {value})
         case bytes():
             return (bytes([value[0] ^ 1]) + value[1:], value[:-1] + bytes([value[-1] ^ 128])) if value else (b"x",)
         case str():
-            return (WORDS[value],) if value in WORDS else (f"{value}x",)
+            return (WORDS[value],) if value in WORDS else (f"{value}x", f"x{value[1:]}") if value else ("x",)
         case _ if value is UNSET:
             return (CUSTODY,)
         case _:

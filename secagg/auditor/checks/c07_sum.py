@@ -1,12 +1,12 @@
 """Check 7: every result is the sum of the kept uploads, recomputed from the signed answers (protocol §7)."""
 
-from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, engine_of, proposal, round_key
+from secagg.auditor.evidence import Entry, Evidence, Finding, Proposal, Violation, engine_of, proposal
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.errors import BundleIncomplete, ProtocolViolation, SecaggError, WireError
 from secagg.ids import RoundId
 from secagg.log.statements import Contributor, Contributors, Opening, Result
 from secagg.protocol.manifest import Published
-from secagg.protocol.published import bytes_of, words_of
+from secagg.protocol.published import bytes_of, check_form
 from secagg.protocol.session import UploadName
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
@@ -53,11 +53,9 @@ def _recompute(evidence: Evidence, entry: Entry, result: Result, frozen: Contrib
         raise Violation(entry, "the published result is about another manifest or another set")
     manifest = relies.manifest
     try:
-        words_of(published, manifest.groups, manifest.names(), manifest.round.federation, manifest.round.job)
+        check_form(published, manifest.groups, manifest.names(), manifest.round)
     except ProtocolViolation as error:
         raise Violation(entry, error.cause.rstrip(".")) from None
-    if published.round != manifest.round:
-        raise Violation(entry, "the published result is of another round than its manifest")
     if bytes_of(published) != sums:
         raise Violation(entry, "the published sum is not the sum of the uploads")
 
@@ -83,8 +81,7 @@ def _listed(evidence: Evidence, entry: Entry, frozen: Contributors) -> tuple[Con
 
 def _published(evidence: Evidence, entry: Entry, result: Result) -> Published:
     """Return the published result that the statement's salted digest names."""
-    job, number, group = round_key(result)
-    label = RoundId(result.federation, job, number, result.attempt, group).label()
+    label = RoundId(result.federation, result.job, result.round, result.attempt, result.group).label()
     data = evidence.bundle.result(result.result)
     if hmac_sha256(evidence.bundle.salt(label), data).hex() != result.result:
         raise Violation(entry, "the kept result does not give the logged digest")

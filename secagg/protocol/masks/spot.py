@@ -274,7 +274,7 @@ def read(manifest: Manifest, scope: Scope, published: Published, u3: tuple[str, 
     if (published.round, published.manifest, published.contributors) != (scope.round, scope.manifest, u3):
         raise _lie("The published result is of another round or another set than its manifest's.")
     try:
-        return words_of(published, manifest.groups, manifest.names(), scope.round.federation, scope.round.job)
+        return words_of(published, manifest.groups, manifest.names(), scope.round)
     except ProtocolViolation as error:
         raise _lie(error.cause) from None
 

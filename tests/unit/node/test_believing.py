@@ -89,7 +89,8 @@ def test_an_entry_counts_in_a_checkpoint_that_extends_the_last_one() -> None:
 
 
 NAMES = ("node-00", "node-01", "node-02")
-PUBLISHED = Published(PLACE, sha256(b"manifest"), NAMES, (GroupSum("update", b"words"),))
+GROUPS = (GroupSum("scalars", bytes(32)), GroupSum("update", bytes(24)))
+PUBLISHED = Published(PLACE, sha256(b"manifest"), NAMES, GROUPS)
 SALT = sha256(b"salt")
 
 
@@ -109,20 +110,27 @@ def opened(*names: str, number: int = 2) -> Opened:
 
 def test_a_result_is_what_is_logged_over_the_set_that_this_node_opened_for() -> None:
     data = encode(PUBLISHED)
-    believing.require_result(stated(), data, PUBLISHED, [])
-    believing.require_result(stated(), data, PUBLISHED, [opened(*NAMES), opened("node-03", number=1)])
+    believing.require_result(SPEC, stated(), data, PUBLISHED, [])
+    believing.require_result(SPEC, stated(), data, PUBLISHED, [opened(*NAMES), opened("node-03", number=1)])
     with pytest.raises(VerificationFailed, match="another set of contributors"):
-        believing.require_result(stated(), data, PUBLISHED, [opened(*NAMES, "node-03")])
+        believing.require_result(SPEC, stated(), data, PUBLISHED, [opened(*NAMES, "node-03")])
     with pytest.raises(VerificationFailed, match="whose digest is logged"):
-        believing.require_result(replace(stated(), salt=bytes(32)), data, PUBLISHED, [])
+        believing.require_result(SPEC, replace(stated(), salt=bytes(32)), data, PUBLISHED, [])
     with pytest.raises(VerificationFailed, match="whose digest is logged"):
-        believing.require_result(stated(), encode(replace(PUBLISHED, groups=())), PUBLISHED, [])
+        believing.require_result(SPEC, stated(), encode(replace(PUBLISHED, groups=())), PUBLISHED, [])
     for lie in (
         replace(PUBLISHED, round=replace(PLACE, round=3)), replace(PUBLISHED, contributors=NAMES[:2]),
         replace(PUBLISHED, manifest=bytes(32)),
     ):  # fmt: skip
         with pytest.raises(VerificationFailed, match="another round than its log entry"):
-            believing.require_result(stated(lie), encode(lie), lie, [])
+            believing.require_result(SPEC, stated(lie), encode(lie), lie, [])
+
+
+@pytest.mark.parametrize("groups", [(), GROUPS[::-1], (*GROUPS, GROUPS[1]), (GROUPS[0], GroupSum("update", bytes(32)))])
+def test_a_result_in_another_form_is_none_although_it_is_logged(groups: tuple[GroupSum, ...]) -> None:
+    lie = replace(PUBLISHED, groups=groups)
+    with pytest.raises(ProtocolViolation, match="published result"):
+        believing.require_result(SPEC, stated(lie), encode(lie), lie, [])
 
 
 def test_a_statement_is_about_one_round() -> None:
