@@ -26,8 +26,8 @@ def audit() -> None:
 def verify(bundle: Path | None, root: str | None, strict: bool, evidence: Path | None) -> None:
     """Run every check on BUNDLE and print one line each; with --evidence, judge that and nothing else.
 
-    Evidence is a file that a node kept when its check of a sum failed. It exits with 0 when it proves the lie; with
-    BUNDLE the key that it names must be one of that federation's aggregators.
+    Evidence is a file that a node kept when its check of a sum failed. It exits with 0 when that proves the lie, and
+    with 65 when not; with BUNDLE its key must be one of that federation's aggregators.
     """
     import msgspec
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from secagg.cli import main
+from secagg.demo.founding import AGGREGATOR, Federation
 from support import federations
 
 pytestmark = pytest.mark.processes
@@ -32,6 +33,10 @@ def test_an_aggregator_that_cheats_is_found_by_every_node_and_by_the_auditor(tmp
         for name in federations.NODES:
             while "spot.sum" not in federation.processes.log(name).read_text():
                 assert time.monotonic() < end
+        # Over real sockets too: whoever found it first brought the evidence to the key server, which states it.
+        while "LieReported" not in (told := CliRunner().invoke(main, ["audit", "log", str(stated(federation))]).output):
+            assert time.monotonic() < end
+        assert told.count("LieReported") == 1
     assert published != federations.without()
     line = ["audit", "verify", str(tmp_path / "bundle"), "--root", fingerprint]
     judged = CliRunner().invoke(main, [*line, "--format", "json"])
@@ -39,6 +44,13 @@ def test_an_aggregator_that_cheats_is_found_by_every_node_and_by_the_auditor(tmp
     assert (judged.exit_code, report["verdict"]) == (65, "FAIL")
     assert [check["number"] for check in report["checks"] if check["status"] != "pass"] == [7]
     assert "(Result, signed by aggregator)" in judged.stderr
+
+
+def stated(federation: Federation) -> Path:
+    """Export what the federation's logs hold by now."""
+    place = Path(tempfile.mkdtemp(prefix="stated", dir=federation.home(AGGREGATOR))) / "bundle"
+    federation.export(place)
+    return place
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
