@@ -217,7 +217,7 @@ class AggregatorService:
         ]  # fmt: skip
         active = self._schedule.active(turn)
         running = self._round(turn) if active and active.spec.name == name else None
-        return _shown(job) | {"ended": ended, "running": running}
+        return _shown(job) | {"named": list(job.named), "ended": ended, "running": running}
 
     def _result(self, name: str, turn: Turn) -> dict[str, object]:
         """Return where the result of a job lies on this machine: the model, or the last published sum."""

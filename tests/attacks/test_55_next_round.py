@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aggregator.rounds import Rounds
 from node.config import OwnTask
 from secagg.errors import Refused
 from secagg.learning.layout import encode_model
@@ -176,6 +177,34 @@ def test_a_restarted_aggregator_still_knows_whom_it_named(tmp_path: Path, monkey
 
     played = play(tmp_path, rounds=3, script=script)
     assert sets(played) == {1: tuple(played.nodes), 2: honest(played), 3: honest(played)}
+
+
+def test_a_restart_while_answers_are_judged_judges_them_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was being done beside the loop is lost with the process, and the phase says that it is still to be done."""
+    cheats.answers_wrongly(monkeypatch, BAD, VICTIM)
+    begun: list[object] = []
+    judge = Rounds._judge
+
+    def lost_once(rounds: Rounds, phase: Any, turn: Any) -> None:
+        begun.append(phase)
+        if len(begun) > 1:
+            judge(rounds, phase, turn)
+
+    monkeypatch.setattr(Rounds, "_judge", lost_once)
+
+    async def script(played: Ward) -> None:
+        while not begun:
+            await played.wait(0.5)
+        await played.wait(5)
+        assert sets(played) == {}
+        await played.restart()
+
+    played = play(tmp_path, script=script)
+    assert faults(played) == [(BAD, "answer", 1, 1)]
+    assert sets(played) == {1: tuple(played.nodes), 2: honest(played)}
+    shown = played.daemon.command({"command": "job-show", "name": "job"})
+    assert isinstance(shown, dict)
+    assert shown["named"] == [BAD]
 
 
 def test_a_u1_with_a_proven_cheater_in_it_is_refused() -> None:
