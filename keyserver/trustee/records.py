@@ -1,7 +1,8 @@
-"""What a trustee keeps in its journal besides its ledger: the rounds it judges, and its last refusal.
+"""What a trustee keeps in its journal besides its ledger: the rounds it judges, what it was asked with, evidence.
 
 Rules: a struct per value, encoded completely; a phase holds no secret, so it lies there as it is; a round stays until
-its result or its abort is known, or its time is over, because its answer is repeated until then.
+its result or its abort is known, or its time is over, because its answer is repeated until then. What it decided with
+stays until the round has a result: an aggregator that states afterwards that it ended without one is caught with it.
 Leaves to others: what follows from them (rounds).
 """
 
@@ -11,14 +12,15 @@ from msgspec import Struct
 
 from secagg.daemon.turn import Turn
 from secagg.ids import Count, RoundId
+from secagg.log.witness import LogProof
 from secagg.protocol.paillier.phases import TrusteePhase
 from secagg.wire.codec import decode, encode
-from secagg.wire.signed import Scope
+from secagg.wire.signed import Scope, Signed
 
 WHOLE = 2**40
 """Limit for values that this daemon wrote itself."""
 
-_ROUND, _REFUSAL = "round/", "refusal"
+_ROUND, _REFUSAL, _ASKED, _EVIDENCE = "round/", "refusal", "asked/", "evidence/"
 
 
 class Round(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +54,18 @@ class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
     remedy: str
 
 
+class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
+    """An attempt that the aggregator asked this trustee to open, and stated to have ended without a result.
+
+    `asked` is its signed `Open`, `leaf` its `Aborted` with the proof that it is logged.
+    """
+
+    round: RoundId
+    asked: Signed
+    leaf: bytes
+    proof: LogProof
+
+
 def put_round(turn: Turn, kept: Round) -> None:
     """Keep a round."""
     turn.put(_ROUND + kept.label, encode(kept))
@@ -82,3 +96,33 @@ def find_refusal(turn: Turn) -> Refusal | None:
     """Return the last refusal."""
     kept = turn.get(_REFUSAL)
     return decode(Refusal, kept, WHOLE) if kept else None
+
+
+def put_asked(turn: Turn, round_id: RoundId, asked: Signed) -> None:
+    """Keep the message with which this trustee decided to open an attempt."""
+    turn.put(_ASKED + round_id.label(), encode(asked))
+
+
+def find_asked(turn: Turn, round_id: RoundId) -> Signed | None:
+    """Return the message with which this trustee decided to open an attempt, while no result of it is known."""
+    kept = turn.get(_ASKED + round_id.label())
+    return decode(Signed, kept, WHOLE) if kept else None
+
+
+def drop_asked(turn: Turn, round_id: RoundId) -> None:
+    """Keep what an attempt was decided with no longer: it has a result."""
+    turn.delete(_ASKED + round_id.label())
+
+
+def put_evidence(turn: Turn, evidence: Evidence) -> bool:
+    """Keep evidence for good; say whether it is new."""
+    key = _EVIDENCE + evidence.round.label()
+    new = turn.get(key) is None
+    if new:
+        turn.put(key, encode(evidence))
+    return new
+
+
+def all_evidence(turn: Turn) -> list[Evidence]:
+    """Return all evidence against the aggregator."""
+    return [decode(Evidence, kept, WHOLE) for _, kept in turn.scan(_EVIDENCE)]

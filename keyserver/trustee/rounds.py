@@ -1,9 +1,9 @@
 """The rounds this trustee judges: the aggregator's messages into the state machine, its phase saved, its answers out.
 
 How to read it: `message` and `finished` bring events; `_keep` saves what the machine says and sends it; `_leave` says
-by which rule this trustee takes no part; `close` ends a round.
-Rules: a decision is in the journal, on disk, before any work on it begins, and is made once for each (job, round,
-group); an answer is recorded and repeated byte for byte, also after a restart, until the round is over.
+by which rule this trustee takes no part; `close` ends a round, `aborted` one that the log says has no result.
+Rules: a decision is in the journal, on disk, before any work on it begins, and is made once for each (job, round);
+an answer is recorded and repeated byte for byte, also after a restart, until the round is over.
 Leaves to others: what is legal (secagg.protocol.paillier.trustee), fetching and decrypting (opening).
 """
 
@@ -12,7 +12,7 @@ from typing import cast
 
 from keyserver.trustee import records
 from keyserver.trustee.opening import DECRYPT, ELSEWHERE, MULTIPLY, Work
-from keyserver.trustee.records import Refusal, Round
+from keyserver.trustee.records import Evidence, Refusal, Round
 from keyserver.trustee.store import Store
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
@@ -24,6 +24,7 @@ from secagg.daemon.membership import Standing
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, TryLater
 from secagg.ids import EVERYBODY, RoundId
+from secagg.log.witness import LogProof
 from secagg.protocol import manifest as rules
 from secagg.protocol import refusals
 from secagg.protocol.manifest import Manifest, Seat
@@ -42,6 +43,9 @@ from secagg.wire.signed import Scope, Signed, sign
 
 LIMIT, AGAIN = "limit", "opening"
 """Timers: how the name of a round's begins; what failed beside the loop is tried again."""
+
+CONTRADICTED = "the aggregator asked to open this round, and then stated that it ended without a result"
+"""What the evidence shows that is kept of an attempt which was decided and then aborted."""
 
 PAUSE = 5.0
 """Seconds until work that failed for no fault of the uploads is tried again."""
@@ -145,6 +149,20 @@ class Rounds:
             if same and (found.round, found.attempt) <= (round_id.round, round_id.attempt):
                 self._end(kept, turn)
 
+    def aborted(self, round_id: RoundId, leaf: bytes, proof: LogProof, turn: Turn) -> None:
+        """Take a logged end of an attempt: say that it is over here too, or keep that it was to be opened.
+
+        Raises: VerificationFailed when it is none, or not in the log that this trustee knows.
+        """
+        ending = machine.end(leaf, proof, round_id, self._context(self._follower.standing(turn), turn))
+        Ledger(turn).add(ending.records)
+        if ending.word is not None:
+            self._send(round_id, "Ended", encode(ending.word), turn)
+            return
+        asked = records.find_asked(turn, round_id)
+        if asked and records.put_evidence(turn, Evidence(round_id, asked, leaf, proof)):
+            turn.event({"event": "evidence", **_where(round_id), "cause": CONTRADICTED})
+
     def decided(self, turn: Turn) -> RoundId | None:
         """Return the round that this trustee decided to open and heard no end of: the first, if there are several."""
         kept = (one for one in records.all_rounds(turn) if isinstance(one.stage(), Decrypting | Answered))
@@ -212,6 +230,7 @@ class Rounds:
             return
         self._keep(kept, done, turn)
         if isinstance(done.phase, Decrypting) and isinstance(event, Signed):
+            records.put_asked(turn, kept.scope.round, event)
             turn.event({"event": "decide", **_where(kept.scope.round), "contributors": list(done.phase.names)})
             # In a turn of its own: the decision is on disk when work on it begins.
             turn.after(AGAIN, 0)

@@ -143,6 +143,7 @@ class TrusteeService:
             "rounds": {one.label: type(one.stage()).__name__ for one in kept},
             "opened": len(Ledger(turn).opened()),
             "waiting": [one.shown() for one in waits],
+            "evidence": [entry.round.label() for entry in records.all_evidence(turn)],
             "refused": {"round": refusal.round.label(), "rule": refusal.rule, "cause": refusal.cause,
                         "remedy": refusal.remedy} if refusal else None,
         }  # fmt: skip
@@ -197,13 +198,18 @@ class TrusteeService:
         ledger, origin = Ledger(turn), f"{notice.round.federation}/rounds"
         seen = check(notice.leaf, notice.proof, origin, aggregator.sign_key, ledger.last(origin))
         ledger.add([Witnessed(origin=seen.origin, size=seen.size, root=seen.root)])
+        records.drop_asked(turn, notice.round)
         self._close(notice.round, turn)
 
     def _aborted(self, message: Received, turn: Turn) -> None:
+        """Take word that a round ended without a result; with its log entry, say that it is over here too."""
+        self._booting.require(turn)
         signed = decode(Signed, message.body, LIMIT_BULK)
         notice = decode(AbortNotice, signed.body, LIMIT_BULK)
         key = self._rounds.aggregator(turn).sign_key
         open_signed(signed, key, "AbortNotice", Scope(notice.round, NO_DIGEST), EVERYBODY)
+        if notice.proof is not None:
+            self._rounds.aborted(notice.round, notice.leaf, notice.proof, turn)
         self._close(notice.round, turn)
 
     def _close(self, round_id: RoundId, turn: Turn) -> None:

@@ -16,12 +16,14 @@ from secagg.daemon.turn import Turn
 from secagg.errors import VerificationFailed
 from secagg.ids import RoundId
 from secagg.log.checkpoint import Checkpoint
+from secagg.protocol.binding import seats_digest
 from secagg.protocol.inputs import Counted
-from secagg.protocol.memory import Accepted, Opened, Record, Witnessed
+from secagg.protocol.memory import Accepted, AttemptOver, Opened, Record, Summed, Witnessed
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 
 ACCEPTED, OPENED, WITNESSED = "ledger/accepted/", "ledger/opened/", "ledger/witnessed/"
+SUMMED, INPUT, OVER = "ledger/summed/", "ledger/input/", "ledger/over/"
 WRITTEN = "ledger/inputs"
 """Where it stands how often this node wrote in the ledger of inputs."""
 
@@ -56,6 +58,17 @@ class Ledger:
         """Return this node's entry of an attempt in the ledger of inputs."""
         return self._inputs.find(round_id) if self._inputs else None
 
+    def summed(self, key: bytes, tag: bytes) -> tuple[Summed, ...]:
+        """Return the sets over which this trustee opened the input `tag` of the seat with this key, each set once."""
+        numbers = (number for _, number in self._turn.scan(_input(key, tag)))
+        kept = (self._turn.get(SUMMED + number.decode()) for number in numbers)
+        return tuple(decode(Summed, value, LIMIT_BULK) for value in kept if value is not None)
+
+    def over(self, round_id: RoundId, manifest: bytes) -> AttemptOver | None:
+        """Return the word that an attempt is over for this trustee, if it gave it."""
+        kept = self._turn.get(_attempt(round_id, manifest))
+        return decode(AttemptOver, kept, LIMIT_BULK) if kept else None
+
     def last(self, origin: str) -> Checkpoint | None:
         """Return the last checkpoint of a log that this node accepted."""
         kept = self._turn.get(WITNESSED + origin)
@@ -76,6 +89,10 @@ class Ledger:
                     self._append(ACCEPTED, record)
                 case Opened():
                     self._append(OPENED, record)
+                case Summed():
+                    self._sum(record)
+                case AttemptOver():
+                    self._turn.put(_attempt(record.round, record.manifest), encode(record))
                 case Witnessed():
                     self._witness(record)
                 case Counted():
@@ -103,10 +120,17 @@ class Ledger:
     def _all(self, kind: type[_T], prefix: str) -> tuple[_T, ...]:
         return tuple(decode(kind, value, LIMIT_BULK) for _, value in self._turn.scan(prefix))
 
-    def _append(self, prefix: str, record: Accepted | Opened) -> None:
+    def _append(self, prefix: str, record: Accepted | Opened | Summed) -> str:
         number = self.size
         self._turn.put(_NEXT, str(number + 1).encode())
         self._turn.put(f"{prefix}{number:0{_DIGITS}}", encode(record))
+        return f"{number:0{_DIGITS}}"
+
+    def _sum(self, record: Summed) -> None:
+        """Keep a set, and under every input in it where it is: an input that is summed again is found by its tag."""
+        number, digest = self._append(SUMMED, record), seats_digest(record.seats).hex()
+        for seat, tag in zip(record.seats, record.inputs, strict=True):
+            self._turn.put(_input(seat.key, tag) + digest, number.encode())
 
     def _witness(self, record: Witnessed) -> None:
         last = self.last(record.origin)
@@ -116,3 +140,11 @@ class Ledger:
                 "Keep both: they are evidence that the log was forked.",
             )
         self._turn.put(WITNESSED + record.origin, encode(record))
+
+
+def _input(key: bytes, tag: bytes) -> str:
+    return f"{INPUT}{key.hex()}/{tag.hex()}/"
+
+
+def _attempt(round_id: RoundId, manifest: bytes) -> str:
+    return f"{OVER}{round_id.label()}/{manifest.hex()}"

@@ -166,6 +166,10 @@ def rehearsed(manifest: Manifest, scope: Scope, me: str, past: Sequence[Counted]
     return given(wanted, bind(past, wanted, Terms(changing_sets=True), ()), manifest, 0)
 
 
+Naming = Callable[[Manifest, Scope, str, Sequence[Counted]], Given]
+"""What a rehearsal's headers say of a member's input, as `rehearsed` does."""
+
+
 def required(entry: Counted | None, round_id: RoundId) -> Counted:
     """Return the entry of an attempt that this node signed a header for.
 

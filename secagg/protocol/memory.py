@@ -12,9 +12,12 @@ from typing import Protocol
 from msgspec import Struct
 
 from secagg.errors import Refused
-from secagg.ids import NO_DIGEST, Digest, Name, RoundId
+from secagg.ids import Digest, Name, RoundId
 from secagg.log.checkpoint import Checkpoint
+from secagg.protocol.binding import seats_digest
 from secagg.protocol.inputs import Counted
+from secagg.protocol.manifest import Seat
+from secagg.wire.signed import Scope, Signed
 
 
 class Accepted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -25,13 +28,26 @@ class Accepted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Opened(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """This node or trustee is about to release opening material for this set; the rest is what a trustee compares."""
+    """This node or trustee is about to release opening material for this set."""
 
     round: RoundId
     contributors: tuple[Name, ...]
-    task: str = ""
-    static: bool = False
-    model: Digest = NO_DIGEST
+
+
+class Summed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """This trustee decided to open this set; `inputs` are what the headers call their inputs, in the order of seats."""
+
+    round: RoundId
+    seats: tuple[Seat, ...]
+    inputs: tuple[Digest, ...]
+
+
+class AttemptOver(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """This trustee never answers this attempt; `word` is its signed word of that, to be repeated as it is."""
+
+    round: RoundId
+    manifest: Digest
+    word: Signed
 
 
 class Witnessed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -42,7 +58,7 @@ class Witnessed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     root: Digest
 
 
-Record = Accepted | Opened | Witnessed | Counted
+Record = Accepted | Opened | Summed | AttemptOver | Witnessed | Counted
 
 
 class Memory(Protocol):
@@ -62,6 +78,18 @@ class Memory(Protocol):
 
     def last(self, origin: str) -> Checkpoint | None:
         """Return the last checkpoint of a log that this node accepted."""
+        ...
+
+
+class TrusteeMemory(Memory, Protocol):
+    """A trustee's view of its own records."""
+
+    def summed(self, key: bytes, tag: bytes) -> tuple[Summed, ...]:
+        """Return the sets over which this trustee opened the input `tag` of the seat with this key, each set once."""
+        ...
+
+    def over(self, round_id: RoundId, manifest: bytes) -> AttemptOver | None:
+        """Return the word that an attempt is over for this trustee, if it gave it."""
         ...
 
 
@@ -87,6 +115,17 @@ class Notebook:
     def entries(self) -> tuple[Counted, ...]:
         """Return the newest entry of every attempt."""
         return tuple({r.round: r for r in self.records if isinstance(r, Counted)}.values())
+
+    def summed(self, key: bytes, tag: bytes) -> tuple[Summed, ...]:
+        """Return the sets over which the input `tag` of the seat with this key was opened."""
+        found = (record for record in self.records if isinstance(record, Summed))
+        mine = (one for one in found if (key, tag) in zip((seat.key for seat in one.seats), one.inputs, strict=True))
+        return tuple({seats_digest(one.seats): one for one in mine}.values())
+
+    def over(self, round_id: RoundId, manifest: bytes) -> AttemptOver | None:
+        """Return the word that an attempt is over for this trustee."""
+        found = (record for record in self.records if isinstance(record, AttemptOver))
+        return next((one for one in found if (one.round, one.manifest) == (round_id, manifest)), None)
 
     def last(self, origin: str) -> Checkpoint | None:
         """Return the last checkpoint of a log that this node accepted."""
@@ -137,18 +176,13 @@ def check_unopened(memory: Memory, round_id: RoundId) -> None:
         )
 
 
-def check_static(memory: Memory, entry: Opened) -> None:
-    """Allow a trustee to open a static input only for a set equal to, or disjoint from, every earlier one of its task.
+def check_going(memory: TrusteeMemory, scope: Scope) -> None:
+    """Refuse an attempt that a trustee has said is over for it.
 
-    Raises: Refused with rule `ledger.static`.
+    Raises: Refused with rule `ledger.lifted`.
     """
-    mine = set(entry.contributors)
-    for earlier in memory.opened():
-        if not (entry.static and earlier.static) or earlier.task != entry.task or earlier.model != entry.model:
-            continue
-        if set(earlier.contributors) != mine and mine & set(earlier.contributors):
-            raise Refused(
-                f"The input of task {entry.task} was already summed over an overlapping set of members.",
-                "Repeat it with exactly the same set, or add noise.",
-                rule="ledger.static",
-            )
+    if memory.over(scope.round, scope.manifest) is not None:
+        raise Refused(
+            f"Attempt {scope.round.attempt} of round {scope.round.round} is over for this trustee.",
+            "Propose the next attempt.", rule="ledger.lifted",
+        )  # fmt: skip

@@ -17,7 +17,7 @@ from secagg.ids import STEPS
 from secagg.log.log import Log as AppendOnly
 from secagg.log.log import publish_entry
 from secagg.log.statements import sign_statement
-from secagg.protocol.inputs import rehearsed
+from secagg.protocol.inputs import Naming, rehearsed
 from secagg.protocol.lanes import Contribution, Groups, Ready, accumulate
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, masking, node
@@ -75,6 +75,7 @@ class Table:
     drops: Mapping[str, str] = field(default_factory=dict)
     repeat: int = 1
     keep_uploads: bool = True
+    given: Naming = rehearsed
     files: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     sums: Groups = field(default_factory=dict)
@@ -170,7 +171,7 @@ def _answer(table: Table, party: Party, message: Send) -> node.Step:
     for _ in range(table.repeat):
         given = table.inputs[message.to]
         made = masking.contribute(Ready(given) if isinstance(given, dict) else given, done.phase, message.to)
-        entry = rehearsed(table.manifest, done.phase.scope, message.to, party.notebook.entries())
+        entry = table.given(table.manifest, done.phase.scope, message.to, party.notebook.entries())
         protected = Protected(made.root, len(made.data), made.chunks, entry)
     accumulate(table.manifest, table.sums, memoryview(made.data))
     if table.keep_uploads:

@@ -95,13 +95,16 @@ class AbortNotice(Struct, frozen=True, forbid_unknown_fields=True):
     """Aggregator → node, trustee, kind `aborted`: the round ended without a result; who was missing where.
 
     Travels signed (kind `AbortNotice`, receiver `*`, scope of the round, no manifest): whoever relays messages could
-    otherwise make a member skip a round that the others close.
+    otherwise make a member skip a round that the others close. `leaf` is the logged `Aborted` with its proof: only that
+    takes an attempt out of a ledger, and makes a trustee say that it never answers.
     """
 
     round: RoundId
     step: Word
     reason: Sentence
     missing: tuple[Name, ...]
+    leaf: bytes = b""
+    proof: LogProof | None = None
 
 
 class SpotRequest(Struct, frozen=True, forbid_unknown_fields=True):

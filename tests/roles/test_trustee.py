@@ -8,15 +8,13 @@ from msgspec.structs import replace
 from keyserver.trustee.decrypting import decrypt
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.keys import Profile
-from secagg.daemon.ledger import Ledger
-from secagg.daemon.turn import Turn
-from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
+from secagg.ids import EVERYBODY
 from secagg.protocol.manifest import digest
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.rounds import Closed, FromNode
 from secagg.protocol.memory import Opened
 from secagg.protocol.paillier.rehearsal import member, propose, table
-from secagg.protocol.session import AbortNotice, RoundHeader
+from secagg.protocol.session import RoundHeader
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign
@@ -33,13 +31,9 @@ def exact(chamber: Chamber) -> None:
     assert {group.name: group.words for group in end.published.groups} == reference(table.inputs, table.members)
 
 
-def opened(chamber: Chamber, name: str) -> list[Opened]:
+def opened(chamber: Chamber, name: str) -> tuple[Opened, ...]:
     """Return what a trustee's ledger holds."""
-    found: list[Opened] = []
-    one = chamber.trustees[name]
-    with one.journal.transaction() as transaction:
-        found.extend(Ledger(Turn(transaction, 0, one.rng)).opened())
-    return found
+    return chamber.trustees[name].ledger().opened()
 
 
 def test_two_of_three_open_a_round_with_shares_used_in_processes_of_their_own(tmp_path: Path) -> None:
@@ -236,18 +230,14 @@ def test_an_abort_ends_a_round(tmp_path: Path) -> None:
         for name in ("ben", "cyd"):
             await room.trustees[name].kill()
         await room.begin()
-        found = room.table.manifest.round
-        notice = encode(AbortNotice(found, "Decrypt", "a test", ()))
-        scope = Scope(found, NO_DIGEST)
-        for key in (room.entrusted.nodes.online, room.entrusted.nodes.aggregator):
-            signed = sign(key, "AbortNotice", scope, "aggregator", EVERYBODY, notice)
-            await room.link.send("ana", "aborted", b"", encode(signed), id=room.rng(16))
-            await room.settle()
-            expected = {} if key is room.entrusted.nodes.aggregator else {"job.1.1.0": "Attending"}
-            assert room.trustees["ana"].status()["rounds"] == expected
+        await room.abort("ana", "Attend", replace(scope_of(room), round=replace(scope_of(room).round, job="another")))
+        assert room.trustees["ana"].status()["rounds"] == {"job.1.1.0": "Attending"}
+        await room.abort("ana", "Attend")
+        assert room.trustees["ana"].status()["rounds"] == {}
         sent = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Propose"))
+        ana = room.trustees["ana"]
         # With a proof from where the trustee stands now: nothing else would keep it from entering.
-        proposal = replace(decode(Propose, sent, LIMIT_BULK), proof=room.table.log.prove(0, 1))
+        proposal = replace(decode(Propose, sent, LIMIT_BULK), proof=room.table.log.prove(0, ana.stands()))
         await room.say("ana", "Propose", encode(proposal))
         await room.settle()
         assert room.trustees["ana"].status()["rounds"] == {}, "a round that was left is not entered again"
@@ -271,7 +261,7 @@ def test_what_was_fetched_goes_with_the_round_also_what_an_earlier_start_fetched
             (partial / name).write_bytes(b"some of an upload")
         await room.revive("ana")
         assert files() == ["fetch-half", "fetch-half.entries"], "what may be on its way is taken up again"
-        await aborted(room, "ana", room.table.manifest.round)
+        await room.abort("ana")
         assert files() == []
         (partial / "fetch-half").write_bytes(b"a kill came between the end and the removal")
         await room.trustees["ana"].kill()
@@ -281,13 +271,9 @@ def test_what_was_fetched_goes_with_the_round_also_what_an_earlier_start_fetched
     chamber.play(script)
 
 
-async def aborted(room: Chamber, to: str, found: RoundId) -> None:
-    """Let the aggregator say that a round ended without a result."""
-    notice = encode(AbortNotice(found, "Decrypt", "a test", ()))
-    key = room.entrusted.nodes.aggregator
-    signed = sign(key, "AbortNotice", Scope(found, NO_DIGEST), "aggregator", EVERYBODY, notice)
-    await room.link.send(to, "aborted", b"", encode(signed), id=room.rng(16))
-    await room.settle()
+def scope_of(room: Chamber) -> Scope:
+    """Return the attempt at hand."""
+    return Scope(room.table.manifest.round, digest(encode(room.table.manifest)))
 
 
 def test_a_trustee_says_what_it_decided_to_open_until_it_hears_of_the_end(tmp_path: Path) -> None:
@@ -299,7 +285,7 @@ def test_a_trustee_says_what_it_decided_to_open_until_it_hears_of_the_end(tmp_pa
         await room.begin()
         await room.wait(2)
         assert room.decided["ana"] == ("job", 1)
-        await aborted(room, "ana", room.table.manifest.round)
+        await room.abort("ana")
         assert room.decided["ana"] == ("", 1)
         assert room.decided["ben"] == ("job", 1)
 
@@ -348,13 +334,13 @@ def test_what_waited_behind_a_round_is_done_when_that_one_ends(tmp_path: Path) -
         withhold(room)
         await room.begin()
         await room.wait(2)
-        first = room.table.manifest.round
+        first = scope_of(room)
         room.link.send = served  # type: ignore[method-assign]
         room.table = table(other, room.table.inputs, manifest=propose(other), log=room.table.log)
         await room.begin()
         assert set(room.trustees["ana"].status()["rounds"].values()) == {"Decrypting"}
         for name in room.trustees:
-            await aborted(room, name, first)
+            await room.abort(name, scope=first)
         assert room.trustees["ana"].status()["rounds"] == {"other.1.1.0": "Answered"}
 
     chamber.play(script)

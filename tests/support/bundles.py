@@ -1,7 +1,8 @@
 """Bundles for tests: rounds in process with logs on disk, written as the aggregator writes them, honest or not."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from secagg.log.bundle import BundleWriter
 from secagg.log.durable import TileLog, read_entries
 from secagg.log.log import Log
 from secagg.log.statements import AnyStatement, RosterChanged, Statement, parse_statement, sign_statement
+from secagg.protocol.inputs import Naming, rehearsed
 from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.masks.notices import manifest_logged
 from secagg.protocol.masks.rounds import Closed
@@ -36,6 +38,22 @@ def nothing(number: int, federation: Federation, log: Log) -> Federation:
     return federation
 
 
+def _begin(path: Path, parameters: int) -> tuple[Federation, BundleWriter, TileLog]:
+    """Found a federation of four members with its directory, its job and its logs in a bundle."""
+    names = names_of(4)
+
+    def open_directory(origin: str, name: str, key: SigningKey) -> Log:
+        return TileLog(path / "directory", origin, name, key)
+
+    federation = found(names, job(names, parameters=parameters), counted_rng(b"bundle"), open_log=open_directory)
+    writer = BundleWriter(path)
+    writer.put_root("fed", fingerprint(federation.root_key))
+    writer.put_file(federation.roster)
+    log = TileLog(path / "rounds", "fed/rounds", "fed/rounds", federation.aggregator)
+    writer.put_file(create_job(federation, log))
+    return federation, writer, log
+
+
 def write_bundle(
     path: Path, *, rounds: int = 2, cheat: bool = False, uploads: bool = True, before: Before = nothing,
     parameters: int = 7,
@@ -44,18 +62,8 @@ def write_bundle(
 
     `before(number, federation, log)` may do something before a round, and says which federation its manifest is of.
     """
-    names = names_of(4)
-
-    def open_directory(origin: str, name: str, key: SigningKey) -> Log:
-        return TileLog(path / "directory", origin, name, key)
-
-    federation = found(names, job(names, parameters=parameters), counted_rng(b"bundle"), open_log=open_directory)
-    directory = federation.directory
-    writer = BundleWriter(path)
-    writer.put_root("fed", fingerprint(federation.root_key))
-    writer.put_file(federation.roster)
-    log = TileLog(path / "rounds", "fed/rounds", "fed/rounds", federation.aggregator)
-    writer.put_file(create_job(federation, log))
+    federation, writer, log = _begin(path, parameters)
+    names, directory = tuple(federation.members), federation.directory
     parties = {name: party(federation, name) for name in names}
     for number in range(1, rounds + 1):
         federation = before(number, federation, log)
@@ -75,6 +83,53 @@ def write_bundle(
     log.close()
     directory.close()  # type: ignore[attr-defined]
     return federation
+
+
+@dataclass
+class Play:
+    """One attempt to be played: who falls silent before which step, what headers say, what is logged before it."""
+
+    number: int = 1
+    attempt: int = 1
+    drops: Mapping[str, str] = field(default_factory=dict)
+    given: Naming = rehearsed
+    before: Callable[[Federation, Log], None] = lambda federation, log: None
+
+
+def write_plays(path: Path, plays: Sequence[Play]) -> Federation:
+    """Play attempts one after the other, whether they have a result or not, and write their bundle."""
+    federation, writer, log = _begin(path, 7)
+    names = tuple(federation.members)
+    for play in plays:
+        play.before(federation, log)
+        manifest = propose(federation, play.number, play.attempt)
+        # Everybody has forgotten what was before: what members' own ledgers refuse is not the question here.
+        parties = {name: party(federation, name, play.number) for name in names}
+        seated = seat(
+            federation, inputs_of(federation, manifest), play.drops, manifest=manifest, parties=parties, log=log,
+        )  # fmt: skip
+        seated.given = play.given
+        keep(writer, seated, run_round(seated))
+    log.publish()
+    log.close()
+    federation.directory.close()  # type: ignore[attr-defined]
+    return federation
+
+
+def insert(
+    path: Path, federation: Federation, before: type[Statement], statement: Statement, signer: str = AGGREGATOR
+) -> None:
+    """Let the aggregator write its log again with a statement of `signer` before the last one of a type."""
+    leaves, _ = read_entries(path / "rounds")
+    at = max(index for index, leaf in enumerate(leaves) if isinstance(parse_statement(leaf)[0], before))
+    key = federation.members.get(signer, federation.aggregator)
+    leaves.insert(at, sign_statement(statement, signer, key))
+    shutil.rmtree(path / "rounds")
+    log = TileLog(path / "rounds", "fed/rounds", "fed/rounds", federation.aggregator)
+    for leaf in leaves:
+        log.append(leaf)
+    log.publish()
+    log.close()
 
 
 def append(path: Path, log: str, statement: Statement, signer: str, key: SigningKey, log_key: SigningKey) -> None:
@@ -124,4 +179,7 @@ def put_roster(path: Path, federation: Federation, change: Callable[[Member], Me
     append(path, "directory", statement, "keyserver", federation.online, federation.online)
 
 
-__all__ = ["AGGREGATOR", "append", "next_roster", "put_roster", "rewrite", "write_bundle"]
+__all__ = [
+    "AGGREGATOR", "Play", "append", "insert", "next_roster", "put_roster", "rewrite", "write_bundle",
+    "write_plays",
+]  # fmt: skip

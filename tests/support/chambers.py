@@ -20,10 +20,15 @@ from secagg.crypto.paillier.numbers import Numbers
 from secagg.crypto.paillier.threshold import Share
 from secagg.crypto.secret import Secret
 from secagg.daemon import logs
+from secagg.daemon.ledger import Ledger
 from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
 from secagg.daemon.memory import MemoryJournal
+from secagg.daemon.turn import Turn
+from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import sign_statement
+from secagg.protocol.manifest import digest
+from secagg.protocol.masks import notices
 from secagg.protocol.masks.rounds import Append, Closed, Deadline, Failed, FromNode, Keep, Log, Logged, Send, Standing
 from secagg.protocol.paillier import aggregator, run
 from secagg.protocol.paillier.layout import Layout
@@ -31,12 +36,13 @@ from secagg.protocol.paillier.phases import Decrypted, Decrypting
 from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
 from secagg.protocol.paillier.rounds import Collecting, Combine, Effect, Event, Opening, Witnessing
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
-from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present, RoundHeader
+from secagg.protocol.session import PIECE, AbortNotice, Fetch, PieceHeader, Present, RoundHeader
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
 from secagg.transport.memory import MemoryNetwork
 from secagg.wire.codec import decode, encode
+from secagg.wire.signed import Scope, sign
 from support.aggregating import Inline
 from support.federation import counted_rng, inputs_of
 from support.granting import Granter
@@ -80,6 +86,17 @@ class Trustee(Serving):
         self.daemon._publish = self.events.append  # type: ignore[assignment, method-assign]
         self.serving = asyncio.create_task(self.daemon.serve())
         self.alive = True
+
+
+    def ledger(self) -> Ledger:
+        """Return what this trustee remembers, as it is on its disk now."""
+        with self.journal.transaction() as transaction:
+            return Ledger(Turn(transaction, 0, self.rng))
+
+    def stands(self) -> int:
+        """Return how many entries the round log has in the last checkpoint that this trustee accepted."""
+        last = self.ledger().last(f"{self.entrusted.nodes.spec.federation}/rounds")
+        return last.size if last else 0
 
 
 class Chamber:
@@ -195,6 +212,28 @@ class Chamber:
         self.unacknowledged[id] = (to, header, data)
         await self.link.send(to, "round", header, data, id=id)
 
+    async def abort(self, to: str, step: str = "Decrypt", scope: Scope | None = None) -> AbortNotice:
+        """Log that an attempt ended without a result, the one at hand unless `scope` is another, and tell a trustee."""
+        held = self.table
+        where = scope or Scope(held.manifest.round, digest(encode(held.manifest)))
+        leaf = sign_statement(
+            notices.aborted(where, step, "a test", (), START_OF_TIME), held.keeper.name, held.keeper.key
+        )
+        index = held.log.append(leaf)
+        held.log.publish()
+        notice = AbortNotice(
+            where.round, step, "a test", (), leaf, held.log.prove(index, self.trustees[to].stands())
+        )
+        await self.tell_aborted(to, notice)
+        return notice
+
+    async def tell_aborted(self, to: str, notice: AbortNotice) -> None:
+        """Tell a trustee that an attempt ended without a result."""
+        key, scope = self.table.keeper.key, Scope(notice.round, NO_DIGEST)
+        signed = sign(key, "AbortNotice", scope, AGGREGATOR, EVERYBODY, encode(notice))
+        await self.link.send(to, "aborted", b"", encode(signed), id=self.rng(16))
+        await self.settle()
+
     async def again(self) -> None:
         """Send what was not acknowledged once more, as the aggregator's outbox does."""
         for id, (to, header, data) in list(self.unacknowledged.items()):
@@ -241,7 +280,7 @@ class Chamber:
             case "round":
                 kind = decode(RoundHeader, message.header).kind
                 self.answers.setdefault((message.sender, kind), []).append(message.body)
-                if not isinstance(self.table.phase, Closed | Failed):
+                if kind != "Ended" and not isinstance(self.table.phase, Closed | Failed):
                     self.table.queue.append(FromNode(message.sender, kind, message.body))
             case "fetch":
                 await self._serve(message.sender, decode(Fetch, message.body))

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.knowledge import KnowledgeProof
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.log import MemoryLog
 from secagg.log.statements import sign_statement
-from secagg.protocol.binding import UNKNOWN
+from secagg.protocol.binding import ANY, Bound
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import notices as shared
 from secagg.protocol.masks.messages import Cosignature, Propose
@@ -91,7 +93,8 @@ class Scene:
 
     def forge(self, member: str, upload: bytes, proof: KnowledgeProof) -> Signed:
         """Return a header of any upload, signed with the key of a member that colludes."""
-        said = EncryptedInput(self.layout.root(upload), len(upload), sha256(upload), proof, UNKNOWN)
+        bound = Bound(sha256(member.encode()), ANY)
+        said = EncryptedInput(self.layout.root(upload), len(upload), sha256(upload), proof, bound)
         key = self.entrusted.nodes.members[member]
         return sign(key, "EncryptedInput", self.scope, member, EVERYBODY, encode(said))
 
@@ -108,11 +111,11 @@ class Scene:
 
         return proved
 
-    def witnessed(self, u: bytes, names: tuple[str, ...] = ()) -> Open:
+    def witnessed(self, u: bytes, names: tuple[str, ...] = (), allowances: tuple[bytes, ...] = ()) -> Open:
         """Have every trustee witness a freeze, and return what the aggregator may then ask with."""
         found, proved = [], self.logged(u)
         for name in names or tuple(self.played.holders):
-            step = self.show(proved(name), "Freeze", name)
+            step = self.show(replace(proved(name), allowances=allowances), "Freeze", name)
             found.append((name, decode(Witness, step.send[0][1])))
         return Open(
             tuple(said.agreement for _, said in found), tuple(Cosignature(name, said.rounds) for name, said in found)

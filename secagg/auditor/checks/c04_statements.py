@@ -1,9 +1,10 @@
 """Check 4: every statement is about this federation, in the log and by the role it belongs to, and signed by it.
 
 The directory holds the key server's statements, the round log those about jobs and rounds. What the aggregator decides
-only the aggregator states; a refusal or a piece of evidence may come from any member. A member's key is the one of the
-roster that the statement's manifest names, not of today's: who is revoked later did nothing wrong. That an aggregator
-lied stands in the directory only with evidence that convinces by itself.
+only the aggregator states; a refusal or a piece of evidence may come from any member, and what a person at an
+institution says only from that member itself, or an aggregator could allow itself anything. A member's key is the one
+of the roster that the statement's manifest names, not of today's: who is revoked later did nothing wrong. That an
+aggregator lied stands in the directory only with evidence that convinces by itself.
 """
 
 from secagg.auditor.evidence import DIRECTORY, ROUNDS, Entry, Evidence, Finding, Violation
@@ -14,15 +15,20 @@ from secagg.log.statements import (
     Fenced,
     KeyDealt,
     LieReported,
+    OverlapAllowed,
     Refusal,
     Revoked,
     RosterChanged,
     RosterRoot,
+    SetAside,
+    SourceChanged,
     TokenConsumed,
     TokenIssued,
+    UncheckedAccepted,
     open_statement,
 )
 from secagg.protocol.masks.lie import check_lie
+from secagg.roster.members import Member
 
 NUMBER, TITLE = 4, "every statement's signature"
 
@@ -30,6 +36,7 @@ OF_THE_DIRECTORY = (
     RosterRoot, TokenIssued, TokenConsumed, Enrolled, Revoked, Fenced, RosterChanged, KeyDealt, LieReported,
 )  # fmt: skip
 OF_ANY_MEMBER = (Refusal, Equivocation)
+OF_THE_MEMBER_ITSELF = (OverlapAllowed, SourceChanged, UncheckedAccepted)
 
 
 def check(evidence: Evidence) -> Finding:
@@ -53,21 +60,32 @@ def _keys(evidence: Evidence, entry: Entry) -> list[bytes]:
 
     Without this the aggregator could restate the roster, and a colluding node could be blamed for its acts.
     """
-    if entry.log != (DIRECTORY if isinstance(entry.statement, OF_THE_DIRECTORY) else ROUNDS):
+    place = DIRECTORY if isinstance(entry.statement, OF_THE_DIRECTORY) else ROUNDS
+    if entry.log != place and not isinstance(entry.statement, SetAside):
         raise Violation(entry, "this statement does not belong in this log")
     if entry.log == DIRECTORY:
         if entry.signer != "keyserver":
             raise Violation(entry, "only the key server writes into the directory")
         return [evidence.online_key()]
+    return [member.sign_key for member in _signers(evidence, entry)]
+
+
+def _signers(evidence: Evidence, entry: Entry) -> list[Member]:
+    """Return the members under whose name an entry of the round log is signed and who may make this statement."""
     signers = evidence.signers(entry)
     if not signers:
         raise Violation(entry, "the signer is no member")
-    if not isinstance(entry.statement, OF_ANY_MEMBER):
+    if isinstance(entry.statement, OF_ANY_MEMBER):
+        return signers
+    if isinstance(entry.statement, OF_THE_MEMBER_ITSELF):
+        who = (entry.statement.member, "node")
+        signers, only = [member for member in signers if (member.name, member.role) == who], "member that it speaks of"
+    else:
         aggregators = evidence.aggregators(entry)
-        signers = [member for member in signers if member in aggregators]
-        if not signers:
-            raise Violation(entry, "only the aggregator makes this statement")
-    return [member.sign_key for member in signers]
+        signers, only = [member for member in signers if member in aggregators], "aggregator"
+    if not signers:
+        raise Violation(entry, f"only the {only} makes this statement")
+    return signers
 
 
 def _proven(evidence: Evidence, entry: Entry, stated: LieReported) -> None:

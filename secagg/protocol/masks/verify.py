@@ -14,6 +14,7 @@ from secagg.crypto.derive import sha256
 from secagg.errors import BundleIncomplete, ProtocolViolation, Refused, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import Contributors
+from secagg.protocol.binding import Bound
 from secagg.protocol.lanes import Groups, accumulate, upload_root
 from secagg.protocol.manifest import Manifest, Seat, digest, minimum_contributors, threshold
 from secagg.protocol.masks import graph
@@ -96,6 +97,20 @@ def check_holders(manifest: Manifest, trustees: tuple[Seat, ...]) -> None:
     """
     if manifest.custody is not UNSET:
         raise Refused("It names trustees, who have no part in this engine.", rule="manifest.custody")
+
+
+def bounds(data: bytes, manifest: Manifest, scope: Scope) -> dict[str, Bound]:
+    """Return what every header in a list says of its input, by member, each signature verified.
+
+    Raises: ProtocolViolation, BadSignature, WireError.
+    """
+    headers = signed_list(data, manifest, "MaskedInput", scope)
+    return {name: decode(MaskedInput, header.body).bound for name, header in headers.items()}
+
+
+def answered(manifest: Manifest, names: tuple[str, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the members of a set whose inputs count as opened when a round is lost in its last step: who answered."""
+    return tuple(name for name in names if name not in missing)
 
 
 def _recompute(

@@ -11,16 +11,19 @@ from concurrent.futures import Executor
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.knowledge import verify_knowledge
 from secagg.errors import ProtocolViolation
+from secagg.ids import NO_DIGEST
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.wire.signed import Scope
 
 
 def check_header(layout: Layout, member: str, header: EncryptedInput) -> None:
-    """Refuse a header whose upload could never count.
+    """Refuse a header whose upload could never count, or that does not name its input.
 
-    Raises: ProtocolViolation, rule upload.length.
+    Raises: ProtocolViolation, rule upload.length or upload.input.
     """
+    if header.bound.input == NO_DIGEST:
+        raise _refusal(member, "input", "of no input that could be told from others")
     if header.length != layout.upload_bytes:
         raise ProtocolViolation(
             f"The upload of {member} has {header.length} bytes, not {layout.upload_bytes}.", "Do not count it.",

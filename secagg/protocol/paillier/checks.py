@@ -7,13 +7,13 @@ Leaves to others: order and consequences (trustee.py), the uploads themselves (a
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from secagg.crypto.derive import sha256
 from secagg.errors import Refused, VerificationFailed
-from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
 from secagg.log.checkpoint import Checkpoint, open_checkpoint, verify_cosignature
-from secagg.log.statements import Contributors, ManifestLogged, OfRound, open_statement
+from secagg.log.statements import Aborted, Contributors, ManifestLogged, OfRound, open_statement
 from secagg.log.witness import LogProof
 from secagg.log.witness import check as check_proof
 from secagg.protocol import manifest as rules
@@ -31,6 +31,25 @@ from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, open_signed
 
 S = TypeVar("S", bound=OfRound)
+
+
+class KnownLog(Protocol):
+    """Whose round log an entry has to be in; every member's expectation says it."""
+
+    @property
+    def aggregator(self) -> str:
+        """The aggregator's name."""
+        ...
+
+    @property
+    def aggregator_key(self) -> bytes:
+        """Its signing key, which is the log's too."""
+        ...
+
+    @property
+    def log_origin(self) -> str:
+        """The name of the log."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -107,6 +126,17 @@ def logged_manifest(propose: Propose, scope: Scope, expect: Expectation, last: C
     return _proved(propose.leaf, propose.proof, expect, last)
 
 
+def logged_end(
+    leaf: bytes, proof: LogProof, round_id: RoundId, expect: Expectation, last: Checkpoint | None
+) -> tuple[Scope, Checkpoint]:
+    """Check that the end of an attempt without a result is in the log (§6.5); return which attempt it is of."""
+    statement = _statement(leaf, expect, Aborted, Scope(round_id, NO_DIGEST))
+    manifest = bytes.fromhex(statement.manifest)
+    if len(manifest) != len(NO_DIGEST):
+        raise VerificationFailed("The log entry names no manifest.", "Ask the operator for the log.")
+    return Scope(round_id, manifest), _proved(leaf, proof, expect, last)
+
+
 def frozen_set(u: bytes, phase: Attending) -> dict[str, EncryptedInput]:
     """Check U: members of the cohort in order, each with its own signed header of a whole upload, enough of them."""
     manifest = phase.manifest
@@ -129,16 +159,24 @@ def logged_freeze(
     message: Freeze, phase: Attending, names: tuple[str, ...], expect: Expectation, last: Checkpoint | None
 ) -> Checkpoint:
     """Check that exactly this set is frozen in the log (§6.2): statement, inclusion, consistency with the last seen."""
-    statement = _statement(message.leaf, expect, Contributors, phase.scope)
+    return logged_set(message.u, message.leaf, message.proof, phase.scope, names, expect, last or phase.seen)
+
+
+def logged_set(
+    u: bytes, leaf: bytes, proof: LogProof, scope: Scope, names: tuple[str, ...], known: KnownLog,
+    last: Checkpoint | None,
+) -> Checkpoint:  # fmt: skip
+    """Check that a set, with these members, is the one that is frozen in the log for an attempt (§6.2)."""
+    statement = _statement(leaf, known, Contributors, scope)
     same = (
-        statement.manifest == phase.scope.manifest.hex(),
-        (statement.u1, statement.u2, statement.u3) == ("", "", sha256(message.u).hex()),
+        statement.manifest == scope.manifest.hex(),
+        (statement.u1, statement.u2, statement.u3) == ("", "", sha256(u).hex()),
         # A statement over many members names their list instead; U, which it also names, is the set itself.
         bool(statement.listed) or tuple(entry.member for entry in statement.members) == names,
     )
     if not all(same):
         raise Refused("The logged freeze names another contributor set.", "Leave the round.", rule="freeze.statement")
-    return _proved(message.leaf, message.proof, expect, last or phase.seen)
+    return _proved(leaf, proof, known, last)
 
 
 def agreements(message: Open, phase: Witnessed) -> None:
@@ -182,7 +220,7 @@ def witness_quorum(message: Open, phase: Witnessed) -> None:
         )  # fmt: skip
 
 
-def _statement(leaf: bytes, expect: Expectation, kind: type[S], scope: Scope) -> S:
+def _statement(leaf: bytes, expect: KnownLog, kind: type[S], scope: Scope) -> S:
     def key_of(signer: str) -> bytes:
         if signer != expect.aggregator:
             raise VerificationFailed(f"{signer} signed a statement that is the aggregator's.", "Leave the round.")
@@ -198,7 +236,7 @@ def _statement(leaf: bytes, expect: Expectation, kind: type[S], scope: Scope) ->
     return statement
 
 
-def _proved(leaf: bytes, proof: LogProof, expect: Expectation, last: Checkpoint | None) -> Checkpoint:
+def _proved(leaf: bytes, proof: LogProof, expect: KnownLog, last: Checkpoint | None) -> Checkpoint:
     return check_proof(leaf, proof, expect.log_origin, expect.aggregator_key, last)
 
 

@@ -12,6 +12,7 @@ engine `masks`: a round begins and is witnessed in the same way.
     trustee → aggregator         Witness                step Witness
     aggregator → trustee         Open
     trustee → aggregator         Decrypt                step Decrypt
+    trustee → everybody          Ended                  in place of an answer, once an `Aborted` is logged
 """
 
 from typing import Annotated
@@ -109,6 +110,14 @@ class Decrypt(Struct, frozen=True, forbid_unknown_fields=True):
     """Trustee → aggregator: a signed `Piece`, sealed to the job's opening key."""
 
     sealed: bytes
+
+
+class Ended(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trustee → everybody: I decided nothing in this attempt, whose `Aborted` is logged, and never answer it.
+
+    It says nothing but its scope, so that it is the same however often it is told; m − t + 1 + c' of them leave fewer
+    than t trustees that could answer.
+    """
 
 
 STEPS = ("Attend", "EncryptedInput", "Witness", "Decrypt")

@@ -8,6 +8,7 @@ What a trustee's shell calls (trustee.py, decrypting.py):
     start(propose, ctx) -> Step                       `Propose`: answers `Attend`
     advance(phase, signed | Decrypted, ctx) -> Step   `Freeze`: answers `Witness`; `Open`: phase `Decrypting`;
                                                       Decrypted: answers `Decrypt`
+    end(leaf, proof, round, ctx) -> Ending            a logged `Aborted`: answers `Ended`, or is evidence
     collect(phase, executor) -> Collector             in `Decrypting`: .wanted() gives the SHA-256 of each member's
                                                       upload, .add(member, data) verifies and multiplies, .close() ends
     answer(phase, secret, products, rng, executor)    -> Decrypted: the only use of the share (threshold.Share, or
@@ -67,13 +68,14 @@ class Attending(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Witnessed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Trustee: U is agreed and witnessed; waiting for the others' witness lines."""
+    """Trustee: U is agreed and witnessed; waiting for the others' witness lines. `allowances` came with U."""
 
     scope: Scope
     manifest: Manifest
     u: bytes
     names: tuple[Name, ...]
     frozen: Checkpoint
+    allowances: tuple[bytes, ...] = ()
 
 
 class Decrypting(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

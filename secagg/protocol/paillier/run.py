@@ -22,7 +22,7 @@ from secagg.crypto.paillier.table import Table
 from secagg.log.log import Log as AppendOnly
 from secagg.log.log import publish_entry
 from secagg.log.statements import sign_statement
-from secagg.protocol.inputs import rehearsed
+from secagg.protocol.inputs import Naming, rehearsed
 from secagg.protocol.lanes import Groups, decode_sums
 from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.masks.aggregator import AggregatorContext
@@ -80,6 +80,7 @@ class Rehearsal:
     executor: Executor | None = None
     files: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
+    given: Naming = rehearsed
     timer: Callable[[], float] = time.perf_counter
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     wire: list[FromNode | Send] = field(default_factory=list)
@@ -177,7 +178,7 @@ def _encrypt(table: Rehearsal, member: Member, message: Send) -> None:
             done.phase, name, table.inputs[name],
             lambda count: obfuscate(table.powers, count, member.ctx.rng, table.executor), member.ctx.rng,
         )  # fmt: skip
-    given = rehearsed(done.phase.manifest, done.phase.scope, name, member.notebook.entries())
+    given = table.given(done.phase.manifest, done.phase.scope, name, member.notebook.entries())
     done = node.advance(done.phase, replace(encrypted, given=given), member.ctx)
     member.phase = done.phase
     member.notebook.records.extend(done.records)

@@ -3,9 +3,10 @@
 How to read it: `start` answers a proposal, `advance` is the whole transition table; the checks are in checks.py. The
 shell stores `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
 Rules (protocol §4, §5, §6): it opens only a product that it made itself from the signed uploads of the frozen set, once
-per (job, round, group) whatever the attempt, and only with the logged freeze and a quorum of trustees that witnessed
-it; the decision is recorded when it is made, before any work on it, so a round that then fails is lost. The ledger
-holds every set it decided for; static inputs are opened for the same set again or a disjoint one.
+per (job, round) whatever the attempt, and only with the logged freeze and a quorum of trustees that witnessed it; the
+decision is recorded when it is made, before any work on it, so a round that then fails is lost. Every set it decided
+for is remembered with the inputs in it, which are opened over that set again or not at all (bound.py). Of an attempt
+whose logged end it has heard it decides nothing any more, and says so once and for all; what it decided before counts.
 Leaves to others: uploads, the share and the work with it (decrypting.py), the shell (secagg.trustee).
 """
 
@@ -16,26 +17,40 @@ from secagg.crypto.rng import Rng
 from secagg.crypto.seal import seal
 from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
-from secagg.ids import EVERYBODY
+from secagg.ids import EVERYBODY, RoundId
 from secagg.log.checkpoint import cosign
+from secagg.log.witness import LogProof
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.phases import Over
 from secagg.protocol.memory import (
     Accepted,
-    Memory,
+    AttemptOver,
     Opened,
     Record,
+    TrusteeMemory,
     check_attempt,
     check_current,
-    check_static,
+    check_going,
     check_unopened,
 )  # fmt: skip
 from secagg.protocol.memory import (
     Witnessed as Seen,
 )
 from secagg.protocol.paillier import checks
-from secagg.protocol.paillier.messages import PIECE, Agreement, Answer, Attend, Decrypt, Freeze, Open, Piece, Witness
+from secagg.protocol.paillier.bound import check_inputs
+from secagg.protocol.paillier.messages import (
+    PIECE,
+    Agreement,
+    Answer,
+    Attend,
+    Decrypt,
+    Ended,
+    Freeze,
+    Open,
+    Piece,
+    Witness,
+)
 from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting, TrusteePhase, Witnessed
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
@@ -51,7 +66,7 @@ class TrusteeContext:
     name: str
     key: SigningKey
     rng: Rng
-    memory: Memory
+    memory: TrusteeMemory
     expect: checks.Expectation
     now: int
 
@@ -65,12 +80,23 @@ class Step:
     records: tuple[Record, ...] = ()
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What a trustee makes of a logged `Aborted`: its word that the attempt is over for it, or None when it decided to
+    open exactly this attempt before, and what it has to remember."""
+
+    scope: Scope
+    word: Signed | None
+    records: tuple[Record, ...]
+
+
 def start(propose: Propose, ctx: TrusteeContext) -> Step:
     """Accept a manifest or raise; answer with the size of the log checkpoint that it stands in.
 
     Raises: Refused naming the rule; VerificationFailed when the log proof does not hold.
     """
     manifest, scope = checks.proposal(propose.manifest, ctx.expect)
+    check_going(ctx.memory, scope)
     check_attempt(ctx.memory, scope.round, scope.manifest)
     seen = checks.logged_manifest(propose, scope, ctx.expect, ctx.memory.last(ctx.expect.log_origin))
     signed = sign(ctx.key, "Attend", scope, ctx.name, manifest.aggregator, encode(Attend(seen.size)))
@@ -93,6 +119,7 @@ def advance(phase: TrusteePhase, event: Signed | Decrypted, ctx: TrusteeContext)
         raise _unexpected(phase, "Decrypted")
     if isinstance(phase, Over):
         raise _unexpected(phase, event.kind)
+    check_going(ctx.memory, phase.scope)
     check_current(ctx.memory, phase.scope.round)
     body = open_signed(event, ctx.expect.aggregator_key, event.kind, phase.scope, ctx.name)
     match phase, event.kind:
@@ -104,6 +131,22 @@ def advance(phase: TrusteePhase, event: Signed | Decrypted, ctx: TrusteeContext)
             return _answered(phase)
         case _:
             raise _unexpected(phase, event.kind)
+
+
+def end(leaf: bytes, proof: LogProof, round_id: RoundId, ctx: TrusteeContext) -> Ending:
+    """Take a logged `Aborted` of an attempt, whether this trustee ever heard of it or not.
+
+    Raises: VerificationFailed when it is none of this attempt, or not in the log that this trustee knows.
+    """
+    scope, seen = checks.logged_end(leaf, proof, round_id, ctx.expect, ctx.memory.last(ctx.expect.log_origin))
+    witnessed = Seen(origin=seen.origin, size=seen.size, root=seen.root)
+    if any(entry.round == scope.round for entry in ctx.memory.opened()):
+        return Ending(scope, None, (witnessed,))
+    before = ctx.memory.over(scope.round, scope.manifest)
+    if before is not None:
+        return Ending(scope, before.word, (witnessed,))
+    word = sign(ctx.key, "Ended", scope, ctx.name, EVERYBODY, encode(Ended()))
+    return Ending(scope, word, (AttemptOver(scope.round, scope.manifest, word), witnessed))
 
 
 def _unexpected(phase: TrusteePhase, kind: str) -> ProtocolViolation:
@@ -118,7 +161,7 @@ def _witness(phase: Attending, message: Freeze, ctx: TrusteeContext) -> Step:
     names = tuple(checks.frozen_set(message.u, phase))
     frozen = checks.logged_freeze(message, phase, names, ctx.expect, ctx.memory.last(ctx.expect.log_origin))
     check_unopened(ctx.memory, scope.round)
-    check_static(ctx.memory, _opened(manifest, names))
+    check_inputs(message.u, manifest, message.allowances, ctx.expect.seats, ctx.memory)
     agreement = sign(ctx.key, "Witness", scope, ctx.name, EVERYBODY, encode(Agreement(sha256(message.u))))
     witness = f"{scope.round.federation}/{ctx.name}"
     sent = Witness(
@@ -126,7 +169,7 @@ def _witness(phase: Attending, message: Freeze, ctx: TrusteeContext) -> Step:
         rounds=cosign(message.proof.checkpoint, witness, ctx.key, ctx.now),
         directory=cosign(manifest.directory, witness, ctx.key, ctx.now),
     )
-    after = Witnessed(scope, manifest, message.u, names, frozen)
+    after = Witnessed(scope, manifest, message.u, names, frozen, message.allowances)
     seen = Seen(origin=frozen.origin, size=frozen.size, root=frozen.root)
     return Step(after, (("Witness", encode(sent)),), (seen,))
 
@@ -136,9 +179,9 @@ def _decide(phase: Witnessed, message: Open, ctx: TrusteeContext) -> Step:
     checks.agreements(message, phase)
     checks.witness_quorum(message, phase)
     check_unopened(ctx.memory, phase.scope.round)
-    opened = _opened(phase.manifest, phase.names)
-    check_static(ctx.memory, opened)
-    return Step(Decrypting(phase.scope, phase.manifest, phase.u, phase.names), (), (opened,))
+    summed = check_inputs(phase.u, phase.manifest, phase.allowances, ctx.expect.seats, ctx.memory)
+    opened = Opened(round=phase.scope.round, contributors=phase.names)
+    return Step(Decrypting(phase.scope, phase.manifest, phase.u, phase.names), (), (opened, summed))
 
 
 def _answer(phase: Decrypting, answer: Answer, ctx: TrusteeContext) -> Step:
@@ -165,10 +208,3 @@ def _answered(phase: Answered) -> Step:
 def answer_info(scope: Scope, sender: str, aggregator: str) -> bytes:
     """Return the HPKE `info` of a sealed answer."""
     return context(ANSWER_LABEL, "Decrypt", scope, sender, aggregator)
-
-
-def _opened(manifest: Manifest, names: tuple[str, ...]) -> Opened:
-    return Opened(
-        round=manifest.round, task=manifest.task, contributors=names, static=manifest.purpose == "sum",
-        model=manifest.model,
-    )  # fmt: skip

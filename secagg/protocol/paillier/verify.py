@@ -14,6 +14,7 @@ from secagg.crypto.derive import sha256
 from secagg.errors import BundleIncomplete, Refused, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import Contributors
+from secagg.protocol.binding import Bound
 from secagg.protocol.custody import check_custody, custody_of
 from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import Manifest, Seat, digest, fewest_entrusted
@@ -21,7 +22,9 @@ from secagg.protocol.masks.checks import signed_list
 from secagg.protocol.paillier.checks import agreed
 from secagg.protocol.paillier.decrypting import Collector
 from secagg.protocol.paillier.door import admit
+from secagg.protocol.paillier.ending import words_needed
 from secagg.protocol.paillier.intake import ANSWER_LIMIT
+from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.opening import open_sum, read_answer
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
@@ -99,6 +102,23 @@ def check_holders(manifest: Manifest, trustees: tuple[Seat, ...]) -> None:
     if manifest.threshold != custody.threshold:
         raise Refused("Its threshold is not the trustees'.", rule="manifest.threshold")
     admit(custody)
+
+
+def bounds(data: bytes, manifest: Manifest, scope: Scope) -> dict[str, Bound]:
+    """Return what every header in a list says of its input, by member, each signature verified.
+
+    Raises: ProtocolViolation, BadSignature, WireError.
+    """
+    headers = signed_list(data, manifest, "EncryptedInput", scope)
+    return {name: decode(EncryptedInput, header.body).bound for name, header in headers.items()}
+
+
+def answered(manifest: Manifest, names: tuple[str, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the members of a set whose inputs count as opened when a round is lost in its last step: all of them,
+    unless so many trustees are missing that their words could have taken the inputs out of the members' ledgers."""
+    custody = custody_of(manifest)
+    silent = sum(name in missing for name in custody.names())
+    return () if silent >= words_needed(custody) else names
 
 
 def _recompute(

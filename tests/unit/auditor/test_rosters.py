@@ -12,8 +12,8 @@ from secagg.crypto.sign import SigningKey
 from secagg.log.bundle import BundleWriter
 from secagg.log.log import Log, MemoryLog
 from secagg.log.statements import (
-    Aborted,
     AnyStatement,
+    DropOut,
     JobCreated,
     ManifestLogged,
     Refusal,
@@ -28,7 +28,7 @@ from support.federation import counted_rng
 NEW = SigningKey.from_private_bytes(counted_rng(b"new")(32))
 WHERE = {"federation": "fed", "time": START_OF_TIME, "job": "job", "round": 1, "attempt": 1, "group": 0}
 REFUSAL = Refusal(**WHERE, member="node-01", rule="policy.min_nodes")  # type: ignore[arg-type]
-ABORTED = Aborted(**WHERE, manifest="00" * 32, step="Unmask", reason="", missing=())  # type: ignore[arg-type]
+DROPPED = DropOut(**WHERE, member="node-02", step="Unmask", reason="")  # type: ignore[arg-type]
 JOB = JobCreated(federation="fed", time=START_OF_TIME, job="later", spec="00" * 32)
 
 Change = Callable[[Member], Member | None]
@@ -87,7 +87,7 @@ def test_a_key_of_later_signs_nothing_about_an_earlier_round(tmp_path: Path, fed
 
 def test_an_aggregator_of_later_states_nothing_about_an_earlier_round(tmp_path: Path, federation: Federation) -> None:
     put_roster(tmp_path, federation, rekeyed(AGGREGATOR))
-    append(tmp_path, "rounds", ABORTED, AGGREGATOR, NEW, federation.aggregator)
+    append(tmp_path, "rounds", DROPPED, AGGREGATOR, NEW, federation.aggregator)
     assert outcome(tmp_path) == [(4, "the signature of aggregator does not verify.")]
 
 

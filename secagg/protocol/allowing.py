@@ -1,0 +1,58 @@
+"""What persons allowed of a job: to sum an input over another set than before (`secagg node allow JOB --overlap`).
+
+How to read it: `allowed_by` reads the signed statements that came with a freeze; `require_allowed` asks everybody whom
+the difference of two sets could show.
+Rules (protocol §6.5): the difference of two overlapping sums shows those who are in one of the sets only, so every
+member of either has to have written it, for exactly this job; a seat that is revoked, has left or was enrolled anew has
+no word any more. Leaves to others: which sets an input was in (the ledgers of nodes and trustees, the auditor).
+"""
+
+from collections.abc import Collection, Iterable
+
+from secagg.errors import Refused, VerificationFailed
+from secagg.ids import RoundId
+from secagg.log.statements import OverlapAllowed, open_statement
+from secagg.protocol.manifest import Seat
+
+
+def allowed_by(leaves: Iterable[bytes], round_id: RoundId, roster: Iterable[Seat]) -> frozenset[str]:
+    """Return who allowed this job to sum inputs over other sets than before; `roster` are the seats of all members.
+
+    Raises: VerificationFailed for what is no statement of a member.
+    """
+    keys, found = {seat.name: seat.key for seat in roster}, set()
+
+    def key_of(signer: str) -> bytes:
+        if signer not in keys:
+            raise VerificationFailed(f"{signer} allows something and is no member.", "Leave the round.")
+        return keys[signer]
+
+    for leaf in leaves:
+        statement, signer = open_statement(leaf, key_of)
+        if not isinstance(statement, OverlapAllowed):
+            continue
+        if (statement.federation, statement.job, statement.member) == (round_id.federation, round_id.job, signer):
+            found.add(signer)
+    return frozenset(found)
+
+
+def lacking(sets: Iterable[Iterable[Seat]], allowed: Collection[str], roster: Iterable[Seat]) -> tuple[str, ...]:
+    """Return the members of any of the sets who did not allow it, in order; who has that seat no more is not asked."""
+    seats = {(seat.name, seat.key) for seat in roster}
+    asked = {seat.name for found in sets for seat in found if (seat.name, seat.key) in seats}
+    return tuple(sorted(asked - set(allowed)))
+
+
+def require_allowed(
+    sets: Iterable[Iterable[Seat]], allowed: Collection[str], roster: Iterable[Seat], job: str
+) -> None:
+    """Refuse to sum an input over another set unless every member of either allowed it.
+
+    Raises: Refused (`ledger.overlap`) naming who did not.
+    """
+    missing = lacking(sets, allowed, roster)
+    if missing:
+        raise Refused(
+            f"{missing[0]} did not allow {job} to sum its input over another set than before.",
+            f"secagg node allow {job} --overlap, at {', '.join(missing)}.", rule="ledger.overlap",
+        )  # fmt: skip

@@ -1,0 +1,67 @@
+"""How an attempt of engine `paillier` ended, as a node verifies it: the node itself sees no freeze and answers nothing.
+
+Rules (protocol §6.5): a node believes a frozen set once a quorum of trustees signed that they saw exactly this one,
+since of two sets of one attempt only one can have that; it takes an input out of its ledger only once so many trustees
+signed that the attempt is over for them that fewer than t are left who could answer, whoever of them lies.
+Leaves to others: what follows for the ledger (node), that the `Aborted` is logged (node), who is asked (aggregator).
+"""
+
+from collections.abc import Iterable
+
+from secagg.crypto.derive import sha256
+from secagg.errors import Refused
+from secagg.ids import EVERYBODY
+from secagg.log.checkpoint import Checkpoint
+from secagg.log.witness import LogProof
+from secagg.protocol.custody import custody_of
+from secagg.protocol.manifest import Custody, Manifest
+from secagg.protocol.masks.checks import signed_list
+from secagg.protocol.paillier.checks import KnownLog, agreed, logged_set
+from secagg.protocol.paillier.messages import Ended
+from secagg.wire.codec import decode
+from secagg.wire.signed import Scope, Signed, open_signed
+
+
+def words_needed(custody: Custody) -> int:
+    """Return how many trustees have to say that an attempt is over: with fewer than t others, c' of them liars."""
+    return len(custody.trustees) - custody.threshold + 1 + custody.colluders
+
+
+def check_words(words: Iterable[Signed], manifest: Manifest, scope: Scope) -> None:
+    """Check that enough distinct trustees signed that they never answer exactly this attempt.
+
+    Raises: Refused (`ended.signer`, `ended.words`); BadSignature; ProtocolViolation for a word of another attempt.
+    """
+    custody, signers = custody_of(manifest), set()
+    for signed in words:
+        if signed.sender not in custody.names():
+            raise Refused(f"{signed.sender} is no trustee of the attempt.", "Keep it counted.", rule="ended.signer")
+        decode(Ended, open_signed(signed, custody.seat(signed.sender).key, "Ended", scope, EVERYBODY))
+        signers.add(signed.sender)
+    if len(signers) < words_needed(custody):
+        raise Refused(
+            f"{len(signers)} trustees say that the attempt is over, and {words_needed(custody)} have to.",
+            "It stays counted until more of them say it.", rule="ended.words",
+        )  # fmt: skip
+
+
+def check_frozen(
+    u: bytes, leaf: bytes, proof: LogProof, agreements: tuple[Signed, ...], manifest: Manifest, scope: Scope,
+    known: KnownLog, last: Checkpoint | None,
+) -> tuple[dict[str, Signed], Checkpoint]:  # fmt: skip
+    """Check that the encoded list `u` is the set that is frozen for an attempt, in the log and by a quorum of trustees.
+
+    `last` is the last checkpoint of the log that this node accepted. Return the headers in the set by member, and the
+    checkpoint that holds the freeze.
+    Raises: Refused (`u.enough`, `freeze.statement`, `open.signer`, `open.same-set`, `open.threshold`); BadSignature;
+    ProtocolViolation; VerificationFailed.
+    """
+    headers = signed_list(u, manifest, "EncryptedInput", scope)
+    if len(headers) < manifest.needed:
+        raise Refused(
+            f"{len(headers)} members are fewer than the {manifest.needed} this round needs.",
+            "Keep it as evidence against the aggregator.", rule="u.enough",
+        )  # fmt: skip
+    seen = logged_set(u, leaf, proof, scope, tuple(headers), known, last)
+    agreed(agreements, manifest, scope, sha256(u))
+    return headers, seen
