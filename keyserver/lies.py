@@ -87,8 +87,17 @@ class Lies:
             turn.run(f"{WORK}/{sender}", lambda: self._judge(blobs, notice))
 
     def piece(self, message: Received, turn: Turn) -> None:
-        """Take a piece of evidence. Raises: ProtocolViolation, VerificationFailed when it is not what was wanted."""
-        if message.sender == self._after.removeprefix(_FROM) and self._arriving()[1].piece(message, turn):
+        """Take a piece of evidence; the whole is not what was announced at its bringer's cost. Raises: as Fetching."""
+        if message.sender != self._after.removeprefix(_FROM):
+            return
+        try:
+            whole = self._arriving()[1].piece(message, turn)
+        except VerificationFailed as error:
+            # Fetched again and again it would hold up the others, and the line.
+            turn.delete(self._after)
+            self._strike(message.sender, error.cause, turn)
+            whole = True
+        if whole:
             self.pursue(turn)
 
     def finished(self, name: str, outcome: object, register: Register, turn: Turn) -> None:

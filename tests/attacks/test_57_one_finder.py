@@ -51,9 +51,11 @@ def test_one_finder_stops_every_honest_node_within_the_round(tmp_path: Path) -> 
     assert list((ward.rosters / "arriving").glob("*[0-9a-f]")) == []
 
 
-async def bring(member: MemoryLink, ward: Served, data: bytes, key: bytes, length: int | None = None) -> list[Received]:
+async def bring(
+    member: MemoryLink, ward: Served, data: bytes, key: bytes, length: int | None = None, announced: bytes = b""
+) -> list[Received]:
     """Bring something as evidence, hand out its pieces, and return what else the key server said."""
-    notice = LieNotice(key, sha256(data), len(data) if length is None else length)
+    notice = LieNotice(key, sha256(announced or data), len(data) if length is None else length)
     await member.send(KEYSERVER, LIE, b"", encode(notice), id=sha256(encode(notice))[:16])
     said = []
     for _ in range(4):
@@ -88,7 +90,9 @@ def test_forged_evidence_changes_nothing_and_costs_its_sender(tmp_path: Path) ->
         other = ward.network.link("node-02")
         await bring(other, ward, b"about a stranger's key", bytes(32))
         await bring(other, ward, b"too long", key, 2**40)
-        assert [event["member"] for event in ward.told("false_evidence")][3:] == ["node-02", "node-02"]
+        await bring(other, ward, b"delivered", key, announced=b"announced")
+        assert [event["member"] for event in ward.told("false_evidence")][3:] == ["node-02"] * 3
+        assert "What was fetched is not what was asked for." in ward.told("false_evidence")[-1]["cause"]
         await ward.stop_nodes()
 
     ward.play(main)
