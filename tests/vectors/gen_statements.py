@@ -23,7 +23,7 @@ STATEMENTS: dict[str, dict[str, object]] = {
     "TokenIssued": {**WHEN, "token_hash": h("token"), "institution": "north", "expires": 1_700_086_400},
     "TokenConsumed": {**WHEN, "token_hash": h("token"), "institution": "north"},
     "Enrolled": {
-        **WHEN, "member": "north", "organisation": "Universitätsspital Nord", "role": "node", "sign_key": h("sign"),
+        **WHEN, "member": "north", "organisation": "spital-nord", "role": "node", "sign_key": h("sign"),
         "curve_key": h("curve"), "fingerprint": "alpha bravo",
     },
     "Revoked": {**WHEN, "member": "north", "reason": 'key lost: "in the \\ lake"\u2028'},
@@ -100,6 +100,7 @@ def changed(to: Vectors) -> None:
         "rule with a space": {"type": "Refusal", **STATEMENTS["Refusal"], "rule": "policy min"},
         "rule of 65 letters": {"type": "Refusal", **STATEMENTS["Refusal"], "rule": "x" * 65},
         "refusal with a text": {"type": "Refusal", **STATEMENTS["Refusal"], "reason": ""},
+        "organisation with a space": {"type": "Enrolled", **STATEMENTS["Enrolled"], "organisation": "spital nord"},
         "fault of an unknown kind": {**fault, "kind": "slow"}, "fault without evidence": {**fault, "evidence": None},
         "source changed otherwise": {**source, "change": "name"}, "overlap for no job": {**allowed, "job": ""},
         "lie under a key in capitals": {**lie, "aggregator_key": h("key").upper()},
