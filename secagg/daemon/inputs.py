@@ -323,7 +323,10 @@ def _check_place(path: Path) -> None:
     try:
         found = path.parent.stat()
         if stat.S_IMODE(found.st_mode) & 0o022 or found.st_uid not in (os.geteuid(), 0):
-            raise _unopened(path, f"others may write in {path.parent}")
+            raise BadConfiguration(
+                f"The ledger of inputs {path} could be replaced: others may write in {path.parent}.",
+                f"chmod go-w {path.parent}, or name another place with `[ledger] path` in node.toml.", code="E-LEDGER",
+            )  # fmt: skip
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except OSError as error:
