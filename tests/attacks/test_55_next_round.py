@@ -26,6 +26,7 @@ from support.nodes import Ward
 
 TORCH = Path(__file__).resolve().parents[1] / "support" / "torch_tasks.py"
 BAD, VICTIM = "node-01", "node-03"
+REASON = "its fault in an earlier round is proven"
 MEMBERS = 5
 """n = 5, c = 1, t = 4: one member less is as many as a round bears."""
 
@@ -91,6 +92,8 @@ def test_a_liar_is_named_and_the_next_round_closes_without_it(
     assert sets(played) == {1: tuple(played.nodes), 2: honest(played)}
     assert told(played) == set(honest(played))
     assert played.named("job_done")
+    closed = played.named("round_closed")[-1]
+    assert closed["dropped"] == [{"member": BAD, "step": "AdvertiseKeys", "reason": REASON}], "nobody waited for it"
 
 
 @pytest.mark.parametrize("to", [0, MEMBERS - 1], ids=["the first", "the last"])
@@ -115,10 +118,14 @@ def test_a_dealer_with_two_lists_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     assert told(played) == set(honest(played))
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["nothing inside", "other shares inside"])
 def test_a_dealer_that_more_than_c_report_ends_the_attempt_and_is_in_no_next_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: bool
 ) -> None:
-    cheats.seals_rubbish(monkeypatch, BAD, MEMBERS)
+    if listed:
+        cheats.seals_rubbish(monkeypatch, BAD, MEMBERS)
+    else:
+        cheats.seals_other_shares(monkeypatch, BAD)
     played = play(tmp_path)
     assert faults(played) == [(BAD, "reported", 1, 1)]
     (aborted,) = (one for one in statements(played) if isinstance(one, Aborted))

@@ -12,7 +12,7 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.ids import EVERYBODY
 from secagg.protocol.masks import node
-from secagg.protocol.masks.messages import ShareKeys, ShareList
+from secagg.protocol.masks.messages import ShareKeys, ShareList, SharePair
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, sign
@@ -74,6 +74,24 @@ def seals_rubbish(patch: pytest.MonkeyPatch, member: str, count: int) -> None:
             def spoil(key: bytes, plain: bytes, info: bytes) -> bytes:
                 sealed.append(info)
                 made: bytes = seal(key, b"rubbish" if len(sealed) <= count else plain, info)
+                return made
+
+            only.setattr(node, "seal", spoil)
+            return honest(*arguments)
+
+    _around(patch, "_deal", member, lie)
+
+
+def seals_other_shares(patch: pytest.MonkeyPatch, member: str) -> None:
+    """Seal to everybody shares that are well-formed and not those that it lists."""
+
+    def lie(honest: Any, *arguments: Any) -> Any:
+        with pytest.MonkeyPatch.context() as only:
+            seal: Any = vars(node)["seal"]
+
+            def spoil(key: bytes, plain: bytes, info: bytes) -> bytes:
+                pair = decode(SharePair, plain)
+                made: bytes = seal(key, encode(SharePair(seed=bent(pair.seed), key=bent(pair.key))), info)
                 return made
 
             only.setattr(node, "seal", spoil)

@@ -12,8 +12,7 @@ from secagg.errors import SecaggError
 from secagg.protocol.masks import intake
 from secagg.protocol.masks.faults import Point, Proof, Reported, TwoLists, WrongAnswer, WrongDealing, check_fault
 from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.recovery import Evidence, Shares, Verdict, recover
-from secagg.protocol.masks.recovery import judge as judge_answers
+from secagg.protocol.masks.recovery import Evidence, Shares, Verdict, judge_answers, recover
 from secagg.protocol.masks.rounds import Charge, Common, Judged, Judging
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST

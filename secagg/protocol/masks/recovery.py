@@ -1,8 +1,8 @@
 """From at least t answers to the clear sum: judge shares, reconstruct secrets, remove masks.
 
-How to read it: `judge` holds every answered share against what its dealer signed and says whose answers hold and which
-dealers are at fault; `recover` takes the answers that hold, the first t shares of every owner in roster order, and
-checks each secret against what was committed; `unmask` removes the masks.
+How to read it: `judge_answers` holds every answered share against what its dealer signed and says whose answers hold
+and which dealers are at fault; `recover` takes the answers that hold, the first t shares of every owner in roster
+order, and checks each secret against what was committed; `unmask` removes the masks.
 Rules (protocol §3): an answer is good as a whole or not at all, so that members and auditors, who see the good ones
 only, recover from the same shares; there is no search over subsets; shares of one owner come either for b or for sk,
 never both. The auditor repeats `recover` exactly (verify.py).
@@ -69,7 +69,7 @@ class Verdict:
     dealers: Mapping[str, Shares]
 
 
-def judge(evidence: Evidence, dealt: Mapping[str, Leaves], reported: Mapping[str, Iterable[str]]) -> Verdict:
+def judge_answers(evidence: Evidence, dealt: Mapping[str, Leaves], reported: Mapping[str, Iterable[str]]) -> Verdict:
     """Hold every answered share against its dealer's leaves, and what the listed ones give against its commitment.
 
     `reported` says which dealers a member's header reported: it owes no share of theirs.

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from secagg.crypto.shamir import PRIME
 from secagg.errors import ProtocolViolation, TryLater
 from secagg.protocol.masks.messages import Answer, OwnedShare
-from secagg.protocol.masks.recovery import Evidence, Verdict, judge, recover
+from secagg.protocol.masks.recovery import Evidence, Verdict, judge_answers, recover
 from secagg.protocol.masks.verify import recompute
 from support.federation import make
 from support.openings import Opened, opened
@@ -32,7 +32,7 @@ def with_answers(round: Opened, **changed: Answer) -> Evidence:
 
 
 def judged(round: Opened, evidence: Evidence, reported: Mapping[str, tuple[str, ...]] | None = None) -> Verdict:
-    return judge(evidence, round.leaves, reported or {})
+    return judge_answers(evidence, round.leaves, reported or {})
 
 
 def kept(evidence: Evidence, verdict: Verdict) -> Evidence:
