@@ -15,6 +15,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from node import believing, records
+from node.affording import declined, skip
 from node.inputs import Inputs
 from node.records import Job
 from node.work import Stepped, Sums, Work
@@ -31,7 +32,7 @@ from secagg.learning.layout import HEADER_LIMIT
 from secagg.log.statements import JobCreated, Result
 from secagg.log.witness import LogProof
 from secagg.protocol import server_step
-from secagg.protocol.affordable import Most, check_affordable
+from secagg.protocol.affordable import Most
 from secagg.protocol.lanes import packing
 from secagg.protocol.manifest import JobSpec, Published
 from secagg.protocol.session import LOST_STEPS, AbortNotice, Announce, Present, ResultNotice
@@ -178,6 +179,10 @@ class Jobs:
                 f"Two results are stated for round {notice.round.round} of {job.spec.name}.",
                 "Keep the log: the aggregator is at fault.",
             )
+        if declined(job, self._most):
+            skip(job, turn)
+            self.present(turn)
+            return
         # The same statement, but another place, length or salt: those are not signed, and one of the two was bent.
         records.put_job(turn, job, awaited=notice)
         records.put_since(turn)
@@ -296,6 +301,8 @@ class Jobs:
             self._evaluate(job, turn)
 
     def _evaluate(self, job: Job, turn: Turn) -> None:
+        if declined(job, self._most):
+            return
         try:
             sums = self.uses(job, turn)
         except Refused as error:
@@ -331,20 +338,16 @@ class Jobs:
                 turn.event({"event": "disbelieve", **where, **told})
 
     def _affords(self, job: Job, turn: Turn) -> bool:
-        """Say whether the policy lets a job ask for as much as it does; if not, nothing is fetched for it.
-
-        The refusal is told to people now, and to the aggregator when a round is proposed.
-        """
-        try:
-            check_affordable(job.spec, self._most)
-        except Refused as refusal:
-            self._faults[job.spec.name] = refusal
-            told = {"code": refusal.code, "rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
-            turn.event({"event": "fault", "job": job.spec.name, **told})
-            records.put_job(turn, job, ready=True)
-            self.present(turn)
-            return False
-        return True
+        """Say whether the policy lets a job ask for as much as it does; if not, people are told why."""
+        refusal = declined(job, self._most)
+        if refusal is None:
+            return True
+        self._faults[job.spec.name] = refusal
+        told = {"code": refusal.code, "rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
+        turn.event({"event": "fault", "job": job.spec.name, **told})
+        records.put_job(turn, job, ready=True, awaited=None)
+        self.present(turn)
+        return False
 
     def _make_ready(self, job: Job, turn: Turn) -> None:
         spec = job.spec

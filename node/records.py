@@ -29,7 +29,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     here and was checked by this process; `published` is what a sum job gave last (the blob of its `Published`);
     `owed` is a round whose result came with a proof from another checkpoint than this node's, and has to come again.
     `given` names the tensors of the model when this node computed them from published sums; zeros while the model is
-    one that was handed out, which a lost first round leaves it.
+    one that was handed out, which a lost first round leaves it. `skipped` once a round passed that the policy refused.
     """
 
     spec: JobSpec
@@ -43,6 +43,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     evaluated: bool = False
     owed: Count = 0
     given: Digest = NO_DIGEST
+    skipped: bool = False
 
     @property
     def over(self) -> bool:

@@ -33,7 +33,6 @@ from secagg.wire.signed import Signed
 
 S = TypeVar("S", bound=Statement)
 DIRECTORY, ROUNDS = "directory", "rounds"
-RoundKey = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -190,11 +189,6 @@ def engine_of(entry: Entry, manifest: Manifest) -> Any:
         return engines.load(manifest.engine, "verify")
     except BadInput as error:
         raise Violation(entry, error.cause.rstrip(".")) from None
-
-
-def round_key(statement: OfRound) -> RoundKey:
-    """Return (job, round): what may be opened once, whatever the attempt or the group."""
-    return (statement.job, statement.round)
 
 
 def proposal(evidence: Evidence, entry: Entry, manifest: str) -> Proposal:

@@ -51,6 +51,7 @@ _OF_A_ROUND = {
     "job.cohort": "it is not in the job's cohort",
     "job.federation": "the job is of another federation",
     "job.model": "the model is not the one that the signed job pins",
+    "job.skipped": "its policy refused earlier rounds of the job",
     "job.unknown": "it does not know the job",
     "job.uses": "it lacks the sums that the job builds on",
     "ledger.input": "its input was summed before, over another set",

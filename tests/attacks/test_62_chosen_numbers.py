@@ -1,5 +1,6 @@
 """Row 62: every number that a signed job chooses has a limit, held before anything is fetched for it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,15 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from node.config import OwnTask
 from node.policy import PolicySection
 from secagg.errors import ProtocolViolation, Refused
+from secagg.protocol.acceptance import Policy
 from secagg.protocol.affordable import DAY, Most, check_affordable
 from secagg.protocol.manifest import JobSpec, Scalar
 from secagg.protocol.paillier import rehearsal as entrusted
 from secagg.protocol.paillier import trustee
+from secagg.transport.link import Received
 from support.adversary import proposal_of
 from support.entrusted import make as entrust
 from support.federation import job, names_of
@@ -110,6 +114,75 @@ def test_a_round_of_34_years_is_refused_before_anything_is_done_for_it(tmp_path:
         assert {event["rule"] for event in node.named("fault")} == {"policy.max_round_time"}
         assert {event["rule"] for event in node.named("refuse")} == {"policy.max_round_time"}
     assert ward.named("job_failed")
+
+
+class Beyond:
+    """A federation in which node-03 cannot afford the first job; what it fetches, and a pause after round 1."""
+
+    def __init__(self, place: Path) -> None:
+        self.ward = Ward(found(4, chunk_bytes=4096), place)
+        self.small = self.ward.nodes["node-03"]
+        self.small.policy = Policy(exact_counts=True, most=Most(max_parameters=6))
+        self.fetched: list[Received] = []
+        self.ended: list[Received] = []
+        self.held = True
+        self._deliver = self.ward.network._fate
+        self.ward.network._fate = self.fate
+        for node in self.ward.nodes.values():
+            other = node.place / "other.txt"
+            other.write_text("1.0")
+            node.tasks["other"] = OwnTask("other", f"{node.place / 'task.py'}:Ones", other, {"length": 5})
+
+    def fate(self, to: str, message: Received) -> Sequence[Received]:
+        if (message.sender, message.kind) == ("node-03", "fetch"):
+            self.fetched.append(message)
+        if (to, message.kind) == ("node-03", "result"):
+            self.ended.append(message)
+        # Nobody stands before the second round until the first one was looked at.
+        paused = self.held and len(self.ended) == 1
+        return () if paused and message.kind == "present" else self._deliver(to, message)
+
+    async def until(self, event: str, count: int) -> None:
+        while len(self.ward.named(event)) < count:
+            await self.ward.wait(0.5)
+
+    async def restart(self) -> None:
+        """Let somebody raise the limit in the middle of the job."""
+        await self.small.kill()
+        self.small.policy = Policy(exact_counts=True)
+        self.ward.revive("node-03")
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_for_a_job_beyond_the_policy_nothing_is_fetched_and_the_next_one_is_taken(tmp_path: Path, raised: bool) -> None:
+    """The others go on without it; it follows the rounds by their log entries, and is there for the job after."""
+    scene = Beyond(tmp_path)
+    ward, small = scene.ward, scene.small
+
+    async def main(_: object) -> None:
+        await ward.start_nodes()
+        ward.submit(rounds=2)
+        await scene.until("round_closed", 1)
+        assert len(ward.named("round_closed")) == 1
+        if raised:
+            await scene.restart()
+        scene.held = False
+        await scene.until("job_done", 1)
+        await ward.wait(4)
+        assert scene.fetched == []
+        ward.submit(name="next", task="other", length=5)
+        await scene.until("job_done", 2)
+        await ward.wait(4)
+        await ward.stop_nodes()
+
+    ward.play(main)
+    three, four = list(names_of(3)), list(names_of(4))
+    assert [event["contributors"] for event in ward.named("round_closed")] == [three, three, four]
+    rules = {event["rule"] for event in small.named("refuse")}
+    assert rules == {"policy.max_parameters", *(["job.skipped"] if raised else [])}
+    assert small.named("fault")[0]["rule"] == "policy.max_parameters"
+    assert [event["job"] for event in small.named("result")] == ["next"]
+    assert scene.fetched
 
 
 def test_a_trustee_keeps_no_round_for_years() -> None:

@@ -94,6 +94,7 @@ class Play:
     drops: Mapping[str, str] = field(default_factory=dict)
     given: Naming = rehearsed
     before: Callable[[Federation, Log], None] = lambda federation, log: None
+    group: int = 0
 
 
 def write_plays(path: Path, plays: Sequence[Play]) -> Federation:
@@ -103,6 +104,7 @@ def write_plays(path: Path, plays: Sequence[Play]) -> Federation:
     for play in plays:
         play.before(federation, log)
         manifest = propose(federation, play.number, play.attempt)
+        manifest = replace(manifest, round=replace(manifest.round, group=play.group))
         # Everybody has forgotten what was before: what members' own ledgers refuse is not the question here.
         parties = {name: party(federation, name, play.number) for name in names}
         seated = seat(

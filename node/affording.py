@@ -1,0 +1,33 @@
+"""Jobs that ask for more than this institution's policy allows: nothing is fetched for them, and no round is entered.
+
+Rules: the refusal is told to people as soon as the job is, and to the aggregator with every round that is proposed.
+Such a job is followed by its log entries alone, so that this node is told of the next one in its time; a limit that is
+raised while the job runs counts from the next job on, because the models of the rounds before are not here.
+Leaves to others: the limits (secagg.protocol.affordable), telling (node.jobs).
+"""
+
+from node import records
+from node.records import Job
+from secagg.daemon.turn import Turn
+from secagg.errors import Refused
+from secagg.protocol.affordable import Most, check_affordable
+
+
+def declined(job: Job, most: Most) -> Refused | None:
+    """Return why nothing is done for a job, None for one that the policy can afford."""
+    try:
+        check_affordable(job.spec, most)
+    except Refused as refusal:
+        return refusal
+    if job.skipped:
+        return Refused(
+            f"Rounds of {job.spec.name} ended while this institution's policy refused it: its model is not here.",
+            "This node takes part in the next job.", rule="job.skipped",
+        )  # fmt: skip
+    return None
+
+
+def skip(job: Job, turn: Turn) -> None:
+    """Go past a round whose result is not fetched."""
+    records.put_job(turn, job, next_round=job.next_round + 1, skipped=True, awaited=None)
+    records.put_since(turn)
