@@ -29,7 +29,7 @@ from support.aggregating import Inline
 from support.federation import counted_rng, job, names_of
 from support.keyservers import ADDRESSES, BROKER_KEY, START
 from support.nodes import Ward
-from support.simulation_roles import Founded, founded
+from support.simulation_founding import Founded, founded
 from support.timers import VirtualTimers
 
 

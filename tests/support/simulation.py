@@ -21,22 +21,17 @@ from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.transport.link import BROKER, KEYSERVER
 from secagg.wire.codec import encode
 from support.federation import names_of
-from support.simulation_adversary import MaliciousAggregator
+from support.simulation_adversary import OF_REVOKED, MaliciousAggregator
 from support.simulation_clock import Chance, Crash, Stuck, VirtualLoop
 from support.simulation_disk import watched
+from support.simulation_founding import Founded, founded
 from support.simulation_known import Known, colluders_of
 from support.simulation_memory import remembered
 from support.simulation_network import SimulatedNetwork, Span, Weather
 from support.simulation_oracles import audit, believed, inspect
 from support.simulation_persons import Persons, place_of_another
 from support.simulation_plan import LAST, Planned, drawn, fresh, shelf, signed_zeros
-from support.simulation_roles import (
-    AggregatorMachine,
-    Founded,
-    KeyserverMachine,
-    NodeMachine,
-    founded,
-)
+from support.simulation_roles import AggregatorMachine, KeyserverMachine, NodeMachine
 from support.simulation_trustees import ALL_PLACES, TRUSTEES, EntrustingNode, TrusteeMachine, entrusted
 from support.simulation_watch import Watch
 from support.simulation_world import PLACES, Crashes, World
@@ -84,12 +79,13 @@ class Simulation:
         self.chance = Chance(seed, "world")
         self.loop = VirtualLoop()
         self.loop.set_exception_handler(self._unhandled)
-        self.names = names_of(self.chance.choose((3, 3, 4, 5)))
+        self.malice = Chance(seed, "malice").happens(MALICE) if tricks is None else bool(tricks)
+        # With five, t falls with a seat; with three there is nobody whose leaving is not noticed.
+        self.names = names_of(self.chance.choose((3, 4, 5, 5) if self.malice else (3, 3, 4, 5)))
         self.weather = Weather.drawn(Chance(seed, "weather"), (*self.names, AGGREGATOR, KEYSERVER, *self.trustees))
         places = ALL_PLACES if self.trustees else PLACES
         crashes = Crashes(Chance(seed, "crashes"), self.loop, self.weather.calm, focus, places)
         self.world = World(self.loop, crashes)
-        self.malice = Chance(seed, "malice").happens(MALICE) if tricks is None else bool(tricks)
         # A ciphertext takes milliseconds where a masked word takes none.
         lengths = (7, 7, 7, 7, 7, 60, 60, 300) if self.trustees else (7, 7, 1500, 4000)
         self.plan = drawn(Chance(seed, "plan"), self.names, lengths, malice=self.malice)
@@ -102,8 +98,9 @@ class Simulation:
         )
         self._found()
         aggregator = self.world.machines[AGGREGATOR]
-        if tricks and isinstance(aggregator, MaliciousAggregator):
-            aggregator.tricks = set(tricks)
+        if isinstance(aggregator, MaliciousAggregator):
+            more = OF_REVOKED if self.plan.revoke else ()
+            aggregator.tricks = set(tricks or (*aggregator.tricks, *more))
 
     def _unhandled(self, loop: object, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -136,9 +133,7 @@ class Simulation:
 
     def _seat(self, name: str, root: Path, given: Founded) -> NodeMachine:
         kind = EntrustingNode if self.trustees else NodeMachine
-        node = kind(self.world, name, root, self.seed, given)
-        node.plan = self.plan
-        return node
+        return kind(self.world, name, root, self.seed, given, self.plan)
 
     def _again(self, name: str, ring: KeyRing) -> None:
         """Put another machine, enrolled under a name that was revoked, in the place of the first."""
@@ -156,7 +151,7 @@ class Simulation:
         def switch(full: bool) -> None:
             self.world.note(machine, "disk is full" if full else "disk has space")
             self.world.count["disk full"] += full
-            self.world.machines[machine].storage.full = self.world.machines[machine].disk.full = full
+            self.world.machines[machine].fill(full)
 
         self.loop.call_later(span.start, switch, True)
         self.loop.call_later(span.stop, switch, False)
@@ -262,6 +257,7 @@ class Simulation:
         self.world.crashes.left = 0
         if self.malice:
             await self._until(lambda: self._over(self.plan.early), self.weather.calm + HARM)
+            await asyncio.sleep(5)  # what was published last is still being checked
         else:
             await self._calmed(end)
         for machine in self.world.machines.values():

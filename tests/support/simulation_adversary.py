@@ -34,14 +34,19 @@ from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed, sign
 from support.simulation_clock import Chance
-from support.simulation_roles import AggregatorMachine, Founded
+from support.simulation_founding import Founded
+from support.simulation_roles import AggregatorMachine
 from support.simulation_world import World
 
 TRICKS = (
     "drop a member at the freeze", "freeze two sets", "freeze again", "hide the freeze from a member",
     "hide the opening from a member", "deaf to a member", "abort after an answer", "abort after all answers",
-    "the round again", "the round again in another group", "leave a seat out", "a lie in a lane group twice",
+    "the round again", "the round again in another group", "leave a seat out", "leave who is revoked out",
+    "a lie in a lane group twice",
 )  # fmt: skip
+OF_REVOKED = ("leave who is revoked out", "drop a member at the freeze")
+"""What is tried whenever somebody is revoked."""
+
 _FREEZE: dict[str, Any] = {"masks": Freeze, "paillier": EntrustedFreeze}
 OFTEN = 0.5
 """How often a trick is tried when it could be."""
@@ -200,6 +205,10 @@ class MaliciousAggregator(AggregatorMachine):
         real(phase, began, turn)
 
     def _proposed(self, real: Callable[..., Manifest], job: records.Job, turn: Turn) -> Manifest:
+        known = {member.name for member in self._schedule._membership.roster(turn).members}
+        left = tuple(name for name in job.spec.cohort if name in known)
+        if len(left) < len(job.spec.cohort) and self._tries("leave who is revoked out"):
+            job = replace(job, spec=replace(job.spec, cohort=left))
         manifest = real(job, turn)
         group = self._groups.get(job.spec.name, 0)
         if group:

@@ -36,6 +36,7 @@ from secagg.protocol.memory import Opened
 from secagg.protocol.paillier.phases import Answered, Decrypting
 from secagg.vector.ring import add_into
 from secagg.wire.codec import encode
+from support.simulation_input_bugs import INPUT_BUGS
 
 Function = Callable[..., Any]
 Mutation = Callable[[Function], Function]
@@ -202,6 +203,10 @@ def _end_of_fetching(self: TrusteeWork, label: str, turn: Turn) -> None:
         self._fetching.stop(turn)
 
 
+def _only_cohort(parties: Any) -> Any:
+    return property(lambda job: job.spec.cohort)
+
+
 @dataclass(frozen=True)
 class Bug:
     """What is broken, in words, and by which mutations: where (module:path), and what stands there instead.
@@ -297,7 +302,7 @@ BUGS: Mapping[str, Bug] = {
     "trustees-not-told": Bug(
         "trustees are not told how a round ended",
         (
-            ("aggregator.schedule:_parties", _instead(lambda spec: spec.cohort)),
+            ("aggregator.records:Job.parties", _only_cohort),
             ("keyserver.trustee.rounds:Rounds.decided", _instead(lambda self, turn: None)),
         ),
         "paillier",
@@ -310,6 +315,7 @@ BUGS: Mapping[str, Bug] = {
         ),
         "paillier",
     ),
+    **{name: Bug(*found) for name, found in INPUT_BUGS.items()},
 }  # fmt: skip
 
 

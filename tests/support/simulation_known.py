@@ -40,9 +40,6 @@ from support.simulation_openings import Collected, Row, Unknown, isolated
 from support.simulation_plan import WHOLE, Plan
 from support.simulation_world import World
 
-JUDGES = False
-"""Whether `isolated` and `bound` speak: not before nodes have a ledger of inputs."""
-
 
 class Known:
     """Everything that was released, and whose inputs it was computed from."""
@@ -75,6 +72,7 @@ class Known:
         """Learn of an attempt."""
         label = manifest.round.label()
         if isinstance(manifest.custody, Custody):
+            self._nodes(manifest.round.job)
             shares = manifest.custody.threshold - manifest.custody.colluders
             self.collected.attempt(label, max(1, shares), fewest_entrusted(self._colluders), 0)
         else:
@@ -124,6 +122,10 @@ class Known:
         """Learn that a person allows a job over another set than before."""
         self._allowed.setdefault(job, set()).add(member)
 
+    def begun(self) -> bool:
+        """Say whether some round was proposed."""
+        return bool(self._cohorts)
+
     def opened(self) -> bool:
         """Say whether some sum can be made."""
         return bool(self.collected.rows())
@@ -134,7 +136,7 @@ class Known:
         """Say which inputs are isolated by what was released."""
         rows = self.collected.rows()
         self._world.count["sum that can be made"] += len(rows)
-        for told in isolated(rows, excused=self._excused) if JUDGES else ():
+        for told in isolated(rows, excused=self._excused):
             self._world.violate("isolated", told)
 
     def _excused(self, one: Row, other: Row) -> bool:
@@ -147,7 +149,7 @@ class Known:
         return min(self._order.get((row.where, unknown.seat), 0) for unknown in row.inputs)
 
     def _bound(self, sender: str, round_id: RoundId, unknown: Unknown, body: MaskedInput | EncryptedInput) -> None:
-        if not JUDGES or body.bound.only.kind != "any" or sender in self._allowed.get(round_id.job, set()):
+        if body.bound.only.kind != "any" or sender in self._allowed.get(round_id.job, set()):
             return
         for row in self.collected.rows():
             if unknown in row.inputs and row.where != round_id.label() and not self._lifted(sender, row.where):

@@ -64,9 +64,10 @@ class Persons:
     # Revoking --------------------------------------------------------------------------------------------------------
 
     def _revoke(self) -> None:
-        """Revoke a member once a sum was opened, which it may be in."""
-        name = self._plan.revoke
-        if not self._known.opened() or self._ask(KEYSERVER, command="member.revoke", name=name, reason="left") is None:
+        """Revoke a member once a sum was opened, which it may be in; in a hurry, once a round has begun."""
+        name, hurried = self._plan.revoke, self._plan.hurried
+        due = self._known.begun() if hurried else self._known.opened()
+        if not due or self._ask(KEYSERVER, command="member.revoke", name=name, reason="left") is None:
             self._soon(self._revoke)
             return
         self._world.count["person revokes"] += 1

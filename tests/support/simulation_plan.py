@@ -107,7 +107,10 @@ class Plan:
     """Whether every round of training gives the same update: an input that only looks new."""
 
     revoke: str = ""
-    """Whom a person revokes once something was opened."""
+    """Whom a person revokes, once something was opened."""
+
+    hurried: bool = False
+    """Whether that is done as soon as a round has begun."""
 
     enrols_again: bool = False
     """Whether another machine is then enrolled under that name."""
@@ -185,7 +188,7 @@ def drawn(chance: Chance, names: tuple[str, ...], lengths: Sequence[int], *, mal
         jobs["b"] = replace(jobs["a"], name="b", place=STEP, rounds=1)
     return Plan(
         names, jobs, chance.happens(0.5), chance.choose(("no", "no", "job", "overlap")), chance.happens(0.3), revoked,
-        chance.happens(0.6),
+        chance.happens(0.5), chance.happens(0.5),
     )  # fmt: skip
 
 

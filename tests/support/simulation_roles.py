@@ -2,24 +2,19 @@
 
 A `Machine` is one role's place in the world: what is on its disk, and the life that runs now. A crash ends a life at a
 point (before, between or after the writes of a turn, or between turns), leaves what the disk leaves, and a new life
-begins later. A founded federation (key server, enrolled members) is made once per size and copied for every seed.
+begins later.
 """
 
 import asyncio
-import atexit
-import functools
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aggregator.service import AggregatorService
-from keyserver.authority import Authority
 from keyserver.desk import Settings
 from keyserver.directory import LOG, ROSTERS, Directory
 from keyserver.service import KeyserverService
@@ -29,61 +24,22 @@ from secagg.crypto.sign import SigningKey
 from secagg.daemon.faults import fault, told
 from secagg.daemon.loop import Daemon, Service
 from secagg.daemon.membership import Pin
-from secagg.daemon.memory import MemoryInputs
-from secagg.daemon.vault import KeyRing, RoundKeys, private_directory
+from secagg.daemon.vault import RoundKeys, private_directory
 from secagg.errors import SecaggError, TryLater
 from secagg.log.durable import TileLog
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.transport.link import KEYSERVER, Received
 from secagg.transport.memory import MemoryLink
-from support.federation import counted_rng, names_of
-from support.keyservers import ADDRESSES, BROKER_KEY, START, Office
+from support.federation import counted_rng
+from support.keyservers import ADDRESSES, BROKER_KEY, START
 from support.simulation_clock import Chance, Crash, Timers
 from support.simulation_disk import Disk, SimulatedJournal, Storage
-from support.simulation_plan import Plan, shelf
+from support.simulation_founding import Founded
+from support.simulation_ledger import SimulatedInputs
+from support.simulation_plan import Plan
 from support.simulation_world import World, place_of
 
 TRANSIENT = frozenset({"E-LATER", "E-DISK", "E-PEER"})
-
-
-@dataclass(frozen=True)
-class Founded:
-    """A federation as its key server left it after enrolment."""
-
-    authority: Authority
-    rings: dict[str, KeyRing]
-    directory: Path
-    entries: dict[str, bytes]
-
-
-@functools.cache
-def founded(nodes: int) -> Founded:
-    """Return a federation of an aggregator and `nodes` nodes, made once per process."""
-    return found(nodes)
-
-
-def found(nodes: int, seat: Callable[[Office], Awaitable[dict[str, KeyRing]]] | None = None) -> Founded:
-    """Enrol an aggregator and `nodes` nodes with the real key server, and whom `seat` seats there."""
-    place = Path(tempfile.mkdtemp(prefix="secagg-founded-", dir=shelf()))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    private_directory(place / ROSTERS)
-    from support.keyservers import authority_of
-
-    authority = authority_of()
-    log = TileLog(place / LOG, authority.origin, authority.origin, authority.online)
-    office = Office(place / ROSTERS, log=log)
-    rings = {}
-
-    async def enrol(office: Office) -> None:
-        rings[AGGREGATOR] = (await office.enrol("operator", role="aggregator", name=AGGREGATOR)).ring
-        for name in names_of(nodes):
-            rings[name] = (await office.enrol(name)).ring
-        rings.update(await seat(office) if seat else {})
-
-    office.play(enrol)
-    log.close()
-    return Founded(authority, rings, place, dict(office.journal._kept.entries))
 
 
 class Ledger:
@@ -226,6 +182,10 @@ class Machine(ABC):
         self.alive = False
         self.life += 1
         self._serving.cancel()
+
+    def fill(self, full: bool) -> None:
+        """Let this machine's disk be full, or have space again."""
+        self.storage.full = self.disk.full = full
 
     def leave(self) -> None:
         """End for good: this machine is switched off."""
@@ -385,18 +345,26 @@ class NodeMachine(MemberMachine):
     """A node; its tasks and data lie beside its disk, because they are the institution's."""
 
     spot_leaves = 1
-    policy = Policy(exact_counts=True, static_inputs="task")
-    plan: Plan
+    engines: tuple[str, ...] = ("masks",)
 
-    def __init__(self, world: World, name: str, root: Path, seed: int, given: Founded) -> None:
+    def __init__(self, world: World, name: str, root: Path, seed: int, given: Founded, plan: Plan) -> None:
         super().__init__(world, name, root, seed, given)
+        self._plan = plan
+        self.policy = Policy(
+            engines=self.engines, exact_counts=True, allow_trials=True, changing_sets=plan.changing_sets
+        )
         # A file of its own: what is written there outlives a life that ends before the journal is kept.
-        self.ledger = MemoryInputs(key=sha256(name.encode()))
+        self.inputs = SimulatedInputs(sha256(name.encode()), self.key.public, self.point)
+
+    def fill(self, full: bool) -> None:
+        """Let this machine's disk be full, its ledger's with it, or have space again."""
+        super().fill(full)
+        self.inputs.writable = not full
 
     def make(self, log: Any) -> Service:
         keys = RoundKeys(self.root / "rounds", self.ring.storage, self.rng)
-        tasks = self.plan.tasks(self.root.with_name(f"{self.name}-data"))
+        tasks = self._plan.tasks(self.root.with_name(f"{self.name}-data"))
         return NodeService(
-            self.name, self.key, self.pin, self.policy, tasks, self.root, keys, self.rng, self.ledger, None,
+            self.name, self.key, self.pin, self.policy, tasks, self.root, keys, self.rng, self.inputs, None,
             self.spot_leaves,
         )  # fmt: skip

@@ -27,7 +27,6 @@ from secagg.crypto.sign import SigningKey
 from secagg.daemon.enrolment import Newcomer
 from secagg.daemon.loop import Service
 from secagg.daemon.vault import KeyRing, private_directory
-from secagg.protocol.acceptance import Policy
 from secagg.protocol.ceremony.accepting import assemble, receive
 from secagg.protocol.ceremony.dealing import Plan, hold
 from secagg.protocol.ceremony.files import Card, sign_card
@@ -40,8 +39,9 @@ from secagg.wire.codec import decode, encode
 from support.federation import counted_rng
 from support.keyservers import START, Office
 from support.paillier_keys import seeded
+from support.simulation_founding import Founded, found
 from support.simulation_plan import shelf
-from support.simulation_roles import Founded, MemberMachine, NodeMachine, found
+from support.simulation_roles import MemberMachine, NodeMachine
 from support.simulation_world import PLACES, World
 
 TRUSTEES = ("ana", "ben", "cyd")
@@ -117,7 +117,7 @@ def _warm(custody: Custody) -> None:
 class EntrustingNode(NodeMachine):
     """A node whose institution allows engine `paillier`, and a key of a trial."""
 
-    policy = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True, static_inputs="task")
+    engines = ("masks", "paillier")
 
 
 class TrusteeMachine(MemberMachine):

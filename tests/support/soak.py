@@ -28,7 +28,7 @@ sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
 from support.simulation import simulate  # noqa: E402 - the path comes first
 from support.simulation_bugs import BUGS, planted  # noqa: E402
-from support.simulation_roles import founded  # noqa: E402
+from support.simulation_founding import founded  # noqa: E402
 from support.simulation_trustees import entrusted  # noqa: E402
 
 BLOCK = 25
