@@ -32,7 +32,7 @@ from secagg.protocol.masks.intake import senders
 from secagg.protocol.masks.messages import Freeze
 from secagg.protocol.masks.phases import Uploaded
 from secagg.protocol.masks.rounds import Agreeing
-from secagg.protocol.memory import Opened
+from secagg.protocol.memory import Opened, Summed
 from secagg.protocol.paillier.phases import Answered, Decrypting
 from secagg.vector.ring import add_into
 from secagg.wire.codec import encode
@@ -175,7 +175,7 @@ def _write_all(self: LogBook, queued: tuple[tuple[int, bytes], ...]) -> None:
 
 
 def _forgetful_of_sets(add: Function) -> Function:
-    return lambda self, entries: add(self, [entry for entry in entries if not isinstance(entry, Opened)])
+    return lambda self, entries: add(self, [entry for entry in entries if not isinstance(entry, Opened | Summed)])
 
 
 def _answer_not_kept(keep: Function) -> Function:
