@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.encrypt import obfuscate
+from secagg.errors import Refused, VerificationFailed
 from secagg.ids import NO_DIGEST
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.inputs import rehearsed
@@ -111,6 +112,16 @@ class Trustee:
             self.told.append(message)
 
     async def _take(self, header: RoundHeader, body: bytes) -> None:
+        try:
+            await self._judge(header, body)
+        except Refused as refusal:
+            self.refused.append(refusal.rule)
+        except VerificationFailed as error:
+            if error.code != "E-BEHIND":
+                raise
+            await self.present()
+
+    async def _judge(self, header: RoundHeader, body: bytes) -> None:
         self._round_header = header
         if header.kind == "Propose":
             await self._keep(trustee.start(decode(Propose, body, LIMIT_BULK), self.holder.ctx))

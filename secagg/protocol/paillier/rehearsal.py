@@ -56,11 +56,12 @@ class Entrusted:
 def entrust(
     names: tuple[str, ...], spec: JobSpec, key: ThresholdKey | PrivateKey, secrets: Mapping[str, Secret], rng: Rng,
     *, trustee_colluders: int = 0, s: int = 1, colluders: int | None = None, open_log: OpenLog = MemoryLog,
-    stated: Callable[[Custody], Custody] = lambda custody: custody,
+    stated: Callable[[Custody], Custody] = lambda custody: custody, beside: Mapping[str, SigningKey] | None = None,
 ) -> Entrusted:  # fmt: skip
     """Make a federation of `names` whose job is encrypted to `key`; the trustees, `secrets` by name, accept it.
 
-    The directory states that the key was dealt as `stated` says: to whom, and by which numbers.
+    The directory states that the key was dealt as `stated` says: to whom, and by which numbers. Trustees `beside` them
+    are in the roster and have no share of this key.
     """
     signing = {name: SigningKey.from_private_bytes(rng(32)) for name in secrets}
     seats = tuple(Seat(name, f"of-{name}", one.public) for name, one in signing.items())
@@ -68,7 +69,8 @@ def entrust(
     encoded = encode(public)
     accepted = tuple(accept_key(one, spec.federation, name, encoded) for name, one in signing.items())
     custody = Custody(encoded, s, seats, threshold, trustee_colluders, accepted)
-    enrolled = tuple(Enrolled(seat.name, seat.organisation, "trustee", seat.key, rng(32)) for seat in seats)
+    others = tuple(Seat(name, f"of-{name}", one.public) for name, one in (beside or {}).items())
+    enrolled = tuple(Enrolled(seat.name, seat.organisation, "trustee", seat.key, rng(32)) for seat in (*seats, *others))
     nodes = rehearsal.found(
         names, replace(spec, engine="paillier", custody=custody), rng, colluders, open_log, enrolled
     )
