@@ -48,7 +48,7 @@ def begin(federation: Federation, name: str, point: str = "") -> None:
 
 
 def submit(federation: Federation, task: str) -> None:
-    job = f'[job]\nname = "{task}"\ntask = "{task}"\npurpose = "sum"\nlength = 7\n[engine]\nname = "paillier"\n'
+    job = f'[job]\nname = "{task}"\ntask = "{task}"\npurpose = "sum"\nlength = 8\n[engine]\nname = "paillier"\n'
     federation.submit(job + '[cohort]\nstep_timeout = "30s"\n', custody=federation.place / "custody.bin")
 
 

@@ -57,7 +57,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Federation, tuple[str
 def run_job(federation: Federation, task: str) -> list[dict[str, object]]:
     """Run a sum job that trustees open to its end and return what the aggregator told of it."""
     events = federation.watch()
-    job = f'[job]\nname = "{task}"\ntask = "{task}"\npurpose = "sum"\nlength = 7\n[engine]\nname = "paillier"\n'
+    job = f'[job]\nname = "{task}"\ntask = "{task}"\npurpose = "sum"\nlength = 8\n[engine]\nname = "paillier"\n'
     job += '[cohort]\nstep_timeout = "20s"\n'
     file = federation.home(AGGREGATOR) / "job.toml"
     file.write_text(job)

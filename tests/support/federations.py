@@ -1,7 +1,7 @@
 """A federation of real processes whose nodes sum numbers with numpy: each one's is a power of two.
 
-Every job has a task name of its own, because the nodes' ledgers allow one set of contributors for the same input; all
-of them read the same data. A node is started again with a drill or with another policy by `restart`.
+Every job has a task of its own, whose data is another edition and whose vector ends with another value, because the
+nodes' ledgers bind an input to one set of members. A node is started again with a drill or another policy by `restart`.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,13 @@ TASK = '''
 import numpy as np
 
 class Number:
-    """This institution's number, seven times."""
+    """This institution's number, seven times, and a mark of the task if it has one."""
+
+    def __init__(self, mark=()):
+        self.mark = mark
 
     def vector(self, data, round):
-        return np.full(7, float(data.read_text()))
+        return np.append(np.full(7, float(data.read_text())), self.mark)
 '''
 
 
@@ -36,8 +39,9 @@ def founded(*tasks: str, name: str = "numbers") -> Iterator[Federation]:
             home = federation.home(node)
             (home / "task.py").write_text(TASK)
             (home / "data.txt").write_text(str(2.0**index))
-            for task in tasks:
-                federation.configure(node, f'\n[tasks.{task}]\ntask = "task.py:Number"\ndata = "data.txt"\n')
+            for mark, task in enumerate(tasks):
+                written = f'\n[tasks.{task}]\ntask = "task.py:Number"\ndata = "data.txt"\nedition = "{task}"\n'
+                federation.configure(node, f"{written}options = {{ mark = {mark} }}\n")
         yield federation
 
 
@@ -60,7 +64,7 @@ def restart(federation: Federation, name: str, drill: str = "") -> None:
 def run_job(federation: Federation, task: str, step_timeout: str = "2s") -> list[dict[str, Any]]:
     """Run the sum job of a task to its end and return what the aggregator told of it."""
     events = federation.watch()
-    job = f'[job]\nname = "{task}"\ntask = "{task}"\npurpose = "sum"\nlength = 7\n'
+    job = f'[job]\nname = "{task}"\ntask = "{task}"\npurpose = "sum"\nlength = 8\n'
     federation.submit(f'{job}[cohort]\nstep_timeout = "{step_timeout}"\nrejoin_timeout = "5s"\n')
     told = []
     for event in events:
@@ -74,7 +78,7 @@ def run_job(federation: Federation, task: str, step_timeout: str = "2s") -> list
 def result(federation: Federation, task: str) -> list[float]:
     """Return the published sum of a job."""
     values: list[float] = federation.ask_aggregator({"command": "job-result", "name": task})["values"]
-    return values
+    return values[:7]
 
 
 def without(*names: str) -> list[float]:
