@@ -82,6 +82,25 @@ def test_a_policy_that_asks_for_more_nodes_refuses_and_both_sides_say_why(
     assert any(isinstance(s, Refusal) and s.member == strict for s in federations.statements(tmp_path / "bundle"))
 
 
+def test_a_person_sees_what_is_bound_and_reads_what_a_word_would_tell(federation: Federation) -> None:
+    config = ["--config", str(federation.config("node-2"))]
+    shown = CliRunner().invoke(main, ["node", "ledger", "show", *config])
+    assert shown.exit_code == 0
+    assert f"{JOBS['AdvertiseKeys']}: " in shown.stdout
+    assert "summed over node-0, node-2, node-3" in shown.stdout
+    found = json.loads(CliRunner().invoke(main, ["node", "ledger", "show", *config, "--format", "json"]).stdout)
+    assert found["entries"] >= len(STEPS)
+    line = ["node", "allow", "another-job", "--overlap", *config]
+    asked = CliRunner().invoke(main, line, input="n\n")
+    assert asked.exit_code == 1
+    assert "The difference of two sums shows" in asked.stderr
+    assert json.loads(CliRunner().invoke(main, ["node", "ledger", "show", *config, "--format", "json"]).stdout) == found
+    done = CliRunner().invoke(main, [*line, "--yes"])
+    assert (done.exit_code, done.stdout) == (0, "another-job is allowed here, also over other members.\n")
+    again = CliRunner().invoke(main, ["node", "ledger", "show", *config])
+    assert "another-job of numbers: allowed at" in again.stdout
+
+
 def test_a_stranger_with_a_curve_key_of_its_own_gets_no_byte_through(federation: Federation) -> None:
     places = BrokerSection(**_broker_of(federation))
     known = federation.processes.log(AGGREGATOR).stat().st_size

@@ -95,7 +95,8 @@ def test_an_institution_joins_over_a_real_broker(tmp_path: Path) -> None:
             wrong = secagg("member", "approve", "charite", "--words", "zebra,acorn", *config)
             assert (wrong.exit_code, "E-WORDS" in wrong.stderr) == (65, True)
             succeed("member", "approve", "charite", *config, given=f"{words[1]} {words[4]}\n")
-            assert succeed(*line, given=token).strip() == str(out)
+            words_of_policy = ("--changing-sets", "--no-exact-counts")
+            assert succeed(*line, *words_of_policy, given=token).strip() == str(out)
             assert "charite (node)" in succeed("roster", "verify", "--root", told["root_fingerprint"], *config)
             other = secagg("roster", "verify", "--root", "sha256:" + "0" * 64, *config)
             assert (other.exit_code, "E-ROOT" in other.stderr) == (65, True)
@@ -110,6 +111,7 @@ def test_an_institution_joins_over_a_real_broker(tmp_path: Path) -> None:
     written = tomllib.loads(out.read_text())
     assert written["node"]["name"] == "charite"
     assert written["federation"] == {"name": "hearts", "root_fingerprint": told["root_fingerprint"]}
+    assert written["policy"] == {"changing_sets": True, "exact_counts": False}
     assert (state / KEYS).stat().st_mode & 0o777 == 0o600
 
 
