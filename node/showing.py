@@ -71,7 +71,8 @@ def _of_task(task: str, inputs: Inputs, entries: Sequence[Counted]) -> Iterable[
                 "task": task, "data": str(own.data), "edition": own.edition, "purpose": purpose,
                 "jobs": sorted({entry.round.job for entry in found}), "since": found[0].time,
                 "rounds": len({entry.round.opening for entry in found}),
-                "members": [list(names) for names in _sets(found)], "ends": _ends(purpose, inputs),
+                "members": [list(names) for names in _sets(found)], "rules": _rules(purpose, inputs),
+                "ends": _ends(purpose, inputs),
             }  # fmt: skip
 
 
@@ -83,6 +84,14 @@ def _sets(entries: Iterable[Counted]) -> list[tuple[str, ...]]:
 
 def _names(seats: Iterable[Seat]) -> tuple[str, ...]:
     return tuple(seat.name for seat in seats)
+
+
+def _rules(purpose: str, inputs: Inputs) -> list[str]:
+    """Return by which rules what was given binds what comes."""
+    if purpose == "sum":
+        return ["ledger.input"]
+    of_a_job = [] if inputs.policy.changing_sets else ["ledger.job"]
+    return ["ledger.input", *of_a_job, "ledger.unlisted", "ledger.near"]
 
 
 def _ends(purpose: str, inputs: Inputs) -> str:
@@ -124,6 +133,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  given in {one['rounds']} rounds of {jobs} since {since}"
         for members in one["members"]:
             yield f"  summed over {', '.join(members)}"
+        yield f"  bound by {', '.join(one['rules'])}"
         yield f"  {one['ends']}"
     for one in found["open"]:
         yield f"{one['task']}: round {one['round']} of {one['federation']}, signed for at {when(one['since'])}"

@@ -169,13 +169,15 @@ def accept(round_name: str) -> None:
 
     Whoever runs the aggregator may have lied about that sum. It is said in the round log, with this institution's name.
     """
-    import json
 
     from node.process import admin_socket
     from secagg.daemon.admin import call
 
     done = call(admin_socket(_configuration()), {"command": "unchecked-accept", "round": round_name})
-    click.echo(f"accepted {done['accepted']} unchecked" if current().format == "table" else json.dumps(done))
+    if current().format == "table":
+        say(f"accepted {done['accepted']} unchecked")
+    else:
+        say_json(done)
 
 
 def _configuration() -> Path:

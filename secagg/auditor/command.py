@@ -38,7 +38,10 @@ def verify(bundle: Path | None, root: str | None, strict: bool, evidence: Path |
     if evidence is not None:
         proven = judge(evidence, bundle, root)
         told = f"PROVEN {proven.aggregator} ({proven.key}) lied in {proven.round}: {proven.cause}"
-        click.echo(told if current().format == "table" else msgspec.json.encode(proven).decode())
+        if current().format == "table":
+            say(told)
+        else:
+            say_json(msgspec.to_builtins(proven))
         return
     if bundle is None:
         raise UsageError("There is nothing to verify.", "Name a bundle, or --evidence FILE.")

@@ -63,6 +63,7 @@ def test_what_is_bound_is_shown_with_names_and_with_what_gets_on(tmp_path: Path)
     assert "given in 1 rounds of sums since 2023-11-14 22:13 UTC" in text
     assert "given in 2 rounds of learn since" in text
     assert text.count(f"summed over {', '.join(FOUR)}") == 2
+    assert "bound by ledger.input, ledger.job, ledger.unlisted, ledger.near" in text
     assert "secagg node allow JOB" in text
     assert "Sums over this data keep these members." in text
 
