@@ -86,9 +86,9 @@ class MaliciousAggregator(AggregatorMachine):
     def _hand(hand: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *given: hand(real, *given)
 
-    def _tries(self, trick: str) -> bool:
+    def _tries(self, trick: str, often: float = OFTEN) -> bool:
         """Say whether this trick is tried now."""
-        tried = trick in self.tricks and self._chances.happens(OFTEN)
+        tried = trick in self.tricks and self._chances.happens(often)
         if tried:
             self.world.note(self.name, f"tries: {trick}")
             self.world.count[f"trick: {trick}"] += 1
@@ -207,7 +207,7 @@ class MaliciousAggregator(AggregatorMachine):
     def _proposed(self, real: Callable[..., Manifest], job: records.Job, turn: Turn) -> Manifest:
         known = {member.name for member in self._schedule._membership.roster(turn).members}
         left = tuple(name for name in job.spec.cohort if name in known)
-        if len(left) < len(job.spec.cohort) and self._tries("leave who is revoked out"):
+        if len(left) < len(job.spec.cohort) and self._tries("leave who is revoked out", 0.9):
             job = replace(job, spec=replace(job.spec, cohort=left))
         manifest = real(job, turn)
         group = self._groups.get(job.spec.name, 0)

@@ -188,7 +188,7 @@ def drawn(chance: Chance, names: tuple[str, ...], lengths: Sequence[int], *, mal
         jobs["b"] = replace(jobs["a"], name="b", place=STEP, rounds=1)
     return Plan(
         names, jobs, chance.happens(0.5), chance.choose(("no", "no", "job", "overlap")), chance.happens(0.3), revoked,
-        chance.happens(0.5), chance.happens(0.5),
+        chance.happens(0.7), chance.happens(0.5),
     )  # fmt: skip
 
 
