@@ -57,8 +57,12 @@ class LogBook:
 
         Raises: ProtocolViolation (`statement.form`) when no reader would take it back.
         """
+        return self.add_leaf(sign_statement(statement, self._name, self._key), turn)
+
+    def add_leaf(self, leaf: bytes, turn: Turn) -> int:
+        """Queue an entry that somebody else signed, read before, and return its index in the log."""
         index = _count(turn)
-        turn.put(f"{_LEAF}{index:012d}", sign_statement(statement, self._name, self._key))
+        turn.put(f"{_LEAF}{index:012d}", leaf)
         turn.put(_COUNT, str(index + 1).encode())
         self._request(turn)
         return index

@@ -4,6 +4,7 @@ Rules: a struct per value, encoded completely; a job's name is used once. Leaves
 (aggregator.schedule), phases of a round (secagg.protocol.masks.rounds), secrets (secagg.daemon.vault).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import UNSET, Struct
@@ -13,8 +14,10 @@ from secagg.daemon.turn import Turn
 from secagg.errors import BadInput
 from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId
 from secagg.protocol import engines
-from secagg.protocol.manifest import JobSpec
+from secagg.protocol.binding import seats_digest
+from secagg.protocol.manifest import JobSpec, Seat
 from secagg.protocol.masks.rounds import Closed, Common, Failed
+from secagg.protocol.session import LOST_STEPS
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed
 
@@ -85,11 +88,24 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     step: str = ""
     reason: str = ""
     missing: tuple[Name, ...] = ()
+    manifest: Digest = NO_DIGEST
 
     @property
     def lost(self) -> bool:
-        """Say whether the round has no result."""
+        """Say whether the attempt has no result."""
         return self.published == NO_DIGEST
+
+    @property
+    def lost_round(self) -> bool:
+        """Say whether it may have been opened all the same, so that the round never comes again."""
+        return self.lost and self.step in LOST_STEPS
+
+
+class Agreed(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which set of an attempt was agreed to: the entry of its freeze; the files of manifest, lists and agreements."""
+
+    entry: Count
+    files: tuple[Digest, Digest, Digest, Digest]
 
 
 def put_job(turn: Turn, job: Job, **changes: object) -> Job:
@@ -130,6 +146,54 @@ def find_outcome(turn: Turn, job: str, number: int) -> Outcome | None:
     """Return how a round ended, if it has."""
     kept = turn.get(f"outcome/{job}/{number:010d}")
     return decode(Outcome, kept, WHOLE) if kept else None
+
+
+def put_attempt(turn: Turn, outcome: Outcome) -> None:
+    """Keep how an attempt ended."""
+    turn.put(f"attempt/{outcome.round.label()}", encode(outcome))
+
+
+def find_attempt(turn: Turn, round_id: RoundId) -> Outcome | None:
+    """Return how an attempt ended, if it has."""
+    kept = turn.get(f"attempt/{round_id.label()}")
+    found = decode(Outcome, kept, WHOLE) if kept else None
+    return found if found and found.round == round_id else None
+
+
+def put_frozen_set(turn: Turn, seats: Sequence[Seat]) -> None:
+    """Keep that a set of seats was frozen: inputs may be bound to it from now on."""
+    turn.put(f"frozen/{seats_digest(seats).hex()}", encode(tuple(seat.name for seat in seats)))
+
+
+def frozen_sets(turn: Turn) -> dict[bytes, tuple[str, ...]]:
+    """Return the names in every set that was frozen, by the digest of its seats."""
+    kept = turn.scan("frozen/")
+    return {bytes.fromhex(key.removeprefix("frozen/")): decode(tuple[str, ...], data, WHOLE) for key, data in kept}
+
+
+def put_allowance(turn: Turn, job: str, member: str, leaf: bytes) -> bool:
+    """Keep that a member lets a job overlap; say whether that is new."""
+    key = f"allowance/{job}/{member}"
+    if turn.get(key) is not None:
+        return False
+    turn.put(key, leaf)
+    return True
+
+
+def find_allowances(turn: Turn, job: str) -> tuple[bytes, ...]:
+    """Return the signed entries of members who let a job overlap."""
+    return tuple(leaf for _, leaf in turn.scan(f"allowance/{job}/"))
+
+
+def put_agreed(turn: Turn, round_id: RoundId, agreed: Agreed) -> None:
+    """Keep which set of an attempt was agreed to, for members that ask afterwards."""
+    turn.put(f"agreed/{round_id.label()}", encode(agreed))
+
+
+def find_agreed(turn: Turn, round_id: RoundId) -> Agreed | None:
+    """Return which set of an attempt was agreed to."""
+    kept = turn.get(f"agreed/{round_id.label()}")
+    return decode(Agreed, kept, WHOLE) if kept else None
 
 
 def outcomes(turn: Turn, job: str) -> list[Outcome]:

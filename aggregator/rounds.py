@@ -15,15 +15,16 @@ from msgspec import UNSET
 
 from aggregator import records
 from aggregator.desk import Desk
+from aggregator.ending import keep_agreed
 from aggregator.progress import Progress
 from aggregator.receiving import Receiving
 from aggregator.records import WHOLE, Phase, Saved, phase_of
 from aggregator.telling import step_of, where
-from aggregator.uploads import shell_of, uploads_of
+from aggregator.uploads import named_in, shell_of, uploads_of
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, SecaggError, WireError
 from secagg.log.checkpoint import read_checkpoint
-from secagg.log.statements import TEXT
+from secagg.log.statements import TEXT, Aborted, Contributors
 from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.aggregator import AggregatorContext
@@ -51,15 +52,17 @@ from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed
 
 UNMASK, JUDGE, TAKE, STEP = "unmask", "judge", "take", "step"
-_ROUND = "round"
+_ROUND, _FREEZE = "round", "freeze"
 
 
 class Rounds:
     """The round that is running, if one is."""
 
-    def __init__(self, desk: Desk, ended: Callable[[Closed | Failed, int, Turn], None]) -> None:
+    def __init__(self, desk: Desk, ended: Callable[[Closed | Failed, int, int, Turn], None]) -> None:
+        """`ended` gets the last phase, when the round began, and the place in the log of an end without a result."""
         self._desk, self._receiving, self._ended = desk, Receiving(desk), ended
         self._progress = Progress(desk.book)
+        self._aborted = 0
 
     # What the schedule asks ------------------------------------------------------------------------------------------
 
@@ -88,8 +91,7 @@ class Rounds:
 
     def start(self, turn: Turn) -> None:
         """Take up the round after a restart: its timer and the work that was lost."""
-        saved = self._saved(turn)
-        phase = phase_of(saved) if saved else None
+        phase = self.running(turn)
         open_phase = phase if isinstance(phase, Common) else None
         self._desk.uploads.sweep(open_phase, [decode(Signed, kept) for _, kept in turn.scan("header/")])
         if open_phase is not None:
@@ -193,7 +195,10 @@ class Rounds:
     def _context(self, manifest: Manifest, turn: Turn) -> AggregatorContext:
         desk = self._desk
         opening = desk.opening(manifest.round.job, turn)
-        return AggregatorContext(desk.name, desk.key, desk.rng, opening, turn.now())
+        allowances = records.find_allowances(turn, manifest.round.job)
+        return AggregatorContext(
+            desk.name, desk.key, desk.rng, opening, turn.now(), records.frozen_sets(turn), allowances
+        )
 
     def _advance(self, event: object, turn: Turn) -> None:
         saved = self._saved(turn)
@@ -225,8 +230,12 @@ class Rounds:
         shell = shell_of(phase.manifest)
         if (listed := shell.frozen(phase)) is not None:
             self._desk.uploads.keep(listed, self._desk.bundle)
+            members = phase.manifest.members
+            records.put_frozen_set(turn, [members[phase.manifest.index(name)] for name in named_in(listed)])
         if isinstance(phase, Unmasking):
             self._desk.handing.remember(phase, turn)
+        if (lists := shell.agreed(phase)) and type(phase) is not type(before):
+            keep_agreed(phase, lists, int(turn.get(_FREEZE) or b"0"), turn)
         if isinstance(phase, Publishing):
             self._desk.bundle.put_result(phase.scope.round, encode(phase.published), phase.salt)
         if shell.waits(phase) and type(phase) is not type(before):
@@ -235,9 +244,14 @@ class Rounds:
     def _do(self, effect: object, phase: Phase, turn: Turn) -> None:
         match effect:
             case Append(statement):
-                self._desk.book.add(statement, turn)
+                place = self._desk.book.add(statement, turn)
+                # Said in the turn that ends the round.
+                self._aborted = place if isinstance(statement, Aborted) else self._aborted
             case Log(statement, sizes):
-                self._await(self._desk.book.add(statement, turn), sizes, phase, turn)
+                place = self._desk.book.add(statement, turn)
+                if isinstance(statement, Contributors):
+                    turn.put(_FREEZE, str(place).encode())
+                self._await(place, sizes, phase, turn)
             case Keep(data):
                 self._desk.bundle.put_file(data)
             case Send(to, kind, data):
@@ -276,9 +290,10 @@ class Rounds:
             turn.delete(key)
         self._progress.over(turn)
         turn.delete(_ROUND)
+        turn.delete(_FREEZE)
         # After the commit: whoever takes the round up again needs every upload where it was.
         turn.run(f"forget/{manifest.round.label()}", partial(self._desk.uploads.forget, manifest, headers))
-        self._ended(phase, saved.began, turn)
+        self._ended(phase, saved.began, self._aborted, turn)
 
     # Uploads and the sum ---------------------------------------------------------------------------------------------
 
@@ -325,10 +340,9 @@ class Rounds:
             self._advance(outcome, turn)
             return
         saved = self._saved(turn)
-        if saved is None:
-            return
-        reason = outcome.cause if isinstance(outcome, SecaggError) else type(outcome).__name__
-        self._lose(saved, reason, turn)
+        if saved is not None:
+            reason = outcome.cause if isinstance(outcome, SecaggError) else type(outcome).__name__
+            self._lose(saved, reason, turn)
 
     def _lose(self, saved: Saved, reason: str, turn: Turn) -> None:
         """End the round without a result: it may have been opened."""

@@ -17,6 +17,7 @@ from msgspec import UNSET
 
 from aggregator import jobs, naming, records
 from aggregator.desk import Desk
+from aggregator.ending import Endings
 from aggregator.membership import Membership
 from aggregator.presence import Presence
 from aggregator.records import Job, Outcome
@@ -32,10 +33,10 @@ from secagg.protocol.deriving import Facts, derive
 from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks.rounds import Closed, Failed, Standing
-from secagg.protocol.session import LOST_STEPS, AbortNotice, Announce, Present, ResultNotice, job_scope
+from secagg.protocol.session import Announce, Present, job_scope
 from secagg.transport.link import KEYSERVER
 from secagg.wire.codec import encode
-from secagg.wire.signed import Scope, sign
+from secagg.wire.signed import sign
 
 ATTEMPTS = 3
 OVERDUE = "overdue"
@@ -51,7 +52,7 @@ class Schedule:
 
     def __init__(self, desk: Desk, blobs: Blobs, membership: Membership, presence: Presence) -> None:
         self._desk, self._blobs, self._membership, self._presence = desk, blobs, membership, presence
-        self._rounds = Rounds(desk, self.ended)
+        self._rounds, self._endings = Rounds(desk, self.ended), Endings(desk, presence)
         self._overdue = ""
         self._missing: tuple[str, ...] | None = None
 
@@ -60,9 +61,15 @@ class Schedule:
         """Return the round that is running."""
         return self._rounds
 
+    @property
+    def endings(self) -> Endings:
+        """Return what became of attempts."""
+        return self._endings
+
     def start(self, turn: Turn) -> None:
         """Take up everything after a restart."""
         self._rounds.start(turn)
+        self._endings.start(turn)
         job = self.active(turn)
         if job and job.state == "step":
             self._step(job, turn)
@@ -114,7 +121,7 @@ class Schedule:
         if self._desk.book.set_aside(job.entry, turn):
             self._fail(job, "What the log was to say of it could not be written: submit it under another name.", turn)
             return
-        if not self._membership.known(turn):
+        if not self._membership.known(turn) or self._endings.waits(job.spec.name, turn):
             return
         if turn.now() >= self._membership.roster(turn).expires:
             # Members whose clocks are right would take part, and no auditor would believe the round.
@@ -227,7 +234,7 @@ class Schedule:
 
     # How a round ends ------------------------------------------------------------------------------------------------
 
-    def ended(self, phase: Closed | Failed, began: int, turn: Turn) -> None:
+    def ended(self, phase: Closed | Failed, began: int, entry: int, turn: Turn) -> None:
         """Publish a result, or say why there is none and go on."""
         job = records.get_job(turn, phase.scope.round.job)
         named, proofs = naming.named(job, phase)
@@ -241,18 +248,17 @@ class Schedule:
         if isinstance(phase, Closed):
             self._close(job, phase, began, turn)
         else:
-            self._abort(job, phase, turn)
+            self._abort(job, phase, entry, turn)
 
     def _close(self, job: Job, phase: Closed, began: int, turn: Turn) -> None:
         data = encode(phase.published)
         blob = self._blobs.put(data)
         records.publish_blob(turn, blob)
         outcome = Outcome(
-            phase.scope.round, phase.published.contributors, blob, len(data), phase.salt, phase.proof.index
-        )
-        records.put_outcome(turn, outcome)
-        for party in job.parties:
-            self._tell_outcome(outcome, party, self._size(party, turn), turn, turn.send)
+            phase.scope.round, phase.published.contributors, blob, len(data), phase.salt, phase.proof.index,
+            manifest=phase.scope.manifest,
+        )  # fmt: skip
+        self._endings.closed(outcome, job, turn)
         turn.event(
             {
                 "event": "round_closed", **where(outcome.round), "contributors": list(outcome.contributors),
@@ -261,12 +267,13 @@ class Schedule:
         )  # fmt: skip
         self._step(records.put_job(turn, job, state="step"), turn)
 
-    def _abort(self, job: Job, phase: Failed, turn: Turn) -> None:
+    def _abort(self, job: Job, phase: Failed, entry: int, turn: Turn) -> None:
         found, missing = phase.scope.round, tuple(entry.member for entry in phase.out)
-        outcome = Outcome(found, step=phase.step, reason=phase.reason, missing=missing)
-        for party in job.parties:
-            self._tell_outcome(outcome, party, 0, turn, turn.send)
-        lost = phase.step in LOST_STEPS
+        outcome = Outcome(
+            found, step=phase.step, reason=phase.reason, missing=missing, entry=entry, manifest=phase.scope.manifest
+        )
+        self._endings.aborted(outcome, turn)
+        lost = outcome.lost_round
         turn.event(
             {
                 "event": "round_aborted", **where(found), "step": phase.step, "reason": phase.reason,
@@ -274,7 +281,6 @@ class Schedule:
             }
         )  # fmt: skip
         if lost:
-            records.put_outcome(turn, outcome)
             self._next(records.put_job(turn, job, reason=phase.reason), turn)
         elif job.attempt >= ATTEMPTS:
             reason = f"Round {job.round} failed {ATTEMPTS} times, the last in {phase.step}: {phase.reason}"
@@ -341,7 +347,7 @@ class Schedule:
         if job and naming.lacks(job, member, said) and self._presence.may_tell(member, f"proofs {said.job}"):
             naming.tell(self._desk, job, member, turn.emit)
         if outcome:
-            self._tell_outcome(outcome, member, size, turn, turn.emit)
+            self._endings.tell(outcome, member, size, turn, turn.emit)
         if role == "trustee":
             self._propose_again(member, size, turn)
         elif not outcome and job:
@@ -366,24 +372,6 @@ class Schedule:
         announce = Announce(job.signed, book.leaf(job.entry), book.prove(job.entry, size), job.initial)
         if self._presence.may_tell(member, f"announce {job.spec.name}"):
             send(member, "announce", b"", encode(announce))
-
-    def _tell_outcome(self, outcome: Outcome, member: str, size: int, turn: Turn, send: Sending) -> None:
-        found, book = outcome.round, self._desk.book
-        if not self._presence.may_tell(member, found.label()):
-            return
-        if outcome.lost:
-            notice = AbortNotice(found, outcome.step, outcome.reason, outcome.missing)
-            # No manifest: a member that was away when the round was proposed has to believe it too.
-            scope = Scope(round=found, manifest=NO_DIGEST)
-            signed = sign(self._desk.key, "AbortNotice", scope, self._desk.name, EVERYBODY, encode(notice))
-            send(member, "aborted", b"", encode(signed))
-            return
-        proof = book.leaf(outcome.entry), book.prove(outcome.entry, size)
-        result = ResultNotice(found, outcome.published, outcome.length, outcome.salt, *proof)
-        if member not in records.get_job(turn, found.job).spec.cohort:
-            # A trustee has to know that the round is over, and has no business with the sum.
-            result = ResultNotice(found, NO_DIGEST, 0, NO_DIGEST, *proof)
-        send(member, "result", b"", encode(result))
 
 
 def _read(path: Path) -> bytes:

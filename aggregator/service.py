@@ -4,12 +4,14 @@ Rules: a decision only, on what the journal holds; the parts under it keep cache
 Leaves to others: one round (aggregator.rounds), which is next (aggregator.schedule), uploads, the log.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from aggregator import jobs, logbook, records, spot, stated
 from aggregator.desk import Desk
+from aggregator.ending import WORDS
 from aggregator.logbook import LogBook
 from aggregator.membership import Membership
 from aggregator.presence import TICK, Presence
@@ -28,8 +30,9 @@ from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.bundle import BundleWriter
 from secagg.log.log import Log
+from secagg.log.statements import OverlapAllowed
 from secagg.protocol.masks.rounds import Common
-from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present
+from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present, RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 
@@ -69,31 +72,19 @@ class AggregatorService:
 
         Raises: ProtocolViolation, WireError or NotAuthorised when it is not what it should be.
         """
-        match message.kind:
-            case "roster":
-                self._take_roster(message, turn)
-            case "present":
-                self._schedule.heard(message.sender, decode(Present, message.body), turn)
-            case "round":
-                self._schedule.rounds.message(message, turn)
-            case "chunk" | "ask-chunks":
-                self._schedule.rounds.chunk(message, turn)
-            case "fetch":
-                self._serve(message, turn)
-            case "spot":
-                self._handing.asked(message, turn)
-            case kind:
-                self._hear(kind, message, turn)
-
-    def _hear(self, kind: str, message: Received, turn: Turn) -> None:
-        """Take what members say beside rounds and files. Raises: as `receive`, TryLater while there is no roster."""
-        match kind:
-            case "state":
-                stated.take(message, self._membership.roster(turn), turn)
-            case "ask-round":
-                pass  # how an attempt ended is told with its end
-            case _:
-                raise ProtocolViolation(f"{message.sender} sends a {kind}.", "It is discarded.", rule="message.kind")
+        schedule = self._schedule
+        kind = message.kind
+        if kind == "round" and decode(RoundHeader, message.header).kind == "Ended":
+            kind = "ended"
+        handlers: Mapping[str, Callable[[Received, Turn], None]] = {
+            "roster": self._take_roster, "present": self._heard, "ended": schedule.endings.word,
+            "round": schedule.rounds.message, "chunk": schedule.rounds.chunk, "ask-chunks": schedule.rounds.chunk,
+            "ask-round": schedule.endings.asked, "state": self._state, "fetch": self._serve,
+            "spot": self._handing.asked,
+        }  # fmt: skip
+        if kind not in handlers:
+            raise ProtocolViolation(f"{message.sender} sends a {kind}.", "It is discarded.", rule="message.kind")
+        handlers[kind](message, turn)
 
     def wake(self, name: str, turn: Turn) -> None:
         """Handle a timer."""
@@ -108,6 +99,9 @@ class AggregatorService:
                 self._book.wake(turn)
             case "overdue":
                 self._schedule.overdue(turn)
+            case name if name.startswith(f"{WORDS}/"):
+                self._schedule.endings.overdue(name.partition("/")[2], turn)
+                self._schedule.consider(turn)
             case _:
                 self._schedule.rounds.wake(name, turn)
 
@@ -115,6 +109,7 @@ class AggregatorService:
         """Handle the outcome of work."""
         if name == logbook.WORK:
             self._book.finished(outcome, turn)
+            self._schedule.endings.published(turn)
             self._schedule.rounds.logged(turn)
             self._schedule.consider(turn)
         elif name == MODEL:
@@ -148,6 +143,17 @@ class AggregatorService:
                 )
 
     # Messages --------------------------------------------------------------------------------------------------------
+
+    def _state(self, message: Received, turn: Turn) -> None:
+        """Take what a person at an institution says, and log it once. Raises: as `receive`; TryLater."""
+        statement = stated.take(message, self._membership.roster(turn), turn)
+        if statement is not None:
+            self._book.add_leaf(message.body, turn)
+        if isinstance(statement, OverlapAllowed):
+            records.put_allowance(turn, statement.job, statement.member, message.body)
+
+    def _heard(self, message: Received, turn: Turn) -> None:
+        self._schedule.heard(message.sender, decode(Present, message.body), turn)
 
     def _take_roster(self, message: Received, turn: Turn) -> None:
         roster = self._membership.take(message, turn)

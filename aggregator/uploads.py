@@ -175,6 +175,11 @@ def named(signed: Signed) -> UploadName:
     return decode(UploadName, signed.body)
 
 
+def named_in(listed: bytes) -> tuple[str, ...]:
+    """Return whose headers a list holds, in its order."""
+    return tuple(signed.sender for signed in _list(listed))
+
+
 def uploads_of(listed: bytes) -> set[bytes]:
     """Return the SHA-256 of every upload that a list of headers names."""
     return {named(signed).upload for signed in _list(listed)}

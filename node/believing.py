@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.errors import ProtocolViolation, VerificationFailed
-from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
+from secagg.ids import EVERYBODY, RoundId
 from secagg.log.statements import OfRound, Result, Statement, open_statement, parse_statement
 from secagg.log.witness import LogProof
 from secagg.log.witness import check as check_proof
@@ -18,11 +18,11 @@ from secagg.protocol import server_step
 from secagg.protocol.manifest import JobSpec, Published
 from secagg.protocol.memory import Memory, Opened, Witnessed
 from secagg.protocol.published import check_form
-from secagg.protocol.session import AbortNotice, ResultNotice, job_scope
+from secagg.protocol.session import ResultNotice, job_scope
 from secagg.roster.members import Member, Roster
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
-from secagg.wire.signed import Scope, Signed, open_signed
+from secagg.wire.signed import Signed, open_signed
 
 S = TypeVar("S", bound=Statement)
 
@@ -39,17 +39,6 @@ def opened_job(signed: Signed, aggregator: Member, roster: Roster, me: str) -> t
     if me not in spec.cohort:
         raise ProtocolViolation(f"This node is not in the cohort of job {spec.name}.", rule="job.cohort")
     return spec, sha256(signed.body)
-
-
-def opened_abort(body: bytes, aggregator: Member) -> AbortNotice:
-    """Return the aggregator's word that a round ended without a result. Raises: BadSignature, ProtocolViolation."""
-    signed = decode(Signed, body)
-    notice = decode(AbortNotice, signed.body)
-    if signed.sender != aggregator.name:
-        raise ProtocolViolation(f"{signed.sender} ends a round, which only the aggregator may.", rule="abort.sender")
-    scope = Scope(round=notice.round, manifest=NO_DIGEST)
-    open_signed(signed, aggregator.sign_key, "AbortNotice", scope, EVERYBODY)
-    return notice
 
 
 def logged(

@@ -29,13 +29,13 @@ from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, SecaggError, TryLater, VerificationFailed
 from secagg.ids import RoundId
 from secagg.learning.layout import HEADER_LIMIT
-from secagg.log.statements import JobCreated, Result
+from secagg.log.statements import Aborted, JobCreated, Result
 from secagg.log.witness import LogProof
 from secagg.protocol import server_step
 from secagg.protocol.affordable import Most
 from secagg.protocol.lanes import packing
 from secagg.protocol.manifest import JobSpec, Published
-from secagg.protocol.session import LOST_STEPS, AbortNotice, Announce, Present, ResultNotice
+from secagg.protocol.session import LOST_STEPS, Announce, Present, ResultNotice
 from secagg.roster.members import Member
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -135,14 +135,14 @@ class Jobs:
 
         Raises: NotAuthorised, BadSignature, VerificationFailed or ProtocolViolation when it is not to be believed.
         """
-        aggregator = self._sender(message, turn)
+        aggregator = self.sender(message, turn)
         announce = decode(Announce, message.body, LIMIT_BULK)
         spec, body = believing.opened_job(announce.spec, aggregator, self._follower.roster(turn), self._name)
         known = records.find_job(turn, spec.name)
         if known and known.body != body:
             raise ProtocolViolation(f"Another job is announced as {spec.name}.", rule="job.changed")
         if known is None:
-            statement = self._believe(announce.leaf, announce.proof, aggregator, JobCreated, turn)
+            statement = self.believe(announce.leaf, announce.proof, aggregator, JobCreated, turn)
             if (statement.job, statement.spec) != (spec.name, sha256(encode(announce.spec)).hex()):
                 raise VerificationFailed("The log entry is of another job.", "Ask the operator for the log.")
             job = Job(spec, body, model=announce.model, model_digest=spec.initial_model)
@@ -160,14 +160,14 @@ class Jobs:
 
     def result(self, message: Received, turn: Turn) -> None:
         """Take word of a round's result; what it says is fetched. Raises: as `announced`."""
-        aggregator = self._sender(message, turn)
+        aggregator = self.sender(message, turn)
         notice = decode(ResultNotice, message.body, LIMIT_BULK)
         job = records.find_job(turn, notice.round.job)
         if job is None or job.over or notice.round.round != job.next_round or job.awaited == notice:
             return
         if job.awaited is None:
             try:
-                statement = self._believe(notice.leaf, notice.proof, aggregator, Result, turn)
+                statement = self.believe(notice.leaf, notice.proof, aggregator, Result, turn)
             except VerificationFailed as error:
                 if error.code == "E-BEHIND":
                     # The entry is signed. Until it comes with another proof, this node stands before this round.
@@ -188,22 +188,20 @@ class Jobs:
         records.put_since(turn)
         self._pursue(turn)
 
-    def aborted(self, message: Received, turn: Turn) -> RoundId:
-        """Take word that a round ended without a result; return which. Raises: as `announced`."""
-        notice: AbortNotice = believing.opened_abort(message.body, self._sender(message, turn))
-        job = records.find_job(turn, notice.round.job)
-        if job and notice.step in LOST_STEPS and notice.round.round == job.next_round:
+    def ended_without(self, ended: Aborted, round_id: RoundId, turn: Turn) -> None:
+        """Take the logged end of an attempt without a result."""
+        job = records.find_job(turn, round_id.job)
+        if job and ended.step in LOST_STEPS and round_id.round == job.next_round:
             # It may have been opened: it never comes again, and the next round starts from the same model.
             self._go_on(records.put_job(turn, job, next_round=job.next_round + 1, awaited=None), turn)
-        told = {"step": notice.step, "reason": notice.reason, "missing": list(notice.missing)}
-        place = {"job": notice.round.job, "round": notice.round.round, "attempt": notice.round.attempt}
+        told = {"step": ended.step, "reason": ended.reason, "missing": list(ended.missing)}
+        place = {"job": round_id.job, "round": round_id.round, "attempt": round_id.attempt}
         turn.event({"event": "abort", **place, **told})
         self.present(turn)
-        return notice.round
 
     def piece(self, message: Received, turn: Turn) -> None:
         """Take a piece of what is being fetched. Raises: NotAuthorised, ProtocolViolation, VerificationFailed."""
-        self._sender(message, turn)
+        self.sender(message, turn)
         if self._fetching.piece(message, turn):
             self._pursue(turn)
 
@@ -368,15 +366,17 @@ class Jobs:
         believing.require_result(spec, notice, data, published, Ledger(turn).opened())
         turn.run(f"{RESULT}/{name}", lambda: self._work.step(spec, job.model, notice.published, notice.round))
 
-    def _believe(
+    def believe(
         self, leaf: bytes, proof: LogProof, aggregator: Member, kind: type[believing.S], turn: Turn
     ) -> believing.S:
+        """Return a statement that the round log holds, and remember the checkpoint. Raises: VerificationFailed."""
         federation = self._follower.roster(turn).federation
         statement, seen = believing.logged(leaf, proof, aggregator, federation, kind, Ledger(turn))
         Ledger(turn).add((seen,))
         return statement
 
-    def _sender(self, message: Received, turn: Turn) -> Member:
+    def sender(self, message: Received, turn: Turn) -> Member:
+        """Return the aggregator, who sent this. Raises: NotAuthorised."""
         aggregator = self.aggregator(turn)
         if message.sender != aggregator.name:
             raise NotAuthorised(f"{message.sender} sends a {message.kind}, which only the aggregator may.")

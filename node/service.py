@@ -15,6 +15,7 @@ import msgspec
 from node import jobs, records, showing, sources, spot, uploading
 from node.config import OwnTask
 from node.drill import Drill
+from node.ending import Endings
 from node.inputs import Inputs
 from node.jobs import Ended, Jobs
 from node.proofs import Proofs
@@ -40,16 +41,12 @@ from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFai
 from secagg.ids import NO_DIGEST
 from secagg.log.statements import OverlapAllowed, SourceChanged
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.inputs import lift
 from secagg.protocol.masks.spot import LEAVES
 from secagg.roster.boot import BOOT
 from secagg.roster.messages import LIE
 from secagg.transport.link import KEYSERVER, Received
-from secagg.wire.codec import encode
 
-PRESENT, ASK_ROUND = "present", "ask-round"
-ASKED = 8
-"""Attempts whose end is asked for at a time."""
+PRESENT = "present"
 
 EVERY = 2.0
 """Seconds between two words that this node is here."""
@@ -73,6 +70,7 @@ class NodeService:
         self._follower = Follower(Own(name, "node", key.public), pin)
         self._booting = Booting(name, key, self._follower, rng)
         self._jobs = Jobs(name, self._follower, blobs, self._work, self._inputs, policy.most)
+        self._endings = Endings(name, self._jobs, self._inputs)
         upload = Uploading(name, key, blobs)
         self._lies = Lies(blobs, self._jobs.aggregator_key)
         self._spots = Spots(name, key, rng, self._jobs, blobs, spot_leaves, self._lies)
@@ -87,6 +85,7 @@ class NodeService:
             "missing-chunks": self._rounds.missing,
             "result": self._jobs.result,
             "aborted": self._aborted,
+            "frozen": self._endings.frozen,
             "fault": Proofs(self._follower, self._jobs).take,
             "piece": self._piece,
             "fetch": self._lies.serve,
@@ -279,9 +278,7 @@ class NodeService:
             self._say_present(turn)
 
     def _aborted(self, message: Received, turn: Turn) -> None:
-        ended = self._jobs.aborted(message, turn)
-        Ledger(turn, self._inputs.ledger).move(ended, lift)
-        self._rounds.close(ended, turn)
+        self._rounds.close(self._endings.aborted(message, turn), turn)
 
     def _present(self, turn: Turn) -> None:
         turn.after(PRESENT, EVERY)
@@ -299,8 +296,5 @@ class NodeService:
 
     def _tell_aggregator(self, turn: Turn) -> None:
         """Hand over what this institution states, and ask how attempts ended that it signed a header for."""
-        to, kept = self._jobs.aggregator(turn).name, records.find_round(turn)
-        self._stating.send(to, turn)
-        for round_id in self._inputs.pending()[:ASKED]:
-            if kept is None or kept.scope.round != round_id:
-                turn.emit(to, ASK_ROUND, b"", encode(round_id))
+        self._stating.send(self._jobs.aggregator(turn).name, turn)
+        self._endings.ask(turn)

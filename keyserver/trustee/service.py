@@ -29,7 +29,7 @@ from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
-from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
+from secagg.ids import RoundId
 from secagg.log.statements import Result, open_statement
 from secagg.log.witness import check
 from secagg.protocol.memory import Witnessed
@@ -39,7 +39,6 @@ from secagg.roster.messages import LIE
 from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
-from secagg.wire.signed import Scope, Signed, open_signed
 
 PRESENT = "present"
 EVERY = 2.0
@@ -204,12 +203,8 @@ class TrusteeService:
     def _aborted(self, message: Received, turn: Turn) -> None:
         """Take word that a round ended without a result; with its log entry, say that it is over here too."""
         self._booting.require(turn)
-        signed = decode(Signed, message.body, LIMIT_BULK)
-        notice = decode(AbortNotice, signed.body, LIMIT_BULK)
-        key = self._rounds.aggregator(turn).sign_key
-        open_signed(signed, key, "AbortNotice", Scope(notice.round, NO_DIGEST), EVERYBODY)
-        if notice.proof is not None:
-            self._rounds.aborted(notice.round, notice.leaf, notice.proof, turn)
+        notice = decode(AbortNotice, message.body, LIMIT_BULK)
+        self._rounds.aborted(notice.round, notice.leaf, notice.proof, turn)
         self._close(notice.round, turn)
 
     def _close(self, round_id: RoundId, turn: Turn) -> None:

@@ -7,6 +7,7 @@ Leaves to others: reading policy and roster (node), log proofs (masks.checks).
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from msgspec import UNSET
 
@@ -55,6 +56,33 @@ class Policy:
     def terms(self) -> Terms:
         """Return what inputs are held against."""
         return Terms(self.changing_sets, self.unlisted_jobs, self.max_rounds_per_source)
+
+
+class KnownLog(Protocol):
+    """Whose round log an entry has to be in; an `Expectation` says it, and a `RoundLog`."""
+
+    @property
+    def aggregator(self) -> str:
+        """The aggregator's name."""
+        ...
+
+    @property
+    def aggregator_key(self) -> bytes:
+        """Its signing key, which is the log's too."""
+        ...
+
+    @property
+    def log_origin(self) -> str:
+        """The name of the log."""
+        ...
+
+
+class RoundLog(NamedTuple):
+    """A round log and its owner."""
+
+    aggregator: str
+    aggregator_key: bytes
+    log_origin: str
 
 
 @dataclass(frozen=True)
@@ -108,6 +136,9 @@ def check_fields(proposed: Manifest, expect: Expectation) -> None:
 
     Raises: Refused naming the first field that lies.
     """
+    if proposed.roster_version != expect.roster_version:
+        # Said first: under another roster the cohort may have no seats to derive from.
+        raise _lie("roster_version", "is not that of the roster in force")
     facts = Facts(
         round=expect.round, attempt=proposed.round.attempt, job_digest=expect.spec_digest, model=expect.model,
         roster_version=expect.roster_version, roster=expect.roster, seats=expect.seats, colluders=expect.colluders,

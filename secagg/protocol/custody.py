@@ -39,6 +39,13 @@ def custody_of(manifest: Manifest) -> Custody:
     return manifest.custody
 
 
+def words_needed(custody: Custody) -> int:
+    """Return how many trustees have to say that an attempt is over for them: then fewer than t could still answer,
+    whoever of them lies.
+    """
+    return len(custody.trustees) - custody.threshold + 1 + custody.colluders
+
+
 def readers(custody: Custody) -> str:
     """Return, in one sentence for people, who can read single updates that are encrypted to a key."""
     names = custody.names()

@@ -36,7 +36,6 @@ _FIELDS = ("federation", "job", "attempt", "group", *Manifest.__struct_fields__)
 _MANIFEST = {f"manifest.{name}": f"the manifest's {name} is not what it must be" for name in _FIELDS}
 
 _OF_A_ROUND = {
-    "abort.sender": "somebody but the aggregator ended a round",
     "attempt.opened": "the round was opened once, and is never opened again",
     "attempt.second-manifest": "a second manifest came for one attempt",
     "attempt.superseded": "a later attempt has ended this one",

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId, Sentence, Word
+from secagg.ids import NO_DIGEST, Count, Digest, Ordinal, RoundId, Word
 from secagg.log.witness import LogProof
 from secagg.protocol.binding import UNKNOWN, Bound
 from secagg.protocol.manifest import JobSpec
@@ -92,19 +92,38 @@ class ResultNotice(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AbortNotice(Struct, frozen=True, forbid_unknown_fields=True):
-    """Aggregator → node, trustee, kind `aborted`: the round ended without a result; who was missing where.
+    """Aggregator → node, trustee, kind `aborted`: the logged `Aborted` of an attempt; all that it says is in the entry.
 
-    Travels signed (kind `AbortNotice`, receiver `*`, scope of the round, no manifest): whoever relays messages could
-    otherwise make a member skip a round that the others close. `leaf` is the logged `Aborted` with its proof: only that
-    takes an attempt out of a ledger, and makes a trustee say that it never answers.
+    `words` are trustees' signed `Ended`s of exactly this attempt, for nodes, where trustees open.
     """
 
     round: RoundId
-    step: Word
-    reason: Sentence
-    missing: tuple[Name, ...]
-    leaf: bytes = b""
-    proof: LogProof | None = None
+    leaf: bytes
+    proof: LogProof
+    words: tuple[Signed, ...] = ()
+
+
+class AskRound(Struct, frozen=True, forbid_unknown_fields=True):
+    """Node → aggregator, kind `ask-round`: how did this attempt end, proven from a log of this size."""
+
+    round: RoundId
+    log_size: Count
+
+
+class FrozenNotice(Struct, frozen=True, forbid_unknown_fields=True):
+    """Aggregator → node, kind `frozen`: the set of an attempt that has a result, and who agreed to it.
+
+    `manifest` as it was proposed; `leaf` and `proof` of its `Contributors`; `before` and `frozen` are the lists U2 and
+    U3, or nothing and U where trustees open; `agreements` of members to both, or of trustees to U.
+    """
+
+    round: RoundId
+    manifest: Signed
+    leaf: bytes
+    proof: LogProof
+    before: bytes
+    frozen: bytes
+    agreements: tuple[Signed, ...]
 
 
 class SpotRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from secagg.errors import Refused
 from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
 from secagg.log.statements import sign_statement
+from secagg.protocol.custody import custody_of
 from secagg.protocol.manifest import digest
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.notices import aborted
@@ -187,17 +188,17 @@ def test_a_bare_or_forged_end_ends_nothing(tmp_path: Path) -> None:
             assert words(room) == []
 
         honest = sign_statement(statement, "aggregator", aggregator)
-        never = AbortNotice(attempt(room).round, "Attend", "a test", (), honest, log.prove(0, ana.stands()))
+        never = AbortNotice(attempt(room).round, honest, log.prove(0, ana.stands()))
         await tell(never)
         for signer, key in (("aggregator", entrusted.nodes.online), ("node-00", entrusted.nodes.members["node-00"])):
             leaf = sign_statement(statement, signer, key)
             index = log.append(leaf)
             log.publish()
-            await tell(AbortNotice(attempt(room).round, "Attend", "a test", (), leaf, log.prove(index, ana.stands())))
+            await tell(AbortNotice(attempt(room).round, leaf, log.prove(index, ana.stands())))
         elsewhere = sign_statement(replace(statement, round=2), "aggregator", aggregator)
         index = log.append(elsewhere)
         log.publish()
-        await tell(AbortNotice(attempt(room).round, "Attend", "a test", (), elsewhere, log.prove(index, ana.stands())))
+        await tell(AbortNotice(attempt(room).round, elsewhere, log.prove(index, ana.stands())))
         other = replace(room.table.manifest.round, round=2)
         await room.abort("ana", "Attend", Scope(other, NO_DIGEST))
         assert len(words(room)) == 1, "of an attempt of which this trustee knows nothing"
@@ -224,10 +225,10 @@ def test_too_few_words_take_nothing_out_of_a_ledger(tmp_path: Path) -> None:
     chamber.play(script)
     given = [decode(Signed, words(chamber, name)[0]) for name in ("ana", "ben", "cyd")]
     manifest, scope = chamber.table.manifest, attempt(chamber)
-    check_words(given, manifest, scope)
+    check_words(given, custody_of(manifest), scope)
     for few in (given[:2], [given[0]] * 3, []):
         with pytest.raises(Refused) as caught:
-            check_words(few, manifest, scope)
+            check_words(few, custody_of(manifest), scope)
         assert caught.value.rule == "ended.words"
 
 

@@ -14,7 +14,6 @@ from secagg.protocol.paillier.rehearsal import Entrusted, entrust
 from secagg.protocol.session import AbortNotice, Fetch, Present, ResultNotice
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
-from secagg.wire.signed import Signed
 from support.entrusted import dealt
 from support.entrusted_hall import EntrustedHall
 from support.federation import counted_rng, job, names_of
@@ -158,7 +157,7 @@ def test_trustees_are_told_that_a_round_is_lost(tmp_path: Path) -> None:
     stage.play(script)  # type: ignore[arg-type]
     for trustee in stage.trustees.values():
         (told,) = trustee.told
-        assert decode(AbortNotice, decode(Signed, told.body).body).step == "Decrypt"
+        assert b'"step":"Decrypt"' in decode(AbortNotice, told.body, LIMIT_BULK).leaf
 
 
 @pytest.mark.parametrize("ends", ["result", "aborted"])

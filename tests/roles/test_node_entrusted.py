@@ -8,6 +8,7 @@ import pytest
 
 from secagg.crypto.derive import sha256
 from secagg.protocol.acceptance import Policy
+from secagg.protocol.binding import seats_digest
 from secagg.protocol.paillier.door import public_key
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust
 from support.entrusted import dealt
@@ -131,15 +132,18 @@ def test_a_key_is_remembered_and_the_upload_is_in_the_ledger(tmp_path: Path) -> 
     assert (entry.task, entry.purpose, entry.round.job) == ("task", "sum", "job")
 
 
-def test_a_static_input_does_not_go_to_other_holders_afterwards(tmp_path: Path) -> None:
-    """Members that open a sum themselves do not know the sets that trustees opened, and the other way round."""
+def test_a_sum_goes_to_other_holders_afterwards_for_the_same_set(tmp_path: Path) -> None:
+    """Nodes see no freeze of trustees: they ask for it, believe a quorum's signatures, and are bound to that set."""
 
     async def script(ward: EntrustedWard) -> None:
         await one_job(ward)
         ward.submit(name="again", engine="masks")
-        await ward.wait(8)
+        await ward.wait(12)
 
     ward = play(tmp_path, script)
-    rules = {event["rule"] for node in ward.nodes.values() for event in node.named("refuse")}
-    assert rules == {"ledger.input"}
-    assert [event["job"] for event in ward.named("job_done")] == ["job"]
+    assert [event["job"] for event in ward.named("job_done")] == ["job", "again"]
+    for node in ward.nodes.values():
+        first, second = node.ledger.entries()
+        assert (first.round.job, second.round.job) == ("job", "again")
+        assert seats_digest(first.seats) == seats_digest(second.seats)
+        assert [event["state"] for event in node.named("ended")] == ["frozen"]

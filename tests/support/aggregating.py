@@ -27,6 +27,7 @@ from secagg.learning.digest import model_digest
 from secagg.learning.layout import Arrays
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import Log, MemoryLog
+from secagg.log.statements import Aborted, open_statement
 from secagg.log.witness import check as check_proof
 from secagg.protocol import server_step
 from secagg.protocol.acceptance import Expectation, Policy
@@ -58,7 +59,7 @@ from secagg.transport.memory import MemoryLink, MemoryNetwork
 from secagg.wire.chunks import ChunkHeader, count
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
-from secagg.wire.signed import Scope, Signed, open_signed, sign
+from secagg.wire.signed import Signed, open_signed, sign
 from support.federation import counted_rng
 from support.timers import VirtualTimers
 
@@ -91,7 +92,7 @@ class Member:
         self.next_round = 1
         self.model = NO_DIGEST
         self.results: list[ResultNotice] = []
-        self.aborted: list[AbortNotice] = []
+        self.aborted: list[Aborted] = []
         self.disbelieved: list[str] = []
         self.published: list[Published] = []
         self.manifest: Manifest | None = None
@@ -137,13 +138,14 @@ class Member:
             case "piece":
                 await self._piece(decode(PieceHeader, message.header), message.body)
             case "aborted":
-                signed = decode(Signed, message.body)
-                notice = decode(AbortNotice, signed.body)
-                scope = Scope(round=notice.round, manifest=NO_DIGEST)
-                open_signed(signed, self.federation.aggregator.public, "AbortNotice", scope, EVERYBODY)
-                self.aborted.append(notice)
+                notice = decode(AbortNotice, message.body, LIMIT_BULK)
+                self._believe(notice.leaf, notice.proof)
+                statement, _ = open_statement(notice.leaf, lambda name: self.federation.aggregator.public)
+                if not isinstance(statement, Aborted):
+                    raise AssertionError("the end of a round is another entry")
+                self.aborted.append(statement)
                 self.phase = None
-                if notice.step in LOST_STEPS:
+                if statement.step in LOST_STEPS:
                     self.next_round = notice.round.round + 1
                 await self.present()
 

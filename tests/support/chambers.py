@@ -25,7 +25,6 @@ from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
 from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
-from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import sign_statement
 from secagg.protocol.manifest import digest
 from secagg.protocol.masks import notices
@@ -42,7 +41,7 @@ from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
 from secagg.transport.memory import MemoryNetwork
 from secagg.wire.codec import decode, encode
-from secagg.wire.signed import Scope, sign
+from secagg.wire.signed import Scope
 from support.aggregating import Inline
 from support.federation import counted_rng, inputs_of
 from support.granting import Granter
@@ -222,16 +221,14 @@ class Chamber:
         index = held.log.append(leaf)
         held.log.publish()
         notice = AbortNotice(
-            where.round, step, "a test", (), leaf, held.log.prove(index, self.trustees[to].stands())
+            where.round, leaf, held.log.prove(index, self.trustees[to].stands())
         )
         await self.tell_aborted(to, notice)
         return notice
 
     async def tell_aborted(self, to: str, notice: AbortNotice) -> None:
         """Tell a trustee that an attempt ended without a result."""
-        key, scope = self.table.keeper.key, Scope(notice.round, NO_DIGEST)
-        signed = sign(key, "AbortNotice", scope, AGGREGATOR, EVERYBODY, encode(notice))
-        await self.link.send(to, "aborted", b"", encode(signed), id=self.rng(16))
+        await self.link.send(to, "aborted", b"", encode(notice), id=self.rng(16))
         await self.settle()
 
     async def again(self) -> None:

@@ -8,7 +8,7 @@ Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.protocol.fitting import Earlier, left_out
 from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
 from secagg.protocol.masks import graph, intake, judging, naming, notices, reports
 from secagg.protocol.masks.dealing import tree_of
@@ -79,6 +80,10 @@ class AggregatorContext:
     rng: Rng
     opening: SealingKey
     now: int
+    earlier: Earlier = field(default_factory=dict)
+    """Sets that were frozen before, by the digest of their seats."""
+    allowances: tuple[bytes, ...] = ()
+    """Signed `OverlapAllowed` entries of members, for this job."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ def _dealt(phase: Sharing | Uploading | Agreeing | Opening, event: FromNode, ctx
 def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
     """End a step: name who dropped, abort below max(t, K_min), else go on."""
     step = step_of(phase)
-    late = tuple(Out(name, step, "no message before the deadline") for name in waiting_for(phase))
+    phase, late = _late(phase, ctx)
     out = _in_roster_order(phase, step, (*phase.out, *late))
     noted = tuple(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in out if entry.step == step)
     if len(intake.received(phase)) < phase.manifest.needed:
@@ -211,6 +216,19 @@ def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
         case Opening():
             turned = _open(phase, out, ctx)
     return Turned(turned.phase, (*noted, *turned.effects))
+
+
+def _late(phase: intake.Collecting, ctx: AggregatorContext) -> tuple[intake.Collecting, tuple[Out, ...]]:
+    """Return who sent nothing and whose inputs cannot be summed with the others'; the phase is without those."""
+    late = tuple(Out(name, step_of(phase), "no message before the deadline") for name in waiting_for(phase))
+    if not isinstance(phase, Uploading):
+        return phase, late
+    bounds = {
+        entry.sender: decode(MaskedInput, entry.body).bound for entry in intake.in_order(phase.manifest, phase.headers)
+    }
+    left = left_out(bounds, phase.manifest, ctx.earlier, ctx.allowances)
+    kept = tuple(entry for entry in phase.headers if entry.sender not in left)
+    return replace(phase, headers=kept), (*late, *(Out(name, step_of(phase), why) for name, why in left.items()))
 
 
 def _in_roster_order(phase: Common, step: str, out: tuple[Out, ...]) -> tuple[Out, ...]:
@@ -317,7 +335,8 @@ def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
     sent: dict[str, Send] = {}
     for proof in event.proofs:
         alike = (name for name in names if sizes[name] == proof.old_size)
-        sent |= {send.to: send for send in _send(phase, alike, "Freeze", Freeze(phase.u3, event.leaf, proof), ctx)}
+        message = Freeze(phase.u3, event.leaf, proof, ctx.allowances)
+        sent |= {send.to: send for send in _send(phase, alike, "Freeze", message, ctx)}
     after = Agreeing(
         phase.scope, phase.manifest, phase.signed, phase.out, phase.u1, phase.drawn, phase.u2, phase.dealt, phase.u3,
         event.proofs[0].checkpoint, directory=phase.directory,

@@ -14,7 +14,7 @@ from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import Checkpoint, verify_cosignature
 from secagg.log.statements import Contributors, ManifestLogged, open_statement
 from secagg.log.witness import check as check_proof
-from secagg.protocol.acceptance import Expectation
+from secagg.protocol.acceptance import Expectation, KnownLog
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys, reports
 from secagg.protocol.masks.dealing import check_leaf
@@ -41,7 +41,7 @@ S = TypeVar("S")
 
 def logged_manifest(propose: Propose, scope: Scope, expect: Expectation, memory: Memory) -> Checkpoint:
     """Check that the manifest is in the log, in a checkpoint consistent with the node's last (§3 step 0)."""
-    statement = _statement(propose.leaf, expect, ManifestLogged)
+    statement = statement_of(propose.leaf, expect, ManifestLogged)
     if statement.manifest != scope.manifest.hex() or _round_of(statement) != _round_of(scope.round):
         raise VerificationFailed("The log entry names another manifest.", "Ask the operator for the log.")
     last = memory.last(expect.log_origin)
@@ -192,7 +192,7 @@ def logged_freeze(
     Consistency is with the last checkpoint that this node accepted, which a job or a result may have moved on since the
     manifest: one that was compared with the manifest's alone could lie on another branch.
     """
-    statement = _statement(message.leaf, expect, Contributors)
+    statement = statement_of(message.leaf, expect, Contributors)
     same = (
         statement.manifest == phase.scope.manifest.hex(),
         _round_of(statement) == _round_of(phase.scope.round),
@@ -288,7 +288,9 @@ def _list(data: bytes, manifest: Manifest, kind: str, scope: Scope, rule: str, o
     return found
 
 
-def _statement(leaf: bytes, expect: Expectation, kind: type[S]) -> S:
+def statement_of(leaf: bytes, expect: KnownLog, kind: type[S]) -> S:
+    """Return the aggregator's statement of a log entry. Raises: VerificationFailed when it is of another type."""
+
     def key_of(signer: str) -> bytes:
         if signer != expect.aggregator:
             raise VerificationFailed(f"{signer} signed a statement that is the aggregator's.", "Leave the round.")

@@ -27,6 +27,7 @@ from secagg.protocol.masks.rounds import (
     FromNode,
     Judged,
     Judging,
+    Opening,
     Phase,
     Unmask,
     Unmasked,
@@ -67,6 +68,11 @@ def works(phase: object) -> bool:
 def frozen(phase: object) -> bytes | None:
     """Return the list of the headers whose uploads are now fixed, when this is the phase that fixes them."""
     return phase.u3 if isinstance(phase, Freezing) else None
+
+
+def agreed(phase: object) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
+    """Return U2, U3 and who agreed to both, once enough did."""
+    return (phase.u2, phase.u3, phase.agreements) if isinstance(phase, Opening) else None
 
 
 def uploaded(phase: Uploading) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import read_checkpoint
 from secagg.protocol.custody import custody_of
+from secagg.protocol.fitting import left_out
 from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
 from secagg.protocol.masks import notices as shared
 from secagg.protocol.masks.aggregator import AggregatorContext
@@ -40,7 +41,7 @@ from secagg.protocol.masks.rounds import (
     Standing,
 )
 from secagg.protocol.paillier import intake, notices
-from secagg.protocol.paillier.messages import Freeze, Open, Witness
+from secagg.protocol.paillier.messages import EncryptedInput, Freeze, Open, Witness
 from secagg.protocol.paillier.rounds import (
     Collecting,
     Combine,
@@ -165,7 +166,8 @@ def _close(phase: Waiting, ctx: AggregatorContext) -> Turned:
     late = _late(phase)
     match phase:
         case Collecting():
-            phase = replace(phase, out=_in_roster_order(phase))
+            phase, left = _fitted(replace(phase, out=_in_roster_order(phase)), ctx)
+            late = (*late, *left)
             if len(phase.headers) < phase.manifest.needed:
                 have = f"{len(phase.headers)} of {len(phase.manifest.members)} members"
                 return _abort(phase, (*phase.out, *late), have, ctx)
@@ -182,6 +184,15 @@ def _close(phase: Waiting, ctx: AggregatorContext) -> Turned:
             if phase.trying:
                 return Turned(replace(phase, overdue=True))
             return _abort(phase, (*phase.out, *late), f"{_right(phase)} right answers of trustees", ctx)
+
+
+def _fitted(phase: Collecting, ctx: AggregatorContext) -> tuple[Collecting, tuple[Out, ...]]:
+    """Leave out whose inputs cannot be summed with the others'; tell whom and why."""
+    headers = in_order(phase.manifest, phase.headers)
+    bounds = {entry.sender: decode(EncryptedInput, entry.body).bound for entry in headers}
+    left = left_out(bounds, phase.manifest, ctx.earlier, ctx.allowances)
+    kept = tuple(entry for entry in phase.headers if entry.sender not in left)
+    return replace(phase, headers=kept), tuple(Out(name, "EncryptedInput", why) for name, why in left.items())
 
 
 def _in_roster_order(phase: Collecting) -> tuple[Out, ...]:
@@ -240,7 +251,8 @@ def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
     sizes = {name: stand.get(name, phase.size) for name in custody_of(phase.manifest).names() if name not in gone}
     shown = tuple(name for name, size in sizes.items() if size in proofs)
     sent = tuple(
-        _send(phase, name, "Freeze", Freeze(phase.u, event.leaf, proofs[sizes[name]]), ctx) for name in shown
+        _send(phase, name, "Freeze", Freeze(phase.u, event.leaf, proofs[sizes[name]], ctx.allowances), ctx)
+        for name in shown
     )
     after = Witnessing(
         phase.scope, phase.manifest, phase.signed, phase.out, shown, tuple(stand), phase.u,

@@ -13,7 +13,7 @@ from secagg.errors import Refused
 from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import Checkpoint
 from secagg.log.witness import LogProof
-from secagg.protocol.custody import custody_of
+from secagg.protocol.custody import words_needed
 from secagg.protocol.manifest import Custody, Manifest
 from secagg.protocol.masks.checks import signed_list
 from secagg.protocol.paillier.checks import KnownLog, agreed, logged_set
@@ -22,17 +22,12 @@ from secagg.wire.codec import decode
 from secagg.wire.signed import Scope, Signed, open_signed
 
 
-def words_needed(custody: Custody) -> int:
-    """Return how many trustees have to say that an attempt is over: with fewer than t others, c' of them liars."""
-    return len(custody.trustees) - custody.threshold + 1 + custody.colluders
-
-
-def check_words(words: Iterable[Signed], manifest: Manifest, scope: Scope) -> None:
+def check_words(words: Iterable[Signed], custody: Custody, scope: Scope) -> None:
     """Check that enough distinct trustees signed that they never answer exactly this attempt.
 
     Raises: Refused (`ended.signer`, `ended.words`); BadSignature; ProtocolViolation for a word of another attempt.
     """
-    custody, signers = custody_of(manifest), set()
+    signers = set()
     for signed in words:
         if signed.sender not in custody.names():
             raise Refused(f"{signed.sender} is no trustee of the attempt.", "Keep it counted.", rule="ended.signer")
@@ -46,22 +41,22 @@ def check_words(words: Iterable[Signed], manifest: Manifest, scope: Scope) -> No
 
 
 def check_frozen(
-    u: bytes, leaf: bytes, proof: LogProof, agreements: tuple[Signed, ...], manifest: Manifest, scope: Scope,
-    known: KnownLog, last: Checkpoint | None,
-) -> tuple[dict[str, Signed], Checkpoint]:  # fmt: skip
-    """Check that the encoded list `u` is the set that is frozen for an attempt, in the log and by a quorum of trustees.
+    before: bytes, frozen: bytes, leaf: bytes, proof: LogProof, agreements: tuple[Signed, ...], manifest: Manifest,
+    scope: Scope, known: KnownLog, last: Checkpoint | None,
+) -> tuple[tuple[str, ...], Checkpoint]:  # fmt: skip
+    """Check that the encoded list `frozen` (U) is the set that is frozen, in the log and by a quorum of trustees.
 
-    `last` is the last checkpoint of the log that this node accepted. Return the headers in the set by member, and the
-    checkpoint that holds the freeze.
+    Nothing comes `before` it here. `last` is the last checkpoint of the log that this node accepted. Return the members
+    of the set, and the checkpoint that holds the freeze.
     Raises: Refused (`u.enough`, `freeze.statement`, `open.signer`, `open.same-set`, `open.threshold`); BadSignature;
     ProtocolViolation; VerificationFailed.
     """
-    headers = signed_list(u, manifest, "EncryptedInput", scope)
+    headers = signed_list(frozen, manifest, "EncryptedInput", scope)
     if len(headers) < manifest.needed:
         raise Refused(
             f"{len(headers)} members are fewer than the {manifest.needed} this round needs.",
             "Keep it as evidence against the aggregator.", rule="u.enough",
         )  # fmt: skip
-    seen = logged_set(u, leaf, proof, scope, tuple(headers), known, last)
-    agreed(agreements, manifest, scope, sha256(u))
-    return headers, seen
+    seen = logged_set(frozen, leaf, proof, scope, tuple(headers), known, last)
+    agreed(agreements, manifest, scope, sha256(frozen))
+    return tuple(headers), seen

@@ -76,6 +76,11 @@ def frozen(phase: object) -> bytes | None:
     return phase.u if isinstance(phase, Freezing) else None
 
 
+def agreed(phase: object) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
+    """Return nothing, U and which trustees agreed to it, once enough did."""
+    return (b"", phase.u, phase.agreements) if isinstance(phase, Opening) else None
+
+
 def uploaded(phase: Collecting) -> tuple[str, ...]:
     """Return whose uploads count already."""
     return tuple(entry.sender for entry in phase.headers)

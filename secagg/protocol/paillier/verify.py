@@ -15,14 +15,13 @@ from secagg.errors import BundleIncomplete, Refused, SecaggError, VerificationFa
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import Contributors
 from secagg.protocol.binding import Bound
-from secagg.protocol.custody import check_custody, custody_of
+from secagg.protocol.custody import check_custody, custody_of, words_needed
 from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import Manifest, Seat, digest, fewest_entrusted
 from secagg.protocol.masks.checks import signed_list
 from secagg.protocol.paillier.checks import agreed
 from secagg.protocol.paillier.decrypting import Collector
 from secagg.protocol.paillier.door import admit
-from secagg.protocol.paillier.ending import words_needed
 from secagg.protocol.paillier.intake import ANSWER_LIMIT
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.opening import open_sum, read_answer

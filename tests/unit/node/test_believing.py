@@ -8,18 +8,18 @@ from msgspec.structs import replace
 from node import believing
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.errors import ProtocolViolation, VerificationFailed
-from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
+from secagg.ids import EVERYBODY, RoundId
 from secagg.log.log import MemoryLog
 from secagg.log.statements import JobCreated, Result, parse_statement, sign_statement
 from secagg.log.witness import LogProof
 from secagg.protocol.manifest import GroupSum, JobSpec, Published
 from secagg.protocol.memory import Notebook, Opened
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
-from secagg.protocol.session import AbortNotice, ResultNotice, job_scope
+from secagg.protocol.session import ResultNotice, job_scope
 from secagg.roster.chain import SignedRoster
 from secagg.roster.members import Roster
 from secagg.wire.codec import decode, encode
-from secagg.wire.signed import Scope, Signed, sign
+from secagg.wire.signed import Signed, sign
 from support.federation import make
 
 FEDERATION = make(4)
@@ -46,19 +46,6 @@ def test_a_job_is_the_aggregators_for_this_federation_and_this_node() -> None:
     ):  # fmt: skip
         with pytest.raises(ProtocolViolation):
             believing.opened_job(signed, MEMBER, ROSTER, me)
-
-
-def test_only_the_aggregator_ends_a_round_and_only_the_one_it_signed_for() -> None:
-    notice = AbortNotice(PLACE, "MaskedInput", "too few", ("node-01",))
-    scope = Scope(PLACE, NO_DIGEST)
-    signed = sign(KEY, "AbortNotice", scope, AGGREGATOR, EVERYBODY, encode(notice))
-    assert believing.opened_abort(encode(signed), MEMBER) == notice
-    elsewhere = encode(replace(notice, round=replace(PLACE, round=3)))
-    other = sign(FEDERATION.members["node-01"], "AbortNotice", scope, "node-01", EVERYBODY, encode(notice))
-    named = sign(KEY, "AbortNotice", scope, "node-01", EVERYBODY, encode(notice))
-    for bent in (replace(signed, body=elsewhere), other, replace(other, sender=AGGREGATOR), named):
-        with pytest.raises(ProtocolViolation):
-            believing.opened_abort(encode(bent), MEMBER)
 
 
 def entry(statement: Any, key: Any = KEY, signer: str = AGGREGATOR) -> tuple[bytes, LogProof]:

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from secagg.errors import BadSignature, ProtocolViolation, Refused, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY
-from secagg.protocol.paillier.ending import check_frozen, check_words, words_needed
+from secagg.protocol.custody import custody_of, words_needed
+from secagg.protocol.paillier.ending import check_frozen, check_words
 from secagg.protocol.paillier.messages import Ended, Freeze, Open
 from secagg.protocol.paillier.rehearsal import Entrusted, propose
 from secagg.wire.codec import encode
@@ -29,10 +30,10 @@ def test_so_many_words_that_fewer_than_t_could_answer(m: int, c: int, t: int, ne
     manifest = propose(entrusted)
     scope = Scope(manifest.round, bytes(32))
     words = [word(entrusted, scope, name) for name in TRUSTEES[:m]]
-    check_words(words[:needed], manifest, scope)
+    check_words(words[:needed], custody_of(manifest), scope)
     for few in (words[: needed - 1], [*words[: needed - 1]] * 2):
         with pytest.raises(Refused) as caught:
-            check_words(few, manifest, scope)
+            check_words(few, custody_of(manifest), scope)
         assert caught.value.rule == "ended.words"
 
 
@@ -41,9 +42,9 @@ def test_a_word_is_of_a_trustee_and_of_exactly_this_attempt() -> None:
     manifest = propose(entrusted)
     scope = Scope(manifest.round, bytes(32))
     good = [word(entrusted, scope, name) for name in ("ana", "ben")]
-    check_words(good, manifest, scope)
+    check_words(good, custody_of(manifest), scope)
     with pytest.raises(Refused) as caught:
-        check_words([*good, word(other, scope, "eve")], manifest, scope)
+        check_words([*good, word(other, scope, "eve")], custody_of(manifest), scope)
     assert caught.value.rule == "ended.signer"
     elsewhere = (
         Scope(replace(scope.round, attempt=2), scope.manifest), Scope(replace(scope.round, group=1), scope.manifest),
@@ -51,12 +52,12 @@ def test_a_word_is_of_a_trustee_and_of_exactly_this_attempt() -> None:
     )  # fmt: skip
     for where in elsewhere:
         with pytest.raises(ProtocolViolation):
-            check_words([good[0], word(entrusted, where, "ben")], manifest, scope)
+            check_words([good[0], word(entrusted, where, "ben")], custody_of(manifest), scope)
     with pytest.raises(BadSignature):
-        check_words([good[0], replace(good[1], signature=bytes(64))], manifest, scope)
+        check_words([good[0], replace(good[1], signature=bytes(64))], custody_of(manifest), scope)
     witness = sign(entrusted.trustees["ben"], "Witness", scope, "ben", EVERYBODY, encode(Ended()))
     with pytest.raises(ProtocolViolation):
-        check_words([good[0], witness], manifest, scope)
+        check_words([good[0], witness], custody_of(manifest), scope)
 
 
 class Told:
@@ -74,12 +75,13 @@ class Told:
 
     def check(self, **parts: object) -> tuple[str, ...]:
         given = {
-            "u": self.u, "leaf": self.freeze.leaf, "proof": self.proof, "agreements": self.asked.agreements,
+            "before": b"", "frozen": self.u, "leaf": self.freeze.leaf, "proof": self.proof,
+            "agreements": self.asked.agreements,
             "manifest": self.scene.played.manifest, "scope": self.scene.scope, "known": self.expect, "last": self.last,
         }  # fmt: skip
-        headers, seen = check_frozen(**given | parts)  # type: ignore[arg-type]
+        names, seen = check_frozen(**given | parts)  # type: ignore[arg-type]
         assert seen.size > 0
-        return tuple(headers)
+        return names
 
 
 def test_a_set_that_a_quorum_signed_and_the_log_holds_is_believed() -> None:
@@ -97,9 +99,9 @@ LIES: dict[str, tuple[Callable[[Told], dict[str, object]], type[SecaggError], st
     "one trustee twice": (lambda told: {"agreements": told.asked.agreements[:1] * 3}, Refused, "open.threshold"),
     "nobody": (lambda told: {"agreements": ()}, Refused, "open.threshold"),
     "members": (lambda told: {"agreements": tuple(told.scene.headers().values())}, Refused, "open.signer"),
-    "another set": (lambda told: {"u": fewer(told)}, Refused, "freeze.statement"),
-    "too few": (lambda told: {"u": listed(*tuple(told.scene.headers().values())[:2])}, Refused, "u.enough"),
-    "a set of strangers": (lambda told: {"u": listed(*told.asked.agreements)}, ProtocolViolation, "list.members"),
+    "another set": (lambda told: {"frozen": fewer(told)}, Refused, "freeze.statement"),
+    "too few": (lambda told: {"frozen": listed(*tuple(told.scene.headers().values())[:2])}, Refused, "u.enough"),
+    "a set of strangers": (lambda told: {"frozen": listed(*told.asked.agreements)}, ProtocolViolation, "list.members"),
     "another attempt": (
         lambda told: {"scope": Scope(replace(told.scene.scope.round, attempt=2), told.scene.scope.manifest)},
         ProtocolViolation, "",
