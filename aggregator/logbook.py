@@ -27,6 +27,8 @@ AGAIN = 2.0
 _COUNT = "log/count"
 _LEAF = "log/leaf/"
 _ASIDE = "log/aside/"
+_OTHER = "log/other/"
+"""Where it stands whose a queued leaf is that this aggregator did not sign: 32 bytes of public key, then the name."""
 
 
 class LogBook:
@@ -57,10 +59,14 @@ class LogBook:
 
         Raises: ProtocolViolation (`statement.form`) when no reader would take it back.
         """
-        return self.add_leaf(sign_statement(statement, self._name, self._key), turn)
+        return self._queue(sign_statement(statement, self._name, self._key), turn)
 
-    def add_leaf(self, leaf: bytes, turn: Turn) -> int:
-        """Queue an entry that somebody else signed, read before, and return its index in the log."""
+    def add_leaf(self, leaf: bytes, signer: str, public: bytes, turn: Turn) -> int:
+        """Queue an entry that a member signed under this key, read before, and return its index in the log."""
+        turn.put(f"{_OTHER}{_count(turn):012d}", public + signer.encode())
+        return self._queue(leaf, turn)
+
+    def _queue(self, leaf: bytes, turn: Turn) -> int:
         index = _count(turn)
         turn.put(f"{_LEAF}{index:012d}", leaf)
         turn.put(_COUNT, str(index + 1).encode())
@@ -76,6 +82,7 @@ class LogBook:
         for key, _ in turn.scan(_LEAF):
             if int(key.removeprefix(_LEAF)) < published:
                 turn.delete(key)
+                turn.delete(key.replace(_LEAF, _OTHER))
 
     def wake(self, turn: Turn) -> None:
         """Try again to write."""
@@ -117,20 +124,24 @@ class LogBook:
         with self._lock:
             places = range(self._log.size, _count(turn))
         queued = {int(key.removeprefix(_LEAF)): leaf for key, leaf in turn.scan(_LEAF)}
-        for one in unreadable(queued, places, self._federation, turn.now(), self._name, self._key):
+        found = unreadable(queued, places, self._federation, turn.now(), self._name, self._key, _others(turn))
+        for one in found:
             turn.put(f"{_ASIDE}{one.index:012d}", one.found)
             turn.put(f"{_LEAF}{one.index:012d}", one.leaf)
+            turn.delete(f"{_OTHER}{one.index:012d}")
             turn.event(one.event())
 
     def _request(self, turn: Turn) -> None:
         queued = tuple((int(key.removeprefix(_LEAF)), leaf) for key, leaf in turn.scan(_LEAF))
+        others = _others(turn)
         if queued:
-            turn.run(WORK, lambda: self._write(queued))
+            turn.run(WORK, lambda: self._write(queued, others))
 
-    def _write(self, queued: tuple[tuple[int, bytes], ...]) -> None:
+    def _write(self, queued: tuple[tuple[int, bytes], ...], others: dict[int, tuple[str, bytes]]) -> None:
         with self._lock:
             for index, leaf in queued:
-                if index == self._log.size and readable(leaf, self._name, self._key.public):
+                signer = others.get(index, (self._name, self._key.public))
+                if index == self._log.size and readable(leaf, *signer):
                     self._log.append(leaf)
             self._log.publish()
             if queued[-1][0] >= self._log.size:
@@ -140,3 +151,8 @@ class LogBook:
 
 def _count(turn: Turn) -> int:
     return int(turn.get(_COUNT) or b"0")
+
+
+def _others(turn: Turn) -> dict[int, tuple[str, bytes]]:
+    """Return whose the queued leaves are that members signed, by their places."""
+    return {int(key.removeprefix(_OTHER)): (kept[32:].decode(), kept[:32]) for key, kept in turn.scan(_OTHER)}

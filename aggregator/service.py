@@ -146,9 +146,10 @@ class AggregatorService:
 
     def _state(self, message: Received, turn: Turn) -> None:
         """Take what a person at an institution says, and log it once. Raises: as `receive`; TryLater."""
-        statement = stated.take(message, self._membership.roster(turn), turn)
+        roster = self._membership.roster(turn)
+        statement = stated.take(message, roster, turn)
         if statement is not None:
-            self._book.add_leaf(message.body, turn)
+            self._book.add_leaf(message.body, message.sender, roster.member(message.sender).sign_key, turn)
         if isinstance(statement, OverlapAllowed):
             records.put_allowance(turn, statement.job, statement.member, message.body)
 

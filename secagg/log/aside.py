@@ -8,6 +8,7 @@ keyserver.restating).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
@@ -39,14 +40,16 @@ def readable(leaf: bytes, signer: str, public: bytes) -> bool:
 
 
 def unreadable(
-    queued: Mapping[int, bytes], places: range, federation: str, now: int, signer: str, key: SigningKey
-) -> Iterator[Replaced]:
+    queued: Mapping[int, bytes], places: range, federation: str, now: int, signer: str, key: SigningKey,
+    others: Mapping[int, tuple[str, bytes]] = MappingProxyType({}),
+) -> Iterator[Replaced]:  # fmt: skip
     """Yield what takes the place of every leaf that cannot be read, or is not there, of those that are to be written.
 
-    `places` are the indices from the end of the log to that of the last statement that was decided.
+    `places` are the indices from the end of the log to that of the last statement that was decided, `others` whose
+    those leaves are that `signer` did not sign itself: name and public key.
     """
     for index in places:
         found = queued.get(index, b"")
-        if not readable(found, signer, key.public):
+        if not readable(found, *others.get(index, (signer, key.public))):
             said = SetAside(federation=federation, time=now, digest=sha256(found).hex(), size=len(found))
             yield Replaced(index, found, sign_statement(said, signer, key))
