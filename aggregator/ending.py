@@ -23,7 +23,7 @@ from secagg.errors import BadInput, NotAuthorised, ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.protocol.custody import words_needed
 from secagg.protocol.masks.rounds import Common
-from secagg.protocol.session import AbortNotice, AskRound, FrozenNotice, ResultNotice
+from secagg.protocol.session import AbortNotice, AskRound, FrozenNotice, ResultNotice, RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
@@ -93,11 +93,12 @@ class Endings:
 
         Raises: ProtocolViolation or BadSignature when it is not one.
         """
-        signed = decode(Signed, message.body)
-        outcome = next((one for one in self._untold(turn) if _says(signed, one, turn)), None)
+        signed, about = decode(Signed, message.body), decode(RoundHeader, message.header).round
         if signed.sender != message.sender:
             raise ProtocolViolation(f"{message.sender} sends a word of {signed.sender}.", rule="intake.sender")
-        if outcome is not None:
+        outcome = records.find_attempt(turn, about)
+        if outcome is not None and outcome.lost and _says(signed, outcome, turn):
+            # Also when the members were told already: those who could not go on with fewer words ask again.
             turn.put(f"word/{outcome.round.label()}/{signed.sender}", message.body)
             self.published(turn)
 

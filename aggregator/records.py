@@ -4,7 +4,7 @@ Rules: a struct per value, encoded completely; a job's name is used once. Leaves
 (aggregator.schedule), phases of a round (secagg.protocol.masks.rounds), secrets (secagg.daemon.vault).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from msgspec import UNSET, Struct
@@ -38,7 +38,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     `state`: queued (others are before it, or members are missing), waiting (for members between rounds), round (one is
     running), step (the next model is being computed), done, failed. `entry` is its place in the log; `gone` are the
     members that dropped out of the last round, for which the next one waits `rejoin_ms`; `named` those whose fault is
-    proven, by the side files `proofs`.
+    proven, by the side files `proofs`. `reason`, `rule` and `remedy` say why a job failed, and what gets on.
     """
 
     number: Count
@@ -54,6 +54,8 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     gone: tuple[Name, ...] = ()
     rejoin_ms: Count = 0
     reason: str = ""
+    rule: str = ""
+    remedy: str = ""
     named: tuple[Name, ...] = ()
     proofs: tuple[Digest, ...] = ()
 
@@ -67,8 +69,12 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     def patience(self) -> float:
         """Return how many seconds a round waits for its members to be there."""
         # Before the first round members may still have a model to fetch and a task to load.
-        late = self.gone or self.round == 1
-        return max(self.spec.step_ms, self.rejoin_ms if late else 0) / 1000
+        return self.longest if self.gone or self.round == 1 else self.spec.step_ms / 1000
+
+    @property
+    def longest(self) -> float:
+        """Return how many seconds a round waits for members that it cannot do without."""
+        return max(self.spec.step_ms, self.rejoin_ms) / 1000
 
     @property
     def mark(self) -> str:
@@ -162,13 +168,39 @@ def find_attempt(turn: Turn, round_id: RoundId) -> Outcome | None:
 
 def put_frozen_set(turn: Turn, seats: Sequence[Seat]) -> None:
     """Keep that a set of seats was frozen: inputs may be bound to it from now on."""
-    turn.put(f"frozen/{seats_digest(seats).hex()}", encode(tuple(seat.name for seat in seats)))
+    turn.put(f"frozen/{seats_digest(seats).hex()}", encode(tuple(seats)))
 
 
-def frozen_sets(turn: Turn) -> dict[bytes, tuple[str, ...]]:
-    """Return the names in every set that was frozen, by the digest of its seats."""
-    kept = turn.scan("frozen/")
-    return {bytes.fromhex(key.removeprefix("frozen/")): decode(tuple[str, ...], data, WHOLE) for key, data in kept}
+def frozen_sets(turn: Turn, named: Collection[str] = ()) -> dict[bytes, tuple[str, ...]]:
+    """Return the names in every set that was frozen, by the digest of its seats; each also without the named ones."""
+    found: dict[bytes, tuple[str, ...]] = {}
+    for _, data in turn.scan("frozen/"):
+        seats = decode(tuple[Seat, ...], data, WHOLE)
+        for left in (seats, tuple(seat for seat in seats if seat.name not in named)):
+            found[seats_digest(left)] = tuple(seat.name for seat in left)
+    return found
+
+
+def put_terms(turn: Turn, member: str, changing_sets: bool, exact_counts: bool) -> None:
+    """Remember what a member's policy says, for when it is away."""
+    said = b"%d%d" % (changing_sets, exact_counts)
+    if turn.get(f"terms/{member}") != said:
+        turn.put(f"terms/{member}", said)
+
+
+def lacking_terms(turn: Turn, members: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return whose policy lets no set of members change, and whose takes no exact counts; unknown ones do neither."""
+    said = {member: turn.get(f"terms/{member}") or b"00" for member in members}
+    return tuple(m for m in members if said[m][:1] == b"0"), tuple(m for m in members if said[m][1:] == b"0")
+
+
+def free_name(turn: Turn, name: str) -> str:
+    """Return the name under which a job can be submitted: its own, or with a number when that one failed before."""
+    job, number = find_job(turn, name), 1
+    while job is not None and job.state == "failed":
+        number += 1
+        job = find_job(turn, f"{name[:56]}-{number}")
+    return name if number == 1 else f"{name[:56]}-{number}"
 
 
 def put_allowance(turn: Turn, job: str, member: str, leaf: bytes) -> bool:

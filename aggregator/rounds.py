@@ -196,9 +196,8 @@ class Rounds:
         desk = self._desk
         opening = desk.opening(manifest.round.job, turn)
         allowances = records.find_allowances(turn, manifest.round.job)
-        return AggregatorContext(
-            desk.name, desk.key, desk.rng, opening, turn.now(), records.frozen_sets(turn), allowances
-        )
+        earlier = records.frozen_sets(turn, records.get_job(turn, manifest.round.job).named)
+        return AggregatorContext(desk.name, desk.key, desk.rng, opening, turn.now(), earlier, allowances)
 
     def _advance(self, event: object, turn: Turn) -> None:
         saved = self._saved(turn)

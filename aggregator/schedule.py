@@ -10,12 +10,12 @@ one step. Leaves to others: the round itself (aggregator.rounds), job files (agg
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 from msgspec import UNSET
 
-from aggregator import jobs, naming, records
+from aggregator import bounds, jobs, naming, records
+from aggregator.bounds import End, Need
 from aggregator.desk import Desk
 from aggregator.ending import Endings
 from aggregator.membership import Membership
@@ -26,17 +26,15 @@ from aggregator.telling import PRESENCE, dropped, tell_wait, where
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.turn import Turn
-from secagg.errors import BadInput, NotAuthorised, SecaggError
-from secagg.ids import EVERYBODY, NO_DIGEST
-from secagg.log.statements import JobCreated
+from secagg.errors import NotAuthorised, SecaggError
 from secagg.protocol.deriving import Facts, derive
+from secagg.protocol.fitting import left_out
 from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks.rounds import Closed, Failed, Standing
-from secagg.protocol.session import Announce, Present, job_scope
+from secagg.protocol.session import Announce, Present
 from secagg.transport.link import KEYSERVER
 from secagg.wire.codec import encode
-from secagg.wire.signed import sign
 
 ATTEMPTS = 3
 OVERDUE = "overdue"
@@ -53,7 +51,7 @@ class Schedule:
     def __init__(self, desk: Desk, blobs: Blobs, membership: Membership, presence: Presence) -> None:
         self._desk, self._blobs, self._membership, self._presence = desk, blobs, membership, presence
         self._rounds, self._endings = Rounds(desk, self.ended), Endings(desk, presence)
-        self._overdue = ""
+        self._overdue = self._longest = ""
         self._missing: tuple[str, ...] | None = None
 
     @property
@@ -81,36 +79,6 @@ class Schedule:
         """Return the oldest job that is not over."""
         return next((job for job in records.all_jobs(turn) if job.state in _OPEN), None)
 
-    def submit(self, file: jobs.JobFile, model: Path | None, custody: Path | None, turn: Turn) -> Job:
-        """Sign a job, log it and put it at the end of the queue.
-
-        Raises: BadInput when its name is used, or it could never run; TryLater while there is no roster.
-        """
-        roster = self._membership.roster(turn)
-        if records.find_job(turn, file.job.name):
-            cause = f"There was a job {file.job.name} before."
-            raise BadInput(cause, "Choose another name: a name is used once.", code="E-JOB")
-        for name in file.job.uses:
-            if records.get_job(turn, name).state != "done":
-                raise BadInput(f"The job {name}, which this one uses, has no result.", "Wait for it.", code="E-JOB")
-        data = _read(model) if model else b""
-        described = jobs.describe_model(data) if model else None
-        spec = jobs.make_spec(file, roster, described, jobs.read_custody(custody) if custody else None)
-        jobs.check_trustees(spec, roster)
-        signed = sign(self._desk.key, "JobSpec", job_scope(spec), self._desk.name, EVERYBODY, encode(spec))
-        self._desk.bundle.put_file(encode(signed))
-        digest = sha256(encode(signed)).hex()
-        entry = self._desk.book.add(
-            JobCreated(federation=spec.federation, time=turn.now(), job=spec.name, spec=digest), turn
-        )
-        blob = self._blobs.put(data) if model else NO_DIGEST
-        if model:
-            records.publish_blob(turn, blob)
-        number = 1 + max((job.number for job in records.all_jobs(turn)), default=0)
-        again = jobs.rejoin_ms(file)
-        job = Job(number, spec, signed, entry, blob, model=blob, model_digest=spec.initial_model, rejoin_ms=again)
-        return records.put_job(turn, job)
-
     # The decision ----------------------------------------------------------------------------------------------------
 
     def consider(self, turn: Turn) -> None:
@@ -133,10 +101,15 @@ class Schedule:
             self._wait(job, turn)
 
     def _gather(self, job: Job, turn: Turn) -> None:
-        """Announce a job once its whole cohort is here."""
-        missing = tuple(name for name in job.spec.cohort if self._presence.of(name) is None) + self._holders(job)
-        self._tell_missing(job, missing, turn)
-        if missing:
+        """Announce a job once its whole cohort is here, or was waited for as long as it may be."""
+        away = tuple(name for name in job.spec.cohort if self._presence.of(name) is None)
+        holders = self._holders(job)
+        self._tell_missing(job, away + holders, turn)
+        if holders or (away and self._overdue != job.mark):
+            self._wait_longest(job, turn)
+            return
+        if away and self._need(job, turn).first:
+            self._fail(job, bounds.first(job, away), turn)
             return
         for member in job.spec.cohort:
             said = self._presence.of(member)
@@ -147,16 +120,53 @@ class Schedule:
 
     def _wait(self, job: Job, turn: Turn) -> None:
         """Propose once everybody who is expected stands before this round, or has kept the others waiting too long."""
-        name = job.spec.name
+        name, need = job.spec.name, self._need(job, turn)
         missing = tuple(m for m in naming.invited(job) if not self._presence.ready(m, name, job.round))
         awaited = missing
-        if job.attempt == 1 and not job.rejoin_ms:
+        if need.members and not need.first:
+            awaited = tuple(m for m in need.members if m in missing)
+        elif job.attempt == 1 and not job.rejoin_ms and not need.first:
             # Whoever dropped out of the last round and is not back is not waited for a second time.
             awaited = tuple(m for m in missing if m not in job.gone or self._presence.of(m) is not None)
-        awaited += self._holders(job)
+        # Who still asks how an earlier attempt ended has an answer soon, and could not take part before.
+        awaited += bounds.unknown(job, self._presence) + self._holders(job)
         self._tell_missing(job, awaited, turn)
-        if not awaited or self._overdue == job.mark:
+        if not awaited:
             self._propose(job, turn)
+        elif self._overdue == job.mark:
+            self._go_without(job, need, tuple(m for m in need.members if m in missing), turn)
+
+    def _go_without(self, job: Job, need: Need, lacking: tuple[str, ...], turn: Turn) -> None:
+        """Propose although somebody stays away, unless the round cannot do without: then the job ends."""
+        if not lacking or (not need.first and self._fits(job, turn)):
+            self._propose(job, turn)
+        elif self._longest != job.mark and job.longest > job.patience:
+            self._longest, self._overdue = job.mark, ""
+            turn.after(OVERDUE, job.longest - job.patience)
+        elif need.first:
+            self._fail(job, bounds.first(job, lacking), turn)
+        else:
+            self._fail(job, bounds.absent(job, need.members, lacking, records.free_name(turn, job.spec.name)), turn)
+
+    def _need(self, job: Job, turn: Turn) -> Need:
+        strict, _ = records.lacking_terms(turn, job.spec.cohort)
+        return bounds.need(job, self._presence, strict, records.frozen_sets(turn, job.named))
+
+    def _fits(self, job: Job, turn: Turn) -> bool:
+        """Say whether enough of those who are here can be summed without the others."""
+        try:
+            manifest = self._manifest(job, turn)
+        except NotAuthorised:
+            return True  # told where it is proposed
+        earlier, leaves = records.frozen_sets(turn, job.named), records.find_allowances(turn, job.spec.name)
+        said = bounds.said(job, self._presence)
+        return len(said) - len(left_out(said, manifest, earlier, leaves)) >= manifest.needed
+
+    def _wait_longest(self, job: Job, turn: Turn) -> None:
+        """Let a job that is not announced yet wait for its cohort, from now on and not for ever."""
+        if self._longest != job.mark:
+            self._longest = job.mark
+            turn.after(OVERDUE, job.longest)
 
     def _holders(self, job: Job) -> tuple[str, ...]:
         """Return the trustees that are away, when those who are here are too few to open a sum."""
@@ -167,14 +177,14 @@ class Schedule:
         return away if len(names) - len(away) < job.spec.custody.threshold else ()
 
     def _await_members(self, job: Job, turn: Turn) -> None:
-        self._overdue, self._missing = "", None
+        self._overdue, self._longest, self._missing = "", "", None
         turn.after(OVERDUE, job.patience)
         self.consider(turn)
 
     def overdue(self, turn: Turn) -> None:
         """Stop waiting for members that stay away."""
         job = self.active(turn)
-        if job and job.state == "waiting":
+        if job and job.state in ("queued", "waiting"):
             self._overdue = job.mark
             self.consider(turn)
 
@@ -186,7 +196,7 @@ class Schedule:
                     # Who is here and loads its task works on its data: how long that takes is nobody's to know.
                     "for": [name for name in missing if job.round > 1 or self._presence.of(name) is None],
                     "missing": len(missing), "need": len(job.spec.cohort), "since": turn.now(),
-                    "until": None if job.state == "queued" else turn.now() + round(job.patience),
+                    "until": turn.now() + round(job.longest if job.state == "queued" else job.patience),
                 }, turn,
             )  # fmt: skip
         self._missing = missing
@@ -283,8 +293,8 @@ class Schedule:
         if lost:
             self._next(records.put_job(turn, job, reason=phase.reason), turn)
         elif job.attempt >= ATTEMPTS:
-            reason = f"Round {job.round} failed {ATTEMPTS} times, the last in {phase.step}: {phase.reason}"
-            self._fail(job, reason, turn)
+            again = records.free_name(turn, job.spec.name)
+            self._fail(job, bounds.spent(job, phase, ATTEMPTS, self._need(job, turn).members, again), turn)
         else:
             self._await_members(records.put_job(turn, job, state="waiting", attempt=job.attempt + 1), turn)
 
@@ -318,10 +328,9 @@ class Schedule:
             return
         self._over(records.put_job(turn, job, state="done"), {"event": "job_done", "rounds": job.round}, turn)
 
-    def _fail(self, job: Job, reason: str, turn: Turn) -> None:
-        self._over(
-            records.put_job(turn, job, state="failed", reason=reason), {"event": "job_failed", "reason": reason}, turn
-        )
+    def _fail(self, job: Job, end: End | str, turn: Turn) -> None:
+        why = bounds.shown(End(end) if isinstance(end, str) else end)
+        self._over(records.put_job(turn, job, state="failed", **why), {"event": "job_failed", **why}, turn)
 
     def _over(self, job: Job, event: dict[str, object], turn: Turn) -> None:
         turn.cancel(OVERDUE)
@@ -341,6 +350,8 @@ class Schedule:
             raise NotAuthorised(f"{member} takes no part in rounds.", "Enrol it as a node or a trustee.")
         self._presence.hear(member, said)
         records.put_held(turn, member, said.log_size)
+        if role == "node":
+            records.put_terms(turn, member, said.changing_sets, said.exact_counts)
         size = self._size(member, turn)
         outcome = records.find_outcome(turn, said.job, said.next_round) if said.job else None
         job = self.active(turn)
@@ -372,10 +383,3 @@ class Schedule:
         announce = Announce(job.signed, book.leaf(job.entry), book.prove(job.entry, size), job.initial)
         if self._presence.may_tell(member, f"announce {job.spec.name}"):
             send(member, "announce", b"", encode(announce))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"The model {path} cannot be read: {error.strerror}.", "Name a safetensors file.") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from aggregator import jobs, logbook, records, spot, stated
+from aggregator import jobs, logbook, records, spot, stated, submitting
 from aggregator.desk import Desk
 from aggregator.ending import WORDS
 from aggregator.logbook import LogBook
@@ -128,9 +128,7 @@ class AggregatorService:
             case {"command": "status"}:
                 return self._status(turn)
             case {"command": "job-submit", "file": file, **rest}:
-                model, custody = (Path(str(rest[name])) if rest.get(name) else None for name in ("model", "custody"))
-                job = self._schedule.submit(_job_file(file), model, custody, turn)
-                return _shown(job)
+                return self._submit(_job_file(file), rest, turn)
             case {"command": "job-list"}:
                 return [_shown(job) for job in records.all_jobs(turn)]
             case {"command": "job-show", "name": str(name)}:
@@ -226,6 +224,14 @@ class AggregatorService:
         running = self._round(turn) if active and active.spec.name == name else None
         return _shown(job) | {"named": list(job.named), "ended": ended, "running": running}
 
+    def _submit(self, file: jobs.JobFile, rest: Mapping[str, object], turn: Turn) -> dict[str, object]:
+        model, custody = (Path(str(rest[name])) if rest.get(name) else None for name in ("model", "custody"))
+        left = rest.get("without")
+        without = [str(name) for name in left] if isinstance(left, list) else []
+        roster, desk = self._membership.roster(turn), self._desk
+        job = submitting.submit(file, model, custody, without, roster, desk, self._blobs, turn)
+        return _shown(job) | {"told": submitting.told(job, without, turn)}
+
     def _result(self, name: str, turn: Turn) -> dict[str, object]:
         """Return where the result of a job lies on this machine: the model, or the last published sum."""
         job = records.get_job(turn, name)
@@ -253,4 +259,5 @@ def _shown(job: records.Job) -> dict[str, object]:
         "name": spec.name, "number": job.number, "task": spec.task, "purpose": spec.purpose, "state": job.state,
         "round": job.round, "attempt": job.attempt, "rounds": spec.rounds, "cohort": list(spec.cohort),
         "parameters": spec.parameters, "bits": spec.bits, "model": job.model_digest.hex(), "reason": job.reason,
+        "rule": job.rule, "remedy": job.remedy,
     }  # fmt: skip

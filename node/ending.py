@@ -52,9 +52,10 @@ class Endings:
         entry = self._inputs.ledger.find(notice.round)
         if entry and entry.manifest.hex() != statement.manifest:
             raise VerificationFailed("The logged end is of another manifest than this node joined.", "Keep both.")
-        self._jobs.ended_without(statement, notice.round, turn)
         if entry and self._over_for_trustees(notice, entry, turn):
             Ledger(turn, self._inputs.ledger).move(notice.round, inputs.lift)
+        # Afterwards: it says to which set the next input is bound.
+        self._jobs.ended_without(statement, notice.round, turn)
         return notice.round
 
     def frozen(self, message: Received, turn: Turn) -> None:

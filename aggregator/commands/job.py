@@ -24,9 +24,13 @@ def job() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--model", type=click.Path(path_type=Path, dir_okay=False), help="First model (safetensors).")
 @click.option("--custody", type=click.Path(path_type=Path, dir_okay=False), help="Key and trustees (paillier).")
+@click.option("--without", multiple=True, metavar="NAME", help="Leave this member out; may be given again.")
 @options
-def submit(file: Path, model: Path | None, custody: Path | None) -> None:
-    """Submit the job in FILE (job.toml); a training job needs its first model."""
+def submit(file: Path, model: Path | None, custody: Path | None, without: tuple[str, ...]) -> None:
+    """Submit the job in FILE (job.toml); a training job needs its first model.
+
+    Leaving a member out fixes that from the first round on: it comes in later only if every institution allows it.
+    """
     import msgspec
 
     from aggregator.console import ask, show
@@ -37,7 +41,13 @@ def submit(file: Path, model: Path | None, custody: Path | None) -> None:
     for name, path in (("model", model), ("custody", custody)):
         if path:
             request[name] = str(path.absolute())
-    show(ask(request))
+    found = ask(request | {"without": list(without)})
+    if current().format != "table":
+        show(found)
+        return
+    told = found.pop("told")
+    show(found)
+    say(*told)
 
 
 @job.command()
@@ -109,7 +119,8 @@ def watch(name: str | None) -> None:
             say_json(event)
         if name and event["event"] in _ENDS:
             if event["event"] == "job_failed":
-                raise TryLater(f"The job {name} failed: {event['reason']}.", "See who was missing, and submit again.")
+                remedy = event["remedy"] or "See who was missing, and submit again."
+                raise TryLater(f"The job {name} failed: {event['reason'].rstrip('.')}.", remedy)
             return
 
 
@@ -136,7 +147,8 @@ def pull(name: str, output: Path) -> None:
 
 def _ended(found: dict[str, Any]) -> dict[str, Any]:
     if found["state"] == "failed":
-        return {"event": "job_failed", "job": found["name"], "reason": found["reason"]}
+        why = {key: found[key] for key in ("reason", "rule", "remedy")}
+        return {"event": "job_failed", "job": found["name"], **why}
     return {"event": "job_done", "job": found["name"], "rounds": found["rounds"]}
 
 

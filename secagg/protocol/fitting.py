@@ -14,6 +14,8 @@ from secagg.protocol.allowing import allowed_by
 from secagg.protocol.binding import Bound, seats_digest, unfit
 from secagg.protocol.manifest import Manifest, Seat
 
+_ITS = "its data "
+
 Earlier = Mapping[bytes, Sequence[str]]
 """Names of sets that were frozen before, by the digest of their seats."""
 
@@ -46,28 +48,23 @@ def left_out(
     return {name: _why(bound, earlier) for name, bound in bounds.items() if name not in chosen}
 
 
+def is_reason(reason: str) -> bool:
+    """Say whether a member was left out by this reason because of what its input is bound to."""
+    return reason.startswith(_ITS)
+
+
 def _why(bound: Bound, earlier: Earlier) -> str:
     names = ", ".join(earlier.get(bound.only.seats, ("others",)))
     match bound.only.kind:
         case "same":
-            return f"its data was summed over {names} before, and may be summed over these only"[:TEXT]
+            why = f"was summed over {names} before, and may be summed over these only"
         case "overlap":
-            return f"its data was summed over {names} before, and not all of both sets allow another one"[:TEXT]
+            why = f"was summed over {names} before, and not all of both sets allow another one"
         case "nothing":
-            return "how an earlier round with its data ended is not known to it yet"
+            why = "may be in an earlier sum, and it does not know yet how that round ended"
         case _:
-            return "its data may be summed, and not together with that of the others"
-
-
-def required(bounds: Iterable[Bound], earlier: Earlier) -> tuple[str, ...] | None:
-    """Return the set that all bound inputs are bound to; None when nothing is bound, () when there is no such set.
-
-    Members say before a round what they are bound to: the round then waits for exactly that set.
-    """
-    wanted = {bound.only.seats for bound in bounds if bound.only.kind == "same"}
-    if not wanted:
-        return None
-    return tuple(earlier.get(wanted.pop(), ())) if len(wanted) == 1 else ()
+            why = "may be summed, and not together with that of the others"
+    return f"{_ITS}{why}"[:TEXT]
 
 
 def _candidates(bounds: Mapping[str, Bound], earlier: Earlier) -> list[frozenset[str]]:

@@ -68,7 +68,6 @@ FREE = {
     "EnrolRequest.root_fingerprint": "compared whole with the federation's",
     "Denied.code": "the key server's own", "Denied.cause": "the key server's own",
     "Denied.remedy": "the key server's own",
-    "AbortNotice.step": "the aggregator's own", "AbortNotice.reason": "the aggregator's own",
     "Enrolled.fingerprint": "the key server's own, 64 digits", "Revoked.reason": "the operator's own sentence",
     "DropOut.step": "the aggregator's own", "DropOut.reason": "the aggregator's own",
     "Aborted.step": "the aggregator's own", "Aborted.reason": "the aggregator's own",

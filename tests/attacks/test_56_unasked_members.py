@@ -41,7 +41,7 @@ def test_a_second_cohort_of_members_that_were_never_asked_gets_no_sum(tmp_path: 
     assert set.union(*rules.values()) == {"ledger.input"}
     for name in unasked:
         (entry,) = ward.nodes[name].ledger.entries()
-        assert (entry.state, entry.answered) == ("pending", False)
+        assert (entry.state in ("pending", "frozen"), entry.answered) == (True, False)
 
 
 def test_a_budget_counts_rounds_whose_freeze_a_member_never_saw(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_budget_counts_rounds_whose_freeze_a_member_never_saw(tmp_path: Path) 
         }
     play(ward, script)
     assert refused(ward, "again")["node-05"] == {"policy.max_rounds_per_source"}
-    assert all(entry.state == "pending" for entry in ward.nodes["node-05"].ledger.entries())
+    assert all(not entry.answered for entry in ward.nodes["node-05"].ledger.entries())
 
 
 def replaced(policy: Policy) -> Policy:

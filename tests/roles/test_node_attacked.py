@@ -166,6 +166,9 @@ def test_a_result_whose_length_was_bent_is_fetched_once_it_was_told_again(tmp_pa
 
 def test_a_job_that_is_announced_while_a_result_is_on_its_way_does_not_take_its_place(tmp_path: Path) -> None:
     ward, late = Ward(make(4, chunk_bytes=4096), tmp_path), [True]
+    for node in ward.nodes.values():
+        own = node.tasks["task"]
+        node.tasks["other"] = type(own)("other", own.spec, own.data, own.options, "2")
 
     def bend(to: str, message: Received) -> Sequence[Received]:
         return [] if late and (to, message.kind) == ("node-02", "piece") else [message]
@@ -174,8 +177,9 @@ def test_a_job_that_is_announced_while_a_result_is_on_its_way_does_not_take_its_
 
     async def script(ward: Ward) -> None:
         ward.submit(name="first")
-        ward.submit(name="second")
-        await ward.wait(8)
+        ward.submit(name="second", task="other")
+        while not ward.nodes["node-00"].named("announce")[1:]:
+            await ward.wait(0.5)
         late.clear()
         await ward.wait(16)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secagg.protocol.binding import ANY, NOTHING, Bound, Only, seats_digest, unfit
-from secagg.protocol.fitting import choose, required
+from secagg.protocol.fitting import choose
 from secagg.protocol.manifest import Seat
 
 SEATS = {name: Seat(name, f"of-{name}", bytes([place]) * 32) for place, name in enumerate("abcde")}
@@ -59,13 +59,6 @@ def test_an_overlap_needs_the_word_of_everybody_in_either_set() -> None:
     assert chosen("abc", a=over, b=over, c=over) == "", "d is whom the difference shows"
     assert chosen("abcd", a=over, b=over, c=over) == "abc"
     assert chosen(a=over, b=over, c=over, d=over) == "abcd", "the same set needs nobody's word"
-
-
-def test_what_members_are_bound_to_before_a_round() -> None:
-    assert required([FREE, FREE], EARLIER) is None
-    assert required([FREE, same("abc")], EARLIER) == ("a", "b", "c")
-    assert required([same("abcd"), same("abc")], EARLIER) == ()
-    assert required([bound(Only("same", b"f" * 32))], EARLIER) == ()
 
 
 onlys = st.sampled_from([FREE, NONE, *(same(names) for names in ("abc", "abcd", "bcde"))])
