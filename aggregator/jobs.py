@@ -44,9 +44,6 @@ from secagg.wire.limits import CHUNK
 
 WHOLE = 2**40
 
-LONGEST_ANSWER = 64 * 2**20
-"""An answer has as many bytes as an upload; a trustee keeps it in its journal, to repeat it."""
-
 
 class JobPart(Struct, frozen=True, forbid_unknown_fields=True):
     """`[job]`: `task` is a name that every node.toml maps to its own file; `length` is the vector's, for sums only."""
@@ -210,10 +207,11 @@ def _check_entrusted(spec: JobSpec, custody: Custody) -> None:
     engines.load(spec.engine, "door").admit(custody)
     if spec.graph != "complete":
         raise BadInput("Members of this engine share nothing with each other.", "Leave [cohort] graph out.")
-    size = engines.load(spec.engine, "layout").upload_bytes_of(spec)
-    if size > LONGEST_ANSWER:
+    layout = engines.load(spec.engine, "layout")
+    size = layout.upload_bytes_of(spec)
+    if size > layout.LONGEST_ANSWER:
         raise BadInput(
-            f"The sum has {size} bytes of ciphertexts, a trustee's answer at most {LONGEST_ANSWER}.",
+            f"The sum has {size} bytes of ciphertexts, a trustee's answer at most {layout.LONGEST_ANSWER}.",
             "Use fewer bits or parameters, or engine masks.",
         )
 

@@ -165,16 +165,13 @@ class AggregatorService:
         """Send one piece of a model or a result to a member, or of a frozen upload to a trustee that opens it."""
         asked = decode(Fetch, message.body)
         if records.is_public(turn, asked.digest):
-            data = memoryview(self._blobs.get(asked.digest))
+            blobs = self._blobs
         elif self._schedule.rounds.entrusts(message.sender, asked.digest, turn):
-            data = memoryview(self._desk.uploads.path(asked.digest).read_bytes())
+            blobs = self._desk.uploads.blobs
         else:
             raise BadInput(f"{message.sender} asks for a blob that is not published.", "It is not answered.")
-        start = asked.index * PIECE
-        if start >= len(data):
-            raise BadInput(f"{message.sender} asks for a piece outside a blob.", "It is not answered.")
-        header = encode(PieceHeader(asked.digest, asked.index, len(data)))
-        turn.emit(message.sender, "piece", header, bytes(data[start : start + PIECE]))
+        data, total = blobs.piece(asked.digest, asked.index, PIECE)
+        turn.emit(message.sender, "piece", encode(PieceHeader(asked.digest, asked.index, total)), data)
 
     # Commands --------------------------------------------------------------------------------------------------------
 

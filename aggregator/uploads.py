@@ -8,7 +8,6 @@ Leaves to others: which message is legal when (aggregator.rounds), sums and proo
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -110,9 +109,10 @@ class Uploads:
             sums, self._sums, self._added = self._sums, {}, {}
             return sums
 
-    def path(self, digest: bytes) -> Path:
-        """Return where the upload of this SHA-256 lies."""
-        return self._blobs.path(digest)
+    @property
+    def blobs(self) -> Blobs:
+        """Return where uploads lie, by their digests."""
+        return self._blobs
 
     def keep(self, listed: bytes, bundle: BundleWriter) -> None:
         """Link the frozen uploads into the audit files, where they outlive the round."""

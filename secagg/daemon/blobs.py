@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Collection
+from io import SEEK_END
 from pathlib import Path
 
 from secagg.crypto.derive import sha256
@@ -83,6 +84,22 @@ class Blobs:
             return self.path(name).read_bytes()
         except FileNotFoundError:
             raise BadInput(f"The blob {name.hex()[:16]}… is not here.", "Fetch it again.", code="E-BLOB") from None
+
+    def piece(self, digest: bytes, index: int, size: int) -> tuple[bytes, int]:
+        """Return piece `index` of `size` bytes of a blob, and the blob's length: no more of it is read.
+
+        Whether the whole is what its name says is for who gets it to check. Raises: BadInput when there is none.
+        """
+        try:
+            with self.path(digest).open("rb") as file:
+                total = file.seek(0, SEEK_END)
+                if index * size >= total:
+                    cause = f"Piece {index} lies outside a blob of {total} bytes."
+                    raise BadInput(cause, "Ask for what its length says.")
+                file.seek(index * size)
+                return file.read(size), total
+        except FileNotFoundError:
+            raise BadInput(f"The blob {digest.hex()[:16]}… is not here.", "Fetch it again.", code="E-BLOB") from None
 
     def delete(self, digest: bytes) -> None:
         """Remove the blob; a missing one is no error."""

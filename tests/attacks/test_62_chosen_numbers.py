@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from msgspec import Struct
 from msgspec.structs import replace
 
 from node.config import OwnTask
@@ -22,6 +20,7 @@ from support.entrusted import make as entrust
 from support.federation import job, names_of
 from support.federation import make as found
 from support.nodes import Ward
+from support.walking import numbers
 
 AT_THE_LIMIT: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "max_parameters": ({"parameters": 2**28}, {"parameters": 2**31 - 1}),
@@ -48,28 +47,6 @@ BOUNDED_OTHERWISE = {
     "custody.colluders": "custody.check_custody: 2t > m + c'",
 }
 """Numbers of a job that no policy key limits, and what does."""
-
-
-def numbers(kind: type[Struct], path: str = "") -> set[str]:
-    """Return the path of every number in a struct's type."""
-    from msgspec.inspect import IntType, Metadata, StructType, UnionType, VarTupleType, type_info
-
-    def walk(found: Any, here: str) -> set[str]:
-        match found:
-            case IntType():
-                return {here}
-            case StructType():
-                return set().union(*(walk(f.type, f"{here}.{f.name}".lstrip(".")) for f in found.fields))
-            case VarTupleType():
-                return walk(found.item_type, here)
-            case UnionType():
-                return set().union(*(walk(one, here) for one in found.types))
-            case Metadata():
-                return walk(found.type, here)
-            case _:
-                return set()
-
-    return walk(type_info(kind), path)
 
 
 def test_every_number_of_a_job_is_limited_by_policy_or_by_something_that_is_named() -> None:
@@ -195,3 +172,15 @@ def test_a_trustee_keeps_no_round_for_years() -> None:
     with pytest.raises(ProtocolViolation) as caught:
         trustee.start(proposal_of(federation.nodes, lie), entrusted.holder(federation, name).ctx)
     assert getattr(caught.value, "rule", "") == "manifest.round_ms"
+
+
+def test_a_trustee_multiplies_no_vector_that_no_answer_could_hold() -> None:
+    federation = entrust(4)
+    name = next(iter(federation.trustees))
+    honest = entrusted.propose(federation)
+    update = honest.groups[-1]
+    for count in (2**28, 2**31 - 1):
+        lie = replace(honest, groups=(*honest.groups[:-1], replace(update, count=count)))
+        with pytest.raises(ProtocolViolation) as caught:
+            trustee.start(proposal_of(federation.nodes, lie), entrusted.holder(federation, name).ctx)
+        assert caught.value.rule == "manifest.groups"

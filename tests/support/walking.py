@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
 from msgspec import UNSET, Struct
+from msgspec.inspect import IntType, Metadata, StructType, UnionType, VarTupleType, type_info
 from msgspec.structs import replace
 
 from secagg.errors import WireError
@@ -81,3 +82,25 @@ def _others(value: object) -> tuple[object, ...]:
             return (CUSTODY,)
         case _:
             raise TypeError(type(value))
+
+
+def numbers(kind: type[Struct]) -> set[str]:
+    """Return the path of every whole number in a struct's type, nested ones too."""
+    return _numbers(type_info(kind), "")
+
+
+def _numbers(found: Any, path: str) -> set[str]:
+    match found:
+        case IntType():
+            return {path}
+        case StructType():
+            parts = (_numbers(field.type, f"{path}.{field.name}".lstrip(".")) for field in found.fields)
+            return set().union(*parts)
+        case VarTupleType():
+            return _numbers(found.item_type, path)
+        case UnionType():
+            return set().union(*(_numbers(one, path) for one in found.types))
+        case Metadata():
+            return _numbers(found.type, path)
+        case _:
+            return set()

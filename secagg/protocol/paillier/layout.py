@@ -23,6 +23,9 @@ from secagg.protocol.paillier.door import public_key
 
 LEAF_CIPHERTEXTS = 32
 
+LONGEST_ANSWER = 64 * 2**20
+"""An answer has as many bytes as an upload; a trustee keeps it in its journal, to repeat it."""
+
 
 class Layout:
     """The uploads of one manifest; `ring` is the key's arithmetic."""

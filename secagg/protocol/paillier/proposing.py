@@ -3,7 +3,8 @@
 Rules (protocol §1): a trustee sees no job, so what only a job says is free here, with its reason: every honest node
 held it against the signed job before it signed an upload for exactly this manifest. All else is compared leaf by leaf;
 a group other than 0 would be a second opening of a round, a model in a sum a second name for its input.
-Leaves to others: seats, custody and directory (checks.py). `LONGEST` bounds what a trustee keeps for a round.
+Leaves to others: seats, custody and directory (checks.py). How long a trustee keeps a round, and how many bytes of an
+upload and an answer, is bounded here: it has no policy file that a job could be held against.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from secagg.protocol import manifest as rules
 from secagg.protocol.deriving import FREE as FREE_TO_ALL
 from secagg.protocol.deriving import differing, field_of
 from secagg.protocol.manifest import Custody, Manifest
+from secagg.protocol.paillier.layout import LONGEST_ANSWER, Layout
 
 LONGEST = 7 * 86_400_000
 """Milliseconds of the longest round that a trustee keeps."""
@@ -28,11 +30,12 @@ FREE: Mapping[str, str] = MappingProxyType(
         **FREE_TO_ALL,
         **dict.fromkeys(
             (
-                "round.job", "round.round", "purpose", "task", "job_digest", "architecture", "groups", "scalars",
+                "round.job", "round.round", "purpose", "task", "job_digest", "architecture", "scalars",
                 "weight_bound", "bits", "clip_log2", "step_ms", "chunk_bytes",
             ), _OF_JOB,
         ),
         "model": "Of a training round the nodes know it; of a sum it is compared.",
+        "groups": "The job says them; a trustee refuses sums that are longer than an answer may be.",
         "round_ms": "The job says it; a trustee refuses what is longer than it would keep a round.",
         "members": "Every seat is held against the roster, and each organisation has one.",
         "custody": "Trustees, numbers, key and acceptances are judged by rules of their own.",
@@ -44,7 +47,7 @@ FREE: Mapping[str, str] = MappingProxyType(
 def check_leaves(proposed: Manifest, federation: str, aggregator: str, colluders: int, custody: Custody) -> None:
     """Compare every leaf that a trustee can derive.
 
-    Raises: Refused (`manifest.<field>`).
+    Raises: Refused (`manifest.<field>`); ProtocolViolation (`manifest.groups`) when they fit no ciphertexts.
     """
     found = proposed.round
     mine = replace(
@@ -56,6 +59,8 @@ def check_leaves(proposed: Manifest, federation: str, aggregator: str, colluders
     path = differing(proposed, mine, {})
     if path is None and proposed.round_ms > LONGEST:
         path = "round_ms"
+    if path is None and Layout(proposed).upload_bytes > LONGEST_ANSWER:
+        path = "groups"
     if path is not None:
         raise _lie(field_of(path), path)
 
