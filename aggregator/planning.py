@@ -9,9 +9,10 @@ import math
 
 from aggregator import jobs
 from aggregator.jobs import JobFile, Model
-from secagg.errors import BadInput
+from secagg.errors import BadInput, Refused
 from secagg.protocol import engines, server_step
 from secagg.protocol import manifest as rules
+from secagg.protocol.affordable import Most, check_affordable
 from secagg.protocol.custody import readers
 from secagg.protocol.lanes import packing
 from secagg.protocol.manifest import Custody, JobSpec
@@ -51,7 +52,17 @@ def plan(
             "upload_bytes": total, "bytes_per_parameter": round(total / spec.parameters, 3),
             "masks_per_upload": numbers.degree + 1 if numbers.degree else nodes,
         }  # fmt: skip
+    found["default_policy"] = _default_policy(spec)
     return found | (_training(spec, nodes, examples) if spec.purpose == "training" else {"exact": True})
+
+
+def _default_policy(spec: JobSpec) -> str:
+    """Return whether members that wrote no limits take a job of this size, or the first limit that they would name."""
+    try:
+        check_affordable(spec, Most())
+    except Refused as refusal:
+        return f"refused: {refusal.rule}"
+    return "taken"
 
 
 def _entrusted(spec: JobSpec, custody: Custody) -> dict[str, object]:

@@ -25,7 +25,7 @@ from secagg.bench.stage import Stage
 from secagg.crypto.rng import Rng
 from secagg.ids import RoundId
 from secagg.protocol.inputs import rehearsed
-from secagg.protocol.lanes import Contribution, Quantised, Words
+from secagg.protocol.lanes import Contribution, Quantised, Words, upload_bytes
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.messages import Propose
@@ -175,7 +175,7 @@ def _round(case: Case, params: int, vector: Vector, executor: Executor | None, r
     gc.freeze()
     measured = Measured(case, federation, manifest.round, vector, executor)
     stage = Stage(federation, manifest, case.dropped, case.clock)
-    idle = Protected(bytes(32), 1, ())
+    idle = Protected(bytes(32), upload_bytes(manifest), ())
     peers = Peers(
         manifest, stage.scope, dict(federation.members), rng, (measured.name,), lambda *_: idle, START_OF_TIME
     )

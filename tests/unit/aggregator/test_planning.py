@@ -121,3 +121,10 @@ def test_a_short_key_is_refused_with_the_job(tmp_path: Path) -> None:
 def test_what_could_not_run_is_refused(tmp_path: Path, options: tuple[str, ...], bits: int, cause: str) -> None:
     code, said = check(tmp_path, *options, bits=bits)
     assert (code, cause in said) == (64, True)
+
+
+@pytest.mark.parametrize(("rounds", "said"), [(10_000, "taken"), (10_001, "refused: policy.max_rounds")])
+def test_a_job_that_no_default_policy_takes_is_named(tmp_path: Path, rounds: int, said: str) -> None:
+    text = f'[job]\nname = "risk"\ntask = "risk"\npurpose = "sum"\nlength = 9\nrounds = {rounds}\n'
+    code, found = check(tmp_path, "--nodes", "5", text=text)
+    assert (code, json.loads(found)["default_policy"]) == (0, said)

@@ -1,5 +1,8 @@
 """The policy section: strict defaults, every key, and a named error for what it does not know."""
 
+import re
+from pathlib import Path
+
 import pytest
 from msgspec import Struct
 
@@ -7,8 +10,10 @@ from node.policy import PolicySection
 from secagg.daemon.config import parse
 from secagg.errors import BadConfiguration
 from secagg.protocol.acceptance import Policy
+from secagg.protocol.affordable import Most
 
 KEY = "ab" * 32
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,3 +71,35 @@ def test_what_is_wrong_is_named(line: str, cause: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         read(f"[policy]\n{line}\n")
     assert cause in caught.value.cause
+
+
+WRITTEN = {
+    "min_nodes": "4", "max_colluders": "1", "engines": '["paillier"]', "allow_plain": "true", "exact_counts": "true",
+    "max_rounds_per_source": "7", "server": '"semi-malicious"', "pinned_peers": f'["hungary={KEY}"]',
+    "changing_sets": "true", "unlisted_jobs": "3", "min_change": "0.01", "static_inputs": '"task"',
+    "allow_trials": "true", "min_key_bits": "3072", "max_parameters": "7", "max_rounds": "8", "max_members": "9",
+    "max_metrics": "0", "max_step_time": '"1m"', "max_round_time": '"2m"',
+}  # fmt: skip
+"""Another value of every key that rounds or jobs are held against."""
+
+ELSEWHERE = {"spot_leaves": "node/process.py"}
+"""Keys that no round is held against, and who reads them."""
+
+
+def test_no_key_is_accepted_and_ignored() -> None:
+    assert {*WRITTEN, *ELSEWHERE} == set(PolicySection.__struct_fields__)
+    read_alone = {key: read(f"[policy]\n{key} = {value}\n") for key, value in WRITTEN.items()}
+    assert len({repr(found) for found in read_alone.values()} | {repr(Policy())}) == len(WRITTEN) + 1
+    sources = [path.read_text() for room in ("node", "secagg") for path in (ROOT / room).rglob("*.py")]
+    for field in (*Policy.__dataclass_fields__, *Most.__struct_fields__):
+        users = [text for text in sources if re.search(rf"\b(policy|most|self)\.{field}\b", text)]
+        assert users, f"nobody reads {field}"
+    for key, path in ELSEWHERE.items():
+        assert f"policy.{key}" in (ROOT / path).read_text()
+
+
+def test_every_key_is_explained_to_operators_with_its_default() -> None:
+    guide = (ROOT / "docs" / "operators-guide.md").read_text()
+    rows = [line for line in guide.splitlines() if line.startswith("| `")]
+    explained = {key for row in rows for key in re.findall(r"`([a-z_]+)`", row.split("|")[1])}
+    assert set(PolicySection.__struct_fields__) - explained == set()
