@@ -112,14 +112,18 @@ def test_a_second_group_is_refused_by_nodes_of_both_engines_and_by_trustees(grou
     assert getattr(caught.value, "rule", "") == "manifest.group"
 
 
-def test_an_auditor_refuses_every_changed_leaf_by_its_name(tmp_path: Path) -> None:
-    federation = write_bundle(tmp_path / "honest", rounds=0)
+@pytest.mark.parametrize("kind", [{}, SUM], ids=["training", "sum"])
+def test_an_auditor_refuses_every_changed_leaf_by_its_name(tmp_path: Path, kind: dict[str, Any]) -> None:
+    federation, seen = write_bundle(tmp_path / "honest", rounds=0, **kind), set()
     propose_in(tmp_path / "honest", federation, propose(federation))
     assert [line.status for line in verify(tmp_path / "honest").checks if line.number == 5] == ["pass"]
     empty = tmp_path / "empty"
-    federation, honest = write_bundle(empty, rounds=0), propose(federation)
+    federation, honest = write_bundle(empty, rounds=0, **kind), propose(federation)
+    # A sum has no model, which everybody knows.
+    free = {leaf for leaf in following.FREE if not (kind and leaf == "model")}
     for number, (leaf, lie) in enumerate(changes(honest)):
-        if leaf in following.FREE:
+        seen.add(leaf)
+        if leaf in free:
             continue
         path = tmp_path / str(number)
         shutil.copytree(empty, path)
@@ -128,6 +132,8 @@ def test_an_auditor_refuses_every_changed_leaf_by_its_name(tmp_path: Path) -> No
             c05_roster.check(Evidence(Bundle(path)))
         assert any(words in caught.value.cause for words in named(leaf)), f"{leaf}: {caught.value.cause}"
         shutil.rmtree(path)
+    assert seen == {path for path, _ in leaves(honest)}
+    assert free < seen
 
 
 def named(leaf: str) -> tuple[str, ...]:
@@ -139,3 +145,13 @@ def named(leaf: str) -> tuple[str, ...]:
     }  # fmt: skip
     known = first.get(leaf) or first.get(leaf.partition(".")[0]) or leaf
     return f"its {leaf} does not follow from the signed job and the roster", known
+
+
+def test_a_trustee_answers_under_no_key_that_is_none() -> None:
+    """It would have decided and decrypted before it found that nobody can be answered."""
+    federation = entrust(4)
+    name = next(iter(federation.trustees))
+    lie = replace(entrusted.propose(federation), opening_key=b"\xff" * 1216)
+    with pytest.raises(ProtocolViolation) as caught:
+        trustee.start(proposal_of(federation.nodes, lie), entrusted.holder(federation, name).ctx)
+    assert caught.value.rule == "manifest.opening_key"

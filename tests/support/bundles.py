@@ -38,14 +38,14 @@ def nothing(number: int, federation: Federation, log: Log) -> Federation:
     return federation
 
 
-def _begin(path: Path, parameters: int) -> tuple[Federation, BundleWriter, TileLog]:
+def _begin(path: Path, **fields: object) -> tuple[Federation, BundleWriter, TileLog]:
     """Found a federation of four members with its directory, its job and its logs in a bundle."""
     names = names_of(4)
 
     def open_directory(origin: str, name: str, key: SigningKey) -> Log:
         return TileLog(path / "directory", origin, name, key)
 
-    federation = found(names, job(names, parameters=parameters), counted_rng(b"bundle"), open_log=open_directory)
+    federation = found(names, job(names, **fields), counted_rng(b"bundle"), open_log=open_directory)
     writer = BundleWriter(path)
     writer.put_root("fed", fingerprint(federation.root_key))
     writer.put_file(federation.roster)
@@ -56,13 +56,15 @@ def _begin(path: Path, parameters: int) -> tuple[Federation, BundleWriter, TileL
 
 def write_bundle(
     path: Path, *, rounds: int = 2, cheat: bool = False, uploads: bool = True, before: Before = nothing,
-    parameters: int = 7,
+    **fields: object,
 ) -> Federation:  # fmt: skip
     """Run `rounds` rounds of four members, node-02 dropping out of the second, and write their bundle.
 
+    `fields` are of the job.
+
     `before(number, federation, log)` may do something before a round, and says which federation its manifest is of.
     """
-    federation, writer, log = _begin(path, parameters)
+    federation, writer, log = _begin(path, **fields)
     names, directory = tuple(federation.members), federation.directory
     parties = {name: party(federation, name) for name in names}
     for number in range(1, rounds + 1):
@@ -99,7 +101,7 @@ class Play:
 
 def write_plays(path: Path, plays: Sequence[Play]) -> Federation:
     """Play attempts one after the other, whether they have a result or not, and write their bundle."""
-    federation, writer, log = _begin(path, 7)
+    federation, writer, log = _begin(path)
     names = tuple(federation.members)
     for play in plays:
         play.before(federation, log)

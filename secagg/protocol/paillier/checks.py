@@ -19,7 +19,7 @@ from secagg.log.witness import check as check_proof
 from secagg.protocol import manifest as rules
 from secagg.protocol.custody import check_custody, custody_of, key_digest
 from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.masks.checks import signed_list
+from secagg.protocol.masks.checks import opening_key, signed_list
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.paillier.accepting import check_header
 from secagg.protocol.paillier.layout import Layout
@@ -94,6 +94,7 @@ def proposal(signed: Signed, expect: Expectation) -> tuple[Manifest, Scope]:
     check_custody(custody, expect.federation, expect.trustees, True)
     _cohort(manifest, expect)
     check_leaves(manifest, expect.federation, expect.aggregator, expect.colluders, custody)
+    opening_key(manifest)
     relied = open_checkpoint(manifest.directory, expect.directory_origin, expect.directory_key)
     if expect.directory is None or relied != expect.directory:
         raise _refusal("The manifest relies on another directory than this trustee was shown.", "directory")
