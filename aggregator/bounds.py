@@ -7,7 +7,7 @@ set; the first sum over an input fixes its set, so it waits for the whole cohort
 anybody is left out for good. Leaves to others: waiting (aggregator.schedule), which set is frozen (protocol.fitting).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from aggregator import naming
@@ -41,19 +41,18 @@ class End(NamedTuple):
     remedy: str = ""
 
 
-def need(job: Job, presence: Presence, strict: Sequence[str], earlier: Earlier) -> Need:
-    """Return whom the next round of a job waits for; `strict` are the members whose policy lets no set change."""
+def need(job: Job, presence: Presence, strict: Sequence[str], known: Callable[[], Earlier]) -> Need:
+    """Return whom the next round of a job cannot do without; `strict` are those whose policy lets no set change."""
     invited = naming.invited(job)
     bounds = said(job, presence)
     wanted = {bound.only.seats for bound in bounds.values() if bound.only.kind == "same"}
     if wanted:
-        sets = [tuple(earlier[digest]) for digest in sorted(wanted) if digest in earlier]
+        earlier = known()
+        sets = [tuple(seat.name for seat in earlier[one]) for one in sorted(wanted) if one in earlier]
         possible = [names for names in sets if set(names) <= set(invited)]
-        if possible:
-            return Need(max(possible, key=len))
-        # A set that was not frozen here is known to its members alone; one that this job cannot have is waited for by
-        # nobody: its members refuse, and say by which rule.
-        return Need() if sets else Need(invited)
+        # A set that was not frozen here is known to its members alone. One that this job cannot have is waited for
+        # all the same: meanwhile persons may allow another one, and then it is bound to nothing any more.
+        return Need(max(possible or sets or [invited], key=len))
     fixes = job.round == 1 and (job.spec.purpose == "sum" or any(name in strict for name in invited))
     return Need(invited, first=True) if fixes else Need()
 
@@ -72,12 +71,33 @@ def unknown(job: Job, presence: Presence) -> tuple[str, ...]:
     return tuple(name for name, bound in said(job, presence).items() if bound.only.kind == "nothing")
 
 
-def absent(job: Job, needed: Sequence[str], missing: Sequence[str], again: str) -> End:
+def lacking(job: Job, wanted: Need, missing: Sequence[str]) -> tuple[str, ...]:
+    """Return who of those a round cannot do without is not there, or not in this job at all."""
+    invited = naming.invited(job)
+    return tuple(name for name in wanted.members if name in missing or name not in invited)
+
+
+def why(job: Job, wanted: Need) -> str:
+    """Return in words why a round waits for exactly these members, nothing when it could go on without some."""
+    if wanted.first:
+        return "the first round fixes with whose data theirs is summed"
+    names = ", ".join(wanted.members)
+    return f"data in it was summed over {names} before, and may be summed over these only" if names else ""
+
+
+def absent(job: Job, wanted: Need, missing: Sequence[str], again: str) -> End:
     """Return the end of a job whose data is bound to members that stayed away; `again` is its name the next time."""
+    needed, outside = ", ".join(wanted.members), [name for name in missing if name not in job.spec.cohort]
+    if outside:
+        return End(
+            f"Round {job.round} of {job.spec.name} waited in vain: data in it was summed over {needed} before, may be "
+            f"summed over these only, and {_these(outside)} not in it.",
+            SAME, f"Submit it over those members. {_for_good(again, '')}",
+        )  # fmt: skip
     return End(
-        f"Round {job.round} of {job.spec.name} needs {', '.join(missing)} and waited in vain: its data was summed over "
-        f"{', '.join(needed)} before, and may be summed over these members only.",
-        SAME, _get_on(again, missing),
+        f"Round {job.round} of {job.spec.name} waited in vain for {', '.join(missing)}: data in it was summed over "
+        f"{needed} before, and may be summed over these only.",
+        SAME, f"Submit it again when {_these(missing)} back. {_for_good(again, _without(missing))}",
     )  # fmt: skip
 
 
@@ -88,20 +108,22 @@ def first(job: Job, missing: Sequence[str]) -> End:
         f"{job.spec.name} waited in vain for {', '.join(missing)}: its first round fixes with whose data theirs is "
         "summed.",
         FIRST,
-        f"Submit it again when they are back, or go on without them: secagg job submit FILE{_without(missing)}. "
-        f"The data then stays with {', '.join(left)}.",
+        f"Submit it again when {_these(missing)} back, or go on without: secagg job submit FILE{_without(missing)}. "
+        f"From then on the data stays with {', '.join(left)}.",
     )  # fmt: skip
 
 
-def spent(job: Job, phase: Failed, attempts: int, needed: Sequence[str], again: str) -> End:
+def spent(job: Job, phase: Failed, attempts: int, wanted: Need, again: str) -> End:
     """Return the end of a job whose round failed as often as it may; `again` is its name the next time."""
-    tried = f"Round {job.round} failed {attempts} times, the last in {phase.step}: {phase.reason}."
-    unfit = [entry for entry in phase.out if fitting.is_reason(entry.reason)]
+    tried = f"Round {job.round} failed {attempts} times, the last in {phase.step}: {phase.reason}"
+    unfit = {entry.member: entry.reason for entry in phase.out if fitting.is_reason(entry.reason)}
     if not unfit:
-        return End(tried[:-1])
-    missing = [name for name in needed if name in {entry.member for entry in phase.out} - {e.member for e in unfit}]
-    # Who is bound to what is the same for all but for the odd one; each of them says its own at its own place.
-    return End(f"{tried} {unfit[0].member}: {unfit[0].reason}.", SAME, _get_on(again, missing))
+        return End(tried)
+    gone = [entry.member for entry in phase.out if entry.member in wanted.members and entry.member not in unfit]
+    # Most say the same; what is said of each stands in the log.
+    member, reason = next(iter(unfit.items()))
+    back = f"Submit it again when {_these(gone)} back. " if gone else ""
+    return End(f"{tried}; {member}: {reason}", SAME, f"{back}{_for_good(again, _without(gone))}")
 
 
 def shown(end: End) -> Mapping[str, str]:
@@ -109,12 +131,10 @@ def shown(end: End) -> Mapping[str, str]:
     return {"reason": end.reason, "rule": end.rule, "remedy": end.remedy}
 
 
-def _get_on(again: str, missing: Sequence[str]) -> str:
-    back = f"Submit it again when {_these(missing)} there" if missing else "Submit it over the members of that set"
-    without = _without(missing) or " --without NAME"
+def _for_good(again: str, without: str) -> str:
     return (
-        f"{back}. To go on without for good: secagg node allow {again} --overlap at every institution of that set, "
-        f"then secagg job submit FILE{without}."
+        f"To go on without for good: secagg node allow {again} --overlap at every institution of that set, then "
+        f"secagg job submit FILE{without}."
     )
 
 

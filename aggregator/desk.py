@@ -15,11 +15,13 @@ from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.turn import Turn
 from secagg.log.bundle import BundleWriter
+from secagg.protocol.manifest import Seat
 
 
 @dataclass(frozen=True)
 class Desk:
-    """What a round works with: the aggregator's identity, its log, its stores, and the opening key of a job."""
+    """What a round works with: the aggregator's identity, its log, its stores, a job's opening key, the members' seats.
+    """
 
     name: str
     key: SigningKey
@@ -30,3 +32,4 @@ class Desk:
     opening: Callable[[str, Turn], SealingKey]
     handing: Handing
     files: Path
+    seats: Callable[[Turn], tuple[Seat, ...]]

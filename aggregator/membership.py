@@ -10,6 +10,7 @@ from secagg.daemon.following import Follower, Own
 from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
+from secagg.protocol.manifest import Seat
 
 
 class Membership(Follower):
@@ -19,6 +20,11 @@ class Membership(Follower):
         super().__init__(Own(name, "aggregator", public), pin)
         self._keys, self._rng = keys, rng
         self._openings: dict[bytes, SealingKey] = {}
+
+    def seats(self, turn: Turn) -> tuple[Seat, ...]:
+        """Return the seats of all nodes now. Raises: TryLater while there is no roster."""
+        nodes = self.roster(turn).nodes()
+        return tuple(Seat(member.name, member.organisation, member.sign_key) for member in nodes)
 
     def opening(self, job: str, turn: Turn) -> SealingKey:
         """Return the key to which members seal what opens this job's rounds; drawn on first use."""

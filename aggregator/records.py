@@ -4,7 +4,7 @@ Rules: a struct per value, encoded completely; a job's name is used once. Leaves
 (aggregator.schedule), phases of a round (secagg.protocol.masks.rounds), secrets (secagg.daemon.vault).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from msgspec import UNSET, Struct
@@ -13,8 +13,10 @@ from msgspec.structs import replace
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput
 from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId
+from secagg.log.aside import readable
 from secagg.protocol import engines
 from secagg.protocol.binding import seats_digest
+from secagg.protocol.fitting import Known
 from secagg.protocol.manifest import JobSpec, Seat
 from secagg.protocol.masks.rounds import Closed, Common, Failed
 from secagg.protocol.session import LOST_STEPS
@@ -38,7 +40,8 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     `state`: queued (others are before it, or members are missing), waiting (for members between rounds), round (one is
     running), step (the next model is being computed), done, failed. `entry` is its place in the log; `gone` are the
     members that dropped out of the last round, for which the next one waits `rejoin_ms`; `named` those whose fault is
-    proven, by the side files `proofs`. `reason`, `rule` and `remedy` say why a job failed, and what gets on.
+    proven, by the side files `proofs`. `asked` is the name in its file. `reason`, `rule` and `remedy` say why a job
+    failed, and what gets on.
     """
 
     number: Count
@@ -53,6 +56,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     model_digest: Digest = NO_DIGEST
     gone: tuple[Name, ...] = ()
     rejoin_ms: Count = 0
+    asked: str = ""
     reason: str = ""
     rule: str = ""
     remedy: str = ""
@@ -171,13 +175,13 @@ def put_frozen_set(turn: Turn, seats: Sequence[Seat]) -> None:
     turn.put(f"frozen/{seats_digest(seats).hex()}", encode(tuple(seats)))
 
 
-def frozen_sets(turn: Turn, named: Collection[str] = ()) -> dict[bytes, tuple[str, ...]]:
-    """Return the names in every set that was frozen, by the digest of its seats; each also without the named ones."""
-    found: dict[bytes, tuple[str, ...]] = {}
+def frozen_sets(turn: Turn, named: Collection[str] = ()) -> dict[bytes, tuple[Seat, ...]]:
+    """Return every set that was frozen, by its digest; each also without the named members."""
+    found: dict[bytes, tuple[Seat, ...]] = {}
     for _, data in turn.scan("frozen/"):
         seats = decode(tuple[Seat, ...], data, WHOLE)
         for left in (seats, tuple(seat for seat in seats if seat.name not in named)):
-            found[seats_digest(left)] = tuple(seat.name for seat in left)
+            found[seats_digest(left)] = left
     return found
 
 
@@ -194,27 +198,34 @@ def lacking_terms(turn: Turn, members: Sequence[str]) -> tuple[tuple[str, ...], 
     return tuple(m for m in members if said[m][:1] == b"0"), tuple(m for m in members if said[m][1:] == b"0")
 
 
-def free_name(turn: Turn, name: str) -> str:
-    """Return the name under which a job can be submitted: its own, or with a number when that one failed before."""
-    job, number = find_job(turn, name), 1
-    while job is not None and job.state == "failed":
+def free_name(turn: Turn, name: str, over: str = "") -> str:
+    """Return the name under which a job is submitted: its own, or with a number when those before it failed.
+
+    `over` is a job that is about to fail.
+    """
+    found, number = name, 1
+    while (job := find_job(turn, found)) is not None and (job.state == "failed" or found == over):
         number += 1
-        job = find_job(turn, f"{name[:56]}-{number}")
-    return name if number == 1 else f"{name[:56]}-{number}"
+        found = f"{name[:56]}-{number}"
+    return found
 
 
-def put_allowance(turn: Turn, job: str, member: str, leaf: bytes) -> bool:
-    """Keep that a member lets a job overlap; say whether that is new."""
-    key = f"allowance/{job}/{member}"
-    if turn.get(key) is not None:
-        return False
-    turn.put(key, leaf)
-    return True
+def put_allowance(turn: Turn, job: str, member: str, leaf: bytes) -> None:
+    """Keep that a member lets a job overlap; its newest word counts, which may be under another key."""
+    turn.put(f"allowance/{job}/{member}", leaf)
 
 
-def find_allowances(turn: Turn, job: str) -> tuple[bytes, ...]:
-    """Return the signed entries of members who let a job overlap."""
-    return tuple(leaf for _, leaf in turn.scan(f"allowance/{job}/"))
+def find_allowances(turn: Turn, job: str, roster: Collection[Seat]) -> tuple[bytes, ...]:
+    """Return the entries of members who let a job overlap, as far as they still have the seat that signed."""
+    keys = {seat.name: seat.key for seat in roster}
+    kept = [(key.rpartition("/")[2], leaf) for key, leaf in turn.scan(f"allowance/{job}/")]
+    return tuple(leaf for name, leaf in kept if name in keys and readable(leaf, name, keys[name]))
+
+
+def known(job: Job, seats: Callable[[Turn], tuple[Seat, ...]], turn: Turn) -> Known:
+    """Return what is known, beside a round of a job, of whom can be summed together."""
+    roster = seats(turn)
+    return Known(frozen_sets(turn, job.named), find_allowances(turn, job.spec.name, roster), roster)
 
 
 def put_agreed(turn: Turn, round_id: RoundId, agreed: Agreed) -> None:

@@ -195,9 +195,9 @@ class Rounds:
     def _context(self, manifest: Manifest, turn: Turn) -> AggregatorContext:
         desk = self._desk
         opening = desk.opening(manifest.round.job, turn)
-        allowances = records.find_allowances(turn, manifest.round.job)
-        earlier = records.frozen_sets(turn, records.get_job(turn, manifest.round.job).named)
-        return AggregatorContext(desk.name, desk.key, desk.rng, opening, turn.now(), earlier, allowances)
+        job = records.get_job(turn, manifest.round.job)
+        known = partial(records.known, job, desk.seats, turn)
+        return AggregatorContext(desk.name, desk.key, desk.rng, opening, turn.now(), known)
 
     def _advance(self, event: object, turn: Turn) -> None:
         saved = self._saved(turn)

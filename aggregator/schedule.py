@@ -104,11 +104,12 @@ class Schedule:
         """Announce a job once its whole cohort is here, or was waited for as long as it may be."""
         away = tuple(name for name in job.spec.cohort if self._presence.of(name) is None)
         holders = self._holders(job)
-        self._tell_missing(job, away + holders, turn)
+        first = self._need(job, turn)
+        self._tell_missing(job, away + holders, turn, bounds.why(job, first))
         if holders or (away and self._overdue != job.mark):
             self._wait_longest(job, turn)
             return
-        if away and self._need(job, turn).first:
+        if away and first.first:
             self._fail(job, bounds.first(job, away), turn)
             return
         for member in job.spec.cohort:
@@ -122,19 +123,19 @@ class Schedule:
         """Propose once everybody who is expected stands before this round, or has kept the others waiting too long."""
         name, need = job.spec.name, self._need(job, turn)
         missing = tuple(m for m in naming.invited(job) if not self._presence.ready(m, name, job.round))
-        awaited = missing
+        awaited, lacking = missing, bounds.lacking(job, need, missing)
         if need.members and not need.first:
-            awaited = tuple(m for m in need.members if m in missing)
+            awaited = lacking
         elif job.attempt == 1 and not job.rejoin_ms and not need.first:
             # Whoever dropped out of the last round and is not back is not waited for a second time.
             awaited = tuple(m for m in missing if m not in job.gone or self._presence.of(m) is not None)
         # Who still asks how an earlier attempt ended has an answer soon, and could not take part before.
         awaited += bounds.unknown(job, self._presence) + self._holders(job)
-        self._tell_missing(job, awaited, turn)
+        self._tell_missing(job, awaited, turn, bounds.why(job, need))
         if not awaited:
             self._propose(job, turn)
         elif self._overdue == job.mark:
-            self._go_without(job, need, tuple(m for m in need.members if m in missing), turn)
+            self._go_without(job, need, lacking, turn)
 
     def _go_without(self, job: Job, need: Need, lacking: tuple[str, ...], turn: Turn) -> None:
         """Propose although somebody stays away, unless the round cannot do without: then the job ends."""
@@ -146,11 +147,11 @@ class Schedule:
         elif need.first:
             self._fail(job, bounds.first(job, lacking), turn)
         else:
-            self._fail(job, bounds.absent(job, need.members, lacking, records.free_name(turn, job.spec.name)), turn)
+            self._fail(job, bounds.absent(job, need, lacking, _again(job, turn)), turn)
 
     def _need(self, job: Job, turn: Turn) -> Need:
         strict, _ = records.lacking_terms(turn, job.spec.cohort)
-        return bounds.need(job, self._presence, strict, records.frozen_sets(turn, job.named))
+        return bounds.need(job, self._presence, strict, partial(records.frozen_sets, turn, job.named))
 
     def _fits(self, job: Job, turn: Turn) -> bool:
         """Say whether enough of those who are here can be summed without the others."""
@@ -158,9 +159,8 @@ class Schedule:
             manifest = self._manifest(job, turn)
         except NotAuthorised:
             return True  # told where it is proposed
-        earlier, leaves = records.frozen_sets(turn, job.named), records.find_allowances(turn, job.spec.name)
-        said = bounds.said(job, self._presence)
-        return len(said) - len(left_out(said, manifest, earlier, leaves)) >= manifest.needed
+        said, known = bounds.said(job, self._presence), records.known(job, self._desk.seats, turn)
+        return len(said) - len(left_out(said, manifest, known)) >= manifest.needed
 
     def _wait_longest(self, job: Job, turn: Turn) -> None:
         """Let a job that is not announced yet wait for its cohort, from now on and not for ever."""
@@ -188,7 +188,7 @@ class Schedule:
             self._overdue = job.mark
             self.consider(turn)
 
-    def _tell_missing(self, job: Job, missing: tuple[str, ...], turn: Turn) -> None:
+    def _tell_missing(self, job: Job, missing: tuple[str, ...], turn: Turn, why: str = "") -> None:
         if missing and missing != self._missing:
             tell_wait(
                 {
@@ -196,7 +196,8 @@ class Schedule:
                     # Who is here and loads its task works on its data: how long that takes is nobody's to know.
                     "for": [name for name in missing if job.round > 1 or self._presence.of(name) is None],
                     "missing": len(missing), "need": len(job.spec.cohort), "since": turn.now(),
-                    "until": turn.now() + round(job.longest if job.state == "queued" else job.patience),
+                    "until": turn.now() + round(job.longest if why or job.state == "queued" else job.patience),
+                    "why": why,
                 }, turn,
             )  # fmt: skip
         self._missing = missing
@@ -293,8 +294,8 @@ class Schedule:
         if lost:
             self._next(records.put_job(turn, job, reason=phase.reason), turn)
         elif job.attempt >= ATTEMPTS:
-            again = records.free_name(turn, job.spec.name)
-            self._fail(job, bounds.spent(job, phase, ATTEMPTS, self._need(job, turn).members, again), turn)
+            end = bounds.spent(job, phase, ATTEMPTS, self._need(job, turn), _again(job, turn))
+            self._fail(job, end, turn)
         else:
             self._await_members(records.put_job(turn, job, state="waiting", attempt=job.attempt + 1), turn)
 
@@ -383,3 +384,8 @@ class Schedule:
         announce = Announce(job.signed, book.leaf(job.entry), book.prove(job.entry, size), job.initial)
         if self._presence.may_tell(member, f"announce {job.spec.name}"):
             send(member, "announce", b"", encode(announce))
+
+
+def _again(job: Job, turn: Turn) -> str:
+    """Return the name that a job gets when its file is submitted again once it failed."""
+    return records.free_name(turn, job.asked, job.spec.name)

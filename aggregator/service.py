@@ -54,7 +54,10 @@ class AggregatorService:
         bundle, uploads = BundleWriter(state_dir / "audit"), self.uploads(Blobs(state_dir / "uploads"))
         files = state_dir / "audit" / "files"
         self._handing = Handing(name, files, Blobs(state_dir / "opened"), self._book)
-        self._desk = Desk(name, key, rng, self._book, uploads, bundle, self._membership.opening, self._handing, files)
+        members = self._membership
+        self._desk = Desk(
+            name, key, rng, self._book, uploads, bundle, members.opening, self._handing, files, members.seats
+        )
         self._presence = Presence()
         self._schedule = Schedule(self._desk, self._blobs, self._membership, self._presence)
 

@@ -35,6 +35,7 @@ def submit(
 
     Raises: BadInput when its name is used, somebody is left out who is not in it, or it could never run.
     """
+    asked = file.job.name
     file = _left(file, without, roster, turn)
     if records.find_job(turn, file.job.name):
         cause = f"There was a job {file.job.name} before."
@@ -56,9 +57,8 @@ def submit(
     if model:
         records.publish_blob(turn, blob)
     number = 1 + max((job.number for job in records.all_jobs(turn)), default=0)
-    again = jobs.rejoin_ms(file)
-    job = Job(number, spec, signed, entry, blob, model=blob, model_digest=spec.initial_model, rejoin_ms=again)
-    return records.put_job(turn, job)
+    job = Job(number, spec, signed, entry, blob, model=blob, model_digest=spec.initial_model, asked=asked)
+    return records.put_job(turn, job, rejoin_ms=jobs.rejoin_ms(file))
 
 
 def told(job: Job, without: Sequence[str], turn: Turn) -> list[str]:

@@ -61,6 +61,24 @@ class Inputs:
         inputs.admit(self.ledger.entries(), wanted, self.policy.terms, self.ledger.allowed())
         require_possible(self._bind(wanted, proven), job, manifest.members, proven)
 
+    def hindrance(self, job: Job, proven: frozenset[bytes]) -> tuple[str, Refused] | None:
+        """Return what keeps the next input of a job out of every sum over its cohort, and who can change that.
+
+        As far as names tell it: keys come with the manifest.
+        """
+        if job.over or job.spec.task not in self.tasks:
+            return None
+        wanted = self._wanted(job, RoundId(job.spec.federation, job.spec.name, job.next_round))
+        binding = self._bind(wanted, proven)
+        found = binding.by.seats if binding.by else ()
+        try:
+            inputs.admit(self.ledger.entries(), wanted, self.policy.terms, self.ledger.allowed())
+            require_possible(binding, job, tuple(s for s in found if s.name in job.spec.cohort), proven)
+        except Refused as refusal:
+            asked = binding.by is not None and binding.by.state == "pending"
+            return "aggregator" if asked else "people", refusal
+        return None
+
     def give(
         self, job: Job, scope: Scope, manifest: Manifest, mark: Mark, now: int, proven: frozenset[bytes]
     ) -> tuple[Given, Binding]:

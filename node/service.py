@@ -220,6 +220,7 @@ class NodeService:
         known = self._follower.known(turn)
         job, phase, upload = self._jobs.standing(turn), self._rounds.phase(turn), records.find_upload(turn)
         kept, refusal = records.find_round(turn), records.find_refusal(turn)
+        bound = self._inputs.hindrance(job, records.find_proven(turn, job.spec.name)) if job else None
         return {
             "roster": self._follower.roster(turn).version if known else None,
             "tasks": sorted(self._tasks),
@@ -228,7 +229,7 @@ class NodeService:
             "rounds": job.spec.rounds if job else None,
             "ready": job.ready if job else None,
             "phase": type(phase).__name__ if phase else None,
-            "waiting": waiting(kept, phase, job, known, turn).shown(),
+            "waiting": waiting(kept, phase, job, known, turn, bound).shown(),
             "unchecked": [due.name for due in spot.dues(turn)],
             "chunks_stored": len(upload.stored) if upload else None,
             "metrics": {

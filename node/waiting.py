@@ -11,6 +11,7 @@ from node.spot import dues
 from secagg.daemon import booting
 from secagg.daemon.turn import Turn
 from secagg.daemon.waits import Waiting
+from secagg.errors import Refused
 
 _AWAITED = {
     "Advertised": "the keys of all members (U1)",
@@ -29,8 +30,14 @@ _START = {
 """For whom and what a node waits before it may take part in anything."""
 
 
-def waiting(kept: Round | None, phase: object | None, job: Job | None, known: bool, turn: Turn) -> Waiting:
-    """Return what this node waits for: in the round `kept`, else before the next one of the job it stands in."""
+def waiting(
+    kept: Round | None, phase: object | None, job: Job | None, known: bool, turn: Turn,
+    bound: tuple[str, Refused] | None = None,
+) -> Waiting:  # fmt: skip
+    """Return what this node waits for: in the round `kept`, else before the next one of the job it stands in.
+
+    `bound` says why its data can be in no sum of that job as things are, and who can change that.
+    """
     if kept:
         return _in_round(kept, phase, turn)
     since = records.find_since(turn)
@@ -45,6 +52,9 @@ def waiting(kept: Round | None, phase: object | None, job: Job | None, known: bo
         return Waiting("aggregator", f"the result of round {job.next_round} of {job.spec.name}", since)
     if not job.ready:
         return Waiting("aggregator", f"the first model of {job.spec.name}", since)
+    if bound:
+        whom, why = bound
+        return Waiting(whom, f"round {job.next_round} of {job.spec.name}. {why.cause} {why.remedy}", since)
     others = f"round {job.next_round} of {job.spec.name}, which begins when its members are there"
     return Waiting("aggregator", others, since)
 

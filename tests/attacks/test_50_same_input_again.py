@@ -4,19 +4,26 @@ Real nodes and a real aggregator. Five institutions give to one sum; then four o
 new, the difference of the two sums would be what the fifth gave, so each of the four refuses and names its rule.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from node.config import OwnTask
-from support.bound import another, closed, everyone, line, lost, play, refused, sharing, submit, trains
+from support.bound import another, closed, everyone, heedless, line, lost, play, refused, sharing, submit, trains
 from support.federation import make, names_of
 from support.nodes import SUM_TASK, Ward
 
 FIVE, FOUR = names_of(5), names_of(4)
 Ask = Callable[[Ward], None]
+
+
+@pytest.fixture(autouse=True)
+def lies() -> Iterator[None]:
+    """The aggregator of these scenes waits for no set and freezes whoever uploaded."""
+    with heedless():
+        yield
 
 
 def ward_of(tmp_path: Path, **policy: object) -> Ward:
@@ -130,7 +137,7 @@ def test_another_training_job_whose_first_round_is_over_the_same_set_is_bound_in
     assert closed(ward, "again") == [list(FIVE)]
     bound = [event for event in ward.nodes["node-00"].named("bound") if event["job"] == "again" and event["round"] == 2]
     assert {event["rule"] for event in bound} == {"ledger.unlisted"}
-    assert not refused(ward, "again")  # The aggregator does not even freeze a set that does not fit.
+    assert refused(ward, "again") == everyone(FOUR, "ledger.only")
 
 
 def test_another_federation_with_the_same_institutions(tmp_path: Path) -> None:

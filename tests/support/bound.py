@@ -1,17 +1,22 @@
 """A ward for attacks on the ledger of inputs: jobs over any members, data under any name, ledgers that outlive it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from msgspec.structs import replace
 
+from aggregator import bounds
 from node.config import OwnTask
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.daemon.memory import MemoryInputs
 from secagg.learning.layout import encode_model
+from secagg.protocol.masks import aggregator as masks
+from secagg.protocol.paillier import aggregator as paillier
 from secagg.protocol.rehearsal import Federation, found
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
@@ -57,6 +62,16 @@ def play(ward: Ward, script: Script) -> Ward:
     return ward
 
 
+@contextmanager
+def heedless() -> Iterator[None]:
+    """Let aggregators wait for nobody and freeze whoever uploaded, whatever inputs are bound to."""
+    with pytest.MonkeyPatch.context() as patch:
+        for engine in (masks, paillier):
+            patch.setattr(engine, "left_out", lambda *given: {})
+        patch.setattr(bounds, "need", lambda *given: bounds.Need())
+        yield
+
+
 def sharing(ward: Ward, earlier: Ward) -> Ward:
     """Let the institutions of a ward keep the ledgers that they had in an earlier one, and the data."""
     for name, node in ward.nodes.items():
@@ -76,9 +91,9 @@ def trains(ward: Ward, rate: float = 0.1, tasks: Sequence[str] = ("task",)) -> N
         }
 
 
-def submit(ward: Ward, name: str, task: str = "task", **fields: Any) -> None:
-    """Submit a job; `members`, `model` (bytes), `engine` and what `[job]` has may be given."""
-    members, model = fields.pop("members", ()), fields.pop("model", None)
+def submit(ward: Ward, name: str, task: str = "task", **fields: Any) -> Any:
+    """Submit a job; `members`, `without`, `model` (bytes), `cohort` and what `[job]` has may be given."""
+    members, model, without = fields.pop("members", ()), fields.pop("model", None), fields.pop("without", ())
     cohort = {"step_timeout": "3s", "members": tuple(members), **fields.pop("cohort", {})}
     purpose = "training" if model is not None else "sum"
     made = {"name": name, "task": task, "purpose": purpose, "length": 0 if model is not None else 7, **fields}
@@ -86,7 +101,8 @@ def submit(ward: Ward, name: str, task: str = "task", **fields: Any) -> None:
     path = ward.state / f"{name}.safetensors"
     if model is not None:
         path.write_bytes(model)
-    ward.daemon.command({"command": "job-submit", "file": file, "model": str(path) if model is not None else ""})
+    asked = {"command": "job-submit", "file": file, "model": str(path) if model is not None else ""}
+    return ward.daemon.command(asked | {"without": list(without)})
 
 
 def refused(ward: Ward, job: str) -> dict[str, set[str]]:

@@ -7,8 +7,8 @@ is opened before the freeze is logged and witnessed; the result is published onl
 Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log), the model (secagg.learning).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -18,7 +18,7 @@ from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
-from secagg.protocol.fitting import Earlier, left_out
+from secagg.protocol.fitting import Known, left_out
 from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
 from secagg.protocol.masks import graph, intake, judging, naming, notices, reports
 from secagg.protocol.masks.dealing import tree_of
@@ -80,10 +80,8 @@ class AggregatorContext:
     rng: Rng
     opening: SealingKey
     now: int
-    earlier: Earlier = field(default_factory=dict)
-    """Sets that were frozen before, by the digest of their seats."""
-    allowances: tuple[bytes, ...] = ()
-    """Signed `OverlapAllowed` entries of members, for this job."""
+    known: Callable[[], Known] = Known
+    """What is known beside the round of whom can be summed together; asked when a set is frozen."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +224,7 @@ def _late(phase: intake.Collecting, ctx: AggregatorContext) -> tuple[intake.Coll
     bounds = {
         entry.sender: decode(MaskedInput, entry.body).bound for entry in intake.in_order(phase.manifest, phase.headers)
     }
-    left = left_out(bounds, phase.manifest, ctx.earlier, ctx.allowances)
+    left = left_out(bounds, phase.manifest, ctx.known())
     kept = tuple(entry for entry in phase.headers if entry.sender not in left)
     return replace(phase, headers=kept), (*late, *(Out(name, step_of(phase), why) for name, why in left.items()))
 
@@ -331,11 +329,11 @@ def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turn
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
-    sizes, names = intake.log_sizes(phase.u1), intake.senders(phase.u3)
+    sizes, names, allowances = intake.log_sizes(phase.u1), intake.senders(phase.u3), ctx.known().allowances
     sent: dict[str, Send] = {}
     for proof in event.proofs:
         alike = (name for name in names if sizes[name] == proof.old_size)
-        message = Freeze(phase.u3, event.leaf, proof, ctx.allowances)
+        message = Freeze(phase.u3, event.leaf, proof, allowances)
         sent |= {send.to: send for send in _send(phase, alike, "Freeze", message, ctx)}
     after = Agreeing(
         phase.scope, phase.manifest, phase.signed, phase.out, phase.u1, phase.drawn, phase.u2, phase.dealt, phase.u3,

@@ -190,7 +190,7 @@ def _fitted(phase: Collecting, ctx: AggregatorContext) -> tuple[Collecting, tupl
     """Leave out whose inputs cannot be summed with the others'; tell whom and why."""
     headers = in_order(phase.manifest, phase.headers)
     bounds = {entry.sender: decode(EncryptedInput, entry.body).bound for entry in headers}
-    left = left_out(bounds, phase.manifest, ctx.earlier, ctx.allowances)
+    left = left_out(bounds, phase.manifest, ctx.known())
     kept = tuple(entry for entry in phase.headers if entry.sender not in left)
     return replace(phase, headers=kept), tuple(Out(name, "EncryptedInput", why) for name, why in left.items())
 
@@ -250,8 +250,9 @@ def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
     stand = {entry.member: entry.size for entry in phase.attending}
     sizes = {name: stand.get(name, phase.size) for name in custody_of(phase.manifest).names() if name not in gone}
     shown = tuple(name for name, size in sizes.items() if size in proofs)
+    allowances = ctx.known().allowances
     sent = tuple(
-        _send(phase, name, "Freeze", Freeze(phase.u, event.leaf, proofs[sizes[name]], ctx.allowances), ctx)
+        _send(phase, name, "Freeze", Freeze(phase.u, event.leaf, proofs[sizes[name]], allowances), ctx)
         for name in shown
     )
     after = Witnessing(

@@ -24,12 +24,12 @@ def same(names: str) -> Bound:
     return bound(Only("same", digest(names)))
 
 
-EARLIER = {digest(names): tuple(names) for names in ("abc", "abcd", "bcde", "abcde")}
+EARLIER = {digest(names): tuple(SEATS[name] for name in names) for names in ("abc", "abcd", "bcde", "abcde")}
 FREE, NONE = bound(ANY), bound(NOTHING)
 
 
 def chosen(allowed: str = "", **bounds: Bound) -> str:
-    return "".join(choose(bounds, SEATS, EARLIER, allowed))
+    return "".join(choose(bounds, SEATS, EARLIER, allowed, tuple(SEATS.values())))
 
 
 def test_free_inputs_are_summed_over_everybody() -> None:
@@ -61,12 +61,23 @@ def test_an_overlap_needs_the_word_of_everybody_in_either_set() -> None:
     assert chosen(a=over, b=over, c=over, d=over) == "abcd", "the same set needs nobody's word"
 
 
+def test_who_has_no_seat_any_more_is_not_asked() -> None:
+    over = bound(Only("overlap", digest("abcd")))
+    given = {name: over for name in "abc"}
+    left = [SEATS[name] for name in "abc"]
+    assert choose(given, SEATS, EARLIER, "abc", left) == ("a", "b", "c")
+    anew = [*left, Seat("d", "of-d", bytes([9]) * 32)]
+    assert choose(given, SEATS, EARLIER, "abc", anew) == ("a", "b", "c"), "one enrolled anew is another member"
+    assert choose(given, SEATS, EARLIER, "abc", [*left, SEATS["d"]]) == ()
+    assert choose(given, {name: SEATS[name] for name in "abc"}, EARLIER, "abc", [*left, SEATS["d"]]) == (), "left out"
+
+
 onlys = st.sampled_from([FREE, NONE, *(same(names) for names in ("abc", "abcd", "bcde"))])
 
 
 @given(st.dictionaries(st.sampled_from("abcde"), onlys))
 def test_nobody_is_left_out_of_a_larger_set_that_would_fit(bounds: dict[str, Bound]) -> None:
-    found = choose(bounds, SEATS, EARLIER, ())
+    found = choose(bounds, SEATS, EARLIER, (), tuple(SEATS.values()))
     assert not unfit({name: bounds[name] for name in found}, [SEATS[name] for name in found])
     for size in range(len(found) + 1, len(bounds) + 1):
         for names in itertools.combinations(bounds, size):
