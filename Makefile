@@ -27,11 +27,11 @@ demo: $(STAMP)
 	$(BIN)/secagg demo heart $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow and not long" $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not long" $(ARGS)
 
 # Real processes that are killed, cut off, filled up and flooded: minutes by the clock, little of it work.
 long: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "long and not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "long and not slow" $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

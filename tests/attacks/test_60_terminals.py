@@ -39,13 +39,14 @@ MEMBER = {
 }  # fmt: skip
 JOB = {
     "name": "risk", "number": 1, "task": "risk", "purpose": "sum", "state": "failed", "round": 1, "attempt": 1,
-    "rounds": 1, "cohort": ["north"], "reason": "why", "ended": [{"reason": "why", "missing": ["north"]}],
+    "rounds": 1, "cohort": ["north"], "reason": "why", "rule": "input.same", "remedy": "how",
+    "ended": [{"reason": "why", "missing": ["north"]}],
 }  # fmt: skip
 EVENTS: list[dict[str, Any]] = [
     {"event": "step", "job": "risk", "round": 1, "step": "Unmask", "institution": "north", "reason": "why"},
     {"event": "waiting", "job": "risk", "for": ["north", "south"], "until": 5},
     {"event": "round_aborted", "job": "risk", "dropped": [{"member": "north", "reason": "why"}]},
-    {"event": "job_failed", "job": "risk", "reason": "why"},
+    {"event": "job_failed", "job": "risk", "reason": "why", "rule": "input.same", "remedy": "how"},
 ]
 ANSWERS: dict[str, Any] = {
     "status": {"roster": 1, "members": {"north": True}, "waiting": WAIT, "dropped": [{"reason": "why"}], "job": "risk"},
