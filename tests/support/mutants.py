@@ -102,7 +102,8 @@ def run(test: str, mutants: Sequence[tuple[str, str] | None]) -> list[int]:
     with tempfile.TemporaryDirectory() as place:
         codes = Path(place) / "codes"
         environment = {**os.environ, VARIABLE: json.dumps({"mutants": list(mutants), "codes": str(codes)})}
-        environment["PYTHONPATH"] = str(TESTS)  # plugins are imported before pytest reads its own pythonpath
+        # Plugins are imported before pytest reads its own pythonpath; the code judged is that of this tree.
+        environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), str(TESTS.parent)))
         line = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "support.mutants", "-p", "no:cacheprovider"]
         line += [f"--timeout={PATIENCE}", "--timeout-method=thread", "-c", str(TESTS.parent / "pyproject.toml"), test]
         quiet = subprocess.DEVNULL
