@@ -7,7 +7,7 @@ Leaves to others: real processes over a real network (the roles), models (learni
 """
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def _decoded(manifest: Manifest, published: Published) -> Sums:
 
 
 def _ask_without_one(federation: Federation, first: Table, writer: BundleWriter) -> str:
-    """Ask for the same data without one hospital; return the rule by which the nodes refuse."""
+    """Ask for the same data without one hospital, as an honest aggregator would not; return the nodes' rule."""
     parties = {name: party(federation, name, 2) for name in HOSPITALS}
     for name in HOSPITALS:
         parties[name].notebook.records = list(first.parties[name].notebook.records)
@@ -121,6 +121,7 @@ def _ask_without_one(federation: Federation, first: Table, writer: BundleWriter)
     again = table(
         federation, first.inputs, left_out, manifest=propose(federation, 2), parties=parties, log=first.log
     )
+    again.keeper = replace(again.keeper, heedless=True)
     try:
         run_round(again)
     except ProtocolViolation as refusal:

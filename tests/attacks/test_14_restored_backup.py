@@ -68,6 +68,18 @@ async def summed(ward: Ward, name: str) -> list[str]:
     return list(ward.named("round_closed")[-1]["contributors"])
 
 
+async def summed_without(ward: Ward, name: str) -> list[str]:
+    """Run a sum job that waits in vain for node-02, and once more without it; return the contributors."""
+    ward.submit(name=name, task=name)
+    await ward.wait(10)
+    ended = ward.named("job_failed")[-1]
+    assert ended["job"] == name
+    assert str(ended["reason"]).startswith(f"{name} waited in vain for {NAME}:")
+    ward.submit(without=[NAME], name=name, task=name)
+    await ward.wait(10)
+    return list(ward.named("round_closed")[-1]["contributors"])
+
+
 async def restored(ward: Ward, backup: MemoryJournal) -> None:
     """Stop node-02 and start it from a backup of its journal."""
     if ward.nodes[NAME].alive:
@@ -95,7 +107,7 @@ def test_yesterdays_state_takes_part_in_nothing(tmp_path: Path, restarts: int) -
     """Also when the node ran through since the backup, so that its epoch is still the newest."""
 
     async def script(ward: Ward) -> None:
-        node = ward.nodes[NAME]
+        node, others = ward.nodes[NAME], [name for name in ward.nodes if name != NAME]
         await ward.wait(2)
         yesterday = node.journal.reopened()
         assert await summed(ward, "first") == list(ward.nodes)
@@ -105,11 +117,11 @@ def test_yesterdays_state_takes_part_in_nothing(tmp_path: Path, restarts: int) -
             await ward.wait(2)
         await restored(ward, yesterday)
         said = presence(ward)
-        assert await summed(ward, "second") == [name for name in ward.nodes if name != NAME]
+        assert await summed_without(ward, "second") == others
         assert node.status()["waiting"]["for"] == "nobody"
         await node.kill()
         ward.revive(NAME)
-        assert await summed(ward, "third") == [name for name in ward.nodes if name != NAME], "it forgot that it is old"
+        assert await summed_without(ward, "third") == others, "it forgot that it is old"
         assert said == []
 
     ward = play(Ward(make(4, chunk_bytes=4096), tmp_path), script)

@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,8 @@ class Evil:
 
 def trained(ward: Ward) -> None:
     async def script(_: object) -> None:
+        for node in ward.nodes.values():
+            node.policy = replace(node.policy, changing_sets=True)
         await ward.start_nodes()
         for node in ward.nodes.values():
             node.data.write_text("1 3\n2 5\n")

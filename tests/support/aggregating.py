@@ -338,11 +338,12 @@ class Hall:
             await (self.settle() if step % 4 else self.gather())
 
     def submit(self, model: Path | None = None, **fields: object) -> object:
-        """Submit a job: a sum of seven values unless told otherwise."""
+        """Submit a job: a sum of seven values unless told otherwise; `without` leaves members out."""
         cohort = fields.pop("cohort", {"step_timeout": "3s"})
-        job = {"name": "job", "task": "task", "purpose": "sum", "length": 7, **fields}
+        job: dict[str, object] = {"name": "job", "task": "task", "purpose": "sum", "length": 7, **fields}
         file = {"job": job, "cohort": cohort, "engine": {"chunk": CHUNK}}
-        request: dict[str, object] = {"command": "job-submit", "file": file, "model": str(model or "")}
+        left = job.pop("without", [])
+        request = {"command": "job-submit", "file": file, "model": str(model or ""), "without": left}
         return self.daemon.command(request)
 
     def named(self, event: str) -> list[dict[str, Any]]:
