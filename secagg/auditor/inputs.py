@@ -1,11 +1,14 @@
 """The inputs of every frozen set, as members' signed headers name them: what may be summed over which sets.
 
 How to read it: check 6 walks the round log and tells this ledger of every statement; `freeze` reads the headers of a
-set, `opened` judges it against every set before it that was opened or may have been.
+set and holds it against what they say of their inputs, `opened` judges it against every set before it that was opened
+or may have been.
 Rules (protocol §6.5): an input is what its owner's header calls it, whatever job, task, round or engine it stands in,
-and a member is its signing key; an input is opened over one set only, but for a set without members whose fault is
-proven in the log, or where every member of either set allowed the job before the freeze. What was lost in its last step
-may have been opened, for those members (or by those trustees) that the log does not name as missing.
+and a member is its signing key; no set is frozen with an input in it that its header binds to another one, whatever
+became of it, since an aggregator that follows the rules leaves that member out; an input is opened over one set only,
+but for a set without members whose fault is proven in the log, or where every member of either set allowed the job
+before the freeze. What was lost in its last step may have been opened, for those members (or by those trustees) that
+the log does not name as missing.
 Leaves to others: the order of statements (checks/c06_order.py), who signed them (checks/c04_statements.py).
 """
 
@@ -69,7 +72,10 @@ class Inputs:
         self.proven.add(relies.manifest.key(statement.member))
 
     def freeze(self, entry: Entry, statement: Contributors, relies: Proposal) -> None:
-        """Read the headers of a set. Raises: Violation when they are not signed, or not those that are stated."""
+        """Read the headers of a set, and hold it against what each says of its input.
+
+        Raises: Violation when they are not signed, not those that are stated, or one of them does not fit the set.
+        """
         scope = Scope(relies.manifest.round, bytes.fromhex(statement.manifest))
         data = self.evidence.bundle.file(statement.u3)
         try:
@@ -81,7 +87,9 @@ class Inputs:
         seats, roster = tuple(seat for seat in relies.manifest.members if seat.name in bounds), self._roster(relies)
         keys = {(seat.name, seat.key) for seat in roster}
         allowed = frozenset(name for name, key in self.allowances.get(statement.job, ()) if (name, key) in keys)
-        self.sets[statement.manifest] = Frozen(relies, seats, bounds, roster, allowed, frozenset(self.proven))
+        found = Frozen(relies, seats, bounds, roster, allowed, frozenset(self.proven))
+        self._fits(entry, found)
+        self.sets[statement.manifest] = found
 
     def opened(self, entry: Entry, manifest: str, members: Collection[str] | None = None) -> None:
         """Judge a set that is opened, or may have been for some `members`.
@@ -89,11 +97,6 @@ class Inputs:
         Raises: Violation naming the member whose input it does not fit, and the earlier round where there is one.
         """
         found = self.sets[manifest]
-        try:
-            check_fits(found.bounds, found.seats)
-        except Refused as error:
-            raise Violation(entry, error.cause.rstrip(".")) from None
-        self._excused(entry, found)
         mine = {name: given for name, given in found.inputs().items() if members is None or name in members}
         for name, given in mine.items():
             for earlier in self.summed.get(given, {}).values():
@@ -116,6 +119,15 @@ class Inputs:
             return
         before = earlier.relies.manifest.round.label()
         raise Violation(entry, f"the input of {name} was summed over another set of members in round {before}")
+
+    def _fits(self, entry: Entry, found: Frozen) -> None:
+        """Hold a set against what every header in it says, and an input that a person excused against what they all
+        allowed."""
+        try:
+            check_fits(found.bounds, found.seats)
+        except Refused as error:
+            raise Violation(entry, error.cause.rstrip(".")) from None
+        self._excused(entry, found)
 
     def _excused(self, entry: Entry, found: Frozen) -> None:
         """Hold a set with an input that a person excused against what the members of this set allowed."""

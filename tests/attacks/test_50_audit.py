@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from secagg.auditor.checks.c06_order import Rounds
 from secagg.auditor.evidence import Entry, Violation
-from secagg.auditor.verify import verify
 from secagg.crypto.derive import sha256
 from secagg.crypto.seal import SealingKey
 from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
@@ -33,7 +32,7 @@ from secagg.log.statements import (
     parse_statement,
     sign_statement,
 )
-from secagg.protocol.binding import ANY, Bound, Only, seats_digest
+from secagg.protocol.binding import Only, seats_digest
 from secagg.protocol.inputs import Counted, Given, Naming, rehearsed
 from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.masks import notices
@@ -45,6 +44,7 @@ from secagg.protocol.paillier.rehearsal import propose as entrusted_propose
 from secagg.protocol.rehearsal import START_OF_TIME, Federation, propose
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, sign
+from support.audited_inputs import ONE, allow, naming, outcome, summed
 from support.bundles import AGGREGATOR, Play, append, insert, write_bundle, write_plays
 from support.entrusted import TRUSTEES, make
 from support.federation import names_of
@@ -54,37 +54,6 @@ Before = Callable[[Path, Federation, Log], None]
 
 GONE = {"node-02": "MaskedInput"}
 FOUR = tuple(names_of(4))
-
-
-def naming(only: Only = ANY, of: str = "the data") -> Naming:
-    """Return headers that call a member's input the same in every attempt."""
-
-    def given(manifest: Manifest, scope: Scope, name: str, past: Sequence[Counted] = ()) -> Given:
-        return replace(rehearsed(manifest, scope, name, past), bound=Bound(sha256(f"{of} of {name}".encode()), only))
-
-    return given
-
-
-ONE = naming()
-
-
-def outcome(path: Path) -> list[tuple[int, str]]:
-    return [(line.number, line.detail.rpartition("): ")[2]) for line in verify(path).checks if line.status != "pass"]
-
-
-def summed(name: str, before: str) -> list[tuple[int, str]]:
-    return [(6, f"the input of {name} was summed over another set of members in round {before}.")]
-
-
-def allow(names: tuple[str, ...], job: str = "job") -> Callable[[Federation, Log], None]:
-    """Return what logs members' words that a job may sum inputs over another set."""
-
-    def before(federation: Federation, log: Log) -> None:
-        for name in names:
-            said = OverlapAllowed(federation="fed", time=START_OF_TIME, member=name, job=job)
-            log.append(sign_statement(said, name, federation.members[name]))
-
-    return before
 
 
 def test_one_input_over_one_set_passes_however_often(tmp_path: Path) -> None:
@@ -140,9 +109,9 @@ def test_what_was_allowed_afterwards_was_not_allowed(tmp_path: Path) -> None:
 
 
 def freeze(
-    path: Path, federation: Federation, headers: Mapping[str, Naming], lost: bool = False, forged: str = ""
+    path: Path, federation: Federation, headers: Mapping[str, Naming], ended: str = "", forged: str = ""
 ) -> None:
-    """Add to a bundle an attempt whose members say what they like, frozen by the aggregator; `lost` in its last step.
+    """Add to a bundle an attempt whose members say what they like, frozen by the aggregator; `ended` in which step.
 
     The header of `forged` is signed by the aggregator. Nothing else of it is there: no member that follows the rules
     takes part in it.
@@ -167,38 +136,44 @@ def freeze(
         **where, manifest=scope.manifest.hex(), u1="", u2="", u3=sha256(encode(tuple(said))).hex(), members=members
     )
     logged = notices.manifest_logged(scope, signed, federation.version, START_OF_TIME)
-    ended = notices.aborted(scope, "Unmask", "a test", (), START_OF_TIME)
-    for statement in (logged, frozen, ended) if lost else (logged, frozen):
+    end = (notices.aborted(scope, ended, "a test", (), START_OF_TIME),) if ended else ()
+    for statement in (logged, frozen, *end):
         append(path, "rounds", statement, AGGREGATOR, federation.aggregator, federation.aggregator)
 
 
 def outcome_with(
-    path: Path, headers: Mapping[str, Naming], allowed: tuple[str, ...] | None = None
+    path: Path, headers: Mapping[str, Naming], allowed: tuple[str, ...] = (), ended: str = ""
 ) -> list[tuple[int, str]]:
-    """Audit a bundle of one honest round and of such an attempt; with `allowed`, a lost one after these words."""
+    """Audit a bundle of one honest round and of such an attempt, after these members' words."""
     federation = write_bundle(path, rounds=1)
-    for name in allowed or ():
+    for name in allowed:
         said = OverlapAllowed(federation="fed", time=START_OF_TIME, member=name, job="job")
         append(path, "rounds", said, name, federation.members[name], federation.aggregator)
-    freeze(path, federation, headers, allowed is not None)
+    freeze(path, federation, headers, ended)
     return outcome(path)
 
 
-def test_a_set_that_does_not_fit_a_header_is_not_opened(tmp_path: Path) -> None:
-    """The aggregator that opens it has read what its members wrote; one that is refused everywhere opened nothing."""
+ENDS = ("", "ConsistencyCheck", "Unmask")
+"""How an attempt goes on once its set is frozen: nobody knows, it ends before its opening, or in its last step."""
+
+
+@pytest.mark.parametrize("ended", ENDS)
+def test_a_set_that_does_not_fit_a_header_is_not_frozen(tmp_path: Path, ended: str) -> None:
+    """An aggregator that follows the rules leaves that member out, so what became of the attempt is no excuse."""
     three = FOUR[:3]
     good: dict[str, Naming] = dict.fromkeys(three, rehearsed)
-    assert outcome_with(tmp_path / "good", good, ()) == []
+    assert outcome_with(tmp_path / "good", good, ended=ended) == []
     refused = [(6, "The input of node-01 is bound to another set of members than the frozen one.")]
     for kind in (Only("same", sha256(b"another")), Only("nothing")):
-        assert outcome_with(tmp_path / kind.kind, {**good, "node-01": naming(kind)}, ()) == refused
-        assert outcome_with(tmp_path / f"{kind.kind}-frozen", {**good, "node-01": naming(kind)}) == []
+        assert outcome_with(tmp_path / kind.kind, {**good, "node-01": naming(kind)}, ended=ended) == refused
+        # No person's word lets an input be summed that its own header binds.
+        assert outcome_with(tmp_path / f"all-{kind.kind}", {**good, "node-01": naming(kind)}, FOUR, ended) == refused
 
     def same(manifest: Manifest, scope: Scope, name: str, past: Sequence[Counted] = ()) -> Given:
         mine = seats_digest(seat for seat in manifest.members if seat.name in three)
         return naming(Only("same", mine))(manifest, scope, name, past)
 
-    assert outcome_with(tmp_path / "mine", {**good, "node-01": same}, ()) == []
+    assert outcome_with(tmp_path / "mine", {**good, "node-01": same}, ended=ended) == []
 
 
 def test_a_header_that_nobody_signed_names_no_input(tmp_path: Path) -> None:
@@ -209,13 +184,14 @@ def test_a_header_that_nobody_signed_names_no_input(tmp_path: Path) -> None:
     assert "signature" in why
 
 
-def test_an_excused_input_needs_the_word_of_everybody_in_the_set(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended", ENDS)
+def test_an_excused_input_needs_the_word_of_everybody_in_the_set(tmp_path: Path, ended: str) -> None:
     """The set before is in no log that this auditor has: it was another federation's, or another aggregator's."""
     elsewhere: dict[str, Naming] = dict.fromkeys(FOUR, naming(Only("overlap", sha256(b"another set"))))
-    assert outcome_with(tmp_path / "all", elsewhere, FOUR) == []
+    assert outcome_with(tmp_path / "all", elsewhere, FOUR, ended) == []
     for name in FOUR:
         without = tuple(other for other in FOUR if other != name)
-        assert outcome_with(tmp_path / name, elsewhere, without) == [
+        assert outcome_with(tmp_path / name, elsewhere, without, ended) == [
             (6, f"the input of node-00 was summed over another set, which {name} did not allow.")
         ]
 

@@ -4,16 +4,15 @@ Rules: an input that is bound fits its set only; another set beside an earlier o
 of either. Leaves to others: what binds an input (secagg.protocol.inputs), the other checks of step 3 (checks.py).
 """
 
-from secagg.errors import Refused, VerificationFailed
-from secagg.log.statements import OverlapAllowed, open_statement
 from secagg.protocol.acceptance import Expectation
+from secagg.protocol.allowing import allowed_by, require_allowed
 from secagg.protocol.binding import check_fits, seats_digest
 from secagg.protocol.manifest import Seat
 from secagg.protocol.masks.messages import Freeze, MaskedInput
 from secagg.protocol.masks.phases import Uploaded
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_LIST
-from secagg.wire.signed import Scope, Signed
+from secagg.wire.signed import Signed
 
 
 def bound_inputs(message: Freeze, phase: Uploaded, seats: tuple[Seat, ...], expect: Expectation) -> None:
@@ -30,30 +29,5 @@ def bound_inputs(message: Freeze, phase: Uploaded, seats: tuple[Seat, ...], expe
     excused = [found for found in phase.excused if seats_digest(found) != wanted]
     if not others and not excused:
         return
-    allowed = _allowances(message.allowances, phase.scope, expect)
-    # Whoever is revoked, has left or was enrolled anew has no word any more.
-    known = {(seat.name, seat.key) for seat in expect.seats}
-    asked = {seat.name for found in (seats, *excused) for seat in found if (seat.name, seat.key) in known}
-    missing = sorted(asked - allowed)
-    if missing:
-        raise Refused(
-            f"{missing[0]} did not allow {phase.scope.round.job} to sum its input over another set than before.",
-            f"secagg node allow {phase.scope.round.job} --overlap, at {', '.join(missing)}.", rule="ledger.overlap",
-        )  # fmt: skip
-
-
-def _allowances(leaves: tuple[bytes, ...], scope: Scope, expect: Expectation) -> set[str]:
-    """Return who allowed this job to sum inputs over other sets than before."""
-    keys_of, found = {seat.name: seat.key for seat in expect.seats}, set()
-
-    def key_of(signer: str) -> bytes:
-        if signer not in keys_of:
-            raise VerificationFailed(f"{signer} allows something and is no member.", "Leave the round.")
-        return keys_of[signer]
-
-    for leaf in leaves:
-        statement, signer = open_statement(leaf, key_of)
-        about = (scope.round.federation, scope.round.job, signer)
-        if isinstance(statement, OverlapAllowed) and (statement.federation, statement.job, statement.member) == about:
-            found.add(signer)
-    return found
+    allowed = allowed_by(message.allowances, phase.scope.round, expect.seats)
+    require_allowed((seats, *excused), allowed, expect.seats, phase.scope.round.job)
