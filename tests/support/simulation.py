@@ -10,6 +10,7 @@ import asyncio
 import os
 import tempfile
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -21,22 +22,23 @@ from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.transport.link import BROKER, KEYSERVER
 from secagg.wire.codec import encode
 from support.federation import names_of
-from support.simulation_adversary import OF_REVOKED, MaliciousAggregator
+from support.simulation_adversary import MaliciousAggregator, of_revoked
 from support.simulation_clock import Chance, Crash, Stuck, VirtualLoop
 from support.simulation_disk import watched
+from support.simulation_ends import heedless
 from support.simulation_founding import Founded, founded
 from support.simulation_known import Known, colluders_of
 from support.simulation_memory import remembered
 from support.simulation_network import SimulatedNetwork, Span, Weather
 from support.simulation_oracles import audit, believed, inspect
 from support.simulation_persons import Persons, place_of_another
-from support.simulation_plan import LAST, Planned, drawn, fresh, shelf, signed_zeros
+from support.simulation_plan import LAST, drawn, shelf
 from support.simulation_roles import AggregatorMachine, KeyserverMachine, NodeMachine
+from support.simulation_submitting import Submitting
 from support.simulation_trustees import ALL_PLACES, TRUSTEES, EntrustingNode, TrusteeMachine, entrusted
 from support.simulation_watch import Watch
 from support.simulation_world import PLACES, Crashes, World
 
-CHUNK = 4096
 CUSTODY = "custody.bin"
 MALICE = 0.3
 """Share of seeds whose aggregator means harm."""
@@ -99,8 +101,7 @@ class Simulation:
         self._found()
         aggregator = self.world.machines[AGGREGATOR]
         if isinstance(aggregator, MaliciousAggregator):
-            more = OF_REVOKED if self.plan.revoke else ()
-            aggregator.tricks = set(tricks or (*aggregator.tricks, *more))
+            aggregator.tricks = set(tricks or (*aggregator.tricks, *of_revoked(self.plan)))
 
     def _unhandled(self, loop: object, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -167,30 +168,7 @@ class Simulation:
 
         self.loop.call_later(self.chance.between(0, self.weather.calm), jump)
 
-    # A person ---------------------------------------------------------------------------------------------------------
-
-    def _submit(self, name: str) -> None:
-        """Submit a job, and again until the aggregator says that it has it."""
-        job, aggregator = self.plan.jobs[name], self.world.machines[AGGREGATOR]
-        file = self.plan.file(job)
-        cohort = {"step_timeout": self._step, "round_timeout": self._round, "rejoin_timeout": self._rejoin}
-        file |= {"cohort": {**file["cohort"], **cohort}, "engine": {"name": self.engine, "chunk": CHUNK}}
-        given = {"custody": str(self.place / CUSTODY)} if self.trustees else {}
-        if job.purpose == "training":
-            given["model"] = str(self._model(job))
-        known = aggregator.ask(command="job-show", name=name)
-        if known is None and aggregator.ask(command="job-submit", file=file, **given) is None:
-            self.loop.call_later(1.0, self._submit, name)
-
-    def _model(self, job: Planned) -> Path:
-        """Return where the first model of a job lies: a fresh one, or what job a has made so far."""
-        path = self.place / f"{job.name}.safetensors"
-        if not path.exists():
-            data, made = fresh(), self.world.machines[AGGREGATOR].ask(command="job-result", name="a")
-            if job.model != "fresh" and made:
-                data = Path(made["path"]).read_bytes()
-            path.write_bytes(signed_zeros(data) if job.model == "signed" else data)
-        return path
+    # The end ----------------------------------------------------------------------------------------------------------
 
     def _submit_last(self) -> None:
         """Submit the last job once no member is away whom the aggregator still takes for here, and none still checks.
@@ -199,14 +177,9 @@ class Simulation:
         """
         members = [self.world.machines[name] for name in (*self.names, *self.trustees)]
         if all(member.alive and not member.journal.scan("spot/") for member in members):
-            self._submit(LAST)
+            self.jobs.submit(LAST)
         else:
             self.loop.call_later(FORGOTTEN, self._submit_last)
-
-    def _over(self, names: tuple[str, ...]) -> bool:
-        shown = self.world.machines[AGGREGATOR].ask(command="job-list")
-        states = {job["name"]: job["state"] for job in shown or ()}
-        return all(states.get(name) in ("done", "failed") for name in names)
 
     def _quiet(self) -> bool:
         """Say whether nobody has anything left to do."""
@@ -228,20 +201,20 @@ class Simulation:
 
     def run(self) -> Outcome:
         """Let everything happen; return what became of it."""
-        chance = Chance(self.seed, "person")
-        self._step, self._round = chance.choose(("3s", "6s")), chance.choose(("20s", "60s"))
-        self._rejoin = chance.choose(("0s", "10s"))
-        self.loop.call_later(chance.between(3, 8), self._submit, "a")
+        custody = self.place / CUSTODY if self.trustees else None
+        self.jobs = Submitting(self.world, self.plan, self.place, self.seed, self.engine, custody)
+        self.jobs.begin()
         persons = Persons(self.world, self.plan, self.known, self.seed, self._again)
         persons.begin()
         for name in self.plan.early[1:]:
-            after = chance.between(3, 30)
             if self.plan.revoke:
-                persons.then = partial(self._submit, name)
+                persons.then = partial(self.jobs.submit, name)
             else:
-                self.loop.call_later(after, self._submit, name)
+                self.jobs.soon(name)
         self.disks = [machine.disk for machine in self.world.machines.values()]
-        with remembered(), watched(self.disks):
+        aggregator = self.world.machines[AGGREGATOR]
+        lies = heedless(aggregator) if isinstance(aggregator, MaliciousAggregator) else nullcontext()
+        with remembered(), watched(self.disks), lies:
             try:
                 self.loop.run_until_complete(self._main())
             except Stuck as error:
@@ -256,10 +229,10 @@ class Simulation:
 
     async def _main(self) -> None:
         end = self.weather.calm + PATIENCE
-        await self._until(lambda: self._over(self.plan.early), self.weather.calm)
+        await self._until(lambda: self.jobs.over(self.plan.early), self.weather.calm)
         self.world.crashes.left = 0
         if self.malice:
-            await self._until(lambda: self._over(self.plan.early), self.weather.calm + HARM)
+            await self._until(lambda: self.jobs.over(self.plan.early), self.weather.calm + HARM)
             await asyncio.sleep(5)  # what was published last is still being checked
         else:
             await self._calmed(end)
@@ -271,11 +244,11 @@ class Simulation:
     async def _calmed(self, end: float) -> None:
         """Let every job end with nothing in the way any more, and one more begin."""
         self.loop.call_later(max(0.0, self.weather.calm - self.loop.now), self._submit_last)
-        await self._until(lambda: self._over((*self.plan.early, "last")), end)
+        await self._until(lambda: self.jobs.over((*self.plan.early, LAST)), end)
         await self._until(self._quiet, end)
         await asyncio.sleep(5)  # work beside the loop, such as erasing keys, comes to its end
         await self._until(self._quiet, end)  # a word that was late by 20 s may have been answered just now
-        shown = self.world.machines[AGGREGATOR].ask(command="job-show", name="last")
+        shown = self.world.machines[AGGREGATOR].ask(command="job-show", name=self.jobs.newest(LAST))
         if not shown or shown["state"] != "done":
             self.world.violate("job", f"with nothing in the way the last job ends as {shown and shown['state']}")
         elif [len(ended["contributors"]) for ended in shown["ended"]] != [len(self.names)]:

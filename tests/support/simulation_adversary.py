@@ -1,7 +1,8 @@
 """An aggregator that means harm, in a share of seeds: it tries to have inputs summed over sets that overlap.
 
 How to read it: `MaliciousAggregator` is the aggregator's machine with hands in its own service: on what it is about to
-save (`_apply`), to send (`_do`), to take (`_message`), to propose (`_manifest`), and on how a round ends (`_ended`).
+save (`_apply`), to send (`_do`), to take (`_message`), to propose (`_manifest`), on how a round ends (`_ended`);
+hands on its own waiting and logging are in simulation_ends.
 Each hand has its tricks; a seed draws which of them it tries, and each time whether it tries now.
 It holds its own keys and its own log, and what members send it; members, trustees and key server are honest.
 Leaves to others: what was really released (simulation_openings), what nodes took for right (simulation_oracles).
@@ -34,7 +35,9 @@ from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed, sign
 from support.simulation_clock import Chance
+from support.simulation_ends import ENDS, OPENED_LATE, TOLD_TO_ONE, UNANSWERED, UNLOGGED, FalseEnds
 from support.simulation_founding import Founded
+from support.simulation_plan import Plan
 from support.simulation_roles import AggregatorMachine
 from support.simulation_world import World
 
@@ -42,14 +45,21 @@ TRICKS = (
     "drop a member at the freeze", "freeze two sets", "freeze again", "hide the freeze from a member",
     "hide the opening from a member", "deaf to a member", "abort after an answer", "abort after all answers",
     "the round again", "the round again in another group", "leave a seat out", "leave who is revoked out",
-    "a lie in a lane group twice",
+    "a lie in a lane group twice", *ENDS,
 )  # fmt: skip
-OF_REVOKED = ("leave who is revoked out", "drop a member at the freeze")
-"""What is tried whenever somebody is revoked."""
+PLOTS = (
+    ("hide the freeze from a member", UNANSWERED), ("hide the freeze from a member", UNANSWERED),
+    ("abort after an answer", "hide the opening from a member"), ("abort after all answers", UNANSWERED),
+    ("the round again in another group",), (UNLOGGED, "abort after an answer"), (TOLD_TO_ONE, OPENED_LATE),
+)  # fmt: skip
+"""Tricks that serve one aim together."""
 
 _FREEZE: dict[str, Any] = {"masks": Freeze, "paillier": EntrustedFreeze}
-OFTEN = 0.5
-"""How often a trick is tried when it could be."""
+OFTEN = (0.2, 0.5, 0.9)
+"""How often a trick is tried when it could be: drawn for each trick of a seed."""
+
+HEEDLESS = 0.8
+"""In how many attempts it heeds no bound input."""
 
 
 class MaliciousAggregator(AggregatorMachine):
@@ -59,9 +69,14 @@ class MaliciousAggregator(AggregatorMachine):
 
     def __init__(self, world: World, name: str, root: Path, seed: int, given: Founded) -> None:
         super().__init__(world, name, root, seed, given)
-        self._chances = Chance(seed, "tricks")
-        count = self._chances.choose((1, 2, 3, 5))
-        self.tricks = {self._chances.choose(TRICKS) for _ in range(count)}
+        self.chances = Chance(seed, "tricks")
+        self.tricks = set(self.chances.choose(PLOTS))
+        if self.chances.happens(0.5):
+            self.tricks = {self.chances.choose(TRICKS) for _ in range(self.chances.choose((1, 2, 3, 5)))}
+        self._often = {trick: self.chances.choose(OFTEN) for trick in TRICKS}
+        self._victims: dict[tuple[str, str], str] = {}
+        self._ends = FalseEnds(self, self.key)
+        self._heeds: dict[str, bool] = {}
         self._groups: dict[str, int] = {}
         self._others: dict[str, tuple[int, bytes]] = {}
         self._mute: dict[str, str] = {}
@@ -80,19 +95,43 @@ class MaliciousAggregator(AggregatorMachine):
         rounds._ended = self._hand(self._ended, rounds._ended)
         rounds.message = self._hand(self._message, rounds.message)
         given._manifest = self._hand(self._proposed, given._manifest)
+        self._ends.reach(service, self._hand)
         return service  # type: ignore[no-any-return]
 
-    @staticmethod
-    def _hand(hand: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *given: hand(real, *given)
+    def _hand(self, hand: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
+        def act(*given: Any) -> Any:
+            try:
+                return hand(real, *given)
+            except (TypeError, AttributeError, KeyError) as error:
+                # A hand that reaches for what is not there any more: without it, nothing would be tried.
+                self.world.violate("simulator", f"{hand.__name__} {error!r}")
+                raise
 
-    def _tries(self, trick: str, often: float = OFTEN) -> bool:
+        return act
+
+    def heedless(self, mark: str) -> bool:
+        """Say whether bound inputs mean nothing in this attempt: drawn once."""
+        if mark not in self._heeds:
+            self._heeds[mark] = self.chances.happens(HEEDLESS)
+        return self._heeds[mark]
+
+    def tries(self, trick: str, often: float = 0.0) -> bool:
         """Say whether this trick is tried now."""
-        tried = trick in self.tricks and self._chances.happens(often)
+        tried = trick in self.tricks and self.chances.happens(often or self._often[trick])
         if tried:
             self.world.note(self.name, f"tries: {trick}")
             self.world.count[f"trick: {trick}"] += 1
         return tried
+
+    def tries_on(self, trick: str, to: str, phase: Any) -> bool:
+        """Say whether this trick is tried on this member: in every attempt on one, who is drawn."""
+        if trick not in self.tricks:
+            return False
+        place = phase.scope.round.label(), trick
+        if place not in self._victims:
+            names = phase.manifest.names() if self.chances.happens(self._often[trick]) else ("",)
+            self._victims[place] = self.chances.choose(names)
+        return self._victims[place] == to and self.tries(trick, 1.0)
 
     # What is saved ---------------------------------------------------------------------------------------------------
 
@@ -102,35 +141,37 @@ class MaliciousAggregator(AggregatorMachine):
             turned = self._frozen(turned, engine, turn)
         elif isinstance(after, Publishing) and not isinstance(before, Publishing):
             turned = self._published(turned, turn)
-        elif (_is(after, "Opening") and after.answers and self._tries("abort after an answer")) or (
-            isinstance(after, Unmasking) and self._tries("abort after all answers")
+        elif (_is(after, "Opening") and after.answers and self.tries("abort after an answer")) or (
+            isinstance(after, Unmasking) and self.tries("abort after all answers")
         ):
             turned = shell_of(before.manifest).failed(before, "3 of 4 members at Unmask, 4 are needed", turn.now())
-        real(turned, saved, before, turn)
+        real(self._ends.applied(turned, before, turn), saved, before, turn)
 
     def _frozen(self, turned: Any, engine: str, turn: Turn) -> Any:
-        if not self._tries("drop a member at the freeze"):
+        if not self.tries("drop a member at the freeze"):
             return turned
         listed, phase = _set(engine), turned.phase
-        fewer = self._fewer(getattr(phase, listed))
+        fewer = self._fewer(getattr(phase, listed), phase.manifest.needed)
         phase = replace(phase, **{listed: fewer})
         log = next(effect for effect in turned.effects if isinstance(effect, Log))
         effects = (Keep(fewer), *turned.effects[:-1], Log(_statement(phase, engine, turn), log.old_sizes))
         return Turned(phase, effects)
 
-    def _fewer(self, listed: bytes) -> bytes:
+    def _fewer(self, listed: bytes, needed: int) -> bytes:
+        """Return a set without some members: mostly the smallest that is opened."""
         entries = list(decode(tuple[Signed, ...], listed, LIMIT_LIST))
-        for _ in range(self._chances.choose((1, 1, 2))):
+        spare = max(1, len(entries) - needed)
+        for _ in range(self.chances.choose((spare, spare, spare, 1, 2))):
             if len(entries) > 1:
-                entries.pop(self._chances.below(len(entries)))
+                entries.pop(self.chances.below(len(entries)))
         return encode(tuple(entries))
 
     def _published(self, turned: Any, turn: Turn) -> Any:
-        if not self._tries("a lie in a lane group twice"):
+        if not self.tries("a lie in a lane group twice"):
             return turned
         phase, true = turned.phase, turned.phase.published
         lied = tuple(GroupSum(g.name, _bent(g.words) if g.name == "update" else g.words) for g in true.groups)
-        groups = self._chances.choose(((*true.groups, *lied), (*lied, *true.groups), lied))
+        groups = self.chances.choose(((*true.groups, *lied), (*lied, *true.groups), lied))
         published = Published(true.round, true.manifest, true.contributors, groups)
         digest = hmac_sha256(phase.salt, encode(published))
         statement = notices.result(phase.scope, published, digest, turn.now())
@@ -146,7 +187,9 @@ class MaliciousAggregator(AggregatorMachine):
                 real(effect, phase, turn)
             case Send(to, "Freeze", _):
                 self._freeze(real, effect, to, phase, turn)
-            case Send(_, "Open", _) if self._tries("hide the opening from a member"):
+            case Send(_, "Open", _) if self._ends.kept_back(effect, phase):
+                return
+            case Send(to, "Open", _) if self.tries_on("hide the opening from a member", to, phase):
                 return
             case _:
                 real(effect, phase, turn)
@@ -155,21 +198,21 @@ class MaliciousAggregator(AggregatorMachine):
         """Log another set as frozen, before the one that the round goes on with."""
         if {"freeze two sets", "freeze again"} & self.tricks:
             engine = phase.manifest.engine
-            other = replace(phase, **{_set(engine): self._fewer(getattr(phase, _set(engine)))})
+            other = replace(phase, **{_set(engine): self._fewer(getattr(phase, _set(engine)), phase.manifest.needed)})
             index = self._rounds._desk.book.add(_statement(other, engine, turn), turn)
             self._others[phase.scope.round.label()] = index, getattr(other, _set(engine))
 
     def _freeze(self, real: Callable[..., None], effect: Send, to: str, phase: Any, turn: Turn) -> None:
-        if self._tries("hide the freeze from a member"):
+        if self.tries_on("hide the freeze from a member", to, phase):
             return
         other = self._others.get(phase.scope.round.label())
         if other is None:
             real(effect, phase, turn)
             return
-        first = self._tries("freeze two sets")
+        first = self.tries("freeze two sets")
         if not first:
             real(effect, phase, turn)
-        if first or self._tries("freeze again"):
+        if first or self.tries("freeze again"):
             index, listed = other
             book, kind = self._rounds._desk.book, _FREEZE[phase.manifest.engine]
             honest = decode(kind, decode(Signed, effect.data, LIMIT_LIST).body, LIMIT_LIST)
@@ -183,17 +226,17 @@ class MaliciousAggregator(AggregatorMachine):
         header = decode(RoundHeader, message.header)
         label = header.round.label()
         if "deaf to a member" in self.tricks:
-            if label not in self._mute and self._tries("deaf to a member"):
+            if label not in self._mute and self.tries("deaf to a member"):
                 self._mute[label] = f"{message.sender} {header.kind}"
             if self._mute.get(label) == f"{message.sender} {header.kind}":
                 return
         real(message, turn)
 
-    def _ended(self, real: Callable[..., None], phase: Any, began: int, turn: Turn) -> None:
+    def _ended(self, real: Callable[..., None], phase: Any, began: int, entry: int, turn: Turn) -> None:
         round_id = phase.scope.round
         job = records.get_job(turn, round_id.job)
-        group = self._tries("the round again in another group")
-        if self._repeats.get(round_id.job, 0) < 3 and (group or self._tries("the round again")):
+        group = self.tries("the round again in another group")
+        if self._repeats.get(round_id.job, 0) < 3 and (group or self.tries("the round again")):
             self._repeats[round_id.job] = self._repeats.get(round_id.job, 0) + 1
             self._groups[round_id.job] = round_id.group + 1 if group else round_id.group
             for member in job.spec.cohort:
@@ -202,23 +245,30 @@ class MaliciousAggregator(AggregatorMachine):
             self._schedule._await_members(records.put_job(turn, job, state="waiting", attempt=attempt), turn)
             return
         self._groups.pop(round_id.job, None)
-        real(phase, began, turn)
+        real(phase, began, entry, turn)
 
     def _proposed(self, real: Callable[..., Manifest], job: records.Job, turn: Turn) -> Manifest:
         known = {member.name for member in self._schedule._membership.roster(turn).members}
         left = tuple(name for name in job.spec.cohort if name in known)
-        if len(left) < len(job.spec.cohort) and self._tries("leave who is revoked out", 0.9):
+        if len(left) < len(job.spec.cohort) and self.tries("leave who is revoked out", 1.0):
             job = replace(job, spec=replace(job.spec, cohort=left))
         manifest = real(job, turn)
         group = self._groups.get(job.spec.name, 0)
         if group:
             manifest = replace(manifest, round=replace(manifest.round, group=group))
-        if self._tries("leave a seat out") and len(manifest.members) > 3:
+        if self.tries("leave a seat out") and len(manifest.members) > 3:
             seats = list(manifest.members)
-            seats.pop(self._chances.below(len(seats)))
+            seats.pop(self.chances.below(len(seats)))
             t, k_min = threshold(len(seats), manifest.colluders), minimum_contributors(len(seats), manifest.colluders)
             manifest = replace(manifest, members=tuple(seats), threshold=t, k_min=k_min, share_threshold=t)
         return manifest
+
+
+def of_revoked(plan: Plan) -> tuple[str, ...]:
+    """Return what is tried whenever somebody is revoked: of fewer seats, with one more missing."""
+    if not plan.revoke or (plan.enrols_again and not plan.hurried):
+        return ()
+    return ("leave who is revoked out", *(("drop a member at the freeze",) if plan.hurried else ()))
 
 
 def _is(phase: object, name: str) -> bool:

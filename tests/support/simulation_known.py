@@ -37,7 +37,7 @@ from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed
 from support.simulation_openings import Collected, Row, Unknown, isolated
-from support.simulation_plan import WHOLE, Plan
+from support.simulation_plan import WHOLE, Plan, original
 from support.simulation_world import World
 
 
@@ -122,10 +122,6 @@ class Known:
         """Learn that a person allows a job over another set than before."""
         self._allowed.setdefault(job, set()).add(member)
 
-    def begun(self) -> bool:
-        """Say whether some round was proposed."""
-        return bool(self._cohorts)
-
     def opened(self) -> bool:
         """Say whether some sum can be made."""
         return bool(self.collected.rows())
@@ -165,7 +161,7 @@ class Known:
         return any(f"{end.job}.{end.round}.{end.attempt}.{end.group}" == label for end in ends)
 
     def _unknown(self, sender: str, manifest: Manifest) -> Unknown:
-        planned = self._plan.jobs[manifest.round.job]
+        planned = self._plan.jobs[original(manifest.round.job)]
         machine = self._world.machines[sender]
         if planned.purpose == "sum":
             return Unknown(machine.seat, f"{planned.source} summed")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from secagg.errors import PeerUnavailable
+from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.roster.messages import ENROL
 from secagg.roster.tokens import read_token
 from secagg.transport.link import KEYSERVER
@@ -64,11 +65,11 @@ class Persons:
     # Revoking --------------------------------------------------------------------------------------------------------
 
     def _revoke(self) -> None:
-        """Revoke a member once a sum was opened, which it may be in; in a hurry, once a round has begun."""
+        """Revoke a member once a sum was opened, which it may be in; in a hurry, as soon as there is a job for it."""
         name, hurried = self._plan.revoke, self._plan.hurried
-        due = self._known.begun() if hurried else self._known.opened()
+        due = self._world.machines[AGGREGATOR].journal_of("job/a") is not None if hurried else self._known.opened()
         if not due or self._ask(KEYSERVER, command="member.revoke", name=name, reason="left") is None:
-            self._soon(self._revoke)
+            self._world.loop.call_later(self._chance.between(0.05, 0.3 if hurried else 3), self._revoke)
             return
         self._world.count["person revokes"] += 1
         self._world.note(KEYSERVER, f"{name} is revoked")

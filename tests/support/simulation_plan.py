@@ -39,7 +39,7 @@ class Number:
         count = data.with_suffix(".count")
         asked = int(count.read_text()) + 1 if count.exists() else 1
         count.write_text(str(asked))
-        length, place = known["jobs"][round.job]
+        length, place = known["jobs"][round.job.partition("-")[0]]
         values = np.full(length, 2.0 ** (place + known["index"] + known["nodes"] * (round.round - 1)))
         values[1] = asked
         return values
@@ -110,7 +110,7 @@ class Plan:
     """Whom a person revokes, once something was opened."""
 
     hurried: bool = False
-    """Whether that is done as soon as a round has begun."""
+    """Whether that is done as soon as there is a job, before its first round."""
 
     enrols_again: bool = False
     """Whether another machine is then enrolled under that name."""
@@ -154,7 +154,7 @@ class Plan:
 
     def wrong(self, spec: JobSpec, round_: int, contributors: Sequence[str], data: bytes) -> str:
         """Return in words what a published result is that it should not be, "" when nothing."""
-        job = self.jobs[spec.name]
+        job = self.jobs[original(spec.name)]
         published = decode(Published, data, WHOLE)
         if len({group.name for group in published.groups}) < len(published.groups):
             return "a result with a lane group twice"
@@ -176,19 +176,24 @@ class Plan:
         return ""
 
 
+def original(name: str) -> str:
+    """Return the name under which a job was submitted first: whoever submits it again gets a number."""
+    return name.partition("-")[0]
+
+
 def drawn(chance: Chance, names: tuple[str, ...], lengths: Sequence[int], *, malice: bool) -> Plan:
     """Return the plan of a seed; where there is malice, there is more to be gained by a second job."""
     jobs = {"a": _first(chance, lengths)}
     if chance.happens(0.8 if malice else 0.5):
         jobs["b"] = _second(chance, names, lengths, jobs["a"])
     jobs[LAST] = Planned(LAST, "sum", "d-last", 2 * STEP, chance.choose(lengths))
-    revoked = chance.choose(names) if malice and chance.happens(0.4) else ""
+    revoked = chance.choose(names) if malice and chance.happens(0.5) else ""
     if revoked:
         # What was summed with that member, and once more when it is gone, or another one under its name.
         jobs["b"] = replace(jobs["a"], name="b", place=STEP, rounds=1)
     return Plan(
         names, jobs, chance.happens(0.5), chance.choose(("no", "no", "job", "overlap")), chance.happens(0.3), revoked,
-        chance.happens(0.7), chance.happens(0.5),
+        chance.happens(0.4), chance.happens(0.6),
     )  # fmt: skip
 
 
