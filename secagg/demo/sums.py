@@ -23,7 +23,7 @@ from secagg.errors import ProtocolViolation
 from secagg.ids import STEPS
 from secagg.log.bundle import BundleWriter
 from secagg.log.durable import TileLog
-from secagg.log.log import Log
+from secagg.log.log import Log, MemoryLog
 from secagg.protocol.lanes import Groups, Sums, decode_sums, encode_sum, packing
 from secagg.protocol.manifest import LOSSLESS_FRACTION, JobSpec, Manifest, Published
 from secagg.protocol.masks.rounds import Closed, Failed
@@ -90,7 +90,7 @@ def run(bundle: Path, drop: dict[str, str], cheat: bool, rng: Rng) -> Story:
         fixed = [np.rint(vectors[name] * 2.0**LOSSLESS_FRACTION) for name in end.published.contributors]
         story.reference = np.sum(fixed, axis=0) / 2.0**LOSSLESS_FRACTION
         story.upload_bytes = len(next(iter(seated.uploads.values())))
-        story.refused = _ask_without_one(federation, seated, writer)
+        story.refused = _ask_without_one(federation, seated)
     log.close()
     if isinstance(federation.directory, TileLog):
         federation.directory.close()
@@ -112,23 +112,24 @@ def _decoded(manifest: Manifest, published: Published) -> Sums:
     return decode_sums(manifest, words, len(published.contributors))
 
 
-def _ask_without_one(federation: Federation, first: Table, writer: BundleWriter) -> str:
-    """Ask for the same data without one hospital, as an honest aggregator would not; return the nodes' rule."""
+def _ask_without_one(federation: Federation, first: Table) -> str:
+    """Ask for the same data without one hospital, as an honest aggregator would not; return the nodes' rule.
+
+    It is played on a copy of the log: an auditor finds a set that does not fit in any log that holds it.
+    """
     parties = {name: party(federation, name, 2) for name in HOSPITALS}
     for name in HOSPITALS:
         parties[name].notebook.records = list(first.parties[name].notebook.records)
     left_out = {HOSPITALS[-1]: "MaskedInput"}
-    again = table(
-        federation, first.inputs, left_out, manifest=propose(federation, 2), parties=parties, log=first.log
-    )
+    copy = MemoryLog(f"{FEDERATION}/rounds", f"{FEDERATION}/rounds", federation.aggregator)
+    for index in range(first.log.size):
+        copy.append(first.log.leaf(index))
+    again = table(federation, first.inputs, left_out, manifest=propose(federation, 2), parties=parties, log=copy)
     again.keeper = replace(again.keeper, heedless=True)
     try:
         run_round(again)
     except ProtocolViolation as refusal:
         return refusal.rule
-    finally:
-        for data in again.files.values():
-            writer.put_file(data)
     return ""
 
 
