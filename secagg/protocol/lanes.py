@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from secagg.crypto import prg
 from secagg.crypto.rng import Rng
-from secagg.errors import BadInput, ProtocolViolation
+from secagg.errors import BadInput, ProtocolViolation, Refused
 from secagg.log.tree import pieces, root
 from secagg.protocol.manifest import LEAF_WORDS as LEAF_WORDS
 from secagg.protocol.manifest import LOSSLESS_BITS, LOSSLESS_FRACTION, LaneGroup, Lanes, Manifest, Scalar
@@ -69,6 +69,18 @@ def upload_bytes(manifest: Manifest) -> int:
     """Return the length of one upload in bytes."""
     last = list(spans(manifest).values())[-1][1]
     return -(-last // _ALIGNED) * _ALIGNED
+
+
+def check_signed_length(manifest: Manifest, member: str, length: int) -> None:
+    """Hold the length that a member's header names against the one that the manifest's lane groups give.
+
+    Raises: Refused (`upload.length`): whoever recomputes the round would find that its upload is not the signed one.
+    """
+    if length != upload_bytes(manifest):
+        raise Refused(
+            f"{member} signs an upload of {length} bytes, and the manifest gives it {upload_bytes(manifest)}.",
+            "Leave that member out.", rule="upload.length",
+        )  # fmt: skip
 
 
 class Run(NamedTuple):

@@ -63,6 +63,16 @@ def test_an_upload_over_another_u2_stops_the_round_for_everybody() -> None:
     assert refused(scene, freeze(scene, encode((*u3[:9], swapped)))) == "u3.same-u2"
 
 
+@pytest.mark.parametrize("change", [-1, 1, 1000])
+def test_a_header_of_another_length_than_the_manifests_stops_the_round(change: int) -> None:
+    """The aggregator took it in all the same: what was opened then could be recomputed by nobody."""
+    scene = stop_before("Freeze")
+    *before, last = members(scene.body(Freeze).u3)
+    header = decode(MaskedInput, last.body)
+    lied = colluding(scene, "MaskedInput", last.sender, replace(header, length=header.length + change))
+    assert refused(scene, freeze(scene, encode((*before, lied)))) == "upload.length"
+
+
 def colluding(scene: Scene, kind: str, member: str, content: object) -> Signed:
     """Return what a colluding member signs in this round."""
     return sign(scene.federation.members[member], kind, scene.scope, member, EVERYBODY, encode(content))

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import pytest
@@ -34,6 +35,7 @@ from secagg.log.statements import (
 )
 from secagg.protocol.binding import Only, seats_digest
 from secagg.protocol.inputs import Counted, Given, Naming, rehearsed
+from secagg.protocol.lanes import upload_bytes
 from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.masks import notices
 from secagg.protocol.masks import verify as masks
@@ -109,12 +111,13 @@ def test_what_was_allowed_afterwards_was_not_allowed(tmp_path: Path) -> None:
 
 
 def freeze(
-    path: Path, federation: Federation, headers: Mapping[str, Naming], ended: str = "", forged: str = ""
-) -> None:
+    path: Path, federation: Federation, headers: Mapping[str, Naming], ended: str = "", forged: str = "",
+    longer: Mapping[str, int] = MappingProxyType({}),
+) -> None:  # fmt: skip
     """Add to a bundle an attempt whose members say what they like, frozen by the aggregator; `ended` in which step.
 
-    The header of `forged` is signed by the aggregator. Nothing else of it is there: no member that follows the rules
-    takes part in it.
+    The header of `forged` is signed by the aggregator; `longer` says by how many bytes the upload is another one than
+    the manifest's. Nothing else of it is there: no member that follows the rules takes part in it.
     """
     manifest, writer = propose(federation, 2), BundleWriter(path)
     body = encode(manifest)
@@ -123,7 +126,8 @@ def freeze(
     said = []
     for name, given in headers.items():
         bound = given(manifest, scope, name, ()).bound
-        header = MaskedInput(upload=sha256(name.encode()), length=1, u2=NO_DIGEST, reported=(), bound=bound)
+        length = upload_bytes(manifest) + longer.get(name, 0)
+        header = MaskedInput(upload=sha256(name.encode()), length=length, u2=NO_DIGEST, reported=(), bound=bound)
         key = federation.aggregator if name == forged else federation.members[name]
         said.append(sign(key, "MaskedInput", scope, name, EVERYBODY, encode(header)))
     for data in (encode(signed), encode(tuple(said)), *map(encode, said)):
@@ -182,6 +186,16 @@ def test_a_header_that_nobody_signed_names_no_input(tmp_path: Path) -> None:
     ((number, why),) = outcome(tmp_path)
     assert number == 6
     assert "signature" in why
+
+
+@pytest.mark.parametrize("longer", [-1, 1])
+def test_a_header_of_another_length_than_the_manifests_is_not_frozen(tmp_path: Path, longer: int) -> None:
+    """Also of an attempt that was never opened, and in a bundle that has no uploads of it."""
+    federation = write_bundle(tmp_path, rounds=1)
+    length = upload_bytes(propose(federation, 2))
+    freeze(tmp_path, federation, dict.fromkeys(FOUR, rehearsed), "ConsistencyCheck", longer={"node-01": longer})
+    why = f"node-01 signs an upload of {length + longer} bytes, and the manifest gives it {length}."
+    assert outcome(tmp_path) == [(6, why)]
 
 
 @pytest.mark.parametrize("ended", ENDS)

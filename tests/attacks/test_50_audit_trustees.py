@@ -8,15 +8,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from secagg.auditor.bundle import Bundle
 from secagg.crypto.derive import sha256
+from secagg.ids import EVERYBODY
+from secagg.log.bundle import BundleWriter
+from secagg.log.durable import read_entries
+from secagg.log.statements import Contributors, parse_statement
 from secagg.protocol.binding import Only
 from secagg.protocol.inputs import Counted, Given, Naming
-from secagg.protocol.manifest import Manifest
+from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.paillier import aggregator, bound
-from secagg.wire.signed import Scope
+from secagg.protocol.paillier.layout import Layout
+from secagg.protocol.paillier.messages import EncryptedInput
+from secagg.protocol.paillier.notices import contributor_list, contributors
+from secagg.protocol.paillier.rehearsal import propose
+from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_LIST
+from secagg.wire.signed import Scope, Signed, sign
 from support.audited_inputs import ONE, allow, naming, outcome, summed
-from support.bundles import Play
+from support.bundles import Play, append, propose_in
 from support.entrusted import TRUSTEES
 from support.entrusted_bundles import write_entrusted
 from support.federation import names_of
@@ -99,3 +112,25 @@ def test_a_round_lost_by_trustees_binds_unless_their_words_lift_it(tmp_path: Pat
     second = Play(2, drops=GONE, given=ONE)
     write_entrusted(tmp_path, [lost, second], trustees=5, threshold=4, colluders=1)
     assert outcome(tmp_path) == (summed("node-00", "job.1.1.0") if bound else [])
+
+
+def test_a_header_of_another_length_than_the_manifests_is_not_frozen(tmp_path: Path) -> None:
+    """Also of an attempt that was never opened, and in a bundle that has no uploads of it."""
+    entrusted = write_entrusted(tmp_path, [Play(1)])
+    nodes, manifest, writer = entrusted.nodes, propose(entrusted, 2), BundleWriter(tmp_path)
+    first = next(found for leaf in read_entries(tmp_path / "rounds")[0]
+                 if isinstance(found := parse_statement(leaf)[0], Contributors))
+    length, said = Layout(manifest).upload_bytes, []
+    scope = Scope(manifest.round, digest(encode(manifest)))
+    for signed in decode(tuple[Signed, ...], Bundle(tmp_path).file(first.u3), LIMIT_LIST):
+        header = decode(EncryptedInput, signed.body)
+        lied = replace(header, length=length + (signed.sender == "node-01"))
+        key = nodes.members[signed.sender]
+        said.append(sign(key, "EncryptedInput", scope, signed.sender, EVERYBODY, encode(lied)))
+    u = encode(tuple(said))
+    propose_in(tmp_path, nodes, manifest)
+    for data in (u, *map(encode, said)):
+        writer.put_file(data)
+    frozen = contributors(scope, u, contributor_list(u), START_OF_TIME)
+    append(tmp_path, "rounds", frozen, AGGREGATOR, nodes.aggregator, nodes.aggregator)
+    assert outcome(tmp_path) == [(6, f"The upload of node-01 has {length + 1} bytes, not {length}.")]

@@ -15,6 +15,7 @@ from secagg.log.checkpoint import Checkpoint, verify_cosignature
 from secagg.log.statements import Contributors, ManifestLogged, open_statement
 from secagg.log.witness import check as check_proof
 from secagg.protocol.acceptance import Expectation, KnownLog
+from secagg.protocol.lanes import check_signed_length
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys, reports
 from secagg.protocol.masks.dealing import check_leaf
@@ -147,8 +148,8 @@ def dealt_to(members: tuple[str, ...], manifest: Manifest, u1: bytes) -> dict[st
 
 
 def frozen_set(u3: bytes, phase: Uploaded, me: str) -> tuple[str, ...]:
-    """Check U3 (§3 step 3): self in it with its own header, every header names my H(U2), within U2, enough of them, and
-    what they report of their dealers leaves every secret of U2 recoverable."""
+    """Check U3 (§3 step 3): self in it with its own header, every header names my H(U2) and a whole upload, within U2,
+    enough of them, and what they report of their dealers leaves every secret of U2 recoverable."""
     signed = _list(u3, phase.manifest, "MaskedInput", phase.scope, "u3", phase.header)
     if signed.get(me) != phase.header:
         raise Refused("This node's upload is missing from U3 or changed.", "Leave the round.", rule="u3.self")
@@ -158,6 +159,7 @@ def frozen_set(u3: bytes, phase: Uploaded, me: str) -> tuple[str, ...]:
             raise Refused(f"{name} is in U3 but not in U2.", "Leave the round.", rule="u3.subset")
         if header.u2 != phase.u2:
             raise Refused(f"{name} was shown another U2.", "Leave the round.", rule="u3.same-u2")
+        check_signed_length(phase.manifest, name, header.length)
     near = sum(held.owner in signed for held in phase.held)
     if near < phase.manifest.share_threshold:
         raise Refused(

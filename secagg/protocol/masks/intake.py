@@ -17,7 +17,7 @@ from secagg.crypto.seal import SealingKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, Rule
 from secagg.log.checkpoint import Checkpoint, read_checkpoint, verify_cosignature
-from secagg.protocol.lanes import upload_bytes
+from secagg.protocol.lanes import check_signed_length
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys
 from secagg.protocol.masks.dealing import all_leaves
@@ -250,9 +250,7 @@ def masked_input(phase: Uploading, event: FromNode) -> Uploading:
     body = decode(MaskedInput, _body(phase, event, signed, "MaskedInput"))
     if body.u2 != _digest(phase.u2):
         raise ProtocolViolation(f"{event.sender} masked over another U2.", rule="u3.same-u2")
-    if body.length != upload_bytes(phase.manifest):
-        # Else whoever recomputes the round holds the upload against a length that nobody sent.
-        raise ProtocolViolation(f"{event.sender} signs an upload of {body.length} bytes.", rule="upload.length")
+    check_signed_length(phase.manifest, event.sender, body.length)
     check_reported(event.sender, body, near(phase))
     return replace(phase, headers=(*phase.headers, signed)) if _fresh(phase, event) else phase
 

@@ -15,7 +15,7 @@ from secagg.errors import BundleIncomplete, ProtocolViolation, Refused, SecaggEr
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import Contributors
 from secagg.protocol.binding import Bound
-from secagg.protocol.lanes import Groups, accumulate, upload_root
+from secagg.protocol.lanes import Groups, accumulate, check_signed_length, upload_root
 from secagg.protocol.manifest import Manifest, Seat, digest, minimum_contributors, threshold
 from secagg.protocol.masks import graph
 from secagg.protocol.masks.checks import agreed, signed_list
@@ -100,12 +100,15 @@ def check_holders(manifest: Manifest, trustees: tuple[Seat, ...]) -> None:
 
 
 def bounds(data: bytes, manifest: Manifest, scope: Scope) -> dict[str, Bound]:
-    """Return what every header in a list says of its input, by member, each signature verified.
+    """Return what every header in a list says of its input, by member, each signed and of a whole upload.
 
     Raises: ProtocolViolation, BadSignature, WireError.
     """
-    headers = signed_list(data, manifest, "MaskedInput", scope)
-    return {name: decode(MaskedInput, header.body).bound for name, header in headers.items()}
+    signed = signed_list(data, manifest, "MaskedInput", scope)
+    headers = {name: decode(MaskedInput, header.body) for name, header in signed.items()}
+    for name, header in headers.items():
+        check_signed_length(manifest, name, header.length)
+    return {name: header.bound for name, header in headers.items()}
 
 
 def answered(manifest: Manifest, names: tuple[str, ...], missing: tuple[str, ...]) -> tuple[str, ...]:

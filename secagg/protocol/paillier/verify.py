@@ -19,10 +19,12 @@ from secagg.protocol.custody import check_custody, custody_of, words_needed
 from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import Manifest, Seat, digest, fewest_entrusted
 from secagg.protocol.masks.checks import signed_list
+from secagg.protocol.paillier.accepting import check_header
 from secagg.protocol.paillier.checks import agreed
 from secagg.protocol.paillier.decrypting import Collector
 from secagg.protocol.paillier.door import admit
 from secagg.protocol.paillier.intake import ANSWER_LIMIT
+from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.opening import open_sum, read_answer
 from secagg.wire.codec import decode
@@ -104,12 +106,15 @@ def check_holders(manifest: Manifest, trustees: tuple[Seat, ...]) -> None:
 
 
 def bounds(data: bytes, manifest: Manifest, scope: Scope) -> dict[str, Bound]:
-    """Return what every header in a list says of its input, by member, each signature verified.
+    """Return what every header in a list says of its input, by member, each signed and of a whole upload.
 
     Raises: ProtocolViolation, BadSignature, WireError.
     """
-    headers = signed_list(data, manifest, "EncryptedInput", scope)
-    return {name: decode(EncryptedInput, header.body).bound for name, header in headers.items()}
+    layout, signed = Layout(manifest), signed_list(data, manifest, "EncryptedInput", scope)
+    headers = {name: decode(EncryptedInput, header.body) for name, header in signed.items()}
+    for name, header in headers.items():
+        check_header(layout, name, header)
+    return {name: header.bound for name, header in headers.items()}
 
 
 def answered(manifest: Manifest, names: tuple[str, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
