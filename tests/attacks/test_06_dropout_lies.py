@@ -128,13 +128,14 @@ def test_a_neighbourhood_declared_dropped_is_refused_on_a_sparse_graph() -> None
     assert refused(scene, freeze(scene, encode(u3))) == "u3.neighbours"
 
 
-def test_a_step_that_too_few_members_take_ends_the_round_and_opens_nothing() -> None:
+@pytest.mark.parametrize("step", ["AdvertiseKeys", "ShareKeys", "MaskedInput"])
+def test_a_step_that_too_few_members_take_ends_the_round_and_opens_nothing(step: str) -> None:
     federation = make(4)
     given = inputs_of(federation, propose(federation))
-    sat = table(federation, given, {"node-02": "MaskedInput", "node-03": "MaskedInput"})
+    sat = table(federation, given, {"node-02": step, "node-03": step})
     end = run_round(sat)
     assert isinstance(end, Failed)
-    assert (end.step, [out.member for out in end.out]) == ("MaskedInput", ["node-02", "node-03"])
+    assert (end.step, [out.member for out in end.out]) == (step, ["node-02", "node-03"])
     assert not [item for item in sat.wire if item.kind in ("Freeze", "Open", "Unmask")]
 
 

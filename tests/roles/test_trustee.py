@@ -223,6 +223,28 @@ def test_a_round_ends_with_its_time_and_is_forgotten(tmp_path: Path) -> None:
     assert len(chamber.trustees["ana"].named("overdue")) == 1
 
 
+def test_a_round_that_ended_with_its_time_is_not_entered_again(tmp_path: Path) -> None:
+    chamber = Chamber(make(4), tmp_path)
+
+    async def script(room: Chamber) -> None:
+        for name in ("ben", "cyd"):
+            await room.trustees[name].kill()
+        await room.begin()
+        ana = room.trustees["ana"]
+        assert ana.status()["rounds"] == {"job.1.1.0": "Attending"}
+        await room.wait(10)
+        assert ana.status()["rounds"] == {}
+        sent = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Propose"))
+        proposal = replace(decode(Propose, sent, LIMIT_BULK), proof=room.table.log.prove(0, ana.stands()))
+        await room.say("ana", "Propose", encode(proposal))
+        await room.settle()
+        assert ana.status()["rounds"] == {}
+        assert len(room.answers["ana", "Attend"]) == 1
+
+    chamber.play(script)
+    assert len(chamber.trustees["ana"].named("overdue")) == 1
+
+
 def test_an_abort_ends_a_round(tmp_path: Path) -> None:
     chamber = Chamber(make(4), tmp_path)
 

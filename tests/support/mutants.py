@@ -64,6 +64,7 @@ def weakened(target: str, replacement: str) -> Any:
     """Return what the expression `replacement` gives instead of the defence `target`. Raises: whatever does not fit."""
     module, path = target.split(":")
     home, name = next(holders(module, path))
+    getattr(home, name)
     names = {**vars(importlib.import_module(module)), "edited": lambda old, new: edited(home, name, old, new)}
     return eval(replacement, names)  # noqa: S307 - our own committed table
 
