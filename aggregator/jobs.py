@@ -37,6 +37,7 @@ from secagg.protocol.manifest import (
     Seat,
     lane_groups,
 )
+from secagg.protocol.ranges import own_lanes
 from secagg.roster.members import Roster
 from secagg.wire.chunks import Size
 from secagg.wire.codec import decode
@@ -228,7 +229,7 @@ def _cohort(file: JobFile, roster: Roster) -> tuple[str, ...]:
 def _scalars(file: JobFile, model: Model | None) -> tuple[Scalar, ...]:
     if model is None:
         return ()
-    own = (Scalar("examples", file.cohort.max_examples), Scalar("saturated", model.parameters))
+    own = own_lanes(file.cohort.max_examples, model.parameters)
     lanes = tuple(Scalar(part.name, _bound(part), part.fraction) for part in file.metrics)
     names = [lane.name for lane in (*own, *lanes)]
     if len(set(names)) != len(names):

@@ -32,7 +32,8 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     over the set of its first. `unlisted_jobs` is how many training jobs over a source, after its first, need no
     `secagg node allow`; they are bound to the set of the first. `min_change` is the sine between two updates below
     which the second is taken for the first. `static_inputs` says whether all sums over a source are one input, or
-    those of a task."""
+    those of a task. `max_failures` is how many rounds of sums, or of training, may fail on a source's data until every
+    further job needs `secagg node allow`: each tells one bit of the data to whoever chose the job."""
 
     min_nodes: Annotated[int, Meta(ge=3, lt=2**31)] = _STRICT.min_nodes
     max_colluders: Count | None = _STRICT.max_colluders
@@ -46,6 +47,7 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     unlisted_jobs: Count = _STRICT.unlisted_jobs
     min_change: Annotated[float, Meta(ge=0.0, lt=1.0)] = _STRICT.min_change
     static_inputs: Literal["source", "task"] = "source"
+    max_failures: Ordinal = _STRICT.max_failures
     allow_trials: bool = _STRICT.allow_trials
     min_key_bits: Annotated[int, Meta(ge=2048, le=8192)] = _STRICT.min_key_bits
     spot_leaves: Annotated[int, Meta(ge=0, le=MOST)] = LEAVES
@@ -81,7 +83,7 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
             max_rounds_per_source=self.max_rounds_per_source, server=self.server,
             pinned_peers=_pins(self.pinned_peers), allow_trials=self.allow_trials, min_key_bits=self.min_key_bits,
             changing_sets=self.changing_sets, unlisted_jobs=self.unlisted_jobs, min_change=self.min_change,
-            static_inputs=self.static_inputs, most=self.most(),
+            static_inputs=self.static_inputs, max_failures=self.max_failures, most=self.most(),
         )  # fmt: skip
 
 

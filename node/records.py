@@ -164,6 +164,16 @@ def find_refusal(turn: Turn) -> Refusal | None:
     return decode(Refusal, kept, WHOLE) if kept else None
 
 
+def put_told(turn: Turn, round_id: RoundId) -> None:
+    """Keep that others were told that this institution's task failed in a round."""
+    turn.put(f"told/{round_id.job}/{round_id.round}", b"")
+
+
+def find_told(turn: Turn, round_id: RoundId) -> bool:
+    """Say whether others were told that this institution's task failed in a round."""
+    return turn.get(f"told/{round_id.job}/{round_id.round}") is not None
+
+
 def put_proven(turn: Turn, job: str, key: bytes) -> None:
     """Keep that the member with this signing key is proven to have cheated in a job."""
     turn.put(f"proven/{job}/{key.hex()}", b"")

@@ -3,9 +3,10 @@
 How to read it: `message` and `finished` bring events; `_keep` saves what the machine says and sends it; `_leave` says
 by which rule this node takes no part; `close` ends the round and destroys its keys.
 Rules: a proposal is judged by what this node knows itself (roster, job, model, policy, ledger); one that it has left
-is not entered again; training begins with the proposal and masks are laid on only once U2 is known; a fault of the
-institution's own task is told to others as a rule, never with its text, which may speak of the data.
-Leaves to others: what is legal (the engine's node), which round comes (node.jobs), chunks (node.uploading).
+is not entered again; training begins with the proposal and masks are laid on only once U2 is known; whose task failed
+on its data goes on with the round's steps until it says so, as one that still trains does.
+Leaves to others: what is legal (the engine's node), which round comes (node.jobs), chunks (node.uploading), what is
+said of a round that this node leaves (node.leaving).
 """
 
 from contextlib import suppress
@@ -15,11 +16,14 @@ from msgspec.structs import replace
 
 from node import records
 from node.drill import Drill
+from node.expecting import expectation
 from node.holding import Holding
 from node.inputs import Inputs, Mark
 from node.jobs import Jobs
-from node.records import Job, Refusal, Round, Upload
-from node.telling import say_bound, say_readers, tell, where
+from node.leaving import PART, Failures, Leaving
+from node.records import Job, Round, Upload
+from node.task import FailedOnData
+from node.telling import say_bound, say_readers, where
 from node.uploading import Uploading
 from node.work import Computed, Named, Work, member_of
 from secagg.crypto.rng import Rng
@@ -31,25 +35,23 @@ from secagg.daemon.membership import Standing
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLater
-from secagg.ids import EVERYBODY, RoundId
+from secagg.ids import RoundId
 from secagg.protocol import manifest as rules
-from secagg.protocol import refusals
-from secagg.protocol.acceptance import Expectation, Policy
+from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Contribution
-from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.masks.intake import Refuse
+from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.messages import Propose
 from secagg.protocol.masks.node import NodeContext
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
-from secagg.wire.signed import Scope, Signed, sign
+from secagg.wire.signed import Scope, Signed
 
 WHOLE = 2**40
 UPDATE, PREPARE, MASK = "update", "prepare", "mask"
-LIMIT = "limit"
-"""How the name of a round's timer begins."""
+LIMIT, DUE = "limit", "due"
+"""How the names of a round's timers begin."""
 
 
 class Rounds:
@@ -57,14 +59,15 @@ class Rounds:
 
     def __init__(
         self, name: str, key: SigningKey, rng: Rng, keys: RoundKeys, follower: Follower, policy: Policy, jobs: Jobs,
-        work: Work, uploading: Uploading, inputs: Inputs, drill: Drill | None,
+        work: Work, uploading: Uploading, inputs: Inputs, failures: Failures, drill: Drill | None,
     ) -> None:  # fmt: skip
         self._name, self._key, self._rng, self._keys = name, key, rng, keys
         self._follower, self._policy, self._jobs, self._work = follower, policy, jobs, work
         self._uploading, self._inputs, self._drill = uploading, inputs, drill
         self._clear: dict[str, Contribution] = {}
         self._marks: dict[str, Mark] = {}
-        self._holding = Holding(uploading)
+        self._holding, self._failures = Holding(uploading), failures
+        self._leaving = Leaving(name, key, jobs, failures)
         self.behind = False
 
     def start(self, turn: Turn) -> None:
@@ -176,13 +179,20 @@ class Rounds:
             turn.event({"event": "overdue", **where(kept.scope.round)})
             self.close(kept.scope.round, turn)
 
+    def due(self, label: str, turn: Turn) -> None:
+        """Leave a round in which the task failed on its data, in the moment in which every node would say so."""
+        kept = records.find_round(turn)
+        if kept and kept.scope.round.label() == label and self._leaving.due(kept.scope, turn):
+            self.close(kept.scope.round, turn)
+
     def close(self, round_id: RoundId, turn: Turn) -> None:
         """End a round, and its earlier attempts, of which nothing more is wanted; their keys are destroyed."""
         kept = records.find_round(turn)
         if kept and kept.scope.round.opening == round_id.opening and kept.scope.round.attempt <= round_id.attempt:
             turn.delete("round")
             records.put_since(turn)
-            turn.cancel(f"{LIMIT}/{kept.scope.round.label()}")
+            for timer in (LIMIT, DUE):
+                turn.cancel(f"{timer}/{kept.scope.round.label()}")
             self._clear, self._marks = {}, {}
             self._holding.drop(turn)
             self._uploading.end(turn)
@@ -225,6 +235,7 @@ class Rounds:
             own = self._work.require(job.spec)
             self._jobs.uses(job, turn)
             require_trust(self._jobs.aggregator(turn).sign_key, turn)
+            self._failures.judge(job, scope.round, turn)
             # The engine of the signed job: a manifest that names another one is refused by it.
             done = member_of(job.spec.engine).start(propose, self._context(job, turn, relied))
             self._inputs.admit(job, proposed, records.find_proven(turn, job.spec.name))
@@ -266,17 +277,7 @@ class Rounds:
 
     def _context(self, job: Job, turn: Turn, relied: Standing | None = None) -> NodeContext:
         standing = relied or self._follower.standing(turn)
-        roster, aggregator = standing.roster(), self._jobs.aggregator(turn)
-        seats = tuple(Seat(member.name, member.organisation, member.sign_key) for member in roster.nodes())
-        expect = Expectation(
-            me=self._name, aggregator=aggregator.name, aggregator_key=aggregator.sign_key,
-            log_origin=f"{roster.federation}/rounds", directory_origin=f"{roster.federation}/directory",
-            directory_key=standing.log_key(), spec=job.spec, spec_digest=job.body, roster_version=roster.version,
-            roster=standing.digest(), seats=seats, colluders=roster.limits.colluders, policy=self._policy,
-            model=job.model_digest, round=job.next_round, directory=standing.checkpoint(),
-            trustees=tuple(Seat(m.name, m.organisation, m.sign_key) for m in roster.members if m.role == "trustee"),
-            earlier_moduli=records.find_moduli(turn),
-        )  # fmt: skip
+        expect = expectation(self._name, standing, self._jobs.aggregator(turn), job, self._policy, turn)
         ledger, proven = self._ledger(turn), records.find_proven(turn, job.spec.name)
         return NodeContext(self._name, self._key, self._rng, ledger, expect, turn.now(), proven)
 
@@ -316,7 +317,9 @@ class Rounds:
 
     def _limit(self, round_id: RoundId, turn: Turn) -> None:
         """Let the round end by itself after `round_timeout`; a restart never makes it longer."""
-        seconds = self._jobs.job(round_id.job, turn).spec.round_ms / 1000
+        spec = self._jobs.job(round_id.job, turn).spec
+        seconds = spec.round_ms / 1000
+        turn.after(f"{DUE}/{round_id.label()}", PART * spec.step_ms / 1000)
         kept = records.find_round(turn)
         if kept and kept.until:
             # By the wall clock, which may have jumped: then the round ends early here, and never late.
@@ -329,7 +332,9 @@ class Rounds:
         turn.send(self._jobs.aggregator(turn).name, "round", encode(RoundHeader(round_id, kind)), data)
 
     def _begin_update(self, manifest: Manifest, turn: Turn) -> None:
-        """Train (or sum) beside the loop while keys and shares go round."""
+        """Train (or sum) beside the loop while keys and shares go round; not again what failed on the data."""
+        if self._failures.failed(manifest.round):
+            return
         job = self._jobs.job(manifest.round.job, turn)
         sums = self._jobs.uses(job, turn)
         turn.run(f"{UPDATE}/{manifest.round.label()}", lambda: self._work.update(manifest, job.spec, job.model, sums))
@@ -375,24 +380,20 @@ class Rounds:
     # Leaving ---------------------------------------------------------------------------------------------------------
 
     def _failed(self, scope: Scope, error: BaseException, turn: Turn) -> None:
-        """Leave because the institution's own work failed: others learn that, and nothing of the text."""
+        """Leave because the institution's own work failed; if that was on its data, not before that is due."""
         known = error if isinstance(error, SecaggError) else SecaggError(f"{type(error).__name__}: {error}", "A bug.")
-        rule = refusals.named(known) if isinstance(known, Refused) else refusals.of_task(known)
-        tell(Refusal(scope.round, rule, known.cause, known.remedy), turn)
-        self._say(scope, Refuse(rule), turn)
+        if isinstance(known, FailedOnData):
+            self._leaving.failed(scope, known, turn)
+            return
+        self._leaving.fault(scope, known, turn)
         self.close(scope.round, turn)
 
     def _leave(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
         """Take no part, and say by which rule, here and to the aggregator."""
-        tell(Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy), turn)
-        self._say(scope, Refuse(refusals.named(refusal)), turn)
+        self._leaving.refused(scope, refusal, turn)
         kept = records.find_round(turn)
         if kept and kept.scope == scope:
             self.close(scope.round, turn)
-
-    def _say(self, scope: Scope, refuse: Refuse, turn: Turn) -> None:
-        signed = sign(self._key, "Refuse", scope, self._name, EVERYBODY, encode(refuse))
-        self._send(scope.round, "Refuse", encode(signed), turn)
 
     def _erase(self, label: str, turn: Turn) -> None:
         # After the commit, and again at the next start if this process ends before: an erased key is never needed.

@@ -18,8 +18,10 @@ from node.drill import Drill
 from node.ending import Endings
 from node.inputs import Inputs
 from node.jobs import Ended, Jobs
+from node.leaving import Failures
 from node.proofs import Proofs
-from node.rounds import LIMIT, MASK, UPDATE, Rounds
+from node.records import Job
+from node.rounds import DUE, MASK, UPDATE, Rounds
 from node.spot import Spots, due_of
 from node.stating import Stating
 from node.uploading import Uploading
@@ -37,7 +39,7 @@ from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
-from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
+from secagg.errors import BadInput, ProtocolViolation, Refused, TryLater, VerificationFailed
 from secagg.ids import NO_DIGEST
 from secagg.log.statements import OverlapAllowed, SourceChanged
 from secagg.protocol.acceptance import Policy
@@ -74,9 +76,11 @@ class NodeService:
         upload = Uploading(name, key, blobs)
         self._lies = Lies(blobs, self._jobs.aggregator_key)
         self._spots = Spots(name, key, rng, self._jobs, blobs, spot_leaves, self._lies)
+        self._failures = Failures(self._inputs, pin.root_fingerprint)
         self._rounds = Rounds(
-            name, key, rng, keys, self._follower, policy, self._jobs, self._work, upload, self._inputs, drill
-        )
+            name, key, rng, keys, self._follower, policy, self._jobs, self._work, upload, self._inputs, self._failures,
+            drill,
+        )  # fmt: skip
         self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
             "roster": self._roster,
             "announce": self._jobs.announced,
@@ -155,7 +159,8 @@ class NodeService:
             case lies.TIMER:
                 self._lies.pursue(turn)
             case _:
-                self._rounds.overdue(name.removeprefix(f"{LIMIT}/"), turn)
+                kind, _, label = name.partition("/")
+                (self._rounds.due if kind == DUE else self._rounds.overdue)(label, turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Handle the outcome of work."""
@@ -190,7 +195,7 @@ class NodeService:
             case {"command": "status"}:
                 return self._status(turn)
             case {"command": "ledger"}:
-                return showing.shown(self._inputs)
+                return showing.shown(self._inputs) | {"failures": self._failures.shown()}
             case {"command": "allow", "job": str(job), "overlap": bool(overlap), **rest}:
                 return self._allow(job, overlap, bool(rest.get("confirmed")), turn)
             case {"command": "unchecked-accept", "round": str(label)}:
@@ -220,7 +225,8 @@ class NodeService:
         known = self._follower.known(turn)
         job, phase, upload = self._jobs.standing(turn), self._rounds.phase(turn), records.find_upload(turn)
         kept, refusal = records.find_round(turn), records.find_refusal(turn)
-        bound = self._inputs.hindrance(job, records.find_proven(turn, job.spec.name)) if job else None
+        bound = self._hindrance(job, turn) if job else None
+        failed = kept is not None and self._failures.failed(kept.scope.round)
         return {
             "roster": self._follower.roster(turn).version if known else None,
             "tasks": sorted(self._tasks),
@@ -229,15 +235,21 @@ class NodeService:
             "rounds": job.spec.rounds if job else None,
             "ready": job.ready if job else None,
             "phase": type(phase).__name__ if phase else None,
-            "waiting": waiting(kept, phase, job, known, turn, bound).shown(),
+            "waiting": waiting(kept, phase, job, known, turn, bound, failed).shown(),
             "unchecked": [due.name for due in spot.dues(turn)],
             "chunks_stored": len(upload.stored) if upload else None,
             "metrics": {
                 key.partition("/")[2]: msgspec.json.decode(value) for key, value in turn.scan("metrics/")
             },
+            "failures": self._failures.shown(),
             "refused": {"round": refusal.round.label(), "rule": refusal.rule, "cause": refusal.cause,
                         "remedy": refusal.remedy} if refusal else None,
         }  # fmt: skip
+
+    def _hindrance(self, job: Job, turn: Turn) -> tuple[str, Refused] | None:
+        """Return what keeps this institution's data out of the next round of a job, and who can change that."""
+        proven = records.find_proven(turn, job.spec.name)
+        return self._failures.hindrance(job) or self._inputs.hindrance(job, proven)
 
     def _receive(self, message: Received, turn: Turn) -> None:
         handle = self._handlers.get(message.kind)

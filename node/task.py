@@ -2,8 +2,9 @@
 
 Rules: there is no base class to inherit; a task is any class with these methods, imported from the institution's own
 installation, because code never travels over the network. A task is made anew for every job of a node and sees only
-the path of its own data. What stays constant between rounds it may keep on itself; a restart makes it anew, so
-`prepare` gives it what earlier sum jobs of the federation published before every use.
+the path of its own data. What goes wrong once it saw them (`on_data`) is for the institution's own people. What stays
+constant between rounds it may keep on itself; a restart makes it anew, so `prepare` gives it what earlier sum jobs of
+the federation published before every use.
 Leaves to others: weighting, quantising and protecting what it returns (node.training, secagg.protocol).
 Source: learning "A task, as an institution writes it".
 """
@@ -11,6 +12,7 @@ Source: learning "A task, as an institution writes it".
 import hashlib
 import importlib
 import importlib.util
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -80,6 +82,14 @@ class Prepares(Protocol):
 
 
 @runtime_checkable
+class Declares(Protocol):
+    """A task that says which metrics its `train` returns, and how large each may be: a job cannot ask for others, nor
+    give them less room, so that no bound of a job's choice tells anything of the data."""
+
+    metrics: Mapping[str, float]
+
+
+@runtime_checkable
 class SumTask(Protocol):
     """A task that gives one vector of fixed length, to be summed exactly: counts, moments, histograms."""
 
@@ -128,6 +138,41 @@ def require_data(data: Path) -> Path:
             code="E-DATA",
         ) from error
     return data
+
+
+def declared(task: object) -> dict[str, float] | None:
+    """Return the metrics that a task declares, with the largest absolute value of each; None when it declares none.
+
+    Raises: BadInput when that is no table of positive numbers.
+    """
+    if not isinstance(task, Declares):
+        return None
+    try:
+        found = {str(name): float(value) for name, value in task.metrics.items()}
+    except (AttributeError, TypeError, ValueError):
+        found = {"metrics": math.nan}
+    wrong = [name for name, value in found.items() if not 0 < value < math.inf]
+    if wrong:
+        raise BadInput(
+            f"The task's `metrics` declares no largest value for {wrong[0]}.",
+            'Write for example metrics = {"loss": 16.0}, or leave it out.', code="E-TASK",
+        )  # fmt: skip
+    return found
+
+
+class FailedOnData(SecaggError):
+    """What went wrong after the task saw the data; cause, remedy and code are those of what it was."""
+
+
+@contextmanager
+def on_data() -> Iterator[None]:
+    """Mark whatever goes wrong from here on as something that may have been wrong because of the data. Raises: it."""
+    try:
+        yield
+    except SecaggError as error:
+        raise FailedOnData(error.cause, error.remedy, code=error.code) from error
+    except Exception as error:
+        raise FailedOnData(f"{type(error).__name__}: {error}", "A bug.") from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from node.task import Prepares, RoundContext, Task, Trained, own_code, require_data
+from node.task import Prepares, RoundContext, Task, Trained, declared, own_code, require_data
 from secagg.errors import BadInput
 from secagg.learning.layout import Arrays, Floats, Layout, flatten, of_arrays, require_finite, require_same
 
@@ -78,11 +78,13 @@ def run_training(task: Task, arrays: Mapping[str, Floats], data: Path, context: 
     require_data(data)
     with own_code("train"):
         trained = task.train(model, data, context)
-    _check(trained)
+    _check(trained, declared(task))
     after, before = flatten(trainable(model), layout), flatten(arrays, layout)
     require_finite(after, layout, "update")
-    delta = (after.astype(np.float64) - before.astype(np.float64)).astype(np.float32)
-    require_finite(delta, layout, "update")
+    # A difference that float32 cannot hold saturates, as it does in its lane, where it is counted.
+    largest = np.finfo(np.float32).max
+    with np.errstate(over="ignore"):
+        delta = np.clip(after.astype(np.float64) - before.astype(np.float64), -largest, largest).astype(np.float32)
     return Update(delta, trained.num_examples, dict(trained.metrics))
 
 
@@ -123,7 +125,8 @@ def _loaded(task: Task, arrays: Mapping[str, Floats], layout: Layout, context: R
     return model
 
 
-def _check(trained: Trained) -> None:
+def _check(trained: Trained, ranges: Mapping[str, float] | None) -> None:
+    """Hold what a task reports against its own word, whatever the job asks for. Raises: BadInput."""
     if not isinstance(trained, Trained) or type(trained.num_examples) is not int or trained.num_examples < 1:
         raise BadInput(
             "The task's train() did not return Trained with num_examples of at least 1.",
@@ -132,3 +135,9 @@ def _check(trained: Trained) -> None:
     for name, value in trained.metrics.items():
         if not math.isfinite(value):
             raise BadInput(f"The metric {name} is not finite.", "Leave it out or mend the task's train().")
+    for name, largest in (ranges or {}).items():
+        if not abs(trained.metrics.get(name, math.inf)) <= largest:
+            raise BadInput(
+                f"The metric {name} is missing, or beyond the {largest:g} that the task declares.",
+                "Mend the task's train(), or its `metrics`.",
+            )

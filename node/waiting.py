@@ -32,14 +32,15 @@ _START = {
 
 def waiting(
     kept: Round | None, phase: object | None, job: Job | None, known: bool, turn: Turn,
-    bound: tuple[str, Refused] | None = None,
+    bound: tuple[str, Refused] | None = None, failed: bool = False,
 ) -> Waiting:  # fmt: skip
     """Return what this node waits for: in the round `kept`, else before the next one of the job it stands in.
 
-    `bound` says why its data can be in no sum of that job as things are, and who can change that.
+    `bound` says why its data can be in no sum of that job as things are, and who can change that; `failed` that its
+    task failed on its data in the round it is in.
     """
     if kept:
-        return _in_round(kept, phase, turn)
+        return _in_round(kept, phase, failed, turn)
     since = records.find_since(turn)
     if not known:
         return Waiting("keyserver", "the first roster", since)
@@ -59,13 +60,16 @@ def waiting(
     return Waiting("aggregator", others, since)
 
 
-def _in_round(kept: Round, phase: object | None, turn: Turn) -> Waiting:
+def _in_round(kept: Round, phase: object | None, failed: bool, turn: Turn) -> Waiting:
     name, upload, unchecked = type(phase).__name__, records.find_upload(turn), dues(turn)
     if unchecked and name in ("Masking", "Encrypting"):
         first = unchecked[0]
         what = f"what the check of {first.name} needs, before which no upload leaves"
         on = f"`secagg node unchecked accept {first.name}` goes on without"
         return Waiting(first.manifest.aggregator, f"{what} ({on})", first.since, kept.until)
+    if failed:
+        told = "the time to say that it gives nothing: its task failed on the data (see what it refused)"
+        return Waiting("this node", told, kept.since, kept.until)
     if name in ("Masking", "Encrypting"):
         return Waiting("this node", "its own update", kept.since, kept.until)
     if upload and len(upload.stored) * upload.size < upload.total:

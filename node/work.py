@@ -19,7 +19,7 @@ from msgspec import Struct
 from node.config import OwnTask
 from node.inputs import Mark
 from node.summing import run_vector
-from node.task import RoundContext, SumTask, Task, load_task
+from node.task import RoundContext, SumTask, Task, declared, load_task, on_data, require_data
 from secagg.crypto.rng import Rng
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.inputs import InputKeys
@@ -30,6 +30,7 @@ from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
 from secagg.protocol import engines, server_step, sketch
 from secagg.protocol.lanes import Contribution, Quantised, Ready, encode_sum
 from secagg.protocol.manifest import JobSpec, Manifest, Published
+from secagg.protocol.ranges import check_declared
 from secagg.wire.codec import decode
 
 WHOLE = 2**40
@@ -86,9 +87,7 @@ class Computed(NamedTuple):
 class Work:
     """The institution's tasks, and everything that takes longer than a turn may."""
 
-    def __init__(
-        self, tasks: Mapping[str, OwnTask], blobs: Blobs, rng: Rng, tables: Path, keys: InputKeys
-    ) -> None:
+    def __init__(self, tasks: Mapping[str, OwnTask], blobs: Blobs, rng: Rng, tables: Path, keys: InputKeys) -> None:
         """`tables` is a directory for what an engine computes once for a key; `keys` are the ledger's."""
         self._tasks, self._blobs, self._rng, self._tables, self._keys = tasks, blobs, rng, tables, keys
         self._made: dict[str, Any] = {}
@@ -122,9 +121,10 @@ class Work:
     def check(self, spec: JobSpec, model: bytes, digest: bytes) -> None:
         """Hold model and task against a job: for training every value of the model, then the shape of every tensor.
 
-        `digest` is what the values must have: pinned by the signed job at first, later this node's own.
-        Raises: Refused (`job.model`) when the model is another one; BadInput naming the first tensor that differs, or
-        holds a value that is not finite (a signed job may pin such a model too).
+        `digest` is what the values must have: pinned by the signed job at first, later this node's own. Reads no data.
+        Raises: Refused (`job.model`) when the model is another one, or (`lanes.…`) when the job's metrics are not those
+        that the task declares; BadInput naming the first tensor that differs, or holds a value that is not finite (a
+        signed job may pin such a model too).
         """
         if spec.purpose == "training":
             self._check_model(spec, model, digest)
@@ -135,6 +135,9 @@ class Work:
             arrays = self._arrays(model)
             check_shapes(task, arrays)
             _require_finite(arrays)
+            own = declared(task)
+            if own is not None:
+                check_declared(spec, own)
 
     def _check_model(self, spec: JobSpec, blob: bytes, digest: bytes) -> None:
         try:
@@ -153,7 +156,7 @@ class Work:
         """Train or sum, and return what this node contributes; a repeated attempt at a round gets the same words.
 
         One at a time: a task may keep what it likes on itself, and an attempt may be repeated while it still trains.
-        Raises: BadInput naming what is wrong with data, task or values.
+        Raises: FailedOnData saying what is wrong with data or values; BadInput or Refused for what was wrong before.
         """
         key = (manifest.round.opening, manifest.model)
         with self._turn:
@@ -168,15 +171,25 @@ class Work:
 
     def _update(self, manifest: Manifest, spec: JobSpec, model: bytes, sums: Sums) -> Computed:
         task, data = self._task(spec), self.require(spec).data
+        arrays = self._arrays(model) if spec.purpose == "training" else {}
+        require_data(data)
         context = RoundContext(spec.name, manifest.round.round, dict(sums))
-        if spec.purpose == "sum":
-            vector = run_vector(task, data, context)
-            # Zero has two signs, and they are one value to everybody who reads the sum.
-            mark = Mark(vector=self._keys.vector((vector + 0.0).tobytes()))
-            return Computed(Ready(encode_sum(manifest, vector)), mark)
+        with on_data():
+            if spec.purpose == "sum":
+                return self._summed(manifest, run_vector(task, data, context))
+            return self._trained(manifest, task, arrays, data, context)
+
+    def _summed(self, manifest: Manifest, vector: npt.NDArray[np.float64]) -> Computed:
+        # Zero has two signs, and they are one value to everybody who reads the sum.
+        mark = Mark(vector=self._keys.vector((vector + 0.0).tobytes()))
+        return Computed(Ready(encode_sum(manifest, vector)), mark)
+
+    def _trained(
+        self, manifest: Manifest, task: Any, arrays: Arrays, data: Path, context: RoundContext
+    ) -> Computed:  # fmt: skip
         from node.training import run_training
 
-        trained = run_training(task, self._arrays(model), data, context)
+        trained = run_training(task, arrays, data, context)
         mark = Mark(sketch=sketch.encode(sketch.sketch(trained.delta, self._keys.sketch)))
         given = Quantised(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
         return Computed(given, mark)
@@ -195,14 +208,15 @@ class Work:
         """Mask or encrypt a contribution and keep the upload as a blob; return what its header says.
 
         What is being prepared for this round is waited for, since it is most of the work.
-        Raises: BadInput on NaN.
+        Raises: FailedOnData on NaN; TryLater when the disk is full.
         """
         with self._making, ThreadPoolExecutor(WORKERS) as workers:
             ahead, self._ahead, self._protected = self._ahead, None, label
             made = ahead[1] if ahead and ahead[0] == label else None
-            data, done = member_of(engine).protect(
-                phase, name, given, self._rng, self._tables, workers, self._warm, made
-            )
+            with on_data():
+                data, done = member_of(engine).protect(
+                    phase, name, given, self._rng, self._tables, workers, self._warm, made
+                )
             # What is masked or encrypted is no secret, and the next round's takes its place.
             self._warm = data if isinstance(data, bytearray) else None
             named: Named = done

@@ -72,15 +72,15 @@ def ledger() -> None:
 @options
 def show() -> None:
     """Show what is bound, to whom, since when, by which rule, how that may end, and which command gets on."""
+    from node import leaving, showing
     from node.process import admin_socket
-    from node.showing import lines
     from secagg.daemon.admin import call
 
     found = call(admin_socket(_configuration()), {"command": "ledger"})
     if current().format != "table":
         say_json(found)
     else:
-        say(*lines(found))
+        say(*showing.lines(found), *leaving.lines(found))
 
 
 @node.command()

@@ -26,6 +26,7 @@ from secagg.daemon.journal import unwritable
 from secagg.daemon.vault import check_file
 from secagg.errors import BadConfiguration, Refused, SealBroken
 from secagg.ids import RoundId
+from secagg.protocol.failing import Failed
 from secagg.protocol.inputs import Allowed, Counted
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -49,6 +50,9 @@ _TABLES = (
     "CREATE TABLE writers (writer BLOB PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID",
     f"PRAGMA user_version = {_VERSION}",
 )
+
+_FAILURES = "CREATE TABLE IF NOT EXISTS failures (place INTEGER PRIMARY KEY AUTOINCREMENT, value BLOB NOT NULL)"
+"""Beside the tables of a version, so that a ledger that is older than it needs no other version."""
 
 Change = Callable[[Counted], Counted]
 
@@ -122,6 +126,14 @@ class InputLedger(Protocol):
         """Write that a person allows a job, over other sets than those of all entries so far with `overlap`."""
         ...
 
+    def failures(self) -> tuple[Failed, ...]:
+        """Return every round that failed on data at a node of this institution, oldest first."""
+        ...
+
+    def fail(self, found: Failed) -> None:
+        """Write that a round failed here. Raises: TryLater."""
+        ...
+
     def tag(self, federation: str, identity: bytes) -> bytes:
         """Return `keys.tag`."""
         ...
@@ -165,6 +177,7 @@ class SqliteInputs:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}").fetchall()
             self.keys = InputKeys(self._unlocked(phrase, rng, cost))
+            self._db.execute(_FAILURES)
         except sqlite3.Error as error:
             self._db.close()
             raise _unopened(path, str(error)) from None
@@ -268,6 +281,16 @@ class SqliteInputs:
             self._db.execute("INSERT INTO allowed (value) VALUES (?)", (encode(made),))
             self._wrote()
         return made
+
+    def failures(self) -> tuple[Failed, ...]:
+        """Return every failure."""
+        return tuple(decode(Failed, row[0]) for row in self._read("SELECT value FROM failures ORDER BY place"))
+
+    def fail(self, found: Failed) -> None:
+        """Write a failure (see InputLedger)."""
+        with self.hold():
+            self._db.execute("INSERT INTO failures (value) VALUES (?)", (encode(found),))
+            self._wrote()
 
     def tag(self, federation: str, identity: bytes) -> bytes:
         """Return `keys.tag`."""

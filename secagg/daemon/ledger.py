@@ -17,6 +17,7 @@ from secagg.errors import VerificationFailed
 from secagg.ids import RoundId
 from secagg.log.checkpoint import Checkpoint
 from secagg.protocol.binding import seats_digest
+from secagg.protocol.failing import Failed
 from secagg.protocol.inputs import Counted
 from secagg.protocol.memory import Accepted, AttemptOver, Opened, Record, Summed, Witnessed
 from secagg.wire.codec import decode, encode
@@ -101,6 +102,12 @@ class Ledger:
     def move(self, round_id: RoundId, function: Change) -> None:
         """Change the entry of an attempt in the ledger of inputs, if there is one. Raises: what `function` raises."""
         if self._inputs and self._inputs.change(round_id, function):
+            self._turn.put(WRITTEN, str(self._inputs.revision).encode())
+
+    def fail(self, found: Failed) -> None:
+        """Write in the ledger of inputs that a round failed here. Raises: TryLater."""
+        if self._inputs:
+            self._inputs.fail(found)
             self._turn.put(WRITTEN, str(self._inputs.revision).encode())
 
     def require_inputs(self) -> None:

@@ -11,6 +11,7 @@ from secagg.crypto.secret import Secret
 from secagg.daemon.inputs import Change, InputKeys, check_again
 from secagg.daemon.journal import Outgoing, Transaction, unwritable
 from secagg.ids import RoundId
+from secagg.protocol.failing import Failed
 from secagg.protocol.inputs import Allowed, Counted
 
 
@@ -191,6 +192,16 @@ class MemoryInputs:
             self._kept.revisions[self._writer] = self.revision + 1
         return made
 
+    def failures(self) -> tuple[Failed, ...]:
+        """Return every failure."""
+        return tuple(self._kept.failures)
+
+    def fail(self, found: Failed) -> None:
+        """Write a failure (see InputLedger)."""
+        with self.hold():
+            self._kept.failures.append(found)
+            self._kept.revisions[self._writer] = self.revision + 1
+
     def tag(self, federation: str, identity: bytes) -> bytes:
         """Return `keys.tag`."""
         return self.keys.tag(federation, identity)
@@ -208,6 +219,7 @@ class _Inputs:
     def __init__(self) -> None:
         self.entries: dict[tuple[bytes, RoundId], Counted] = {}
         self.allowed: list[Allowed] = []
+        self.failures: list[Failed] = []
         self.revisions: dict[bytes, int] = {}
 
     def copy(self) -> "_Inputs":
@@ -217,7 +229,7 @@ class _Inputs:
 
     def take(self, other: "_Inputs") -> None:
         self.entries, self.allowed = dict(other.entries), list(other.allowed)
-        self.revisions = dict(other.revisions)
+        self.failures, self.revisions = list(other.failures), dict(other.revisions)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Inputs) and self.revisions == other.revisions

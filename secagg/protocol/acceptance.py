@@ -33,7 +33,8 @@ class Policy:
 
     `allow_trials`: trustees of whom none may collude (c' = 0), a single holder among them. `min_key_bits` is the least
     length of a Paillier modulus; configuration knows none below 2048. `changing_sets`, `unlisted_jobs`, `min_change`
-    and `static_inputs` bind inputs to sets of members (secagg.protocol.inputs).
+    and `static_inputs` bind inputs to sets of members (secagg.protocol.inputs); `max_failures` is how many rounds may
+    fail on a source's data until a person is asked (secagg.protocol.failing).
     """
 
     min_nodes: int = 3
@@ -51,6 +52,7 @@ class Policy:
     unlisted_jobs: int = 20
     min_change: float = 1 / 256
     static_inputs: str = "source"
+    max_failures: int = 3
 
     @property
     def terms(self) -> Terms:

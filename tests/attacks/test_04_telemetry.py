@@ -149,7 +149,8 @@ def test_no_text_of_a_task_or_its_data_leaves_the_institution(tmp_path: Path) ->
     assert not any(b"Miller" in body for body in bodies)
     for name, node in watcher.ward.nodes.items():
         assert name == "node-03" or "Miller" not in node.log.getvalue() + str(node.events)
-    assert "task.task" in seen
+    assert "task.failed" in seen
+    assert "task.task" not in seen
 
 
 def test_no_metric_has_an_institution_for_a_label() -> None:

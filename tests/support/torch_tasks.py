@@ -48,6 +48,38 @@ class Prepared(Line):
         return {"seen": float(model.seen)}  # type: ignore[arg-type]  # torch: Tensor or Module
 
 
+class Declares(Line):
+    """A line that says how large its loss may be."""
+
+    metrics = {"loss": 64.0}  # noqa: RUF012 - as an institution writes it
+
+
+class Undeclared(Line):
+    """A line that declares another metric than it returns."""
+
+    metrics = {"error": 64.0}  # noqa: RUF012 - as an institution writes it
+
+
+class Silent(Line):
+    """A line that reports no metric."""
+
+    def train(self, model: torch.nn.Module, data: Path, round: RoundContext) -> Trained:
+        return Trained(super().train(model, data, round).num_examples)
+
+
+class Turned(Line):
+    """A line whose offset ends at a value that is given."""
+
+    def __init__(self, end: float = 0.0) -> None:
+        super().__init__()
+        self.end = end
+
+    def train(self, model: torch.nn.Module, data: Path, round: RoundContext) -> Trained:
+        with torch.no_grad():
+            model.bias.fill_(self.end)  # type: ignore[operator]  # torch: Tensor or Module
+        return Trained(1)
+
+
 class Diverges(Line):
     """A line that ends in NaN."""
 

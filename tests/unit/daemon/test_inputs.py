@@ -13,6 +13,7 @@ from secagg.daemon.memory import MemoryInputs
 from secagg.errors import BadConfiguration, Refused, SealBroken, TryLater
 from secagg.ids import RoundId
 from secagg.protocol import inputs
+from secagg.protocol.failing import Failed
 from secagg.protocol.inputs import Counted
 from secagg.protocol.manifest import Seat
 from support.federation import counted_rng
@@ -61,6 +62,37 @@ def test_what_is_counted_and_what_became_of_it_outlives_the_node(opener: Opener)
     assert again.change(RoundId("fed", "job", 9), inputs.lift) is None
 
 
+def failure(round: int = 1) -> Failed:
+    return Failed(RoundId("fed", "job", round), b"r" * 32, "sum", b"s" * 32, 0, 7)
+
+
+def test_a_failure_outlives_the_node_and_is_missed(opener: Opener) -> None:
+    ledger = opener(b"w" * 32)
+    assert ledger.failures() == ()
+    ledger.fail(failure(1))
+    ledger.fail(failure(2))
+    written = ledger.revision
+    ledger.close()
+    again = opener(b"x" * 32)
+    assert again.failures() == (failure(1), failure(2)), "another node of the institution sees them"
+    require(opener(b"w" * 32), written)
+    assert written == 2
+
+
+def test_a_ledger_from_before_there_were_failures_is_taken(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    ledger = file_at(tmp_path)
+    ledger.count(entry(1))
+    ledger.close()
+    with sqlite3.connect(tmp_path / FILE) as file:
+        file.execute("DROP TABLE failures")
+    file.close()
+    again = file_at(tmp_path)
+    again.fail(failure())
+    assert (len(again.entries()), again.failures()) == (1, (failure(),))
+    again.close()
+
+
 def test_nodes_of_one_institution_see_each_others_entries_and_change_only_their_own(opener: Opener) -> None:
     one, other = opener(b"1" * 32), opener(b"2" * 32)
     assert one.entries() == ()
@@ -105,6 +137,7 @@ def test_nothing_of_a_hold_that_raises_is_kept(opener: Opener) -> None:
             ledger.count(entry(2))
             ledger.change(entry(1).round, inputs.lift)
             ledger.allow("fed", bytes(32), "job", True, 5)
+            ledger.fail(failure())
             assert len(ledger.entries()) == 2
             raise Fault
 

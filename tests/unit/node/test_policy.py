@@ -78,7 +78,7 @@ WRITTEN = {
     "max_rounds_per_source": "7", "server": '"semi-malicious"', "pinned_peers": f'["hungary={KEY}"]',
     "changing_sets": "true", "unlisted_jobs": "3", "min_change": "0.01", "static_inputs": '"task"',
     "allow_trials": "true", "min_key_bits": "3072", "max_parameters": "7", "max_rounds": "8", "max_members": "9",
-    "max_metrics": "0", "max_step_time": '"1m"', "max_round_time": '"2m"',
+    "max_metrics": "0", "max_failures": "5", "max_step_time": '"1m"', "max_round_time": '"2m"',
 }  # fmt: skip
 """Another value of every key that rounds or jobs are held against."""
 

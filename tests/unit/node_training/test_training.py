@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from node.summing import run_vector
-from node.task import RoundContext, Trained
+from node.task import RoundContext, Trained, declared
 from node.training import initial_model, run_evaluation, run_training, trainable
 from secagg.errors import BadInput
 from secagg.learning.layout import of_arrays
@@ -50,6 +50,33 @@ def test_buffers_and_frozen_parameters_stay(data: Path) -> None:
     arrays = initial_model(task)
     assert sorted(arrays) == ["bias"]
     assert run_training(task, arrays, data, CONTEXT).delta.shape == (1,)
+
+
+def test_a_difference_beyond_float32_saturates(data: Path) -> None:
+    """In its lane it is clipped and counted, so that a first model of huge weights makes nobody fail by its data."""
+    largest = float(np.finfo(np.float32).max)
+    task = torch_tasks.Turned(-largest)
+    far = {"bias": np.array([largest], dtype=np.float32), "weight": np.array([[0.0]], dtype=np.float32)}
+    assert run_training(task, far, data, CONTEXT).delta.tolist() == [-largest, 0.0]
+
+
+def test_a_task_is_held_against_what_it_declares(data: Path) -> None:
+    task = torch_tasks.Declares()
+    assert run_training(task, initial_model(task), data, CONTEXT).metrics["loss"] < 64
+    data.write_text("1 30\n2 50\n")
+    with pytest.raises(BadInput, match="metric loss is missing, or beyond the 64"):
+        run_training(task, initial_model(task), data, CONTEXT)
+    silent = torch_tasks.Undeclared()
+    with pytest.raises(BadInput, match="metric error is missing"):
+        run_training(silent, initial_model(silent), data, CONTEXT)
+
+
+@pytest.mark.parametrize("metrics", [{"loss": 0.0}, {"loss": float("inf")}, {"loss": "much"}, ["loss"], None])
+def test_a_declaration_that_is_none_is_said(metrics: object) -> None:
+    task = torch_tasks.Declares()
+    task.metrics = metrics  # type: ignore[assignment]  # wrong on purpose
+    with pytest.raises(BadInput, match="declares no largest value"):
+        declared(task)
 
 
 def test_one_thread_is_used(data: Path) -> None:

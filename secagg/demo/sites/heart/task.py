@@ -49,6 +49,7 @@ LARGEST = 1000.0
 
 LOCAL_STEPS = 5
 LEARNING_RATE = 0.5
+LARGEST_LOSS = 16.0
 PENALTY = 0.01
 
 
@@ -105,6 +106,7 @@ class HeartRisk:
     Options: `report`, the path of the report file; beside the data when left out.
     """
 
+    metrics = {"loss": LARGEST_LOSS}  # noqa: RUF012 - read by the node, which lets no job ask for other metrics
     sums = {MOMENTS: MomentsTask()}  # noqa: RUF012 - read by `secagg node train`, which has no federation to ask
 
     def __init__(self, report: str | None = None) -> None:
@@ -148,7 +150,7 @@ class HeartRisk:
             with torch.no_grad():
                 for parameter, slope in zip(parameters, torch.autograd.grad(whole, parameters), strict=True):
                     parameter.add_(slope, alpha=-LEARNING_RATE)
-        return Trained(int(patients.training[0].sum()), {"loss": min(loss.item() / SPLITS, 16.0)})
+        return Trained(int(patients.training[0].sum()), {"loss": min(loss.item() / SPLITS, LARGEST_LOSS)})
 
     def evaluate(self, model: StackedLogistic, data: Path) -> dict[str, float]:
         """Return the AUC of every split on its held-out patients, their mean and spread, and write the report."""
