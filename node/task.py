@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from secagg.daemon.faults import fault
 from secagg.errors import BadInput, SecaggError
 
 if TYPE_CHECKING:  # torch takes a second to import, and a node that only sums vectors needs none
@@ -166,12 +167,17 @@ class FailedOnData(SecaggError):
 
 @contextmanager
 def on_data() -> Iterator[None]:
-    """Mark whatever goes wrong from here on as something that may have been wrong because of the data. Raises: it."""
+    """Mark whatever goes wrong from here on as something that may have been wrong because of the data.
+
+    Raises: FailedOnData; the fault of a disk as it is, because the work is done again once the disk is back.
+    """
     try:
         yield
-    except SecaggError as error:
-        raise FailedOnData(error.cause, error.remedy, code=error.code) from error
     except Exception as error:
+        if fault(error):
+            raise
+        if isinstance(error, SecaggError):
+            raise FailedOnData(error.cause, error.remedy, code=error.code) from error
         raise FailedOnData(f"{type(error).__name__}: {error}", "A bug.") from error
 
 

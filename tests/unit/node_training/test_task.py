@@ -1,13 +1,14 @@
 """A task is found by file or module, and what is none is refused with a reason."""
 
+import errno
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from node.task import Prepares, RoundContext, SumTask, Task, load_task, require_data
-from secagg.errors import BadInput
+from node.task import FailedOnData, Prepares, RoundContext, SumTask, Task, load_task, on_data, require_data
+from secagg.errors import BadInput, Refused, TryLater
 
 FILE = Path(__file__).resolve().parents[2] / "support" / "torch_tasks.py"
 
@@ -107,3 +108,20 @@ def test_sums_of_an_earlier_job_are_found_by_name() -> None:
     assert context.sums("moments").tolist() == [1.0]
     with pytest.raises(BadInput, match=r"sums of job counts, and job risk .*uses = \[\"counts\"\]"):
         context.sums("counts")
+
+
+@pytest.mark.parametrize(
+    "error", [BadInput("a value", "mend it", code="E-NAN"), Refused("a rule", rule="task.data"), ValueError("row 17")]
+)
+def test_what_goes_wrong_on_data_is_marked_and_says_what_it_was(error: Exception) -> None:
+    with pytest.raises(FailedOnData) as caught, on_data():
+        raise error
+    assert str(error).split()[0] in caught.value.cause
+    assert caught.value.code == getattr(error, "code", "E-BUG")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), TryLater("full", code="E-DISK")])
+def test_the_fault_of_a_disk_is_none_of_the_data(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, on_data():
+        raise error
+    assert caught.value is error
