@@ -9,6 +9,7 @@ import pytest
 
 from support.simulation import simulate
 from support.simulation_bugs import BUGS, planted
+from support.simulation_ends import UNANSWERED
 
 LATE = "aggregator: after the result, before publishing"
 EARLY = "aggregator: before the freeze"
@@ -30,15 +31,15 @@ FOUND = {
     "sum-not-rebuilt": (LATE, "abort"),
     "log-written-twice": ("", ""),
     "keys-not-erased": ("", "left"),
-    "sets-forgotten": (LATE, ""),
+    "sets-forgotten": ("", ""),
     "answer-not-kept": ("", "one-voice"),
-    "trustees-not-told": ("", "job"),
+    "trustees-not-told": ("", "told"),
     "uploads-not-removed": ("", "left"),
     "identity-by-field": ("", "bound"),
     "counted-when-agreed": ("", "bound"),
     "sets-by-names": ("", "isolated"),
-    "lifted-after-answer": ("", ""),
-    "another-group": ("", ""),
+    "lifted-after-answer": ("", "bound"),
+    "another-group": ("", "bound"),
     "seats-fall": ("", "minimum"),
     "group-twice": ("", "lie"),
 }
@@ -46,10 +47,10 @@ FOUND = {
 
 
 HARM = {
-    "sets-forgotten": ("the round again",),
-    "identity-by-field": ("deaf to a member",),
-    "counted-when-agreed": ("hide the freeze from a member",),
-    "sets-by-names": ("the round again",),
+    "sets-forgotten": ("abort after all answers", "drop a member at the freeze"),
+    "identity-by-field": ("abort after all answers",),
+    "counted-when-agreed": ("hide the freeze from a member", UNANSWERED),
+    "sets-by-names": ("abort after all answers",),
     "lifted-after-answer": ("abort after an answer", "abort after all answers"),
     "another-group": ("the round again in another group",),
     "seats-fall": ("leave who is revoked out", "drop a member at the freeze"),
@@ -67,6 +68,7 @@ def test_every_bug_has_its_place() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(bug: str) -> None:
     focus, oracle = FOUND[bug]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from secagg.daemon.vault import KeyRing
+from secagg.errors import SecaggError
 from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.transport.link import BROKER, KEYSERVER
 from secagg.wire.codec import encode
@@ -220,12 +221,21 @@ class Simulation:
             except Stuck as error:
                 if not self.malice:
                     self.world.violate("job", str(error))
-            jobs = believed(self.world, self.plan) if self.malice else inspect(self.world, self.plan)
-            self.known.judge()
-            if not self.malice:
-                audit(self.world, self.place)
+            jobs = self._judged()
         world = self.world
         return Outcome(self.seed, tuple(world.violations), jobs, world.count, self.loop.now, tuple(world.trace))
+
+    def _judged(self) -> Counter[str]:
+        """Judge what is left; return how jobs ended."""
+        try:
+            jobs = believed(self.world, self.plan) if self.malice else inspect(self.world, self.plan)
+            self.known.judge()
+        except SecaggError as error:
+            self.world.violate("log", f"what is left cannot be read: {error.code}")
+            return Counter()
+        if not self.malice:
+            audit(self.world, self.place)
+        return jobs
 
     async def _main(self) -> None:
         end = self.weather.calm + PATIENCE

@@ -49,8 +49,10 @@ TRICKS = (
 )  # fmt: skip
 PLOTS = (
     ("hide the freeze from a member", UNANSWERED), ("hide the freeze from a member", UNANSWERED),
-    ("abort after an answer", "hide the opening from a member"), ("abort after all answers", UNANSWERED),
-    ("the round again in another group",), (UNLOGGED, "abort after an answer"), (TOLD_TO_ONE, OPENED_LATE),
+    ("hide the freeze from a member", UNANSWERED), ("abort after an answer", "hide the opening from a member"),
+    ("abort after all answers", UNANSWERED), ("abort after all answers", "drop a member at the freeze"),
+    ("abort after all answers", "drop a member at the freeze"), ("the round again in another group",),
+    (UNLOGGED, "abort after an answer"), (TOLD_TO_ONE, OPENED_LATE),
 )  # fmt: skip
 """Tricks that serve one aim together."""
 
@@ -139,13 +141,18 @@ class MaliciousAggregator(AggregatorMachine):
         after, engine = turned.phase, saved.engine
         if _is(after, "Freezing") and not _is(before, "Freezing"):
             turned = self._frozen(turned, engine, turn)
+        elif self._gives_up(before, after):
+            turned = shell_of(before.manifest).failed(before, "3 of 4 members at Unmask, 4 are needed", turn.now())
         elif isinstance(after, Publishing) and not isinstance(before, Publishing):
             turned = self._published(turned, turn)
-        elif (_is(after, "Opening") and after.answers and self.tries("abort after an answer")) or (
-            isinstance(after, Unmasking) and self.tries("abort after all answers")
-        ):
-            turned = shell_of(before.manifest).failed(before, "3 of 4 members at Unmask, 4 are needed", turn.now())
         real(self._ends.applied(turned, before, turn), saved, before, turn)
+
+    def _gives_up(self, before: Any, after: Any) -> bool:
+        """Say whether an attempt ends now, in which something was opened."""
+        if _is(after, "Opening") and after.answers:
+            return self.tries("abort after an answer")
+        whole = isinstance(after, Unmasking) or (_is(before, "Opening") and isinstance(after, Publishing))
+        return whole and self.tries("abort after all answers")
 
     def _frozen(self, turned: Any, engine: str, turn: Turn) -> Any:
         if not self.tries("drop a member at the freeze"):

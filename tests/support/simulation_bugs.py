@@ -9,10 +9,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from aggregator import records as aggregators
+from aggregator.ending import Endings
 from aggregator.logbook import LogBook
 from aggregator.rounds import Rounds as AggregatorRounds
 from aggregator.uploads import Uploads
@@ -203,8 +206,13 @@ def _end_of_fetching(self: TrusteeWork, label: str, turn: Turn) -> None:
         self._fetching.stop(turn)
 
 
-def _only_cohort(parties: Any) -> Any:
-    return property(lambda job: job.spec.cohort)
+def _members_only(tell: Function) -> Function:
+    def mutated(self: Endings, outcome: Any, party: str, *given: Any) -> None:
+        turn = next(one for one in given if isinstance(one, Turn))
+        if party in aggregators.get_job(turn, outcome.round.job).spec.cohort:
+            tell(self, outcome, party, *given)
+
+    return mutated
 
 
 @dataclass(frozen=True)
@@ -292,8 +300,11 @@ BUGS: Mapping[str, Bug] = {
         (("secagg.daemon.vault:RoundKeys.erase", _instead(lambda self, label: None)),),
     ),
     "sets-forgotten": Bug(
-        "a trustee does not remember which sets it opened",
-        (("secagg.daemon.ledger:Ledger.add", _forgetful_of_sets),), "paillier",
+        "a trustee does not remember which sets it opened, and nodes do not ask trustees whether an attempt is over",
+        (
+            ("secagg.daemon.ledger:Ledger.add", _forgetful_of_sets),
+            ("secagg.protocol.paillier.ending:check_words", _instead(lambda words, custody, scope: None)),
+        ), "paillier",
     ),
     "answer-not-kept": Bug(
         "a trustee does not keep its answer, and makes another one",
@@ -302,8 +313,8 @@ BUGS: Mapping[str, Bug] = {
     "trustees-not-told": Bug(
         "trustees are not told how a round ended",
         (
-            ("aggregator.records:Job.parties", _only_cohort),
-            ("keyserver.trustee.rounds:Rounds.decided", _instead(lambda self, turn: None)),
+            ("aggregator.ending:Endings.tell", _members_only),
+            ("aggregator.ending:Endings._tell", _members_only),
         ),
         "paillier",
     ),
@@ -323,7 +334,9 @@ def _holders(target: str) -> tuple[Function, list[tuple[Any, str]]]:
     """Return a function and every place where it is known, under whatever name."""
     module, _, path = target.partition(":")
     outer, _, name = path.rpartition(".")
-    home = attrgetter(outer)(sys.modules[module]) if outer else sys.modules[module]
+    # An engine is loaded when it is first used, which may be later.
+    loaded = import_module(module)
+    home = attrgetter(outer)(loaded) if outer else loaded
     function = vars(home)[name]
     places = [(home, name)]
     for other in list(sys.modules.values()):

@@ -36,7 +36,7 @@ from support.simulation_clock import Chance, Crash, Timers
 from support.simulation_disk import Disk, SimulatedJournal, Storage
 from support.simulation_founding import Founded
 from support.simulation_ledger import SimulatedInputs
-from support.simulation_plan import Plan
+from support.simulation_plan import LAST, Plan, original
 from support.simulation_world import World, place_of
 
 TRANSIENT = frozenset({"E-LATER", "E-DISK", "E-PEER"})
@@ -265,6 +265,9 @@ class Machine(ABC):
             self.blame("fail", f"{self.name}: {event} {values!r}")
         elif event == "fenced":
             self.world.violate("fence", f"{self.name}: {values!r}, and there is no clone of anybody")
+        elif event == "overdue" and original(str(values.get("job"))) == LAST:
+            # Nothing was in its way: whoever waits until the time of this round is over was not told of its end.
+            self.blame("told", f"{self.name} is not told how {LAST} ended")
         elif event == "refuse" and "peer" in values and values.get("code") not in TRANSIENT:
             self.refused[values["peer"]] += 1
 
