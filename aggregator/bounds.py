@@ -14,9 +14,10 @@ from aggregator import naming
 from aggregator.presence import Presence
 from aggregator.records import Job
 from secagg.ids import Rule
-from secagg.protocol import fitting
+from secagg.protocol import fitting, refusals
 from secagg.protocol.binding import Bound
 from secagg.protocol.fitting import Earlier
+from secagg.protocol.inputs import LISTED
 from secagg.protocol.masks.rounds import Failed
 
 SAME: Rule = "input.same"
@@ -118,12 +119,25 @@ def spent(job: Job, phase: Failed, attempts: int, wanted: Need, again: str) -> E
     tried = f"Round {job.round} failed {attempts} times, the last in {phase.step}: {phase.reason}"
     unfit = {entry.member: entry.reason for entry in phase.out if fitting.is_reason(entry.reason)}
     if not unfit:
-        return End(tried)
+        return _unlisted(tried, phase, again)
     gone = [entry.member for entry in phase.out if entry.member in wanted.members and entry.member not in unfit]
     # Most say the same; what is said of each stands in the log.
     member, reason = next(iter(unfit.items()))
     back = f"Submit it again when {_these(gone)} back. " if gone else ""
     return End(f"{tried}; {member}: {reason}", SAME, f"{back}{_for_good(again, _without(gone))}")
+
+
+def _unlisted(tried: str, phase: Failed, again: str) -> End:
+    """Return the end of a job that persons had to allow first, else one that says only what was tried."""
+    rules = {entry.member: entry.reason.removeprefix("refused: ") for entry in phase.out}
+    asked = [member for member, rule in rules.items() if rule in LISTED]
+    if not asked:
+        return End(tried)
+    rule = rules[asked[0]]
+    return End(
+        f"{tried}; {asked[0]}: {refusals.sentence(rule)}", rule,
+        f"secagg node allow {again}, at {', '.join(asked)}; then submit it again.",
+    )  # fmt: skip
 
 
 def shown(end: End) -> Mapping[str, str]:

@@ -21,7 +21,8 @@ from secagg.errors import Refused
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.protocol import inputs, sketch
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.binding import UNKNOWN, Bound
+from secagg.protocol.binding import NOTHING, UNKNOWN, Bound
+from secagg.protocol.encoding import encoding_digest
 from secagg.protocol.inputs import Allowed, Binding, Counted, Given, Wanted
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.wire.signed import Scope
@@ -45,11 +46,19 @@ class Inputs:
         self._federation, self._root = federation, sha256(root.encode())
 
     def present(self, job: Job, proven: frozenset[bytes]) -> Bound:
-        """Return what is known of the next input of a job before its round is proposed."""
+        """Return what is known of the next input of a job before its round is proposed.
+
+        While a person here has to allow the job first, no set is safe: so the round waits for that word.
+        """
         if job.over or job.spec.task not in self.tasks:
             return UNKNOWN
         wanted = self._wanted(job, RoundId(job.spec.federation, job.spec.name, job.next_round))
         bound = self._bind(wanted, proven)
+        try:
+            inputs.admit(self.ledger.entries(), wanted, self.policy.terms, self.ledger.allowed())
+        except Refused as refusal:
+            if refusal.rule in inputs.LISTED:
+                return Bound(bound.tag, NOTHING)
         return Bound(bound.tag, bound.only)
 
     def admit(self, job: Job, manifest: Manifest, proven: frozenset[bytes]) -> None:
@@ -116,7 +125,7 @@ class Inputs:
         return Wanted(
             round_id, spec.purpose, source, identity, self.ledger.tag(self._federation, identity),
             spec.purpose == "training" and job.given == NO_DIGEST, self._root, manifest,
-            mark.vector if mark else NO_DIGEST,
+            mark.vector if mark else NO_DIGEST, encoding_digest(spec),
         )  # fmt: skip
 
     def _bind(
@@ -147,12 +156,20 @@ def require_possible(binding: Binding, job: Job, members: tuple[Seat, ...], prov
         return
     earlier = f"round {entry.round.round} of {entry.round.job}"
     allow = f"secagg node allow {job.spec.name} --overlap"
-    if binding.only.kind == "nothing":
-        known = "was summed over more than one set before" if entry.state == "frozen" else f"may be in {earlier}"
-        why = "" if entry.state == "frozen" else ", and how that ended is not known here"
+    if binding.only.kind == "nothing" and entry.state == "pending":
         raise Refused(
-            f"The data of {job.spec.task} {known}{why}.",
+            f"The data of {job.spec.task} may be in {earlier}, and how that ended is not known here.",
             f"It is asked for. If the aggregator is gone for good: {allow}.", rule=binding.rule,
+        )  # fmt: skip
+    if binding.only.kind == "nothing" and binding.rule == "ledger.unlisted":
+        raise Refused(
+            f"The data of {job.spec.task} was trained on over more than one set before, and nobody here listed "
+            f"{job.spec.name}.", f"At every institution: secagg node allow {job.spec.name}.", rule=binding.rule,
+        )  # fmt: skip
+    if binding.only.kind == "nothing":
+        raise Refused(
+            f"The data of {job.spec.task} was summed over more than one set before.",
+            f"At every institution: {allow}.", rule=binding.rule,
         )  # fmt: skip
     lacking = [seat.name for seat in entry.seats if seat.key not in proven and seat not in members]
     if lacking:

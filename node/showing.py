@@ -20,9 +20,14 @@ _DIFFERENCE = (
 )
 _ROUGHLY = (
     "Its rounds start from models of its own, so two results with one member between them show that member's update "
-    "roughly and not exactly; how roughly depends on how much the models differ."
+    "roughly; how roughly depends on how much the models differ. If it hands out a model that was published before, "
+    "also with hidden units in another order, they show it exactly."
 )
-
+_ENCODED = (
+    "It may also turn this data into numbers in a way of its own: max_examples, clip, bits, metrics. Results over the "
+    "same members that differ in these alone show something of single members: three bounds of max_examples in a row "
+    "show the update of who has that many examples. Compare them with those of the jobs before."
+)
 
 _USES = {"training": "training", "sum": "sums"}
 
@@ -56,10 +61,14 @@ def tells(job: str, overlap: bool, inputs: Inputs) -> list[str]:
             first,
             f"With this, {job} may sum it over other members too.",
             _DIFFERENCE,
+            _ENCODED,
             "Every member of one of these sets has to allow it at its own institution, and it is written in the log.",
             "It holds for what was summed up to now. What comes after is bound again.",
         ]
-    return [first, f"With this, {job} may train over members of its own in every round but its first.", _ROUGHLY]
+    if not inputs.policy.changing_sets:
+        return [first, f"With this, {job} may train, over these members.", _ENCODED]
+    own = f"With this, {job} may train over members of its own in every round but its first."
+    return [first, own, _ROUGHLY, _ENCODED]
 
 
 def _of_task(task: str, inputs: Inputs, entries: Sequence[Counted]) -> Iterable[dict[str, object]]:
@@ -88,23 +97,29 @@ def _names(seats: Iterable[Seat]) -> tuple[str, ...]:
 
 def _rules(purpose: str, inputs: Inputs) -> list[str]:
     """Return by which rules what was given binds what comes."""
+    same_set = [] if inputs.policy.changing_sets else ["ledger.source"]
     if purpose == "sum":
-        return ["ledger.input"]
+        return ["ledger.input", *same_set, "ledger.encoding"]
     of_a_job = [] if inputs.policy.changing_sets else ["ledger.job"]
-    return ["ledger.input", *of_a_job, "ledger.unlisted", "ledger.near"]
+    return ["ledger.input", *of_a_job, *same_set, "ledger.unlisted", "ledger.near", "ledger.encoding"]
 
 
 def _ends(purpose: str, inputs: Inputs) -> str:
+    changing = inputs.policy.changing_sets
     if purpose == "sum":
         return (
-            "Sums over this data keep these members. Other data needs another `edition`; other members need "
-            "`secagg node allow JOB --overlap` at every institution."
+            f"Sums over this data keep these members{'' if changing else ', and training on it too'}. Other data needs "
+            "another `edition`; other members need `secagg node allow JOB --overlap` at every institution."
         )
-    if inputs.policy.changing_sets:
-        return "Members of a job may change between its rounds (changing_sets). A round from the same model may not."
+    if changing:
+        return (
+            "Members of a job may change between its rounds (changing_sets). A round from the same model may not. "
+            "Another job keeps the members of these rounds, and their encoding; where they are more than one set, or "
+            "where it shall have its own: `secagg node allow JOB`."
+        )
     return (
-        "Every round of these jobs keeps these members, and other jobs too. `secagg node allow JOB` lets another job "
-        "have its own; `--overlap`, at every institution, lets this one change."
+        "Every round of these jobs keeps these members, and other jobs and sums too. `secagg node allow JOB` lets "
+        "another job have an encoding of its own; `--overlap`, at every institution, other members."
     )
 
 

@@ -3,9 +3,11 @@
 How to read it: a `Counted` is one signed header; `froze`, `left_out`, `lift` and `answer` are all that can happen to
 it; `bind` says to which set an input is bound and by which rule, `admit` which job is refused whatever the set.
 Rules (protocol §6.5): an input is what its owner computes it from, never a field that somebody else chose; it counts
-from the signed header on; inputs of one identity are summed over one set only; only a logged end of exactly this
-attempt lifts, and only where nothing was answered; a person may allow more, by name, and never for what comes after.
-Leaves to others: storing entries (secagg.daemon.inputs), computing identities (node), what a set is (binding.py).
+from the signed header on; inputs of one identity are summed over one set only and in one encoding; sums and training
+over one source keep one set; only a logged end of exactly this attempt lifts, and only where nothing was answered; a
+person may allow more, by name, and never for what comes after.
+Leaves to others: storing entries (secagg.daemon.inputs), computing identities (node), what a set is (binding.py), what
+an encoding is (encoding.py).
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -19,11 +21,15 @@ from secagg.crypto.labels import fields
 from secagg.errors import Refused
 from secagg.ids import NO_DIGEST, Count, Digest, Name, RoundId
 from secagg.protocol.binding import ANY, NOTHING, Bound, Only, seats_digest
+from secagg.protocol.encoding import encoding_digest
 from secagg.protocol.manifest import Manifest, Purpose, Seat
 from secagg.wire.signed import Scope
 
 SOURCE_LABEL, IDENTITY_LABEL = "secagg/v2/ledger/source", "secagg/v2/ledger/identity"
 REHEARSED_LABEL = "secagg/v2/ledger/rehearsed"
+
+LISTED = ("ledger.unlisted", "ledger.encoding")
+"""The rules that a person ends with `secagg node allow JOB`, without another word."""
 
 State = Literal["pending", "frozen", "out", "lifted"]
 Job = tuple[str, bytes, str]
@@ -37,7 +43,8 @@ class Counted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     (a logged end of this attempt). `answered`: opening material was released, so nothing lifts it any more.
     `root` is the fingerprint of the federation, since two may have one name. `tag` is what travels; `handed_out` says
     that the model was given and not computed here; `vector` is a keyed digest of a sum's exact values; `sketch` a
-    sealed sketch of a training update. `seats` is the frozen set; while pending the cohort, of which it is a part.
+    sealed sketch of a training update; `encoding` what names the job's way from values to words. `seats` is the frozen
+    set; while pending the cohort, of which it is a part.
     """
 
     round: RoundId
@@ -55,6 +62,7 @@ class Counted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     state: State = "pending"
     answered: bool = False
     seats: tuple[Seat, ...] = ()
+    encoding: Digest = NO_DIGEST
 
     @property
     def counts(self) -> bool:
@@ -74,6 +82,7 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     root: Digest = NO_DIGEST
     manifest: Digest = NO_DIGEST
     vector: Digest = NO_DIGEST
+    encoding: Digest = NO_DIGEST
 
 
 class Given(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +103,8 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Allowed(Struct, frozen=True, forbid_unknown_fields=True):
-    """A person's word (`node allow`): this job may run, and with `overlap` over another set than the entries before.
+    """A person's word (`node allow`): this job may run, in an encoding of its own, and with `overlap` over another set
+    than the entries before.
 
     `before` is how many entries the ledger had then: what comes after is bound again.
     """
@@ -149,7 +159,7 @@ def given(wanted: Wanted, binding: "Binding", manifest: Manifest, time: int, ske
     counted = Counted(
         round=wanted.round, manifest=wanted.manifest, purpose=wanted.purpose, task=manifest.task, source=wanted.source,
         identity=wanted.identity, tag=binding.tag, handed_out=wanted.handed_out, time=time, root=wanted.root,
-        vector=wanted.vector, sketch=sketch, seats=manifest.members,
+        vector=wanted.vector, sketch=sketch, seats=manifest.members, encoding=wanted.encoding,
     )  # fmt: skip
     return Given(Bound(binding.tag, binding.only), counted, tuple(entry.seats for entry in binding.excused))
 
@@ -162,7 +172,10 @@ def rehearsed(manifest: Manifest, scope: Scope, me: str, past: Sequence[Counted]
     source = sha256(fields(REHEARSED_LABEL, me))
     training = manifest.purpose == "training"
     identity = training_identity(source, scope.manifest) if training else sum_identity(source, manifest.task)
-    wanted = Wanted(scope.round, manifest.purpose, source, identity, sha256(identity), False, manifest=scope.manifest)
+    wanted = Wanted(
+        scope.round, manifest.purpose, source, identity, sha256(identity), False, manifest=scope.manifest,
+        encoding=encoding_digest(manifest),
+    )  # fmt: skip
     return given(wanted, bind(past, wanted, Terms(changing_sets=True), ()), manifest, 0)
 
 
@@ -229,7 +242,7 @@ def answer(entry: Counted) -> Counted:
 def admit(entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Sequence[Allowed]) -> None:
     """Refuse a job that a person has to allow first, and a source whose budget is spent.
 
-    Raises: Refused (`ledger.unlisted`, `policy.max_rounds_per_source`).
+    Raises: Refused (`ledger.unlisted`, `ledger.encoding`, `policy.max_rounds_per_source`).
     """
     counted = [e for e in entries if e.counts and e.source == wanted.source]
     rounds = {(e.root, e.round.opening) for e in counted if e.purpose == wanted.purpose}
@@ -239,6 +252,7 @@ def admit(entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Seq
             f"This institution's policy max_rounds_per_source allows {terms.max_rounds_per_source} rounds of a source.",
             "Raise it in node.toml, or open a new edition of the data.", rule="policy.max_rounds_per_source",
         )  # fmt: skip
+    _require_encoding(entries, wanted, allowed)
     if wanted.purpose == "sum" or not _unlisted(counted, wanted, allowed):
         return
     first = _job(_trainings(counted)[0])
@@ -249,6 +263,26 @@ def admit(entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Seq
             f"{wanted.round.job} would be training job number {len(unlisted) + 2} over this data, and the policy "
             f"unlisted_jobs allows {terms.unlisted_jobs} after the first.",
             f"secagg node allow {wanted.round.job}", rule="ledger.unlisted",
+        )  # fmt: skip
+
+
+def _require_encoding(entries: Sequence[Counted], wanted: Wanted, allowed: Sequence[Allowed]) -> None:
+    """Refuse an input in another encoding than before, unless a person listed the job.
+
+    All training from models that were handed out is one input, and every job begins with it: so jobs keep the encoding
+    of the source's first training. Sums are compared where the very same values are wanted again.
+    """
+    counting = [e for e in entries if e.counts]
+    alike = _trainings([e for e in counting if e.source == wanted.source])[:1]
+    if wanted.purpose == "sum":
+        alike = [e for e in counting if e.purpose == "sum" and e.vector == wanted.vector != NO_DIGEST]
+    other = [e for e in alike if e.encoding != wanted.encoding]
+    if other and not any(entry.names(_job(wanted)) for entry in allowed):
+        raise Refused(
+            f"{wanted.round.job} turns the data of {other[0].task} into numbers in another way than "
+            f"{other[0].round.job} did: max_examples, clip, bits or metrics differ.",
+            f"Give it those of {other[0].round.job}, or let it run as it is: secagg node allow {wanted.round.job}.",
+            rule="ledger.encoding",
         )  # fmt: skip
 
 
@@ -263,8 +297,10 @@ def bind(
     """
     numbered = [(n, e) for n, e in enumerate(entries) if e.counts and _attempt(e) != _attempt(wanted)]
     found = [(n, e, rule) for n, e in numbered if (rule := _rule(e, wanted, terms))]
-    found += _of_first([e for _, e in numbered], numbered, wanted, allowed)
+    found += _of_source(numbered, wanted, allowed)
     found += [(n, e, "ledger.near") for n, e in numbered if wanted.purpose == e.purpose == "training" and near(e)]
+    # Named last: what binds by the input itself says more.
+    found.sort(key=lambda one: one[2] == "ledger.source")
     limit = max((entry.before for entry in allowed if entry.overlap and entry.names(_job(wanted))), default=0)
     excused = tuple({id(e): e for n, e, _ in found if n < limit}.values())
     binding = [(e, rule) for n, e, rule in found if n >= limit]
@@ -282,8 +318,11 @@ def _bound(
             return Binding(NOTHING, tag, rule, entry, excused)
     sets = {_left(entry, proven) for entry, _ in binding}
     if len(sets) > 1:
-        # No set is both: only a person gets on.
-        return Binding(NOTHING, tag, binding[-1][1], binding[-1][0], excused)
+        # No set is both: only a person gets on. Where listing the job is enough, that is what is named.
+        listed = [(entry, rule) for entry, rule in binding if rule != "ledger.unlisted"]
+        enough = len({_left(entry, proven) for entry, _ in listed}) <= 1
+        entry, rule = next(one for one in reversed(binding) if enough == (one[1] == "ledger.unlisted"))
+        return Binding(NOTHING, tag, rule, entry, excused)
     if sets:
         return Binding(Only("same", sets.pop()), tag, binding[0][1], binding[0][0], excused)
     if excused:
@@ -300,7 +339,8 @@ def _left(entry: Counted, proven: Collection[bytes]) -> bytes:
 def _rule(entry: Counted, wanted: Wanted, terms: Terms) -> str:
     """Return by which rule an entry binds an input, "" when by none."""
     if entry.purpose != wanted.purpose:
-        return ""
+        # A training's lanes count what a sum may count too, so the two are taken apart as two sums are.
+        return "ledger.source" if entry.source == wanted.source and not terms.changing_sets else ""
     same_vector = wanted.vector != NO_DIGEST and entry.vector == wanted.vector
     if entry.identity == wanted.identity or same_vector:
         return "ledger.input"
@@ -309,14 +349,16 @@ def _rule(entry: Counted, wanted: Wanted, terms: Terms) -> str:
     return ""
 
 
-def _of_first(
-    counted: Sequence[Counted], numbered: Sequence[tuple[int, Counted]], wanted: Wanted, allowed: Sequence[Allowed]
+def _of_source(
+    numbered: Sequence[tuple[int, Counted]], wanted: Wanted, allowed: Sequence[Allowed]
 ) -> list[tuple[int, Counted, str]]:
-    """Return the source's first training round, when this job is another one and nobody listed it."""
-    if wanted.purpose == "sum" or not _unlisted(counted, wanted, allowed):
+    """Return all training of the source, when this job is not its first one and nobody listed it.
+
+    Its model may be a published one in which hidden units changed places, so any round may be repeated by it.
+    """
+    if wanted.purpose == "sum" or not _unlisted([e for _, e in numbered], wanted, allowed):
         return []
-    first = _trainings([e for e in counted if e.source == wanted.source])[0]
-    return [(n, e, "ledger.unlisted") for n, e in numbered if e is first]
+    return [(n, e, "ledger.unlisted") for n, e in numbered if e.purpose == "training" and e.source == wanted.source]
 
 
 def _unlisted(counted: Sequence[Counted], wanted: Wanted, allowed: Sequence[Allowed]) -> bool:

@@ -147,6 +147,41 @@ def test_one_drops_out_of_the_standardising_and_trains_all_the_same(tmp_path: Pa
     assert ward.nodes[GONE].ledger.entries()[0].state != "pending", "it asked, or never signed"
 
 
+@pytest.mark.parametrize(
+    ("changing", "said", "trained"), [(False, False, THREE), (False, True, FOUR), (True, False, FOUR)],
+    ids=["nobody says anything", "one command of each", "sets may change"],
+)  # fmt: skip
+def test_who_dropped_out_of_the_standardising_of_the_very_same_file_trains_once_persons_say_so(
+    tmp_path: Path, changing: bool, said: bool, trained: tuple[str, ...]
+) -> None:
+    """The sum and the training count the same rows, so the two keep one set, unless an institution lets sets change."""
+    ward = ward_of(tmp_path, changing_sets=changing)
+    for node in ward.nodes.values():
+        data = node.tasks["learn"].data
+        node.tasks = {
+            "offset": OwnTask("offset", f"{TORCH}:Total", data, {}),
+            "learn": OwnTask("learn", f"{TORCH}:Prepared", data, {}),
+        }
+    lost(ward, {"DeliverShares": {GONE}}, job="offset")
+
+    async def script(ward: Ward) -> None:
+        submit(ward, "offset", "offset", length=2)
+        await until(ward, 1, "offset")
+        if said:
+            allow(ward, "job", *FOUR)
+            await ward.settle()
+        submit(ward, "job", "learn", model=line(), rounds=2, uses=("offset",))
+        await until(ward, 2, "job")
+
+    play(ward, script)
+    assert closed(ward, "offset") == [list(THREE)]
+    assert closed(ward, "job") == [list(trained)] * 2
+    assert not refused(ward, "job")
+    out = {(entry["member"], entry["reason"]) for event in ward.named("round_closed") for entry in event["dropped"]}
+    why = (GONE, "its data may be summed, and not together with that of the others")
+    assert (why in out) == (trained == THREE)
+
+
 def test_a_sum_is_asked_for_again_over_the_set_that_it_had(tmp_path: Path) -> None:
     """Who was left out of the first stays out of the second, and reads why; the others wait for nobody."""
     ward = ward_of(tmp_path)
@@ -234,6 +269,59 @@ def test_a_job_that_its_members_cannot_run_waits_for_persons_and_says_what_to_ty
     )
     assert closed(ward, "april") == [list(FOUR)]
     assert not refused(ward, "april")
+
+
+# Jobs that an institution lists --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("why", ["clip", "sets"])
+def test_a_job_that_persons_have_to_list_stands_until_they_did(tmp_path: Path, why: str) -> None:
+    """Another clip than the first training had; or a second training after one whose members changed."""
+    changing = why == "sets"
+    ward = ward_of(tmp_path, changing_sets=changing, min_change=0.0)
+    told: list[Any] = []
+    if changing:
+        lost(ward, {"DeliverShares": {GONE}}, job="first", round=2)
+    other = {} if changing else {"engine": {"clip": 8.0}}
+
+    async def script(ward: Ward) -> None:
+        submit(ward, "first", "learn", model=line(), rounds=2)
+        await until(ward, 2, "first")
+        submit(ward, "second", "learn", model=line(1.0), rounds=2, cohort={"rejoin_timeout": "3d"}, **other)
+        await ward.wait(8)
+        told.append(status(ward, "node-00")["waiting"])
+        for node in ward.nodes.values():
+            node.daemon.command({"command": "allow", "job": "second", "overlap": False, "confirmed": True})
+        await until(ward, 2, "second")
+
+    play(ward, script)
+    assert told[0]["for"] == "people"
+    assert "secagg node allow second." in told[0]["what"]
+    assert closed(ward, "second") == [list(FOUR)] * 2
+    assert not refused(ward, "second")
+
+
+def test_whom_nobody_listed_reads_at_the_end_what_to_type(tmp_path: Path) -> None:
+    ward = ward_of(tmp_path)
+
+    async def script(ward: Ward) -> None:
+        submit(ward, "first", "learn", model=line())
+        await until(ward, 1, "first")
+        submit(ward, "second", "learn", model=line(), engine={"clip": 8.0})
+        await until(ward, 1, "second")
+        for node in ward.nodes.values():
+            node.daemon.command({"command": "allow", "job": "second-2", "overlap": False, "confirmed": True})
+        assert submit(ward, "second", "learn", model=line(), engine={"clip": 8.0})["name"] == "second-2"
+        await until(ward, 1, "second-2")
+
+    play(ward, script)
+    found = shown(ward, "second")
+    assert found["rule"] == "ledger.encoding"
+    assert found["reason"].endswith(
+        "node-00: its data was turned into numbers in another way before, and a person there has to allow that"
+    )
+    assert found["remedy"] == f"secagg node allow second-2, at {', '.join(FOUR)}; then submit it again."
+    assert closed(ward, "second-2") == [list(FOUR)]
 
 
 # Ten learning rates ---------------------------------------------------------------------------------------------------

@@ -63,9 +63,9 @@ def test_what_is_bound_is_shown_with_names_and_with_what_gets_on(tmp_path: Path)
     assert "given in 1 rounds of sums since 2023-11-14 22:13 UTC" in text
     assert "given in 2 rounds of learn since" in text
     assert text.count(f"summed over {', '.join(FOUR)}") == 2
-    assert "bound by ledger.input, ledger.job, ledger.unlisted, ledger.near" in text
+    assert "bound by ledger.input, ledger.job, ledger.source, ledger.unlisted, ledger.near, ledger.encoding" in text
     assert "secagg node allow JOB" in text
-    assert "Sums over this data keep these members." in text
+    assert "Sums over this data keep these members, and training on it too." in text
 
 
 def test_a_header_without_an_end_is_shown_and_asked_for(tmp_path: Path) -> None:
@@ -120,7 +120,9 @@ def test_who_allows_a_job_reads_first_what_that_tells_and_to_whom(tmp_path: Path
     (plain, overlap) = ("\n".join(sentences) for sentences in told)
     assert f"summed over: {', '.join(FOUR)}." in overlap
     assert "Whoever runs the aggregator sees both sums" in overlap
-    assert "roughly and not exactly" in plain
+    assert "With this, again may train, over these members." in plain
+    for text in (plain, overlap):
+        assert "It may also turn this data into numbers in a way of its own: max_examples, clip, bits, metrics." in text
     (allowed,) = ward.nodes["node-01"].ledger.allowed()
     assert (allowed.job, allowed.overlap, allowed.before) == ("again", True, 1)
     assert {(sender, type(found), found.job, found.member) for sender, found in said} == {

@@ -92,17 +92,19 @@ def trains(ward: Ward, rate: float = 0.1, tasks: Sequence[str] = ("task",)) -> N
 
 
 def submit(ward: Ward, name: str, task: str = "task", **fields: Any) -> Any:
-    """Submit a job; `members`, `without`, `model` (bytes), `cohort` and what `[job]` has may be given."""
+    """Submit a job; `members`, `without`, `model` (bytes), `custody`, and what its file has may be given."""
     members, model, without = fields.pop("members", ()), fields.pop("model", None), fields.pop("without", ())
     cohort = {"step_timeout": "3s", "members": tuple(members), **fields.pop("cohort", {})}
+    engine, custody = {"chunk": CHUNK, **fields.pop("engine", {})}, str(fields.pop("custody", ""))
+    metrics = {"metrics": fields.pop("metrics")} if "metrics" in fields else {}
     purpose = "training" if model is not None else "sum"
     made = {"name": name, "task": task, "purpose": purpose, "length": 0 if model is not None else 7, **fields}
-    file = {"job": made, "cohort": cohort, "engine": {"chunk": CHUNK}}
+    file = {"job": made, "cohort": cohort, "engine": engine, **metrics}
     path = ward.state / f"{name}.safetensors"
     if model is not None:
         path.write_bytes(model)
     asked = {"command": "job-submit", "file": file, "model": str(path) if model is not None else ""}
-    return ward.daemon.command(asked | {"without": list(without)})
+    return ward.daemon.command(asked | {"without": list(without), "custody": custody})
 
 
 def refused(ward: Ward, job: str) -> dict[str, set[str]]:

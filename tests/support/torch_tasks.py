@@ -38,6 +38,13 @@ class Line:
             return {"error": torch.nn.functional.mse_loss(model(x), y).item(), "threads": torch.get_num_threads()}
 
 
+class Hidden(Line):
+    """A curve through three hidden units, which may stand in any order."""
+
+    def model(self) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Linear(1, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+
+
 class Prepared(Line):
     """A line with a buffer that is what the sum job `offset` published."""
 

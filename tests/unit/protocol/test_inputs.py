@@ -40,7 +40,7 @@ def next_of(entry: Counted, **changes: object) -> Wanted:
     """What would be counted as `entry` next, but for `changes`."""
     wanted = Wanted(
         entry.round, entry.purpose, entry.source, entry.identity, entry.tag, entry.handed_out, entry.root,
-        entry.manifest, entry.vector,
+        entry.manifest, entry.vector, entry.encoding,
     )  # fmt: skip
     return replace(wanted, **changes)
 
@@ -87,14 +87,31 @@ def test_the_same_model_again_is_the_same_input_even_where_sets_change() -> None
     assert (found.only, found.rule) == (Only("same", seats_digest(S4)), "ledger.input")
 
 
-def test_a_job_that_nobody_listed_is_bound_to_the_first_training_of_the_source() -> None:
-    past = [training(1, "first", seats=S4), training(2, "first", b"2" * 32)]
+def test_a_job_that_nobody_listed_is_bound_to_all_training_of_the_source() -> None:
+    """Over one set to that set, over more than one to none: its model may be one of any round, units changed about."""
+    past = [training(1, "first", seats=S4), training(2, "first", b"2" * 32, seats=S4)]
     wanted = next_of(training(2, "later", b"9" * 32))
     found = bind(past, wanted, CHANGING, ())
     assert (found.only, found.rule) == (Only("same", seats_digest(S4)), "ledger.unlisted")
-    assert bound(past, wanted, CHANGING, allowed("later", 2, overlap=False)) == ("any", "")
-    assert bound(past, next_of(training(3, "first", b"9" * 32)), CHANGING) == ("any", "")
-    assert bound(past, next_of(training(2, "later", b"9" * 32, source=OTHER)), CHANGING) == ("any", "")
+    more = [*past, training(3, "first", b"3" * 32)]
+    found = bind(more, wanted, CHANGING, ())
+    assert (found.only, found.rule) == (NOTHING, "ledger.unlisted")
+    assert bound(more, wanted, CHANGING, allowed("later", 3, overlap=False)) == ("any", "")
+    assert bound(more, next_of(training(4, "first", b"9" * 32)), CHANGING) == ("any", "")
+    assert bound(more, next_of(training(2, "later", b"9" * 32, source=OTHER)), CHANGING) == ("any", "")
+    # What is in no sum is no set, and a set of whose members one is proven to be at fault is the one without it.
+    lifted = [*past, training(3, "first", b"3" * 32, state="lifted")]
+    assert bound(lifted, wanted, CHANGING) == ("same", "ledger.unlisted")
+    assert bind(more, wanted, CHANGING, (), proven={S5[4].key}).only == Only("same", seats_digest(S4))
+
+
+def test_the_rule_that_is_named_is_the_one_for_which_least_has_to_be_allowed() -> None:
+    first = next_of(training(1, "later"))
+    one_first_round = [training(1, "first"), training(2, "first", b"2" * 32, seats=S4)]
+    assert bound(one_first_round, first, CHANGING) == ("nothing", "ledger.unlisted")
+    assert bound(one_first_round, first, CHANGING, allowed("later", 2, overlap=False)) == ("same", "ledger.input")
+    two_first_rounds = [training(1, "first"), training(1, "listed", seats=S4)]
+    assert bound(two_first_rounds, first, CHANGING) == ("nothing", "ledger.input")
 
 
 def test_a_second_federation_of_the_same_name_has_other_jobs() -> None:
@@ -105,10 +122,27 @@ def test_a_second_federation_of_the_same_name_has_other_jobs() -> None:
     assert bound(past, next_of(past[0], root=b"r" * 32), CHANGING) == ("same", "ledger.input")
 
 
-def test_sums_over_a_source_are_one_input_and_training_is_another() -> None:
+def test_sums_over_a_source_are_one_input_and_training_keeps_their_set() -> None:
     assert bound([summed(1)], next_of(summed(1, "later"))) == ("same", "ledger.input")
-    assert bound([summed(1)], next_of(training(1))) == ("any", "")
-    assert bound([training(1)], next_of(summed(1))) == ("any", "")
+    for past, wanted in ((summed(1, seats=S4), training(1)), (training(1, seats=S4), summed(1))):
+        found = bind([past], next_of(wanted), STRICT, ())
+        assert (found.only, found.rule) == (Only("same", seats_digest(S4)), "ledger.source")
+        # The tag is its own: what travels tells nobody that the two are of one source.
+        assert found.tag == wanted.tag
+        assert bound([past], next_of(wanted, source=OTHER)) == ("any", "")
+        assert bound([replace(past, state="pending")], next_of(wanted)) == ("nothing", "ledger.source")
+        assert bound([replace(past, state="out")], next_of(wanted)) == ("any", "")
+        assert bound([past], next_of(wanted), CHANGING) == ("any", "")
+        assert bound([past], next_of(wanted), STRICT, allowed(wanted.round.job, 1)) == ("overlap", "")
+        assert bound([past], next_of(wanted), STRICT, allowed(wanted.round.job, 1, False)) == ("same", "ledger.source")
+
+
+def test_what_binds_by_the_input_itself_is_named_before_a_sum_of_the_source() -> None:
+    past = [summed(1), training(1), training(2, model=b"2" * 32)]
+    assert bound(past, next_of(training(3, model=b"3" * 32))) == ("same", "ledger.job")
+    assert bound([replace(past[0], seats=S4), *past[1:]], next_of(training(3, model=b"3" * 32))) == (
+        "nothing", "ledger.source",
+    )  # fmt: skip
 
 
 def test_the_same_vector_is_the_same_input_under_any_name() -> None:
@@ -211,6 +245,41 @@ def test_so_many_jobs_need_no_word_of_a_person() -> None:
     assert refused(past, next_of(training(2, "third", b"2" * 32)), terms) == ""
     assert refused(past, next_of(summed(1, "fourth")), terms) == ""
     assert refused([inputs.lift(entry) for entry in past], wanted, terms) == ""
+
+
+ONE, ANOTHER = b"1" * 32, b"2" * 32
+
+
+def test_training_of_a_source_keeps_its_first_encoding_unless_the_job_is_listed() -> None:
+    past = [training(1, "first", encoding=ONE), training(1, "listed", encoding=ANOTHER)]
+    for model in (NO_DIGEST, b"9" * 32):
+        wanted = next_of(training(1, "later", model, encoding=ONE))
+        other = replace(wanted, encoding=ANOTHER)
+        for terms in (STRICT, CHANGING):
+            assert refused(past, wanted, terms) == ""
+            assert refused(past, other, terms) == "ledger.encoding"
+            assert refused(past, other, terms, allowed("later", 0, overlap=False)) == ""
+            assert refused(past, other, terms, allowed("later", 2)) == ""
+            assert refused(past, other, terms, allowed("listed", 2)) == "ledger.encoding"
+        assert refused(past, replace(other, source=OTHER), STRICT) == ""
+        assert refused(past, replace(other, root=b"r" * 32), STRICT, allowed("later", 2)) == "ledger.encoding"
+        assert refused([replace(past[0], state="pending")], other, STRICT) == "ledger.encoding"
+        assert refused([inputs.lift(past[0])], other, STRICT) == ""
+        # A sum before it has an encoding of its own kind.
+        assert refused([summed(1, encoding=b"s" * 32)], wanted, STRICT) == ""
+
+
+def test_the_very_same_values_are_summed_in_one_encoding() -> None:
+    past = [summed(1, vector=b"v" * 32, encoding=ONE)]
+    again = next_of(summed(1, "later", vector=b"v" * 32, encoding=ONE))
+    other = replace(again, encoding=ANOTHER)
+    assert refused(past, again, STRICT) == ""
+    assert refused(past, other, STRICT) == "ledger.encoding"
+    assert refused(past, replace(other, source=OTHER), STRICT) == "ledger.encoding"
+    assert refused(past, other, STRICT, allowed("later", 1, overlap=False)) == ""
+    # Another task's sum over this source is other values; before a round none are known.
+    assert refused(past, replace(other, vector=b"w" * 32), STRICT) == ""
+    assert refused([replace(past[0], vector=NO_DIGEST)], replace(other, vector=NO_DIGEST), STRICT) == ""
 
 
 @pytest.mark.parametrize("state", ["pending", "frozen"])
