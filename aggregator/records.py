@@ -4,7 +4,7 @@ Rules: a struct per value, encoded completely; a job's name is used once. Leaves
 (aggregator.schedule), phases of a round (secagg.protocol.masks.rounds), secrets (secagg.daemon.vault).
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from msgspec import UNSET, Struct
@@ -15,7 +15,7 @@ from secagg.errors import BadInput
 from secagg.ids import NO_DIGEST, Count, Digest, Name, Ordinal, RoundId
 from secagg.log.aside import readable
 from secagg.protocol import engines
-from secagg.protocol.binding import seats_digest
+from secagg.protocol.binding import Bound, seats_digest
 from secagg.protocol.fitting import Known
 from secagg.protocol.manifest import JobSpec, Seat
 from secagg.protocol.masks.rounds import Closed, Common, Failed
@@ -25,6 +25,9 @@ from secagg.wire.signed import Signed
 
 WHOLE = 2**40
 """Limit for values that this daemon wrote itself."""
+
+_OPENING = "opening"
+"""Where the running round's `Opening` lies."""
 
 Phase = Common | Closed | Failed
 """A phase of any engine's round."""
@@ -111,6 +114,13 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True):
         return self.lost and self.step in LOST_STEPS
 
 
+class Opening(Struct, frozen=True, forbid_unknown_fields=True):
+    """The set that the running round asks to open, and the tag of every input in it, in the order of seats."""
+
+    seats: tuple[Seat, ...]
+    inputs: tuple[Digest, ...]
+
+
 class Agreed(Struct, frozen=True, forbid_unknown_fields=True):
     """Which set of an attempt was agreed to: the entry of its freeze; the files of manifest, lists and agreements."""
 
@@ -180,9 +190,45 @@ def frozen_sets(turn: Turn, named: Collection[str] = ()) -> dict[bytes, tuple[Se
     found: dict[bytes, tuple[Seat, ...]] = {}
     for _, data in turn.scan("frozen/"):
         seats = decode(tuple[Seat, ...], data, WHOLE)
-        for left in (seats, tuple(seat for seat in seats if seat.name not in named)):
+        for left in (seats, _without(seats, named)):
             found[seats_digest(left)] = left
     return found
+
+
+def _without(seats: Sequence[Seat], named: Collection[str]) -> tuple[Seat, ...]:
+    return tuple(seat for seat in seats if seat.name not in named)
+
+
+def put_opening(turn: Turn, seats: Sequence[Seat], bounds: Mapping[str, Bound]) -> None:
+    """Keep which set, and which inputs in it, the running round asks to open."""
+    mine = tuple(seat for seat in seats if seat.name in bounds)
+    turn.put(_OPENING, encode(Opening(mine, tuple(bounds[seat.name].input for seat in mine))))
+
+
+def opening(turn: Turn) -> tuple[str, ...]:
+    """Return the members of the set that the running round asked to open; nobody before it asks."""
+    kept = turn.get(_OPENING)
+    return tuple(seat.name for seat in decode(Opening, kept, WHOLE).seats) if kept else ()
+
+
+def put_summed(turn: Turn, members: Collection[str]) -> None:
+    """Remember for good over which set the inputs of these members were summed, or may have been; the round is over."""
+    kept = turn.get(_OPENING)
+    if kept is None:
+        return
+    found = decode(Opening, kept, WHOLE)
+    digest = seats_digest(found.seats)
+    for seat, tag in zip(found.seats, found.inputs, strict=True):
+        if seat.name in members:
+            before = [one for one in _summed(turn, seat.key, tag) if one != digest]
+            turn.put(f"summed/{seat.key.hex()}/{tag.hex()}", b"".join((*before, digest)))
+    turn.delete(_OPENING)
+
+
+def _summed(turn: Turn, key: bytes, tag: bytes) -> tuple[bytes, ...]:
+    """Return the digests of the sets over which an input was summed, the last one last."""
+    kept, size = turn.get(f"summed/{key.hex()}/{tag.hex()}") or b"", len(NO_DIGEST)
+    return tuple(kept[at : at + size] for at in range(0, len(kept), size))
 
 
 def put_terms(turn: Turn, member: str, changing_sets: bool, exact_counts: bool) -> None:
@@ -224,8 +270,13 @@ def find_allowances(turn: Turn, job: str, roster: Collection[Seat]) -> tuple[byt
 
 def known(job: Job, seats: Callable[[Turn], tuple[Seat, ...]], turn: Turn) -> Known:
     """Return what is known, beside a round of a job, of whom can be summed together."""
-    roster = seats(turn)
-    return Known(frozen_sets(turn, job.named), find_allowances(turn, job.spec.name, roster), roster)
+    roster, earlier = seats(turn), frozen_sets(turn, job.named)
+
+    def summed(key: bytes, tag: bytes) -> tuple[bytes, ...]:
+        # A set is the same one without members whose fault is proven: the difference shows their own inputs.
+        return tuple(seats_digest(_without(earlier[one], job.named)) for one in _summed(turn, key, tag))
+
+    return Known(earlier, find_allowances(turn, job.spec.name, roster), roster, summed)
 
 
 def put_agreed(turn: Turn, round_id: RoundId, agreed: Agreed) -> None:

@@ -235,6 +235,7 @@ class Rounds:
             self._desk.handing.remember(phase, turn)
         if (lists := shell.agreed(phase)) and type(phase) is not type(before):
             keep_agreed(phase, lists, int(turn.get(_FREEZE) or b"0"), turn)
+            records.put_opening(turn, phase.manifest.members, shell.bounds(lists[1]))
         if isinstance(phase, Publishing):
             self._desk.bundle.put_result(phase.scope.round, encode(phase.published), phase.salt)
         if shell.waits(phase) and type(phase) is not type(before):
@@ -283,8 +284,12 @@ class Rounds:
         self._progress.waits(phase, turn)
 
     def _end(self, phase: Closed | Failed, saved: Saved, before: Phase | None, turn: Turn) -> None:
-        manifest = _manifest(before)
+        manifest, summed = _manifest(before), records.opening(turn)
         headers = [decode(Signed, kept) for _, kept in turn.scan("header/")]
+        if isinstance(phase, Failed):
+            missing = tuple(entry.member for entry in phase.out)
+            summed = shell_of(manifest).opened(manifest, summed, missing)
+        records.put_summed(turn, summed)
         for key, _ in [*turn.scan("header/"), *turn.scan("told/"), *turn.scan("equivocated/")]:
             turn.delete(key)
         self._progress.over(turn)

@@ -229,11 +229,12 @@ class EntrustedWard(Ward):
                     await one.hear(await one.link.receive())
 
     def submit(self, model: Path | None = None, **fields: object) -> object:
-        """Submit a sum job, of engine paillier unless told otherwise."""
-        engine = str(fields.pop("engine", "paillier"))
+        """Submit a sum job, of engine paillier unless told otherwise; `without` leaves members out."""
+        engine, left = str(fields.pop("engine", "paillier")), fields.pop("without", ())
+        assert isinstance(left, tuple)
         job = {"name": "job", "task": "task", "purpose": "sum", "length": 7, **fields}
         file: dict[str, Any] = {
             "job": job, "cohort": {"step_timeout": "3s"}, "engine": {"name": engine, "chunk": 4096},
         }  # fmt: skip
         custody = {"custody": str(self.custody)} if engine == "paillier" else {}
-        return self.daemon.command({"command": "job-submit", "file": file, **custody})
+        return self.daemon.command({"command": "job-submit", "file": file, "without": list(left), **custody})

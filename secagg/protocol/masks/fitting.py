@@ -6,7 +6,7 @@ of either. Leaves to others: what binds an input (secagg.protocol.inputs), the o
 
 from secagg.protocol.acceptance import Expectation
 from secagg.protocol.allowing import allowed_by, require_allowed
-from secagg.protocol.binding import check_fits, seats_digest
+from secagg.protocol.binding import Bound, check_fits, seats_digest
 from secagg.protocol.manifest import Seat
 from secagg.protocol.masks.messages import Freeze, MaskedInput
 from secagg.protocol.masks.phases import Uploaded
@@ -15,14 +15,20 @@ from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed
 
 
+def bounds_of(u3: bytes) -> dict[str, Bound]:
+    """Return what every header in a verified list says of its input, by member."""
+    return {
+        entry.sender: decode(MaskedInput, entry.body).bound for entry in decode(tuple[Signed, ...], u3, LIMIT_LIST)
+    }
+
+
 def bound_inputs(message: Freeze, phase: Uploaded, seats: tuple[Seat, ...], expect: Expectation) -> None:
     """Check that every input in U3 may be summed over this set (§6.5): as its header says, or as persons allowed.
 
     An input that somebody excused is summed over another set than before, and the difference shows the inputs of
     those who are in one of the two sets only: every member of either has to have allowed it.
     """
-    headers = decode(tuple[Signed, ...], message.u3, LIMIT_LIST)
-    bounds = {entry.sender: decode(MaskedInput, entry.body).bound for entry in headers}
+    bounds = bounds_of(message.u3)
     check_fits(bounds, seats)
     wanted = seats_digest(seats)
     others = any(bound.only.kind == "overlap" and bound.only.seats != wanted for bound in bounds.values())

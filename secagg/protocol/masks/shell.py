@@ -11,10 +11,12 @@ from typing import Any, cast
 
 from secagg.errors import ProtocolViolation
 from secagg.protocol import lanes
+from secagg.protocol.binding import Bound
 from secagg.protocol.lanes import Groups, check_canaries, upload_root
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, intake, judging, notices
 from secagg.protocol.masks.aggregator import Turned
+from secagg.protocol.masks.fitting import bounds_of
 from secagg.protocol.masks.masking import WORKERS
 from secagg.protocol.masks.messages import AdvertiseKeys, MaskedInput
 from secagg.protocol.masks.recovery import recover, unmask
@@ -34,6 +36,7 @@ from secagg.protocol.masks.rounds import (
     Unmasking,
     Uploading,
 )
+from secagg.protocol.masks.verify import answered
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -73,6 +76,16 @@ def frozen(phase: object) -> bytes | None:
 def agreed(phase: object) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
     """Return U2, U3 and who agreed to both, once enough did."""
     return (phase.u2, phase.u3, phase.agreements) if isinstance(phase, Opening) else None
+
+
+def bounds(listed: bytes) -> dict[str, Bound]:
+    """Return what every header in a list of verified ones says of its input, by member."""
+    return bounds_of(listed)
+
+
+def opened(manifest: Manifest, names: tuple[str, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
+    """Return whose inputs may have been summed when a round is lost in its last step: who answered."""
+    return answered(manifest, names, missing)
 
 
 def uploaded(phase: Uploading) -> tuple[str, ...]:

@@ -20,10 +20,16 @@ from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed
 
 
+def bounds_of(u: bytes) -> dict[str, Bound]:
+    """Return what every header in a verified list says of its input, by member."""
+    return {
+        entry.sender: decode(EncryptedInput, entry.body).bound for entry in decode(tuple[Signed, ...], u, LIMIT_LIST)
+    }
+
+
 def summed(u: bytes, manifest: Manifest) -> tuple[Summed, Mapping[str, Bound]]:
     """Return the record of a verified frozen set, and what every header in it says of its input."""
-    headers = decode(tuple[Signed, ...], u, LIMIT_LIST)
-    bounds = {entry.sender: decode(EncryptedInput, entry.body).bound for entry in headers}
+    bounds = bounds_of(u)
     seats = tuple(seat for seat in manifest.members if seat.name in bounds)
     return Summed(manifest.round, seats, tuple(bounds[seat.name].input for seat in seats)), bounds
 

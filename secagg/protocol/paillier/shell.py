@@ -13,6 +13,8 @@ from typing import Any
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.product import Product
 from secagg.errors import ProtocolViolation
+from secagg.protocol.binding import Bound
+from secagg.protocol.custody import custody_of
 from secagg.protocol.lanes import decode_sums
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import notices
@@ -21,6 +23,7 @@ from secagg.protocol.masks.rounds import Append, Common, Failed, FromNode
 from secagg.protocol.paillier import aggregator, intake
 from secagg.protocol.paillier.accepting import check_upload
 from secagg.protocol.paillier.aggregator import Turned
+from secagg.protocol.paillier.bound import bounds_of
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import Attend, EncryptedInput
 from secagg.protocol.paillier.opening import open_sum as open_product
@@ -79,6 +82,19 @@ def frozen(phase: object) -> bytes | None:
 def agreed(phase: object) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
     """Return nothing, U and which trustees agreed to it, once enough did."""
     return (b"", phase.u, phase.agreements) if isinstance(phase, Opening) else None
+
+
+def bounds(listed: bytes) -> dict[str, Bound]:
+    """Return what every header in a list of verified ones says of its input, by member."""
+    return bounds_of(listed)
+
+
+def opened(manifest: Manifest, names: tuple[str, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
+    """Return whose inputs may have been summed when a round is lost in its last step: all, once a trustee answered.
+
+    It decided to open this set and never opens these inputs over another one, whatever members' ledgers say.
+    """
+    return () if set(custody_of(manifest).names()) <= set(missing) else names
 
 
 def uploaded(phase: Collecting) -> tuple[str, ...]:

@@ -5,9 +5,12 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secagg.crypto.derive import sha256
 from secagg.protocol.binding import ANY, NOTHING, Bound, Only, seats_digest, unfit
-from secagg.protocol.fitting import choose
+from secagg.protocol.fitting import Known, choose, left_out
 from secagg.protocol.manifest import Seat
+from secagg.protocol.rehearsal import propose
+from support.federation import make
 
 SEATS = {name: Seat(name, f"of-{name}", bytes([place]) * 32) for place, name in enumerate("abcde")}
 
@@ -70,6 +73,38 @@ def test_who_has_no_seat_any_more_is_not_asked() -> None:
     assert choose(given, SEATS, EARLIER, "abc", anew) == ("a", "b", "c"), "one enrolled anew is another member"
     assert choose(given, SEATS, EARLIER, "abc", [*left, SEATS["d"]]) == ()
     assert choose(given, {name: SEATS[name] for name in "abc"}, EARLIER, "abc", [*left, SEATS["d"]]) == (), "left out"
+
+
+def remembering(bounds: str, *sets: str, allowed: str = "", said: Bound = FREE) -> str:
+    """Return who is chosen of these when a says `said` of an input that was summed over these sets before."""
+    before = {(SEATS["a"].key, bytes(32)): tuple(digest(names) for names in sets)}
+    given = {name: said if name == "a" else FREE for name in bounds}
+    return "".join(choose(given, SEATS, EARLIER, allowed, tuple(SEATS.values()), lambda *of: before.get(of, ())))
+
+
+def test_an_input_that_was_summed_before_is_bound_whatever_its_header_says() -> None:
+    assert remembering("abcd", "abcde") == "bcd"
+    assert remembering("abcde", "abcde") == "abcde"
+    assert remembering("abcd", "abc") == "abc", "as large as without it"
+    assert remembering("abcd", "abc", said=same("abcd")) == "bcd"
+    assert remembering("abcd", "abcde", said=bound(Only("overlap", digest("abcd")))) == "bcd"
+
+
+def test_an_input_that_was_summed_before_may_overlap_where_everybody_says_so() -> None:
+    assert remembering("abcd", "abcde", allowed="abcde") == "abcd"
+    assert remembering("abcd", "abcde", allowed="abcd") == "bcd", "e is whom the difference shows"
+    assert remembering("abcd", "abc", "abcde", allowed="abcd") == "bcd", "every set of before"
+
+
+def test_who_repeats_an_input_is_told_why_it_is_left_out() -> None:
+    manifest = propose(make(4))
+    seats = tuple(manifest.members)
+    bounds = {seat.name: Bound(sha256(seat.name.encode()), ANY) for seat in seats[:3]}
+    all_four = seats_digest(seats)
+    known = Known({all_four: seats}, (), seats, lambda key, tag: (all_four,) if key == seats[0].key else ())
+    assert left_out(bounds, manifest, known) == {
+        "node-00": f"its data was summed over {', '.join(manifest.names())} before, and may be summed over these only"
+    }
 
 
 onlys = st.sampled_from([FREE, NONE, *(same(names) for names in ("abc", "abcd", "bcde"))])
