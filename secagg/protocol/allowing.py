@@ -3,10 +3,13 @@
 How to read it: `allowed_by` reads the signed statements that came with a freeze; `require_allowed` asks everybody whom
 the difference of two sets could show.
 Rules (protocol §6.5): the difference of two overlapping sums shows those who are in one of the sets only, so every
-member of either has to have written it, for exactly this job; a seat that is revoked, has left or was enrolled anew has
-no word any more. Leaves to others: which sets an input was in (the ledgers of nodes and trustees, the auditor).
+member of either has to have written it, for exactly this job. A seat that is revoked or has left has no word any more;
+where its organisation has another one now, because it was enrolled anew, that one is asked: the data is the same
+people's. One function says so for members, aggregator, trustees and auditor. Leaves to others: which sets an input was
+in (the ledgers of nodes and trustees, the auditor).
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from secagg.errors import Refused, VerificationFailed
@@ -37,10 +40,22 @@ def allowed_by(leaves: Iterable[bytes], round_id: RoundId, roster: Iterable[Seat
 
 
 def lacking(sets: Iterable[Iterable[Seat]], allowed: Collection[str], roster: Iterable[Seat]) -> tuple[str, ...]:
-    """Return the members of any of the sets who did not allow it, in order; who has that seat no more is not asked."""
-    seats = {(seat.name, seat.key) for seat in roster}
-    asked = {seat.name for found in sets for seat in found if (seat.name, seat.key) in seats}
-    return tuple(sorted(asked - set(allowed)))
+    """Return who did not allow it of those who were asked, in order of names.
+
+    Asked is every member of any of the sets; for a seat that is gone, whoever has a seat of its organisation now.
+    """
+    seats, now = set(), defaultdict(set)
+    for seat in roster:
+        seats.add((seat.name, seat.key))
+        now[seat.organisation].add(seat.name)
+    gone: set[str] = set()
+    asked: set[str] = set()
+    for seat in (seat for found in sets for seat in found):
+        if (seat.name, seat.key) in seats:
+            asked.add(seat.name)
+        else:
+            gone.add(seat.organisation)
+    return tuple(sorted(asked.union(*(now[one] for one in gone)) - set(allowed)))
 
 
 def require_allowed(

@@ -144,12 +144,22 @@ def test_a_node_that_excused_a_set_asks_for_the_words_of_those_who_were_in_it() 
     assert scene.show(freeze(scene, {}, NAMES[:4], tuple(words))).send
 
 
-def test_who_was_enrolled_anew_or_is_gone_has_no_word_any_more() -> None:
+def test_who_has_another_key_or_is_gone_has_one_word_and_not_two() -> None:
     members = propose(make(5, purpose="sum", bits=64, scalars=())).members
     earlier = (*members, replace(members[0], name="gone"), replace(members[4], key=bytes(32)))
     scene = stopped(Only("overlap", seats_digest(earlier)), (earlier,))
     words = tuple(allowance(scene.federation, name) for name in NAMES)
     assert scene.show(freeze(scene, {}, leaves=words)).send
+
+
+def test_who_was_enrolled_anew_is_asked_for_what_its_earlier_key_gave() -> None:
+    """node-04 stood in the earlier set under another key: the difference shows what it gave then."""
+    members = propose(make(5, purpose="sum", bits=64, scalars=())).members
+    earlier = (*members[:4], replace(members[4], name="its-old-name", key=bytes(32)))
+    scene = stopped(Only("overlap", seats_digest(earlier)), (earlier,))
+    words = tuple(allowance(scene.federation, name) for name in NAMES)
+    assert refused(scene, freeze(scene, {}, NAMES[:4], words[:4])) == "ledger.overlap"
+    assert scene.show(freeze(scene, {}, NAMES[:4], words)).send
 
 
 def test_the_ledger_is_asked_again_before_anything_is_released() -> None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytest
 from msgspec.structs import replace
 
 from secagg.auditor.checks.c06_order import Rounds
-from secagg.auditor.evidence import Entry, Violation
+from secagg.auditor.evidence import Entry, Evidence, Proposal, Violation
+from secagg.auditor.inputs import Frozen, Inputs
 from secagg.crypto.derive import sha256
 from secagg.crypto.seal import SealingKey
 from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
@@ -26,6 +27,7 @@ from secagg.log.statements import (
     Contributor,
     Contributors,
     Fault,
+    ManifestLogged,
     Opening,
     OverlapAllowed,
     Result,
@@ -33,7 +35,7 @@ from secagg.log.statements import (
     parse_statement,
     sign_statement,
 )
-from secagg.protocol.binding import Only, seats_digest
+from secagg.protocol.binding import Bound, Only, seats_digest
 from secagg.protocol.inputs import Counted, Given, Naming, rehearsed
 from secagg.protocol.lanes import upload_bytes
 from secagg.protocol.manifest import Manifest, digest
@@ -49,6 +51,7 @@ from secagg.wire.signed import Scope, sign
 from support.audited_inputs import ONE, allow, naming, outcome, summed
 from support.bundles import AGGREGATOR, Play, append, insert, write_bundle, write_plays
 from support.entrusted import TRUSTEES, make
+from support.federation import make as federation_of
 from support.federation import names_of
 
 S = TypeVar("S", bound=Statement)
@@ -105,6 +108,27 @@ def test_what_was_allowed_afterwards_was_not_allowed(tmp_path: Path) -> None:
         said = OverlapAllowed(federation="fed", time=START_OF_TIME, member=name, job="job")
         insert(tmp_path, federation, Opening, said, name)
     assert outcome(tmp_path) == summed("node-00", "job.1.1.0")
+
+
+def test_who_was_enrolled_anew_is_asked_for_what_its_earlier_key_gave() -> None:
+    """node-03 stood in the earlier set under another key; its organisation has a seat in the roster of the second."""
+    manifest, entry = propose(federation_of(4), 1), Entry("rounds", 0, SETTLED, AGGREGATOR, b"")
+    logged = Proposal(entry, cast(ManifestLogged, None), manifest)
+    *three, last = manifest.members
+    bounds = {seat.name: Bound(sha256(seat.name.encode()), Only()) for seat in manifest.members}
+    for roster, allowed, fits in (
+        (manifest.members, FOUR[:3], False), (manifest.members, FOUR, True), (tuple(three), FOUR[:3], True),
+    ):  # fmt: skip
+        inputs = Inputs(cast(Evidence, None))
+        before = (*three, replace(last, key=bytes(32)))
+        inputs.sets["before"] = Frozen(logged, before, bounds, roster, frozenset(), frozenset())
+        inputs.sets["now"] = Frozen(logged, tuple(three), bounds, roster, frozenset(allowed), frozenset())
+        inputs.opened(entry, "before")
+        if fits:
+            inputs.opened(entry, "now")
+        else:
+            with pytest.raises(Violation, match="the input of node-00 was summed over another set"):
+                inputs.opened(entry, "now")
 
 
 # Frozen and never opened ---------------------------------------------------------------------------------------------

@@ -207,12 +207,21 @@ def test_everybody_in_either_set_has_to_allow_it() -> None:
     assert judge(THREE, seats, allowing(entrusted, FOUR, federation="other")) == "ledger.overlap"
 
 
-def test_who_has_that_seat_no_more_is_not_asked() -> None:
+def test_who_has_no_seat_any_more_is_not_asked() -> None:
     entrusted = make(4)
     *three, gone = entrusted.nodes.seats
-    former = (*three, replace(gone, key=sha256(gone.key)))
+    former = (*three, replace(gone, key=sha256(gone.key), organisation="one that left"))
     assert judge(THREE, former, allowing(entrusted, THREE)) == ""
     assert judge(THREE, former, allowing(entrusted, THREE[1:])) == "ledger.overlap"
+
+
+def test_who_was_enrolled_anew_is_asked_for_what_its_earlier_key_gave() -> None:
+    """Its organisation has a seat: under the old name with another key, or under another name."""
+    entrusted = make(4)
+    *three, gone = entrusted.nodes.seats
+    for anew in (replace(gone, key=sha256(gone.key)), replace(gone, name="node-99", key=sha256(gone.key))):
+        assert judge(THREE, (*three, anew), allowing(entrusted, THREE)) == "ledger.overlap"
+        assert judge(THREE, (*three, anew), allowing(entrusted, FOUR)) == ""
 
 
 def test_an_input_that_a_person_excused_needs_the_word_of_everybody_in_the_set() -> None:

@@ -69,10 +69,20 @@ def test_who_has_no_seat_any_more_is_not_asked() -> None:
     given = {name: over for name in "abc"}
     left = [SEATS[name] for name in "abc"]
     assert choose(given, SEATS, EARLIER, "abc", left) == ("a", "b", "c")
-    anew = [*left, Seat("d", "of-d", bytes([9]) * 32)]
-    assert choose(given, SEATS, EARLIER, "abc", anew) == ("a", "b", "c"), "one enrolled anew is another member"
     assert choose(given, SEATS, EARLIER, "abc", [*left, SEATS["d"]]) == ()
     assert choose(given, {name: SEATS[name] for name in "abc"}, EARLIER, "abc", [*left, SEATS["d"]]) == (), "left out"
+
+
+def test_whose_organisation_has_another_seat_now_is_asked_there() -> None:
+    """Enrolled anew, under the old name or another: the difference shows what its earlier key gave."""
+    over = bound(Only("overlap", digest("abcd")))
+    given, left = {name: over for name in "abc"}, [SEATS[name] for name in "abc"]
+    for name in "dz":
+        anew = [*left, Seat(name, "of-d", bytes([9]) * 32)]
+        assert choose(given, SEATS, EARLIER, "abc", anew) == ()
+        assert choose(given, SEATS, EARLIER, ("a", "b", "c", name), anew) == ("a", "b", "c")
+    stranger = [*left, Seat("d", "of-somebody", bytes([9]) * 32)]
+    assert choose(given, SEATS, EARLIER, "abc", stranger) == ("a", "b", "c"), "the name is nobody"
 
 
 def remembering(bounds: str, *sets: str, allowed: str = "", said: Bound = FREE) -> str:
