@@ -18,7 +18,7 @@ from secagg.protocol import fitting, refusals
 from secagg.protocol.binding import Bound
 from secagg.protocol.fitting import Earlier
 from secagg.protocol.inputs import LISTED
-from secagg.protocol.masks.rounds import Failed
+from secagg.protocol.round.phases import Failed
 
 SAME: Rule = "input.same"
 """The rule by which a job ends that cannot have the members over whom its data was summed before."""

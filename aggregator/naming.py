@@ -11,7 +11,7 @@ from aggregator.desk import Desk
 from aggregator.records import Job
 from secagg.ids import NO_DIGEST
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.rounds import Closed, Failed, Out
+from secagg.protocol.round.phases import Closed, Failed, Out
 from secagg.protocol.session import Present
 
 Sending = Callable[[str, str, bytes, bytes], object]

@@ -13,10 +13,11 @@ from aggregator.uploads import shell_of
 from secagg.daemon.turn import Turn
 from secagg.log.statements import Refusal
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import notices
-from secagg.protocol.masks.intake import Refuse
-from secagg.protocol.masks.rounds import Common, FromNode, Out
 from secagg.protocol.refusals import sentence
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import FromNode
+from secagg.protocol.round.messages import Refuse
+from secagg.protocol.round.phases import Common, Out
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -69,7 +70,7 @@ class Progress:
                 turn.event(step_of(manifest.round, shell.UPLOAD, name, "sent"))
             if rule := (turn.get(f"{_REFUSED}{name}") or b"").decode():
                 turn.put(f"{_REFUSED}{name}", b"")
-                said = notices.where(before.scope, turn.now())
+                said = stating.where(before.scope, turn.now())
                 self._book.add(Refusal(**said, member=name, rule=rule), turn)
                 turn.event({**step_of(manifest.round, step, name, "refused", sentence(rule)), "rule": rule})
 

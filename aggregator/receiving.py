@@ -12,8 +12,8 @@ from aggregator.uploads import Equivocated, shell_of
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation
 from secagg.log.statements import Equivocation
-from secagg.protocol.masks import notices
-from secagg.protocol.masks.rounds import Common
+from secagg.protocol.round import stating
+from secagg.protocol.round.phases import Common
 from secagg.transport.link import Received
 from secagg.wire.chunks import ChunkAck, ChunksAsked, ChunksMissing
 from secagg.wire.codec import decode, encode
@@ -68,7 +68,7 @@ class Receiving:
         if turn.get(key) is not None:
             return
         turn.put(key, b"")
-        where = notices.where(phase.scope, turn.now())
+        where = stating.where(phase.scope, turn.now())
         digests = tuple(self._desk.bundle.put_file(header) for header in both)
         self._desk.book.add(Equivocation(**where, member=member, digests=digests), turn)
         reason = "sent two different bodies for one chunk; the first stays"

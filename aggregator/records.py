@@ -18,7 +18,7 @@ from secagg.protocol import engines
 from secagg.protocol.binding import Bound, seats_digest
 from secagg.protocol.fitting import Known
 from secagg.protocol.manifest import JobSpec, Seat
-from secagg.protocol.masks.rounds import Closed, Common, Failed
+from secagg.protocol.round.phases import Closed, Common, Failed
 from secagg.protocol.session import LOST_STEPS
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed

@@ -31,7 +31,7 @@ from secagg.protocol.deriving import Facts, derive
 from secagg.protocol.fitting import left_out
 from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.masks.rounds import Closed, Failed, Standing
+from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.protocol.session import Announce, Present
 from secagg.transport.link import KEYSERVER
 from secagg.wire.codec import encode

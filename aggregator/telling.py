@@ -8,7 +8,7 @@ import msgspec
 
 from secagg.daemon.turn import Turn
 from secagg.ids import RoundId
-from secagg.protocol.masks.rounds import Out
+from secagg.protocol.round.phases import Out
 
 PRESENCE = "presence"
 """The wait before a round: for members to say that they are here."""

@@ -16,7 +16,7 @@ from secagg.errors import ProtocolViolation
 from secagg.log.bundle import BundleWriter
 from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.rounds import Common
+from secagg.protocol.round.phases import Common
 from secagg.protocol.session import UploadName
 from secagg.wire.chunks import ChunkHeader, span
 from secagg.wire.codec import decode

@@ -26,7 +26,7 @@ from secagg.errors import Refused, SecaggError
 from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol import failing, refusals
 from secagg.protocol.failing import FAILED, KINDS, Asked, Failed
-from secagg.protocol.masks.intake import Refuse
+from secagg.protocol.round.messages import Refuse
 from secagg.protocol.session import RoundHeader
 from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, sign

@@ -40,8 +40,8 @@ from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.messages import Propose
-from secagg.protocol.masks.node import NodeContext
+from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode

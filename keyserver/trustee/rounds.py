@@ -28,12 +28,11 @@ from secagg.log.witness import LogProof
 from secagg.protocol import manifest as rules
 from secagg.protocol import refusals
 from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.masks.intake import Refuse
-from secagg.protocol.masks.messages import Propose
 from secagg.protocol.paillier import trustee as machine
 from secagg.protocol.paillier.checks import Expectation
 from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting
 from secagg.protocol.paillier.trustee import TrusteeContext
+from secagg.protocol.round.messages import Propose, Refuse
 from secagg.protocol.session import RoundHeader
 from secagg.roster.members import Member, Roster
 from secagg.transport.link import Received

@@ -28,9 +28,11 @@ from secagg.protocol.manifest import Manifest, Published
 from secagg.protocol.masks import intake, masking, shell
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.recovery import unmask
-from secagg.protocol.masks.rounds import FromNode, Phase, Unmask, Unmasking, Uploading
+from secagg.protocol.masks.rounds import Phase, Unmask, Unmasking, Uploading
 from secagg.protocol.masks.spot import frozen_entry
 from secagg.protocol.rehearsal import START_OF_TIME
+from secagg.protocol.round import lists
+from secagg.protocol.round.events import FromNode
 from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
@@ -89,7 +91,7 @@ class Server:
     def play(self, executor: Executor | None) -> tuple[Published, Spent]:
         """Take every upload and close the round."""
         stage, spent, sums = self._stage, Spent(), Groups()
-        intake.senders.cache_clear()  # a round that is played again has not been read before
+        lists.senders.cache_clear()  # a round that is played again has not been read before
         stage.phase = self._begun
         for header in self._headers[:-1]:
             self._add(header, sums, spent)

@@ -17,28 +17,22 @@ from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator
 from secagg.protocol.masks.judging import judge
 from secagg.protocol.masks.rounds import (
-    Append,
-    Closed,
-    Deadline,
     Effect,
     Event,
-    Failed,
-    FromNode,
     Groups,
     Judge,
     Judging,
-    Keep,
-    Logged,
     Phase,
-    Send,
-    Standing,
     Unmask,
     Unmasked,
     Unmasking,
     Uploading,
 )
-from secagg.protocol.masks.rounds import Log as Publish
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
+from secagg.protocol.round import parties
+from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Logged, Send
+from secagg.protocol.round.events import Log as Publish
+from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.wire.signed import Scope
 
 Answer = Callable[[str, str, bytes], tuple[tuple[str, bytes], ...]]
@@ -50,7 +44,7 @@ class Stage:
 
     def __init__(self, federation: Federation, manifest: Manifest, dropped: Collection[str], clock: Clock) -> None:
         rounds = f"{federation.spec.federation}/rounds"
-        self._keeper = aggregator.AggregatorContext(
+        self._keeper = parties.AggregatorContext(
             AGGREGATOR, federation.aggregator, federation.rng, federation.opening, START_OF_TIME
         )
         self.log: Log = MemoryLog(rounds, rounds, federation.aggregator)

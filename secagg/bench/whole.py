@@ -17,8 +17,8 @@ from secagg.bench.inputs import update_of
 from secagg.crypto.rng import Rng
 from secagg.protocol.lanes import Quantised, Words, packing
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.rounds import Closed
 from secagg.protocol.rehearsal import Federation, party, table
+from secagg.protocol.round.phases import Closed
 from secagg.protocol.run import run_round
 
 

@@ -5,7 +5,7 @@ Leaves to others: the format (secagg.log.bundle), the round (secagg.protocol.run
 
 from secagg.log.bundle import BundleWriter
 from secagg.protocol.lanes import upload_root
-from secagg.protocol.masks.rounds import Closed, Failed
+from secagg.protocol.round.phases import Closed, Failed
 from secagg.protocol.run import Table
 from secagg.wire.codec import encode
 

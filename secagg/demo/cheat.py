@@ -19,7 +19,7 @@ from secagg.daemon.options import current, explain, options
 from secagg.daemon.writing import say
 from secagg.demo.lying import one_more
 from secagg.errors import SecaggError
-from secagg.protocol.masks.rounds import Common
+from secagg.protocol.round.phases import Common
 
 
 class CheatingUploads(Uploads):

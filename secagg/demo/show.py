@@ -19,7 +19,7 @@ from secagg.demo.seen import Report, chi_square
 from secagg.demo.sums import HOSPITALS, Story, means
 from secagg.errors import BadInput, UsageError, VerificationFailed
 from secagg.ids import STEPS
-from secagg.protocol.masks.rounds import Closed
+from secagg.protocol.round.phases import Closed
 
 MARKER = "root.txt"
 _STYLE = {"sent": "green", "silent": "bold red", "gone": "dim"}

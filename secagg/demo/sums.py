@@ -26,8 +26,8 @@ from secagg.log.durable import TileLog
 from secagg.log.log import Log, MemoryLog
 from secagg.protocol.lanes import Groups, Sums, decode_sums, encode_sum, packing
 from secagg.protocol.manifest import LOSSLESS_FRACTION, JobSpec, Manifest, Published
-from secagg.protocol.masks.rounds import Closed, Failed
 from secagg.protocol.rehearsal import Federation, create_job, found, party, propose, table
+from secagg.protocol.round.phases import Closed, Failed
 from secagg.protocol.run import Table, run_round
 from secagg.roster.chain import fingerprint
 
@@ -154,5 +154,3 @@ def means(sums: Sums) -> list[tuple[str, int, float, float]]:
         mean = total / count
         rows.append((name, int(count), mean, float(np.sqrt(squares / count - mean * mean))))
     return rows
-
-

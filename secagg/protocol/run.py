@@ -21,34 +21,18 @@ from secagg.protocol.inputs import Naming, rehearsed
 from secagg.protocol.lanes import Contribution, Groups, Ready, accumulate
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, masking, node
-from secagg.protocol.masks.aggregator import AggregatorContext
 from secagg.protocol.masks.intake import STEP
 from secagg.protocol.masks.judging import judge
-from secagg.protocol.masks.messages import ANSWERED_BY, Propose
-from secagg.protocol.masks.node import NodeContext
+from secagg.protocol.masks.messages import ANSWERED_BY
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.phases import Phase as NodePhase
 from secagg.protocol.masks.recovery import unmask
-from secagg.protocol.masks.rounds import (
-    Append,
-    Closed,
-    Deadline,
-    Effect,
-    Event,
-    Failed,
-    FromNode,
-    Judge,
-    Judging,
-    Keep,
-    Log,
-    Logged,
-    Phase,
-    Send,
-    Standing,
-    Unmask,
-    Unmasked,
-)
+from secagg.protocol.masks.rounds import Effect, Event, Judge, Judging, Phase, Unmask, Unmasked
 from secagg.protocol.memory import Notebook
+from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.parties import AggregatorContext, NodeContext
+from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed

@@ -9,6 +9,7 @@ from secagg.ids import RoundId
 from secagg.protocol.masks import keys, node
 from secagg.protocol.masks.messages import MemberKeys
 from secagg.protocol.rehearsal import party, propose
+from secagg.protocol.round import parties
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed
@@ -30,7 +31,7 @@ def test_a_member_that_was_shown_another_model_cannot_join_the_others() -> None:
         scene.show(MemberKeys(encode(mixed)))
 
 
-def replace_expectation(ctx: node.NodeContext, model: bytes) -> node.NodeContext:
+def replace_expectation(ctx: parties.NodeContext, model: bytes) -> parties.NodeContext:
     from dataclasses import replace as with_fields
 
     return with_fields(ctx, expect=with_fields(ctx.expect, model=model))

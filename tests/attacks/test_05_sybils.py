@@ -10,18 +10,19 @@ from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Manifest, Seat, lane_groups
 from secagg.protocol.masks import node
 from secagg.protocol.rehearsal import Federation, party, propose
+from secagg.protocol.round import parties
 from support.adversary import proposal_of
 from support.federation import counted_rng, make
 
 
-def refused(federation: Federation, manifest: Manifest, ctx: node.NodeContext) -> tuple[str, str]:
+def refused(federation: Federation, manifest: Manifest, ctx: parties.NodeContext) -> tuple[str, str]:
     """Propose a manifest to a node; return the rule that refuses it, and the sentence."""
     with pytest.raises(Refused) as caught:
         node.start(proposal_of(federation, manifest), ctx)
     return caught.value.rule, caught.value.cause
 
 
-def enrolled(ctx: node.NodeContext, *seats: Seat) -> node.NodeContext:
+def enrolled(ctx: parties.NodeContext, *seats: Seat) -> parties.NodeContext:
     """Return a node whose verified roster holds exactly these seats."""
     return with_fields(ctx, expect=with_fields(ctx.expect, seats=seats))
 

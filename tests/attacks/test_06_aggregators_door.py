@@ -13,7 +13,7 @@ from secagg.crypto.seal import seal
 from secagg.errors import ProtocolViolation, VerificationFailed
 from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import cosign
-from secagg.protocol.masks import aggregator, intake, keys
+from secagg.protocol.masks import aggregator, keys
 from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
@@ -28,8 +28,10 @@ from secagg.protocol.masks.messages import (
     ShareList,
     Unmask,
 )
-from secagg.protocol.masks.rounds import Drawing, FromNode, Opening, Sharing, Uploading
+from secagg.protocol.masks.rounds import Drawing, Opening, Sharing, Uploading
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.protocol.round import messages
+from secagg.protocol.round.events import FromNode
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign
@@ -252,7 +254,7 @@ def test_a_member_that_is_not_in_the_set_is_not_waited_for() -> None:
 
 def test_a_member_that_left_does_not_come_back() -> None:
     scene = stop_before("DeliverShares", "node-02", count=5)
-    leave = encode(signed(scene, "Refuse", intake.Refuse("policy.min_nodes")))
+    leave = encode(signed(scene, "Refuse", messages.Refuse("policy.min_nodes")))
     scene.table.phase = offer(scene, "Refuse", leave).phase
     assert refused(scene, "MaskedInput", header(scene)) == "intake.stranger"
     assert refused(scene, "Refuse", leave) == "intake.stranger"

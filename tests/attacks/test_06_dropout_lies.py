@@ -11,9 +11,10 @@ from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol.masks import node, notices
 from secagg.protocol.masks.messages import Agreement, DeliverShares, Freeze, MaskedInput, Open, ShareList
 from secagg.protocol.masks.phases import Answered, Uploaded
-from secagg.protocol.masks.rounds import Failed, Freezing
+from secagg.protocol.masks.rounds import Freezing
 from secagg.protocol.memory import Accepted, Opened
 from secagg.protocol.rehearsal import START_OF_TIME, party, propose, table
+from secagg.protocol.round.phases import Failed
 from secagg.protocol.run import run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK

@@ -9,7 +9,6 @@ from secagg.crypto.seal import seal
 from secagg.errors import ProtocolViolation, Refused
 from secagg.log.statements import Equivocation
 from secagg.protocol.custody import check_custody
-from secagg.protocol.masks.rounds import FromNode
 from secagg.protocol.memory import Opened
 from secagg.protocol.paillier import aggregator
 from secagg.protocol.paillier.decrypting import answer
@@ -18,6 +17,7 @@ from secagg.protocol.paillier.opening import read_answer
 from secagg.protocol.paillier.rehearsal import propose
 from secagg.protocol.paillier.rounds import Opening
 from secagg.protocol.paillier.trustee import answer_info
+from secagg.protocol.round.events import FromNode
 from secagg.wire.codec import encode
 from secagg.wire.signed import sign
 from support.entrusted import make

@@ -13,6 +13,7 @@ from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Custody, LaneGroup, Manifest, lane_groups
 from secagg.protocol.masks import node
 from secagg.protocol.rehearsal import START_OF_TIME, Federation, party, propose
+from secagg.protocol.round import parties
 from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL
 from support.adversary import proposal_of
 from support.federation import BEARS, make, names_of, sparse
@@ -66,14 +67,14 @@ def test_the_honest_manifest_is_accepted() -> None:
     assert [kind for kind, _ in done.send] == ["AdvertiseKeys"]
 
 
-def refused(federation: Federation, manifest: Manifest, ctx: node.NodeContext | None = None) -> str:
+def refused(federation: Federation, manifest: Manifest, ctx: parties.NodeContext | None = None) -> str:
     """Propose a manifest to node-00; return the rule that refuses it."""
     with pytest.raises(Refused) as caught:
         node.start(proposal_of(federation, manifest), ctx or party(federation, "node-00").ctx)
     return caught.value.rule
 
 
-def knowing(ctx: node.NodeContext, **changes: Any) -> node.NodeContext:
+def knowing(ctx: parties.NodeContext, **changes: Any) -> parties.NodeContext:
     """Return a node that expects something else."""
     return with_fields(ctx, expect=with_fields(ctx.expect, **changes))
 

@@ -25,8 +25,10 @@ from secagg.log.statements import parse_statement
 from secagg.protocol import session
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.masks import aggregator, messages, node
-from secagg.protocol.masks.rounds import Closed, FromNode, Send
 from secagg.protocol.rehearsal import AGGREGATOR, party, propose, table
+from secagg.protocol.round import messages as shared
+from secagg.protocol.round.events import FromNode, Send
+from secagg.protocol.round.phases import Closed
 from secagg.protocol.run import run_round
 from secagg.roster import messages as enrolling
 from secagg.roster.boot import BOOT
@@ -193,8 +195,8 @@ def test_a_node_without_a_round_refuses_every_broken_proposal() -> None:
     fresh = party(scene.federation, scene.victim)
     for data in broken(honest, [scene.message.data], 300):
         if data != honest:
-            assert refused(lambda data=data: node.start(decode(messages.Propose, data, LIMIT_BULK), fresh.ctx))  # type: ignore[misc]
-    node.start(decode(messages.Propose, honest, LIMIT_BULK), fresh.ctx)
+            assert refused(lambda data=data: node.start(decode(shared.Propose, data, LIMIT_BULK), fresh.ctx))  # type: ignore[misc]
+    node.start(decode(shared.Propose, honest, LIMIT_BULK), fresh.ctx)
 
 
 def around(kind: str, honest: bytes) -> tuple[Signed, Callable[[Signed], bytes]]:

@@ -26,8 +26,9 @@ from secagg.daemon.vault import RoundKeys
 from secagg.errors import SealBroken
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import keys
-from secagg.protocol.masks.messages import AdvertiseKeys, Answer, DeliverShares, Propose, ShareKeys, Unmask
+from secagg.protocol.masks.messages import AdvertiseKeys, Answer, DeliverShares, ShareKeys, Unmask
 from secagg.protocol.rehearsal import AGGREGATOR, Federation
+from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import ResultNotice, RoundHeader
 from secagg.roster.boot import BOOT, open_request
 from secagg.transport.link import Received

@@ -11,10 +11,11 @@ from secagg.log.statements import JobCreated
 from secagg.log.witness import LogProof
 from secagg.protocol.inputs import Counted
 from secagg.protocol.masks import node
-from secagg.protocol.masks.messages import ConsistencyCheck, Cosignature, Freeze, Open
+from secagg.protocol.masks.messages import ConsistencyCheck, Freeze, Open
 from secagg.protocol.masks.phases import Agreed, Answered
 from secagg.protocol.memory import Witnessed
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.protocol.round.messages import Cosignature
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import sign
 from support.adversary import Scene, logged, stop_before

@@ -5,8 +5,8 @@ from msgspec.structs import replace
 
 from secagg.errors import ProtocolViolation, Refused, VerificationFailed
 from secagg.log.log import MemoryLog
-from secagg.protocol.masks.messages import Cosignature
 from secagg.protocol.paillier.messages import Open
+from secagg.protocol.round.messages import Cosignature
 from support.malice import Scene, listed, stop_before
 
 

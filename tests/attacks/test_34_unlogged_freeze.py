@@ -10,10 +10,13 @@ from secagg.log.log import MemoryLog
 from secagg.log.statements import JobCreated, open_statement, sign_statement
 from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.masks import node, notices
-from secagg.protocol.masks.messages import Cosignature, Freeze, Open, Propose
-from secagg.protocol.masks.rounds import Agreeing, Freezing, Send
+from secagg.protocol.masks.messages import Freeze, Open
+from secagg.protocol.masks.rounds import Agreeing, Freezing
 from secagg.protocol.memory import Witnessed
 from secagg.protocol.rehearsal import START_OF_TIME, Federation, party, propose
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import Send
+from secagg.protocol.round.messages import Cosignature, Propose
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed
@@ -37,7 +40,7 @@ def entry_of(federation: Federation, proposed: Manifest, **changes: object) -> P
     """Return an honest proposal whose log entry says something else; it is logged as it should be."""
     honest = proposal_of(federation, proposed)
     scope = Scope(proposed.round, digest(honest.manifest.body))
-    statement = replace(notices.manifest_logged(scope, honest.manifest, 1, START_OF_TIME), **changes)
+    statement = replace(stating.manifest_logged(scope, honest.manifest, 1, START_OF_TIME), **changes)
     return Propose(honest.manifest, *logged(federation, statement))
 
 

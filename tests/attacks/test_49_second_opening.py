@@ -17,12 +17,12 @@ from secagg.log.log import Log
 from secagg.log.statements import sign_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.masks import notices
-from secagg.protocol.masks.messages import Propose
-from secagg.protocol.masks.rounds import Closed
 from secagg.protocol.memory import Accepted, Notebook, Opened, check_attempt, check_unopened
 from secagg.protocol.paillier import rehearsal
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
+from secagg.protocol.round import stating
+from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.phases import Closed
 from secagg.protocol.session import Present, RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -47,7 +47,7 @@ def again(federation: Federation, log: Log, honest: Manifest, group: int, held: 
     lie = replace(honest, round=replace(honest.round, group=group))
     body, key = encode(lie), federation.aggregator
     signed = sign(key, "Manifest", Scope(lie.round, NO_DIGEST), AGGREGATOR, EVERYBODY, body)
-    stated = notices.manifest_logged(Scope(lie.round, digest(body)), signed, lie.roster_version, START_OF_TIME)
+    stated = stating.manifest_logged(Scope(lie.round, digest(body)), signed, lie.roster_version, START_OF_TIME)
     leaf = sign_statement(stated, AGGREGATOR, key)
     index = log.append(leaf)
     log.publish()

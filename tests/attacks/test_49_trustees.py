@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from secagg.protocol.masks.rounds import Closed
 from secagg.protocol.paillier.rehearsal import propose
+from secagg.protocol.round.phases import Closed
 from support.chambers import Chamber
 from support.entrusted import make
 

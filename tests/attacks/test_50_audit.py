@@ -39,13 +39,13 @@ from secagg.protocol.binding import Bound, Only, seats_digest
 from secagg.protocol.inputs import Counted, Given, Naming, rehearsed
 from secagg.protocol.lanes import upload_bytes
 from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.masks import notices
 from secagg.protocol.masks import verify as masks
 from secagg.protocol.masks.faults import Proof, TwoLists
 from secagg.protocol.masks.messages import MaskedInput, ShareList
 from secagg.protocol.paillier import verify as paillier
 from secagg.protocol.paillier.rehearsal import propose as entrusted_propose
 from secagg.protocol.rehearsal import START_OF_TIME, Federation, propose
+from secagg.protocol.round import stating
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, sign
 from support.audited_inputs import ONE, allow, naming, outcome, summed
@@ -159,12 +159,12 @@ def freeze(
     members = tuple(
         Contributor(one.sender, sha256(encode(one)).hex(), sha256(one.sender.encode()).hex()) for one in said
     )
-    where = notices.where(scope, START_OF_TIME)
+    where = stating.where(scope, START_OF_TIME)
     frozen = Contributors(
         **where, manifest=scope.manifest.hex(), u1="", u2="", u3=sha256(encode(tuple(said))).hex(), members=members
     )
-    logged = notices.manifest_logged(scope, signed, federation.version, START_OF_TIME)
-    end = (notices.aborted(scope, ended, "a test", (), START_OF_TIME),) if ended else ()
+    logged = stating.manifest_logged(scope, signed, federation.version, START_OF_TIME)
+    end = (stating.aborted(scope, ended, "a test", (), START_OF_TIME),) if ended else ()
     for statement in (logged, frozen, *end):
         append(path, "rounds", statement, AGGREGATOR, federation.aggregator, federation.aggregator)
 
@@ -276,7 +276,7 @@ def ended(path: Path) -> Aborted:
     """Return the aggregator's word that the first attempt ended without a result."""
     frozen = first(path, Contributors)
     scope = Scope(RoundId("fed", "job", 1), bytes.fromhex(frozen.manifest))
-    return notices.aborted(scope, "ConsistencyCheck", "a test", (), START_OF_TIME)
+    return stating.aborted(scope, "ConsistencyCheck", "a test", (), START_OF_TIME)
 
 
 AGAIN = "its attempt is stated to have ended without a result before."
@@ -345,7 +345,7 @@ def proven(evidence: Callable[[Federation, bytes, Scope], bytes], member: str = 
         body = encode(propose(federation, 1))
         scope = Scope(RoundId("fed", "job", 1), digest(body))
         name = BundleWriter(path).put_file(evidence(federation, body, scope))
-        where = notices.where(scope, START_OF_TIME)
+        where = stating.where(scope, START_OF_TIME)
         fault = Fault(**where, manifest=scope.manifest.hex(), member=member, kind="two-lists", evidence=name)
         log.append(sign_statement(fault, AGGREGATOR, federation.aggregator))
 

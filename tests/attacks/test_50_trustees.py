@@ -18,7 +18,6 @@ from secagg.log.statements import OverlapAllowed, SourceChanged, Statement, sign
 from secagg.protocol.binding import ANY, Bound, Only, seats_digest
 from secagg.protocol.inputs import Counted, Given, Naming, rehearsed
 from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.masks.rounds import Closed, FromNode
 from secagg.protocol.memory import Notebook, Summed
 from secagg.protocol.paillier import shell
 from secagg.protocol.paillier.bound import check_inputs
@@ -27,6 +26,8 @@ from secagg.protocol.paillier.phases import Decrypting
 from secagg.protocol.paillier.rehearsal import Entrusted, member, propose, table
 from secagg.protocol.paillier.rounds import Collecting
 from secagg.protocol.rehearsal import START_OF_TIME
+from secagg.protocol.round.events import FromNode
+from secagg.protocol.round.phases import Closed
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, sign

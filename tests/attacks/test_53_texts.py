@@ -35,9 +35,9 @@ from secagg.log.statements import (
 from secagg.protocol import manifest, session
 from secagg.protocol.masks import intake
 from secagg.protocol.masks import messages as of_members
-from secagg.protocol.masks.messages import Propose
 from secagg.protocol.paillier import messages as of_trustees
 from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import RoundHeader
 from secagg.roster import boot, members
 from secagg.roster import messages as of_newcomers

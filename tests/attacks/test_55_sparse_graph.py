@@ -14,9 +14,10 @@ from secagg.errors import VerificationFailed
 from secagg.log.statements import Contributors, Fault, ManifestLogged, Opening, parse_statement
 from secagg.protocol.masks import intake
 from secagg.protocol.masks.faults import check_fault
-from secagg.protocol.masks.rounds import Closed, Failed, Unmasking
+from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.verify import recompute_frozen
 from secagg.protocol.rehearsal import Federation, party, propose, table
+from secagg.protocol.round.phases import Closed, Failed
 from secagg.protocol.run import Table, run_round
 from support import cheats
 from support.federation import BEARS, inputs_of, reference, sparse
@@ -111,5 +112,3 @@ def test_an_auditor_recomputes_what_was_drawn_again(step: str) -> None:
     assert recomputed(made, frozen) == reference(made.inputs, left)
     with pytest.raises(VerificationFailed, match="dealt over another U1"):
         recomputed(made, replace(frozen, drawn=""))
-
-

@@ -26,9 +26,10 @@ from secagg.protocol.deriving import leaves
 from secagg.protocol.lanes import encode_sum
 from secagg.protocol.manifest import GroupSum, Published
 from secagg.protocol.masks import spot
-from secagg.protocol.masks.rounds import Closed, Unmasking
+from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.spot import Transcript, frozen_entry, transcript_of
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, propose, table
+from secagg.protocol.round.phases import Closed
 from secagg.protocol.run import Table, run_round
 from secagg.protocol.session import ResultNotice
 from secagg.wire.codec import decode, encode

@@ -22,8 +22,9 @@ from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import upload_bytes
 from secagg.protocol.masks import aggregator, intake, messages
 from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.rounds import FromNode, Uploading
+from secagg.protocol.masks.rounds import Uploading
 from secagg.protocol.paillier import messages as entrusted
+from secagg.protocol.round.events import FromNode
 from secagg.protocol.session import PIECE
 from secagg.wire import chunks
 from secagg.wire.codec import encode

@@ -17,10 +17,9 @@ from secagg.demo.live import Screen
 from secagg.ids import EVERYBODY
 from secagg.log.statements import DropOut, Refusal, parse_statement
 from secagg.protocol import manifest
-from secagg.protocol.masks.intake import Refuse
-from secagg.protocol.masks.messages import Propose
 from secagg.protocol.paillier.rehearsal import entrust
 from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.protocol.round.messages import Propose, Refuse
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode

@@ -18,8 +18,8 @@ from node.config import OwnTask
 from node.leaving import PART
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Scalar
-from secagg.protocol.masks.intake import Refuse
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust
+from secagg.protocol.round.messages import Refuse
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode

@@ -35,16 +35,20 @@ from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, intake, keys, masking, node
 from secagg.protocol.masks import phases as members
 from secagg.protocol.masks import rounds as keeping
-from secagg.protocol.masks.aggregator import AggregatorContext, Turned
-from secagg.protocol.masks.intake import Refuse
+from secagg.protocol.masks.aggregator import Turned
 from secagg.protocol.masks.judging import judge
-from secagg.protocol.masks.messages import Answer, MaskedInput, Propose, Unmask
+from secagg.protocol.masks.messages import Answer, MaskedInput, Unmask
 from secagg.protocol.masks.phases import Advertised, Masking, Protected
 from secagg.protocol.masks.recovery import recover, unmask
-from secagg.protocol.masks.rounds import Closed, Deadline, Failed, FromNode, Logged, Send, Standing, Unmasked
+from secagg.protocol.masks.rounds import Unmasked
 from secagg.protocol.memory import Accepted, Opened, Record, Witnessed
 from secagg.protocol.refusals import named
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, party, propose
+from secagg.protocol.round import events
+from secagg.protocol.round.events import Deadline, FromNode, Logged, Send
+from secagg.protocol.round.messages import Propose, Refuse
+from secagg.protocol.round.parties import AggregatorContext
+from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.protocol.run import Party
 from secagg.vector.ring import add_into
 from secagg.wire.codec import decode, encode
@@ -277,9 +281,9 @@ class RoundMachine(RuleBasedStateMachine):
         self.phase = survived(keeping.Phase, turned.phase)
         for effect in turned.effects:
             match effect:
-                case keeping.Append(statement):
+                case events.Append(statement):
                     self.log.append(sign_statement(statement, AGGREGATOR, self.federation.aggregator))
-                case keeping.Log(statement, old_sizes):
+                case events.Log(statement, old_sizes):
                     leaf = sign_statement(statement, AGGREGATOR, self.federation.aggregator)
                     self.turn(Logged(leaf, publish_entry(self.log, leaf, old_sizes)))
                 case Send(to, kind, data):

@@ -16,8 +16,8 @@ from secagg.crypto.sign import verify
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Groups, encode_sum
 from secagg.protocol.manifest import LOSSLESS_FRACTION, Manifest
-from secagg.protocol.masks.rounds import Closed
 from secagg.protocol.rehearsal import found, party, propose, table
+from secagg.protocol.round.phases import Closed
 from secagg.protocol.run import run_round
 from support.federation import job
 

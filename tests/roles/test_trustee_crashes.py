@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from secagg.protocol.masks.rounds import Closed
 from secagg.protocol.paillier.rehearsal import propose
+from secagg.protocol.round.phases import Closed
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode

@@ -12,10 +12,11 @@ from secagg.log.log import MemoryLog
 from secagg.log.statements import Statement, sign_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.masks import node, notices
-from secagg.protocol.masks.messages import Propose
-from secagg.protocol.masks.rounds import FromNode, Send
+from secagg.protocol.masks import node
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, party, propose, table
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import FromNode, Send
+from secagg.protocol.round.messages import Propose
 from secagg.protocol.run import Party, Table, run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -120,7 +121,7 @@ def proposal_of(federation: Federation, manifest: Manifest, log: MemoryLog | Non
     body = encode(manifest)
     unbound = Scope(manifest.round, NO_DIGEST)
     signed = sign(federation.aggregator, "Manifest", unbound, AGGREGATOR, EVERYBODY, body)
-    statement = notices.manifest_logged(Scope(manifest.round, digest(body)), signed, 1, START_OF_TIME)
+    statement = stating.manifest_logged(Scope(manifest.round, digest(body)), signed, 1, START_OF_TIME)
     return Propose(signed, *logged(federation, statement, log))
 
 

@@ -35,12 +35,13 @@ from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import Ready, chunk_hash, encode_sum, encode_training
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.masks import masking, node
-from secagg.protocol.masks.messages import ANSWERED_BY, Propose
-from secagg.protocol.masks.node import NodeContext
+from secagg.protocol.masks.messages import ANSWERED_BY
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.phases import Phase as NodePhase
 from secagg.protocol.memory import Notebook, Witnessed
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
+from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.session import (
     LOST_STEPS,
     AbortNotice,

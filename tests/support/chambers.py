@@ -27,14 +27,15 @@ from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.log.statements import sign_statement
 from secagg.protocol.manifest import digest
-from secagg.protocol.masks import notices
-from secagg.protocol.masks.rounds import Append, Closed, Deadline, Failed, FromNode, Keep, Log, Logged, Send, Standing
 from secagg.protocol.paillier import aggregator, run
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.phases import Decrypted, Decrypting
 from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
 from secagg.protocol.paillier.rounds import Collecting, Combine, Effect, Event, Opening, Witnessing
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.protocol.session import PIECE, AbortNotice, Fetch, PieceHeader, Present, RoundHeader
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
@@ -216,7 +217,7 @@ class Chamber:
         held = self.table
         where = scope or Scope(held.manifest.round, digest(encode(held.manifest)))
         leaf = sign_statement(
-            notices.aborted(where, step, "a test", (), START_OF_TIME), held.keeper.name, held.keeper.key
+            stating.aborted(where, step, "a test", (), START_OF_TIME), held.keeper.name, held.keeper.key
         )
         index = held.log.append(leaf)
         held.log.publish()

@@ -16,7 +16,6 @@ from secagg.ids import NO_DIGEST
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import encode_sum
-from secagg.protocol.masks.messages import Propose
 from secagg.protocol.paillier import node, trustee
 from secagg.protocol.paillier.decrypting import Collector, answer, collect
 from secagg.protocol.paillier.encrypting import protect
@@ -24,6 +23,7 @@ from secagg.protocol.paillier.phases import Decrypting, Encrypting
 from secagg.protocol.paillier.rehearsal import Entrusted, holder
 from secagg.protocol.paillier.rehearsal import member as seat_member
 from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present, RoundHeader
 from secagg.transport.link import Received
 from secagg.transport.memory import MemoryNetwork

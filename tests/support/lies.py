@@ -6,9 +6,10 @@ from secagg.demo.lying import CheatingTable
 from secagg.protocol.lanes import Groups
 from secagg.protocol.masks import spot
 from secagg.protocol.masks.lie import Lie
-from secagg.protocol.masks.rounds import Closed, Unmask, Unmasking
+from secagg.protocol.masks.rounds import Unmask, Unmasking
 from secagg.protocol.masks.spot import Transcript, frozen_entry, transcript_of
 from secagg.protocol.rehearsal import Federation, propose, table
+from secagg.protocol.round.phases import Closed
 from secagg.protocol.run import Table, run_round
 from secagg.wire.codec import encode
 from support.federation import counted_rng, inputs_of, make

@@ -16,9 +16,6 @@ from secagg.log.log import MemoryLog
 from secagg.log.statements import sign_statement
 from secagg.protocol.binding import ANY, Bound
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import notices as shared
-from secagg.protocol.masks.messages import Cosignature, Propose
-from secagg.protocol.masks.rounds import FromNode, Send
 from secagg.protocol.paillier import notices, trustee
 from secagg.protocol.paillier.decrypting import answer, collect
 from secagg.protocol.paillier.layout import Layout
@@ -27,6 +24,9 @@ from secagg.protocol.paillier.phases import Decrypting
 from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
 from secagg.protocol.paillier.run import Holder, Rehearsal, run_round
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import FromNode, Send
+from secagg.protocol.round.messages import Cosignature, Propose
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign
@@ -78,7 +78,7 @@ class Scene:
         body = encode(manifest)
         signed = sign(key, "Manifest", Scope(manifest.round, NO_DIGEST), AGGREGATOR, EVERYBODY, body)
         scope = Scope(manifest.round, sha256(body))
-        leaf = sign_statement(shared.manifest_logged(scope, signed, 1, START_OF_TIME), AGGREGATOR, key)
+        leaf = sign_statement(stating.manifest_logged(scope, signed, 1, START_OF_TIME), AGGREGATOR, key)
         index = self.played.log.append(leaf)
         self.played.log.publish()
         proof = self.played.log.prove(index, self._last(holder))

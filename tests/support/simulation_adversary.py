@@ -25,10 +25,13 @@ from secagg.protocol.manifest import GroupSum, Manifest, Published, minimum_cont
 from secagg.protocol.masks import notices
 from secagg.protocol.masks.aggregator import Turned
 from secagg.protocol.masks.messages import Freeze
-from secagg.protocol.masks.rounds import Keep, Log, Publishing, Send, Unmasking
+from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.paillier import notices as entrusted
 from secagg.protocol.paillier.messages import Freeze as EntrustedFreeze
 from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import Keep, Log, Send
+from secagg.protocol.round.phases import Publishing
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -181,7 +184,7 @@ class MaliciousAggregator(AggregatorMachine):
         groups = self.chances.choose(((*true.groups, *lied), (*lied, *true.groups), lied))
         published = Published(true.round, true.manifest, true.contributors, groups)
         digest = hmac_sha256(phase.salt, encode(published))
-        statement = notices.result(phase.scope, published, digest, turn.now())
+        statement = stating.result(phase.scope, published, digest, turn.now())
         effects = tuple(Log(statement) if isinstance(effect, Log) else effect for effect in turned.effects)
         return Turned(replace(phase, published=published), effects)
 

@@ -31,12 +31,12 @@ from secagg.errors import SecaggError
 from secagg.log.statements import sign_statement
 from secagg.log.witness import LogProof
 from secagg.protocol.masks.aggregator import Turned, _send
-from secagg.protocol.masks.intake import senders
 from secagg.protocol.masks.messages import Freeze
 from secagg.protocol.masks.phases import Uploaded
 from secagg.protocol.masks.rounds import Agreeing
 from secagg.protocol.memory import Opened, Summed
 from secagg.protocol.paillier.phases import Answered, Decrypting
+from secagg.protocol.round.lists import senders
 from secagg.vector.ring import add_into
 from secagg.wire.codec import encode
 from support.simulation_input_bugs import INPUT_BUGS

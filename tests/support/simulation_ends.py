@@ -20,11 +20,12 @@ from secagg.protocol.binding import Bound
 from secagg.protocol.fitting import Known
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator as masks
-from secagg.protocol.masks import notices
 from secagg.protocol.masks.aggregator import Turned
-from secagg.protocol.masks.rounds import Append, Failed, Send
 from secagg.protocol.paillier import aggregator as entrusted
 from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import Append, Send
+from secagg.protocol.round.phases import Failed
 from secagg.protocol.session import AbortNotice, RoundHeader
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed
@@ -119,7 +120,7 @@ class FalseEnds:
             logged = [one for one in turned.effects if isinstance(one, Append) and isinstance(one.statement, Aborted)]
             return Turned(after, tuple(one for one in turned.effects if one not in logged))
         if type(after).__name__ in LATE and label not in self._early and self._machine.tries(TOLD_TO_ONE):
-            place = self._book.add(notices.aborted(after.scope, "Unmask", "nobody knows", (), turn.now()), turn)
+            place = self._book.add(stating.aborted(after.scope, "Unmask", "nobody knows", (), turn.now()), turn)
             names = after.manifest.names()
             self._early[label] = after.scope.round, self._machine.chances.choose(names), place
         return turned

@@ -15,11 +15,12 @@ from secagg.daemon.vault import RoundKeys
 from secagg.ids import RoundId
 from secagg.protocol.manifest import Manifest, fewest_entrusted
 from secagg.protocol.masks import keys
-from secagg.protocol.masks.messages import Answer, DeliverShares, Freeze, Propose, Unmask
+from secagg.protocol.masks.messages import Answer, DeliverShares, Freeze, Unmask
 from secagg.protocol.paillier.messages import Decrypt, Piece
 from secagg.protocol.paillier.messages import Freeze as EntrustedFreeze
 from secagg.protocol.paillier.trustee import answer_info
 from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
 from secagg.wire.chunks import ChunkAck, ChunkHeader

@@ -11,7 +11,7 @@ from secagg.log.growing import Tree
 from secagg.log.statements import Contributors, Opening
 from secagg.log.tree import leaf_hash
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.messages import Cosignature, Witnesses
+from secagg.protocol.round.messages import Cosignature, Witnesses
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 

@@ -7,83 +7,46 @@ is opened before the freeze is logged and witnessed; the result is published onl
 Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log), the model (secagg.learning).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from secagg.crypto.derive import hmac_sha256, sha256
-from secagg.crypto.rng import Rng
-from secagg.crypto.seal import SealingKey
-from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
-from secagg.protocol.fitting import Known, left_out
+from secagg.protocol.fitting import left_out
 from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
 from secagg.protocol.masks import graph, intake, judging, naming, notices, reports
 from secagg.protocol.masks.dealing import tree_of
-from secagg.protocol.masks.messages import (
-    Beacons,
-    Cosignature,
-    DeliverShares,
-    Freeze,
-    MaskedInput,
-    MemberKeys,
-    Open,
-    Piece,
-    Propose,
-    Witnesses,
-)
+from secagg.protocol.masks.messages import Beacons, DeliverShares, Freeze, MaskedInput, MemberKeys, Open, Piece
 from secagg.protocol.masks.rounds import (
     Advertising,
     Agreeing,
-    Append,
-    Closed,
-    Common,
-    Deadline,
     Dealt,
     Drawing,
     Effect,
     Event,
-    Failed,
     Freezing,
-    FromNode,
     Judge,
     Judged,
     Judging,
-    Keep,
-    Log,
-    Logged,
     Opening,
-    Out,
     Phase,
     Proposing,
-    Publishing,
-    Send,
     Sharing,
-    Standing,
     Unmask,
     Unmasked,
     Unmasking,
     Uploading,
 )
+from secagg.protocol.round import lists, stating
+from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.messages import Cosignature, Propose, Witnesses
+from secagg.protocol.round.parties import AggregatorContext
+from secagg.protocol.round.phases import Closed, Common, Failed, Out, Publishing, Standing
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, sign, sign_each
-
-
-@dataclass(frozen=True)
-class AggregatorContext:
-    """Who the aggregator is: identity, randomness, the job's opening key and the wall clock of statements."""
-
-    name: str
-    key: SigningKey
-    rng: Rng
-    opening: SealingKey
-    now: int
-    known: Callable[[], Known] = Known
-    """What is known beside the round of whom can be summed together; asked when a set is frozen."""
-    heedless: bool = False
-    """Freeze whoever uploaded, whatever their inputs are bound to: for demonstrations of what nodes then do."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +67,7 @@ def start(
     body = encode(manifest)
     signed = sign(ctx.key, "Manifest", Scope(round=manifest.round, manifest=NO_DIGEST), ctx.name, EVERYBODY, body)
     scope = Scope(round=manifest.round, manifest=digest(body))
-    statement = notices.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
+    statement = stating.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
     phase = Proposing(scope=scope, manifest=manifest, signed=signed, out=out, standings=standings)
     return Turned(phase, (Keep(encode(signed)), Log(statement, _sizes(standings))))
 
@@ -199,7 +162,7 @@ def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
     step = step_of(phase)
     phase, late = _late(phase, ctx)
     out = _in_roster_order(phase, step, (*phase.out, *late))
-    noted = tuple(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in out if entry.step == step)
+    noted = tuple(Append(stating.drop_out(phase.scope, entry, ctx.now)) for entry in out if entry.step == step)
     if len(intake.received(phase)) < phase.manifest.needed:
         return _abort(phase, out, noted, ctx)
     match phase:
@@ -224,7 +187,7 @@ def _late(phase: intake.Collecting, ctx: AggregatorContext) -> tuple[intake.Coll
     if not isinstance(phase, Uploading):
         return phase, late
     bounds = {
-        entry.sender: decode(MaskedInput, entry.body).bound for entry in intake.in_order(phase.manifest, phase.headers)
+        entry.sender: decode(MaskedInput, entry.body).bound for entry in lists.in_order(phase.manifest, phase.headers)
     }
     left = {} if ctx.heedless else left_out(bounds, phase.manifest, ctx.known())
     kept = tuple(entry for entry in phase.headers if entry.sender not in left)
@@ -241,7 +204,7 @@ def _abort(phase: intake.Collecting, out: tuple[Out, ...], noted: tuple[Effect, 
     step = step_of(phase)
     have = len(intake.received(phase))
     reason = f"{have} of {len(phase.manifest.members)} members at {step}, {phase.manifest.needed} are needed"
-    statement = notices.aborted(phase.scope, step, reason, out, ctx.now)
+    statement = stating.aborted(phase.scope, step, reason, out, ctx.now)
     return Turned(Failed(phase.scope, step, reason, out), (*noted, Append(statement)))
 
 
@@ -264,8 +227,8 @@ def _propose(phase: Proposing, event: Logged) -> Turned:
 
 
 def _announce(phase: Advertising, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
-    u1 = encode(intake.in_order(phase.manifest, phase.keys))
-    names, basis = intake.senders(u1), sha256(u1)
+    u1 = encode(lists.in_order(phase.manifest, phase.keys))
+    names, basis = lists.senders(u1), sha256(u1)
     after: Sharing | Drawing = Sharing(phase.scope, phase.manifest, phase.signed, out, u1, names, basis)
     if phase.manifest.degree:
         after = Drawing(phase.scope, phase.manifest, phase.signed, out, u1, names, 0, basis)
@@ -275,8 +238,8 @@ def _announce(phase: Advertising, out: tuple[Out, ...], ctx: AggregatorContext) 
 
 def _draw(phase: Drawing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     """End a draw: deal over the graph when everybody opened, else draw again among those who did."""
-    beacons = encode(intake.in_order(phase.manifest, phase.beacons))
-    names, opened = intake.senders(beacons), sha256(beacons)
+    beacons = encode(lists.in_order(phase.manifest, phase.beacons))
+    names, opened = lists.senders(beacons), sha256(beacons)
     seed = graph.basis(phase.scope, phase.u1, beacons)
     after: Sharing | Drawing = Sharing(phase.scope, phase.manifest, phase.signed, out, phase.u1, names, seed, beacons)
     if len(names) < len(phase.members):
@@ -289,19 +252,19 @@ def _draw(phase: Drawing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
 
 
 def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
-    lists = {entry.shares.sender: entry for entry in phase.shares}
-    u2 = encode(intake.in_order(phase.manifest, tuple(entry.shares for entry in phase.shares)))
+    dealt_by = {entry.shares.sender: entry for entry in phase.shares}
+    u2 = encode(lists.in_order(phase.manifest, tuple(entry.shares for entry in phase.shares)))
     leaves = encode(tuple(Dealt(entry.shares.sender, entry.leaves) for entry in phase.shares))
     seen = tuple(Cosignature(entry.shares.sender, entry.directory) for entry in phase.shares)
     after = Uploading(
         phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, u2, leaves, seen
     )  # fmt: skip
-    near, trees = intake.near(phase), {name: tree_of(name, entry.leaves) for name, entry in lists.items()}
+    near, trees = intake.near(phase), {name: tree_of(name, entry.leaves) for name, entry in dealt_by.items()}
     sent: list[Send] = []
     for to in intake.expected(after):
         # The graph is mutual: those who dealt to a member are those it dealt to.
-        others = (name for name in near[to] if name in lists and name != to)
-        dealers = ((lists[name], trees[name], near[name].index(to)) for name in others)
+        others = (name for name in near[to] if name in dealt_by and name != to)
+        dealers = ((dealt_by[name], trees[name], near[name].index(to)) for name in others)
         pieces = tuple(
             Piece(dealt.shares.sender, dealt.pieces[at], dealt.leaves[at], tree.inclusion(at, tree.size))
             for dealt, tree, at in dealers
@@ -313,12 +276,12 @@ def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Tu
 def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     """Fix U3, unless what its headers report of their dealers would leave a secret that nobody can recover."""
     headers = {
-        entry.sender: decode(MaskedInput, entry.body) for entry in intake.in_order(phase.manifest, phase.headers)
+        entry.sender: decode(MaskedInput, entry.body) for entry in lists.in_order(phase.manifest, phase.headers)
     }
     found = reports.judge(headers, intake.near(phase), phase.manifest)
     if found.end:
         return Turned(*naming.unusable(phase, found, out, step_of(phase), ctx.now))
-    u3 = encode(intake.in_order(phase.manifest, phase.headers))
+    u3 = encode(lists.in_order(phase.manifest, phase.headers))
     after = Freezing(
         phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, phase.u2, phase.dealt, u3,
         phase.directory,
@@ -331,7 +294,7 @@ def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turn
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
-    sizes, names, allowances = intake.log_sizes(phase.u1), intake.senders(phase.u3), ctx.known().allowances
+    sizes, names, allowances = intake.log_sizes(phase.u1), lists.senders(phase.u3), ctx.known().allowances
     sent: dict[str, Send] = {}
     for proof in event.proofs:
         alike = (name for name in names if sizes[name] == proof.old_size)
@@ -345,7 +308,7 @@ def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
 
 
 def _ask(phase: Agreeing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
-    agreements = intake.in_order(phase.manifest, phase.agreements)
+    agreements = lists.in_order(phase.manifest, phase.agreements)
     asked = tuple(entry.sender for entry in agreements)
     # As many as every member needs to see and no more: each costs each of them a verification.
     needed = phase.manifest.threshold
@@ -362,7 +325,7 @@ def _ask(phase: Agreeing, out: tuple[Out, ...], ctx: AggregatorContext) -> Turne
 def _open(phase: Opening, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
     after = Judging(
         phase.scope, phase.manifest, phase.signed, out, phase.u1, phase.drawn, phase.u2, phase.dealt, phase.u3,
-        phase.agreements, phase.witnesses, intake.in_order(phase.manifest, phase.answers),
+        phase.agreements, phase.witnesses, lists.in_order(phase.manifest, phase.answers),
     )  # fmt: skip
     return Turned(after, (Judge(),))
 
@@ -371,9 +334,9 @@ def _judged(phase: Judging, event: Judged, ctx: AggregatorContext) -> Turned:
     """Name whose fault is proven; open the round with the answers that hold, or end it."""
     named, effects = naming.named(phase.scope, event.charges, "Unmask", ctx.now)
     out = (*phase.out, *named)
-    noted = (*effects, *(Append(notices.drop_out(phase.scope, entry, ctx.now)) for entry in named))
+    noted = (*effects, *(Append(stating.drop_out(phase.scope, entry, ctx.now)) for entry in named))
     if event.recovered is None:
-        statement = notices.aborted(phase.scope, "Unmask", event.reason, out, ctx.now)
+        statement = stating.aborted(phase.scope, "Unmask", event.reason, out, ctx.now)
         return Turned(Failed(phase.scope, "Unmask", event.reason, out), (*noted, Append(statement)))
     answers = tuple(answer for answer in phase.answers if answer.sender in event.evidence.answers)
     after = Unmasking(
@@ -389,8 +352,8 @@ def _judged(phase: Judging, event: Judged, ctx: AggregatorContext) -> Turned:
 
 def _publish(phase: Unmasking, event: Unmasked, ctx: AggregatorContext) -> Turned:
     groups = tuple(GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups)
-    published = Published(phase.scope.round, phase.scope.manifest, intake.senders(phase.u3), groups)
+    published = Published(phase.scope.round, phase.scope.manifest, lists.senders(phase.u3), groups)
     salt = ctx.rng(32)
-    statement = notices.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
+    statement = stating.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
     after = Publishing(phase.scope, phase.manifest, phase.signed, phase.out, published, salt)
     return Turned(after, (Log(statement),))

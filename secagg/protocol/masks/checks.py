@@ -5,16 +5,15 @@ tests/attacks/defences.toml use. Leaves to others: order and consequences (node.
 """
 
 from collections.abc import Collection, Mapping
-from typing import TypeVar
 
 from secagg.crypto.derive import sha256
-from secagg.crypto.seal import SealingKey, check_public
-from secagg.errors import ProtocolViolation, Refused, SealBroken, VerificationFailed, WireError
+from secagg.crypto.seal import SealingKey
+from secagg.errors import ProtocolViolation, Refused, SealBroken, WireError
 from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import Checkpoint, verify_cosignature
-from secagg.log.statements import Contributors, ManifestLogged, open_statement
+from secagg.log.statements import Contributors
 from secagg.log.witness import check as check_proof
-from secagg.protocol.acceptance import Expectation, KnownLog
+from secagg.protocol.acceptance import Expectation
 from secagg.protocol.lanes import check_signed_length
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys, reports
@@ -27,34 +26,16 @@ from secagg.protocol.masks.messages import (
     Open,
     OpenBeacon,
     Piece,
-    Propose,
     ShareList,
     SharePair,
 )
 from secagg.protocol.masks.phases import Advertised, Agreed, Drawing, Held, Peer, Shared, Uploaded
 from secagg.protocol.memory import Memory
+from secagg.protocol.round.lists import signed_list
+from secagg.protocol.round.parties import _round_of, statement_of
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed
-
-S = TypeVar("S")
-
-
-def logged_manifest(propose: Propose, scope: Scope, expect: Expectation, memory: Memory) -> Checkpoint:
-    """Check that the manifest is in the log, in a checkpoint consistent with the node's last (§3 step 0)."""
-    statement = statement_of(propose.leaf, expect, ManifestLogged)
-    if statement.manifest != scope.manifest.hex() or _round_of(statement) != _round_of(scope.round):
-        raise VerificationFailed("The log entry names another manifest.", "Ask the operator for the log.")
-    last = memory.last(expect.log_origin)
-    return check_proof(propose.leaf, propose.proof, expect.log_origin, expect.aggregator_key, last)
-
-
-def opening_key(manifest: Manifest) -> None:
-    """Check that answers can be sealed to the key in the manifest, before anything is done for the round."""
-    try:
-        check_public(manifest.opening_key)
-    except ProtocolViolation:
-        raise Refused("The manifest's opening_key is none.", "Leave the round.", rule="manifest.opening_key") from None
 
 
 def member_keys(u1: bytes, phase: Advertised, me: str, proven: Collection[bytes]) -> tuple[Peer, ...]:
@@ -256,29 +237,6 @@ def witness_quorum(message: Open, phase: Agreed) -> None:
         )
 
 
-def signed_list(
-    data: bytes, manifest: Manifest, kind: str, scope: Scope, own: Signed | None = None
-) -> dict[str, Signed]:
-    """Return a list of signed messages by sender, in roster order, each signature verified but that of `own`, the
-    message that the reader itself signed for this place.
-
-    Raises: ProtocolViolation when it is not in strict roster order, holds a stranger, or a signature fails.
-    """
-    found: dict[str, Signed] = {}
-    order = {seat.name: position for position, seat in enumerate(manifest.members)}
-    position = -1
-    for entry in decode(tuple[Signed, ...], data, LIMIT_LIST):
-        if order.get(entry.sender, -1) <= position:
-            raise ProtocolViolation(
-                f"{entry.sender} is a stranger, out of order or twice in a list of {kind}.", rule="list.members"
-            )
-        position = order[entry.sender]
-        if entry != own:
-            open_signed(entry, manifest.members[position].key, kind, scope, EVERYBODY)
-        found[entry.sender] = entry
-    return found
-
-
 def _list(data: bytes, manifest: Manifest, kind: str, scope: Scope, rule: str, own: Signed) -> dict[str, Signed]:
     found = signed_list(data, manifest, kind, scope, own)
     if len(found) < manifest.needed:
@@ -288,21 +246,3 @@ def _list(data: bytes, manifest: Manifest, kind: str, scope: Scope, rule: str, o
             rule=f"{rule}.enough",
         )
     return found
-
-
-def statement_of(leaf: bytes, expect: KnownLog, kind: type[S]) -> S:
-    """Return the aggregator's statement of a log entry. Raises: VerificationFailed when it is of another type."""
-
-    def key_of(signer: str) -> bytes:
-        if signer != expect.aggregator:
-            raise VerificationFailed(f"{signer} signed a statement that is the aggregator's.", "Leave the round.")
-        return expect.aggregator_key
-
-    statement, _ = open_statement(leaf, key_of)
-    if not isinstance(statement, kind):
-        raise VerificationFailed("The log entry is of another type.", "Leave the round.")
-    return statement
-
-
-def _round_of(value: object) -> tuple[object, ...]:
-    return tuple(getattr(value, field) for field in ("federation", "job", "round", "attempt", "group"))

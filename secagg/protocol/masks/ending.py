@@ -13,8 +13,10 @@ from secagg.log.witness import LogProof
 from secagg.log.witness import check as check_proof
 from secagg.protocol.acceptance import KnownLog
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.checks import agreed, signed_list, statement_of
+from secagg.protocol.masks.checks import agreed
 from secagg.protocol.masks.messages import Agreement, MaskedInput
+from secagg.protocol.round.lists import signed_list
+from secagg.protocol.round.parties import statement_of
 from secagg.wire.codec import decode
 from secagg.wire.signed import Scope, Signed
 

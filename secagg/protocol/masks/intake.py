@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.seal import SealingKey
 from secagg.errors import ProtocolViolation
-from secagg.ids import EVERYBODY, Rule
+from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import Checkpoint, read_checkpoint, verify_cosignature
 from secagg.protocol.lanes import check_signed_length
-from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import graph, keys
 from secagg.protocol.masks.dealing import all_leaves
 from secagg.protocol.masks.messages import (
@@ -26,7 +24,6 @@ from secagg.protocol.masks.messages import (
     Agreement,
     Answer,
     ConsistencyCheck,
-    Cosignature,
     MaskedInput,
     OpenBeacon,
     ShareKeys,
@@ -39,18 +36,18 @@ from secagg.protocol.masks.reports import check_reported
 from secagg.protocol.masks.rounds import (
     Advertising,
     Agreeing,
-    Common,
     Dealt,
     Drawing,
-    FromNode,
     Judging,
     Opening,
-    Out,
     Sharing,
     Unmasking,
     Uploading,
 )
-from secagg.protocol.refusals import require_known
+from secagg.protocol.round.events import FromNode
+from secagg.protocol.round.lists import senders
+from secagg.protocol.round.messages import Cosignature, Refuse
+from secagg.protocol.round.phases import Common, Out
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed, open_signed
@@ -71,31 +68,10 @@ Dealing = Uploading | Agreeing | Opening | Judging | Unmasking
 Collecting = Advertising | Drawing | Sharing | Uploading | Agreeing | Opening
 
 
-class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
-    """Node, trustee → aggregator: it leaves the round, naming its rule, which is one of secagg.protocol.refusals."""
-
-    rule: Rule
-
-    def __post_init__(self) -> None:
-        require_known(self.rule)
-
-
-def in_order(manifest: Manifest, entries: tuple[Signed, ...]) -> tuple[Signed, ...]:
-    """Return signed messages sorted by roster index."""
-    order = {seat.name: position for position, seat in enumerate(manifest.members)}
-    return tuple(sorted(entries, key=lambda entry: order[entry.sender]))
-
-
 @lru_cache(maxsize=64)
 def _digest(data: bytes) -> bytes:
     """Return SHA-256 of a list that every message of a step is held against."""
     return sha256(data)
-
-
-@lru_cache(maxsize=64)
-def senders(data: bytes) -> tuple[str, ...]:
-    """Return the senders of an encoded list that this aggregator made."""
-    return tuple(entry.sender for entry in decode(tuple[Signed, ...], data, LIMIT_LIST))
 
 
 @lru_cache(maxsize=2)

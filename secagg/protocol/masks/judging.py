@@ -13,7 +13,8 @@ from secagg.protocol.masks import intake
 from secagg.protocol.masks.faults import Point, Proof, Reported, TwoLists, WrongAnswer, WrongDealing, check_fault
 from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.recovery import Evidence, Shares, Verdict, judge_answers, recover
-from secagg.protocol.masks.rounds import Charge, Common, Judged, Judging
+from secagg.protocol.masks.rounds import Charge, Judged, Judging
+from secagg.protocol.round.phases import Common
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed

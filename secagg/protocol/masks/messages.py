@@ -13,17 +13,10 @@ from secagg.crypto.secret import Veiled
 from secagg.ids import NO_DIGEST, Count, Digest, Key, Listed, Name, Ordinal
 from secagg.log.witness import LogProof
 from secagg.protocol.binding import Bound
+from secagg.protocol.round.messages import Cosignature
 from secagg.wire.signed import Signed
 
 ShareBytes = Annotated[bytes, Meta(min_length=33, max_length=33)]
-
-
-class Propose(Struct, frozen=True, forbid_unknown_fields=True):
-    """Aggregator → node: the signed manifest, the log entry that names it and the proof that it is logged."""
-
-    manifest: Signed
-    leaf: bytes
-    proof: LogProof
 
 
 class AdvertiseKeys(Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,26 +143,11 @@ class Agreement(Struct, frozen=True, forbid_unknown_fields=True):
     u3: Digest
 
 
-class Cosignature(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A member's witness line on the checkpoint of the freeze or of the directory (C2SP tlog-cosignature)."""
-
-    member: Name
-    line: bytes
-
-
 class ConsistencyCheck(Struct, frozen=True, forbid_unknown_fields=True):
     """Node → aggregator: the signed `Agreement`, and the witness line on the freeze's checkpoint of the round log."""
 
     agreement: Signed
     rounds: bytes
-
-
-class Witnesses(Struct, frozen=True, forbid_unknown_fields=True):
-    """Side file of the audit: the freeze checkpoint and the witness lines on it and on the manifest's directory."""
-
-    checkpoint: bytes
-    rounds: tuple[Cosignature, ...]
-    directory: tuple[Cosignature, ...]
 
 
 class Open(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,10 @@ from secagg.crypto.derive import sha256
 from secagg.log.statements import INLINE, FaultKind
 from secagg.protocol.masks import judging, notices
 from secagg.protocol.masks.reports import Reports
-from secagg.protocol.masks.rounds import Append, Charge, Effect, Failed, Keep, Out, Uploading
+from secagg.protocol.masks.rounds import Charge, Effect, Uploading
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import Append, Keep
+from secagg.protocol.round.phases import Failed, Out
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed
@@ -53,7 +56,7 @@ def unusable(
     dealers = (*found.accused, *(dealer for dealer in found.short if dealer not in found.accused))
     told = ", ".join(dealers[:3]) + (f" and {len(dealers) - 3} more" if len(dealers) > 3 else "")
     reason = f"members report that they hold no usable share of {told}"
-    pairs = notices.reports(found.pairs())
+    pairs = stating.reports(found.pairs())
     listed = (Keep(encode(pairs)),) if len(pairs) > INLINE else ()
-    statement = notices.aborted(phase.scope, step, reason, (*out, *proven), now, pairs)
+    statement = stating.aborted(phase.scope, step, reason, (*out, *proven), now, pairs)
     return Failed(phase.scope, step, reason, (*out, *proven)), (*effects, *listed, Append(statement))

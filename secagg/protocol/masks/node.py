@@ -14,15 +14,13 @@ from msgspec import UNSET
 
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.derive import sha256
-from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey, seal
 from secagg.crypto.shamir import split
-from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import cosign
 from secagg.protocol import inputs
-from secagg.protocol.acceptance import Expectation, accept
+from secagg.protocol.acceptance import accept
 from secagg.protocol.masks import checks, fitting, graph, keys
 from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
@@ -38,7 +36,6 @@ from secagg.protocol.masks.messages import (
     Open,
     OpenBeacon,
     OwnedShare,
-    Propose,
     ShareKeys,
     ShareLeaf,
     ShareList,
@@ -52,31 +49,20 @@ from secagg.protocol.masks.phases import (
     Drawing,
     Held,
     Masking,
-    Over,
     Peer,
     Phase,
     Protected,
     Shared,
     Uploaded,
 )
-from secagg.protocol.memory import Accepted, Memory, Opened, Record, Witnessed, check_current, check_unopened
+from secagg.protocol.memory import Accepted, Opened, Record, Witnessed, check_current, check_unopened
+from secagg.protocol.round import parties
+from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.parties import NodeContext
+from secagg.protocol.round.phases import Over
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed, sign
-
-
-@dataclass(frozen=True)
-class NodeContext:
-    """Who this node is and what it knows: identity, randomness, memory, and what it expects of a manifest."""
-
-    name: str
-    key: SigningKey
-    rng: Rng
-    memory: Memory
-    expect: Expectation
-    now: int
-    proven: frozenset[bytes] = frozenset()
-    """Signing keys of members whose fault in this job is proven to this node."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +80,8 @@ def start(propose: Propose, ctx: NodeContext) -> Step:
     Raises: Refused naming the rule; VerificationFailed when the log proof does not hold.
     """
     manifest, scope = accept(propose.manifest, ctx.expect, ctx.memory)
-    checks.opening_key(manifest)
-    seen = checks.logged_manifest(propose, scope, ctx.expect, ctx.memory)
+    parties.opening_key(manifest)
+    seen = parties.logged_manifest(propose, scope, ctx.expect, ctx.memory)
     sealing = SealingKey.from_private_bytes(ctx.rng(96))
     masking = AgreementKey.from_private_bytes(ctx.rng(32))
     chain = ctx.rng(32) if manifest.degree else b""

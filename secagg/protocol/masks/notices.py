@@ -4,59 +4,22 @@ Rules (audit-log format): digests name side files by SHA-256; nothing guessable 
 Leaves to others: signing and appending (the shell), judging (secagg.auditor).
 """
 
-from collections.abc import Iterable
-from typing import TypedDict
 
 from secagg.crypto.derive import sha256
 from secagg.log.statements import (
     INLINE,
-    Aborted,
     AnswerDigest,
     Contributor,
     Contributors,
-    DropOut,
     Fault,
-    ManifestLogged,
     Opening,
-    Report,
-    Result,
 )
-from secagg.protocol.manifest import Published
 from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.rounds import Charge, Freezing, Out, Unmasking
+from secagg.protocol.masks.rounds import Charge, Freezing, Unmasking
+from secagg.protocol.round.stating import where
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed
-
-
-class Where(TypedDict):
-    """The fields that name a round in every statement."""
-
-    federation: str
-    job: str
-    round: int
-    attempt: int
-    group: int
-    time: int
-
-
-def where(scope: Scope, now: int) -> Where:
-    """Return the round's fields and the time for a statement."""
-    r = scope.round
-    return Where(federation=r.federation, job=r.job, round=r.round, attempt=r.attempt, group=r.group, time=now)
-
-
-def manifest_logged(scope: Scope, signed: Signed, roster_version: int, now: int) -> ManifestLogged:
-    """State that this manifest is proposed."""
-    return ManifestLogged(
-        **where(scope, now), manifest=scope.manifest.hex(), signed=sha256(encode(signed)).hex(),
-        roster_version=roster_version,
-    )  # fmt: skip
-
-
-def drop_out(scope: Scope, out: Out, now: int) -> DropOut:
-    """State that a member dropped, in which step and why."""
-    return DropOut(**where(scope, now), member=out.member, step=out.step, reason=out.reason)
 
 
 def fault(scope: Scope, charge: Charge, now: int) -> Fault:
@@ -64,24 +27,6 @@ def fault(scope: Scope, charge: Charge, now: int) -> Fault:
     return Fault(
         **where(scope, now), manifest=scope.manifest.hex(), member=charge.member, kind=charge.kind,
         evidence=sha256(charge.proof).hex(),
-    )  # fmt: skip
-
-
-def reports(pairs: Iterable[tuple[str, str]]) -> tuple[Report, ...]:
-    """Return reports as the log holds them."""
-    return tuple(Report(dealer, reporter) for dealer, reporter in pairs)
-
-
-def aborted(
-    scope: Scope, step: str, reason: str, out: tuple[Out, ...], now: int,
-    reports: tuple[Report, ...] = (),
-) -> Aborted:  # fmt: skip
-    """State that the round ended without a result, who was missing, and who reported whose share as none."""
-    long = len(reports) > INLINE
-    return Aborted(
-        **where(scope, now), manifest=scope.manifest.hex(), step=step, reason=reason,
-        missing=tuple(entry.member for entry in out),
-        reports=() if long else reports, listed=sha256(encode(reports)).hex() if long else "",
     )  # fmt: skip
 
 
@@ -127,11 +72,3 @@ def opening(phase: Unmasking, agreements: tuple[Signed, ...], witnesses: bytes, 
         signatures=sha256(encode(agreements)).hex(),
         witnesses=sha256(witnesses).hex(),
     )
-
-
-def result(scope: Scope, published: Published, hmac: bytes, now: int) -> Result:
-    """State the result under its salted digest."""
-    return Result(
-        **where(scope, now), manifest=scope.manifest.hex(), contributors=published.contributors, result=hmac.hex(),
-        model="",
-    )  # fmt: skip

@@ -5,7 +5,6 @@ a crash is decoding the phase; at rest it is sealed under the round's data key (
 Leaves to others: the transitions (node.py).
 """
 
-from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -15,6 +14,7 @@ from secagg.log.checkpoint import Checkpoint
 from secagg.protocol.inputs import Given
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.masks.messages import AdvertiseKeys
+from secagg.protocol.round.phases import Over
 from secagg.wire.signed import Scope, Signed
 
 
@@ -123,14 +123,6 @@ class Answered(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     scope: Scope
     answer: Signed
     u3: Digest = NO_DIGEST
-
-
-class Over(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """This node is out of the round."""
-
-    scope: Scope
-    outcome: Literal["closed", "aborted", "refused"]
-    rule: str = ""
 
 
 Phase = Advertised | Drawing | Shared | Masking | Uploaded | Agreed | Answered | Over

@@ -10,41 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from secagg.ids import NO_DIGEST, Digest, Name
-from secagg.log.statements import FaultKind, Statement
-from secagg.log.witness import LogProof
-from secagg.protocol.manifest import Manifest, Published
-from secagg.protocol.masks.messages import Cosignature, ShareKeys, ShareLeaf
+from secagg.ids import Digest, Name
+from secagg.log.statements import FaultKind
+from secagg.protocol.masks.messages import ShareKeys, ShareLeaf
 from secagg.protocol.masks.recovery import Evidence, Recovered
-from secagg.wire.signed import Scope, Signed
-
-
-class Out(Struct, frozen=True, forbid_unknown_fields=True):
-    """A member that is no longer waited for, with the step and the reason.
-
-    `proof` is the SHA-256 of the side file that proves its fault, where one is proven.
-    """
-
-    member: Name
-    step: str
-    reason: str
-    proof: Digest = NO_DIGEST
-
-
-class Common(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields of every open phase: `signed` is the manifest as sent, `out` everybody who dropped so far."""
-
-    scope: Scope
-    manifest: Manifest
-    signed: Signed
-    out: tuple[Out, ...]
-
-
-class Standing(Struct, frozen=True, forbid_unknown_fields=True):
-    """The size of the last log checkpoint that a member said it holds."""
-
-    member: Name
-    size: int
+from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.messages import Cosignature
+from secagg.protocol.round.phases import Closed, Common, Failed, Publishing, Standing
+from secagg.wire.signed import Signed
 
 
 class Proposing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -162,33 +135,6 @@ class Unmasking(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     answers: tuple[Signed, ...]
 
 
-class Publishing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
-    """The sum is clear; waiting for the result's statement to be logged."""
-
-    published: Published
-    salt: Digest
-
-
-class Closed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """The result is logged; `proof` shows it."""
-
-    scope: Scope
-    published: Published
-    salt: Digest
-    leaf: bytes
-    proof: LogProof
-    out: tuple[Out, ...]
-
-
-class Failed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """The round is over without a result; nothing was released."""
-
-    scope: Scope
-    step: str
-    reason: str
-    out: tuple[Out, ...]
-
-
 Phase = (
     Proposing
     | Advertising
@@ -205,30 +151,6 @@ Phase = (
     | Failed
 )
 Groups = dict[str, npt.NDArray[np.unsignedinteger]]
-
-
-@dataclass(frozen=True)
-class FromNode:
-    """A message of a member, as the link stamped its sender."""
-
-    sender: str
-    kind: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """The time for a step is over."""
-
-    step: str
-
-
-@dataclass(frozen=True)
-class Logged:
-    """A statement asked for by `Log` is in a published checkpoint; one proof per old size asked for."""
-
-    leaf: bytes
-    proofs: tuple[LogProof, ...]
 
 
 @dataclass(frozen=True)
@@ -258,30 +180,6 @@ class Unmasked:
 
 
 @dataclass(frozen=True)
-class Send:
-    """Send one message to one member."""
-
-    to: str
-    kind: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Append:
-    """Append a statement to the log; nothing waits for it."""
-
-    statement: Statement
-
-
-@dataclass(frozen=True)
-class Log:
-    """Append a statement, publish a checkpoint, come back with `Logged`."""
-
-    statement: Statement
-    old_sizes: tuple[int, ...] = (0,)
-
-
-@dataclass(frozen=True)
 class Judge:
     """Hold the answers against what the dealers signed, come back with `Judged`."""
 
@@ -292,13 +190,6 @@ class Unmask:
 
     evidence: Evidence
     recovered: Recovered
-
-
-@dataclass(frozen=True)
-class Keep:
-    """Keep these bytes as a side file of the audit, named by their SHA-256, before what follows is done."""
-
-    data: bytes
 
 
 Event = FromNode | Deadline | Logged | Judged | Unmasked

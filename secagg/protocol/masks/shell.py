@@ -14,7 +14,7 @@ from secagg.protocol import lanes
 from secagg.protocol.binding import Bound
 from secagg.protocol.lanes import Groups, check_canaries, upload_root
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import aggregator, intake, judging, notices
+from secagg.protocol.masks import aggregator, intake, judging
 from secagg.protocol.masks.aggregator import Turned
 from secagg.protocol.masks.fitting import bounds_of
 from secagg.protocol.masks.masking import WORKERS
@@ -22,11 +22,7 @@ from secagg.protocol.masks.messages import AdvertiseKeys, MaskedInput
 from secagg.protocol.masks.recovery import recover, unmask
 from secagg.protocol.masks.rounds import (
     Advertising,
-    Append,
-    Common,
-    Failed,
     Freezing,
-    FromNode,
     Judged,
     Judging,
     Opening,
@@ -37,6 +33,9 @@ from secagg.protocol.masks.rounds import (
     Uploading,
 )
 from secagg.protocol.masks.verify import answered
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import Append, FromNode
+from secagg.protocol.round.phases import Common, Failed
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -117,7 +116,7 @@ def judge(phase: Judging) -> Judged:
 
 def failed(phase: Common, reason: str, now: int) -> Turned:
     """Return the end of a round whose sum cannot be opened."""
-    statement = notices.aborted(phase.scope, OPENING, reason, phase.out, now)
+    statement = stating.aborted(phase.scope, OPENING, reason, phase.out, now)
     return Turned(Failed(phase.scope, OPENING, reason, phase.out), (Append(statement),))
 
 

@@ -18,10 +18,11 @@ from secagg.protocol.binding import Bound
 from secagg.protocol.lanes import Groups, accumulate, check_signed_length, upload_root
 from secagg.protocol.manifest import Manifest, Seat, digest, minimum_contributors, threshold
 from secagg.protocol.masks import graph
-from secagg.protocol.masks.checks import agreed, signed_list
+from secagg.protocol.masks.checks import agreed
 from secagg.protocol.masks.faults import check_fault
 from secagg.protocol.masks.messages import AdvertiseKeys, Agreement, Answer, MaskedInput, ShareList
 from secagg.protocol.masks.recovery import Evidence, recover, unmask
+from secagg.protocol.round.lists import signed_list
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed

@@ -21,25 +21,6 @@ from secagg.log.checkpoint import read_checkpoint
 from secagg.protocol.custody import custody_of
 from secagg.protocol.fitting import left_out
 from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
-from secagg.protocol.masks import notices as shared
-from secagg.protocol.masks.aggregator import AggregatorContext
-from secagg.protocol.masks.intake import in_order, senders
-from secagg.protocol.masks.messages import Propose, Witnesses
-from secagg.protocol.masks.rounds import (
-    Append,
-    Closed,
-    Common,
-    Deadline,
-    Failed,
-    FromNode,
-    Keep,
-    Log,
-    Logged,
-    Out,
-    Publishing,
-    Send,
-    Standing,
-)
 from secagg.protocol.paillier import intake, notices
 from secagg.protocol.paillier.messages import EncryptedInput, Freeze, Open, Witness
 from secagg.protocol.paillier.rounds import (
@@ -56,6 +37,12 @@ from secagg.protocol.paillier.rounds import (
     Witnessing,
     complete,
 )
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.lists import in_order, senders
+from secagg.protocol.round.messages import Propose, Witnesses
+from secagg.protocol.round.parties import AggregatorContext
+from secagg.protocol.round.phases import Closed, Common, Failed, Out, Publishing, Standing
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, sign
 
@@ -86,7 +73,7 @@ def start(
     body = encode(manifest)
     signed = sign(ctx.key, "Manifest", Scope(manifest.round, NO_DIGEST), ctx.name, EVERYBODY, body)
     scope = Scope(manifest.round, digest(body))
-    statement = shared.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
+    statement = stating.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
     phase = Proposing(scope, manifest, signed, out, standings)
     return Turned(phase, (Keep(encode(signed)), Log(statement, _sizes(standings))))
 
@@ -209,14 +196,14 @@ def _late(phase: Waiting) -> tuple[Out, ...]:
 
 def _noted(phase: Common, out: tuple[Out, ...], ctx: AggregatorContext) -> tuple[Effect, ...]:
     """State who dropped since the phase began."""
-    return tuple(Append(shared.drop_out(phase.scope, entry, ctx.now)) for entry in out if entry not in phase.out)
+    return tuple(Append(stating.drop_out(phase.scope, entry, ctx.now)) for entry in out if entry not in phase.out)
 
 
 def _abort(phase: Waiting, out: tuple[Out, ...], have: str, ctx: AggregatorContext) -> Turned:
     step, manifest = step_of(phase), phase.manifest
     needed = f"{manifest.needed} members and {manifest.threshold} trustees are needed"
     reason = f"{have} at {step}, {needed}"
-    statement = shared.aborted(phase.scope, step, reason, out, ctx.now)
+    statement = stating.aborted(phase.scope, step, reason, out, ctx.now)
     return Turned(Failed(phase.scope, step, reason, out), (*_noted(phase, out, ctx), Append(statement)))
 
 
@@ -334,6 +321,6 @@ def _combined(phase: Opening, event: Combined, ctx: AggregatorContext) -> Turned
     groups = tuple(GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups)
     published = Published(phase.scope.round, phase.scope.manifest, senders(phase.u), groups)
     salt = ctx.rng(32)
-    statement = shared.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
+    statement = stating.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
     after = Publishing(phase.scope, phase.manifest, phase.signed, out, published, salt)
     return Turned(after, (*noted, Append(opened), Log(statement)))

@@ -19,13 +19,14 @@ from secagg.log.witness import check as check_proof
 from secagg.protocol import manifest as rules
 from secagg.protocol.custody import check_custody, custody_of, key_digest
 from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.masks.checks import opening_key, signed_list
-from secagg.protocol.masks.messages import Propose
 from secagg.protocol.paillier.accepting import check_header
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import Agreement, EncryptedInput, Freeze, Open
 from secagg.protocol.paillier.phases import Attending, Witnessed
 from secagg.protocol.paillier.proposing import check_leaves
+from secagg.protocol.round.lists import signed_list
+from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.parties import opening_key
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, open_signed

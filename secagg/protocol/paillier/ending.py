@@ -15,9 +15,9 @@ from secagg.log.checkpoint import Checkpoint
 from secagg.log.witness import LogProof
 from secagg.protocol.custody import words_needed
 from secagg.protocol.manifest import Custody, Manifest
-from secagg.protocol.masks.checks import signed_list
 from secagg.protocol.paillier.checks import KnownLog, agreed, logged_set
 from secagg.protocol.paillier.messages import Ended
+from secagg.protocol.round.lists import signed_list
 from secagg.wire.codec import decode
 from secagg.wire.signed import Scope, Signed, open_signed
 

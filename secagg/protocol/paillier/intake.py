@@ -14,14 +14,14 @@ from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import read_checkpoint, verify_cosignature
 from secagg.protocol.custody import custody_of
-from secagg.protocol.masks.intake import Refuse
-from secagg.protocol.masks.messages import Cosignature
-from secagg.protocol.masks.rounds import Common, FromNode, Out, Standing
 from secagg.protocol.paillier.accepting import check_header
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import PIECE, Agreement, Attend, Decrypt, EncryptedInput, Piece, Witness
 from secagg.protocol.paillier.rounds import Collecting, Freezing, Given, Opening, Waiting, Witnessing, complete
 from secagg.protocol.paillier.trustee import answer_info
+from secagg.protocol.round.events import FromNode
+from secagg.protocol.round.messages import Cosignature, Refuse
+from secagg.protocol.round.phases import Common, Out, Standing
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, open_signed

@@ -24,7 +24,7 @@ from secagg.crypto.paillier.partial import Partial
 from secagg.ids import Count, Digest
 from secagg.log.witness import LogProof
 from secagg.protocol.binding import Bound
-from secagg.protocol.masks.messages import Cosignature
+from secagg.protocol.round.messages import Cosignature
 from secagg.wire.signed import Signed
 
 

@@ -15,13 +15,12 @@ from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY
 from secagg.protocol.acceptance import accept
 from secagg.protocol.custody import custody_of
-from secagg.protocol.masks.checks import logged_manifest
-from secagg.protocol.masks.messages import Propose
-from secagg.protocol.masks.node import NodeContext
 from secagg.protocol.memory import Accepted, Record, Witnessed, check_current
 from secagg.protocol.paillier.door import admit
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase, Uploaded
+from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.parties import NodeContext, logged_manifest
 from secagg.wire.codec import encode
 from secagg.wire.signed import Signed, sign
 

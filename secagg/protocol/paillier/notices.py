@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from secagg.crypto.derive import sha256
 from secagg.log.statements import INLINE, AnswerDigest, Contributor, Contributors, Equivocation, Opening
-from secagg.protocol.masks.notices import where
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.rounds import Given
+from secagg.protocol.round.stating import where
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed

@@ -23,8 +23,8 @@ from secagg.ids import Digest, Name
 from secagg.log.checkpoint import Checkpoint
 from secagg.protocol.inputs import Given
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.phases import Over
 from secagg.protocol.paillier.messages import Answer
+from secagg.protocol.round.phases import Over
 from secagg.wire.signed import Scope, Signed
 
 

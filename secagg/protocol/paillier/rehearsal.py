@@ -27,13 +27,13 @@ from secagg.protocol.acceptance import Policy
 from secagg.protocol.custody import accept_key, key_digest
 from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import Custody, JobSpec, Manifest, Seat
-from secagg.protocol.masks.aggregator import AggregatorContext
 from secagg.protocol.memory import Notebook
 from secagg.protocol.paillier.checks import Expectation
 from secagg.protocol.paillier.decrypting import Secret
 from secagg.protocol.paillier.run import Holder, Member, Rehearsal
 from secagg.protocol.paillier.trustee import TrusteeContext
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, OpenLog
+from secagg.protocol.round.parties import AggregatorContext
 from secagg.roster.members import Member as Enrolled
 from secagg.wire.codec import encode
 

@@ -11,21 +11,9 @@ from msgspec import Struct
 
 from secagg.ids import Count, Digest, Name, Ordinal
 from secagg.protocol.lanes import Groups
-from secagg.protocol.masks.messages import Cosignature
-from secagg.protocol.masks.rounds import (
-    Append,
-    Closed,
-    Common,
-    Deadline,
-    Failed,
-    FromNode,
-    Keep,
-    Log,
-    Logged,
-    Publishing,
-    Send,
-    Standing,
-)
+from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.messages import Cosignature
+from secagg.protocol.round.phases import Closed, Common, Failed, Publishing, Standing
 from secagg.wire.signed import Signed
 
 

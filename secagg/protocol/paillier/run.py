@@ -25,11 +25,6 @@ from secagg.log.statements import sign_statement
 from secagg.protocol.inputs import Naming, rehearsed
 from secagg.protocol.lanes import Groups, decode_sums
 from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.masks.aggregator import AggregatorContext
-from secagg.protocol.masks.intake import senders
-from secagg.protocol.masks.messages import Propose
-from secagg.protocol.masks.node import NodeContext
-from secagg.protocol.masks.rounds import Append, Closed, Deadline, Failed, FromNode, Keep, Log, Logged, Send, Standing
 from secagg.protocol.memory import Notebook
 from secagg.protocol.paillier import aggregator, node, trustee
 from secagg.protocol.paillier.accepting import check_upload
@@ -41,6 +36,11 @@ from secagg.protocol.paillier.opening import open_sum, read_answer
 from secagg.protocol.paillier.phases import Decrypting, Encrypting, NodePhase, TrusteePhase
 from secagg.protocol.paillier.rounds import Combine, Combined, Effect, Event, Opening, Phase, Waiting, complete
 from secagg.protocol.paillier.trustee import TrusteeContext
+from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.lists import senders
+from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.parties import AggregatorContext, NodeContext
+from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed

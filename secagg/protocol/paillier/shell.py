@@ -17,9 +17,6 @@ from secagg.protocol.binding import Bound
 from secagg.protocol.custody import custody_of
 from secagg.protocol.lanes import decode_sums
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import notices
-from secagg.protocol.masks.intake import senders
-from secagg.protocol.masks.rounds import Append, Common, Failed, FromNode
 from secagg.protocol.paillier import aggregator, intake
 from secagg.protocol.paillier.accepting import check_upload
 from secagg.protocol.paillier.aggregator import Turned
@@ -29,6 +26,10 @@ from secagg.protocol.paillier.messages import Attend, EncryptedInput
 from secagg.protocol.paillier.opening import open_sum as open_product
 from secagg.protocol.paillier.opening import read_answer
 from secagg.protocol.paillier.rounds import Collecting, Combined, Freezing, Opening, Phase, Waiting, complete
+from secagg.protocol.round import stating
+from secagg.protocol.round.events import Append, FromNode
+from secagg.protocol.round.lists import senders
+from secagg.protocol.round.phases import Common, Failed
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -114,7 +115,7 @@ def claimed_size(event: FromNode) -> int | None:
 
 def failed(phase: Common, reason: str, now: int) -> Turned:
     """Return the end of a round whose sum cannot be opened."""
-    statement = notices.aborted(phase.scope, OPENING, reason, phase.out, now)
+    statement = stating.aborted(phase.scope, OPENING, reason, phase.out, now)
     return Turned(Failed(phase.scope, OPENING, reason, phase.out), (Append(statement),))
 
 

@@ -21,8 +21,6 @@ from secagg.ids import EVERYBODY, RoundId
 from secagg.log.checkpoint import cosign
 from secagg.log.witness import LogProof
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.messages import Propose
-from secagg.protocol.masks.phases import Over
 from secagg.protocol.memory import (
     Accepted,
     AttemptOver,
@@ -52,6 +50,8 @@ from secagg.protocol.paillier.messages import (
     Witness,
 )
 from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting, TrusteePhase, Witnessed
+from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.phases import Over
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, context, open_signed, sign

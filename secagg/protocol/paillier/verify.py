@@ -18,7 +18,6 @@ from secagg.protocol.binding import Bound
 from secagg.protocol.custody import check_custody, custody_of, words_needed
 from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import Manifest, Seat, digest, fewest_entrusted
-from secagg.protocol.masks.checks import signed_list
 from secagg.protocol.paillier.accepting import check_header
 from secagg.protocol.paillier.checks import agreed
 from secagg.protocol.paillier.decrypting import Collector
@@ -27,6 +26,7 @@ from secagg.protocol.paillier.intake import ANSWER_LIMIT
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.opening import open_sum, read_answer
+from secagg.protocol.round.lists import signed_list
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed

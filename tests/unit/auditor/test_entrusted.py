@@ -19,14 +19,14 @@ from secagg.log.log import Log
 from secagg.log.statements import AnyStatement, Contributors, Opening, Result
 from secagg.protocol.manifest import Custody
 from secagg.protocol.masks import verify as masks
-from secagg.protocol.masks.messages import Witnesses
-from secagg.protocol.masks.rounds import Closed
 from secagg.protocol.paillier import verify as entrusted_rounds
 from secagg.protocol.paillier.messages import Piece
 from secagg.protocol.paillier.opening import read_answer
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust, propose, table
 from secagg.protocol.paillier.run import run_round
 from secagg.protocol.rehearsal import create_job
+from secagg.protocol.round.messages import Witnesses
+from secagg.protocol.round.phases import Closed
 from secagg.roster.chain import fingerprint
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK

@@ -17,7 +17,8 @@ from secagg.daemon.turn import Turn
 from secagg.daemon.waits import sentence
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.log.witness import LogProof
-from secagg.protocol.masks.phases import Answered, Over, Phase
+from secagg.protocol.masks.phases import Answered, Phase
+from secagg.protocol.round.phases import Over
 from secagg.protocol.session import ResultNotice
 from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, Signed

@@ -6,7 +6,8 @@ from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY
 from secagg.protocol.masks import aggregator
-from secagg.protocol.masks.rounds import Advertising, FromNode
+from secagg.protocol.masks.rounds import Advertising
+from secagg.protocol.round.events import FromNode
 from secagg.wire.codec import encode
 from secagg.wire.signed import sign
 from support.adversary import stop_before

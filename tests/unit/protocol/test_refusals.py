@@ -5,8 +5,8 @@ import re
 import pytest
 
 from secagg.errors import BadInput, Refused
-from secagg.protocol.masks.intake import Refuse
 from secagg.protocol.refusals import OTHER, SENTENCES, TASK, named, of_task, sentence
+from secagg.protocol.round.messages import Refuse
 from support.rules import modules, written
 
 TABLE = "refusals.py"

@@ -13,9 +13,10 @@ from secagg.protocol.lanes import packing, runs, upload_root
 from secagg.protocol.manifest import Published
 from secagg.protocol.masks import spot
 from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.rounds import Closed, Unmasking
+from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.spot import Leaf, Transcript, frozen_entry, transcript_of
 from secagg.protocol.rehearsal import propose, table
+from secagg.protocol.round.phases import Closed
 from secagg.protocol.run import Table, run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed, sign

@@ -5,12 +5,12 @@ import pytest
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.partial import Partial
 from secagg.errors import ProtocolViolation
-from secagg.protocol.masks.rounds import FromNode, Keep
 from secagg.protocol.paillier import aggregator, trustee
 from secagg.protocol.paillier.messages import PIECE, Answer
 from secagg.protocol.paillier.opening import read_answer
 from secagg.protocol.paillier.phases import Answered, Decrypted
 from secagg.protocol.paillier.rounds import Combine, Opening
+from secagg.protocol.round.events import FromNode, Keep
 from secagg.transport.link import LIMIT_BODY
 from support.entrusted import make
 from support.malice import Scene, listed, stop_before

@@ -1,0 +1,1 @@
+"""What every round has, whatever its engine: events and effects, phases that all share, messages, lists, notices."""

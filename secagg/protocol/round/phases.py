@@ -1,0 +1,77 @@
+"""Phases and parts of phases that the rounds of every engine have.
+
+Rules: a phase holds digests, signed messages and encoded lists, never vectors, and encodes completely. An engine's own
+phases extend `Common`. Leaves to others: what moves them (events.py), the transitions (each engine's aggregator.py).
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from secagg.ids import NO_DIGEST, Digest, Name
+from secagg.log.witness import LogProof
+from secagg.protocol.manifest import Manifest, Published
+from secagg.wire.signed import Scope, Signed
+
+
+class Out(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member that is no longer waited for, with the step and the reason.
+
+    `proof` is the SHA-256 of the side file that proves its fault, where one is proven.
+    """
+
+    member: Name
+    step: str
+    reason: str
+    proof: Digest = NO_DIGEST
+
+
+class Common(Struct, frozen=True, forbid_unknown_fields=True):
+    """Fields of every open phase: `signed` is the manifest as sent, `out` everybody who dropped so far."""
+
+    scope: Scope
+    manifest: Manifest
+    signed: Signed
+    out: tuple[Out, ...]
+
+
+class Standing(Struct, frozen=True, forbid_unknown_fields=True):
+    """The size of the last log checkpoint that a member said it holds."""
+
+    member: Name
+    size: int
+
+
+class Publishing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The sum is clear; waiting for the result's statement to be logged."""
+
+    published: Published
+    salt: Digest
+
+
+class Closed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The result is logged; `proof` shows it."""
+
+    scope: Scope
+    published: Published
+    salt: Digest
+    leaf: bytes
+    proof: LogProof
+    out: tuple[Out, ...]
+
+
+class Failed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The round is over without a result; nothing was released."""
+
+    scope: Scope
+    step: str
+    reason: str
+    out: tuple[Out, ...]
+
+
+class Over(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """This node is out of the round."""
+
+    scope: Scope
+    outcome: Literal["closed", "aborted", "refused"]
+    rule: str = ""
