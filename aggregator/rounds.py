@@ -27,8 +27,8 @@ from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import TEXT, Aborted, Contributors
 from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.rounds import Judge, Unmasking
-from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.masks.rounds import Unmasking
+from secagg.protocol.round.events import Append, Deadline, FromNode, Judge, Keep, Log, Logged, Send
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext
 from secagg.protocol.round.phases import Closed, Common, Failed, Out, Publishing, Standing

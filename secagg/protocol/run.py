@@ -27,9 +27,9 @@ from secagg.protocol.masks.messages import ANSWERED_BY
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.phases import Phase as NodePhase
 from secagg.protocol.masks.recovery import unmask
-from secagg.protocol.masks.rounds import Effect, Event, Judge, Judging, Phase, Unmask, Unmasked
+from secagg.protocol.masks.rounds import Judging, Phase, Unmask, Unmasked
 from secagg.protocol.memory import Notebook
-from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Judge, Keep, Log, Logged, Send
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext, NodeContext
 from secagg.protocol.round.phases import Closed, Failed, Standing

@@ -45,7 +45,7 @@ from secagg.protocol.memory import Accepted, Opened, Record, Witnessed
 from secagg.protocol.refusals import named
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, party, propose
 from secagg.protocol.round import events
-from secagg.protocol.round.events import Deadline, FromNode, Logged, Send
+from secagg.protocol.round.events import Deadline, Event, FromNode, Judge, Logged, Send
 from secagg.protocol.round.messages import Propose, Refuse
 from secagg.protocol.round.parties import AggregatorContext
 from secagg.protocol.round.phases import Closed, Failed, Standing
@@ -273,7 +273,7 @@ class RoundMachine(RuleBasedStateMachine):
             SEEN[f"{who} refuses: {getattr(error, 'rule', '') or error.code}"] += 1
             assert before == (self.phase, {name: entry.phase for name, entry in self.parties.items()})
 
-    def turn(self, event: keeping.Event) -> None:
+    def turn(self, event: Event) -> None:
         self.keep(aggregator.advance(self.phase, event, self.keeper))
 
     def keep(self, turned: Turned) -> None:
@@ -288,7 +288,7 @@ class RoundMachine(RuleBasedStateMachine):
                     self.turn(Logged(leaf, publish_entry(self.log, leaf, old_sizes)))
                 case Send(to, kind, data):
                     self.post(Letter(AGGREGATOR, to, kind, data))
-                case keeping.Judge():
+                case Judge():
                     assert isinstance(self.phase, keeping.Judging)
                     self.turn(judge(self.phase))
                 case keeping.Unmask():

@@ -31,10 +31,10 @@ from secagg.protocol.paillier import aggregator, run
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.phases import Decrypted, Decrypting
 from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
-from secagg.protocol.paillier.rounds import Collecting, Combine, Effect, Event, Opening, Witnessing
+from secagg.protocol.paillier.rounds import Collecting, Combine, Opening, Witnessing
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.protocol.round import stating
-from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Keep, Log, Logged, Send
 from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.protocol.session import PIECE, AbortNotice, Fetch, PieceHeader, Present, RoundHeader
 from secagg.roster.chain import fingerprint

@@ -8,7 +8,6 @@ Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -25,10 +24,7 @@ from secagg.protocol.masks.rounds import (
     Agreeing,
     Dealt,
     Drawing,
-    Effect,
-    Event,
     Freezing,
-    Judge,
     Judged,
     Judging,
     Opening,
@@ -40,21 +36,15 @@ from secagg.protocol.masks.rounds import (
     Unmasking,
     Uploading,
 )
-from secagg.protocol.round import lists, stating
-from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round import events, lists, stating
+from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Judge, Keep, Log, Logged, Send
 from secagg.protocol.round.messages import Cosignature, Propose, Witnesses
 from secagg.protocol.round.parties import AggregatorContext
 from secagg.protocol.round.phases import Closed, Common, Failed, Out, Publishing, Standing
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, sign, sign_each
 
-
-@dataclass(frozen=True)
-class Turned:
-    """What the shell saves (`phase`) and then does (`effects`, in order)."""
-
-    phase: Phase
-    effects: tuple[Effect, ...] = ()
+Turned = events.Turned[Phase]
 
 
 def start(

@@ -11,9 +11,9 @@ from secagg.crypto.derive import sha256
 from secagg.log.statements import INLINE, FaultKind
 from secagg.protocol.masks import judging, notices
 from secagg.protocol.masks.reports import Reports
-from secagg.protocol.masks.rounds import Charge, Effect, Uploading
+from secagg.protocol.masks.rounds import Charge, Uploading
 from secagg.protocol.round import stating
-from secagg.protocol.round.events import Append, Keep
+from secagg.protocol.round.events import Append, Effect, Keep
 from secagg.protocol.round.phases import Failed, Out
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST

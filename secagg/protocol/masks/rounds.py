@@ -14,7 +14,7 @@ from secagg.ids import Digest, Name
 from secagg.log.statements import FaultKind
 from secagg.protocol.masks.messages import ShareKeys, ShareLeaf
 from secagg.protocol.masks.recovery import Evidence, Recovered
-from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.events import Event, Open
 from secagg.protocol.round.messages import Cosignature
 from secagg.protocol.round.phases import Closed, Common, Failed, Publishing, Standing
 from secagg.wire.signed import Signed
@@ -163,7 +163,7 @@ class Charge:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judged(Event):
     """What the answers give: evidence of those that hold, the secrets or why there are none, and whose fault shows."""
 
     evidence: Evidence
@@ -173,24 +173,15 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Unmasked:
+class Unmasked(Event):
     """The clear summed words per lane group."""
 
     groups: Groups
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Hold the answers against what the dealers signed, come back with `Judged`."""
-
-
-@dataclass(frozen=True)
-class Unmask:
+class Unmask(Open):
     """Remove the masks from the sum of U3's uploads, come back with `Unmasked`; what they follow from is found."""
 
     evidence: Evidence
     recovered: Recovered
-
-
-Event = FromNode | Deadline | Logged | Judged | Unmasked
-Effect = Send | Append | Log | Judge | Unmask | Keep

@@ -9,7 +9,6 @@ ones finish the round; the result is published only after its log entry.
 Leaves to others: uploads, their proofs and products (the shell), the log (secagg.log), the model (secagg.learning).
 """
 
-from dataclasses import dataclass
 from typing import cast
 
 from msgspec.structs import replace
@@ -27,8 +26,6 @@ from secagg.protocol.paillier.rounds import (
     Collecting,
     Combine,
     Combined,
-    Effect,
-    Event,
     Freezing,
     Opening,
     Phase,
@@ -37,8 +34,8 @@ from secagg.protocol.paillier.rounds import (
     Witnessing,
     complete,
 )
-from secagg.protocol.round import stating
-from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round import events, stating
+from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Keep, Log, Logged, Send
 from secagg.protocol.round.lists import in_order, senders
 from secagg.protocol.round.messages import Propose, Witnesses
 from secagg.protocol.round.parties import AggregatorContext
@@ -55,12 +52,7 @@ _RANK_OF: dict[type, int] = {
 """A message whose rank is below its phase's came late."""
 
 
-@dataclass(frozen=True)
-class Turned:
-    """What the shell saves (`phase`) and then does (`effects`, in order)."""
-
-    phase: Phase
-    effects: tuple[Effect, ...] = ()
+Turned = events.Turned[Phase]
 
 
 def start(

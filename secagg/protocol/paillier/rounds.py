@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from secagg.ids import Count, Digest, Name, Ordinal
 from secagg.protocol.lanes import Groups
-from secagg.protocol.round.events import Append, Deadline, FromNode, Keep, Log, Logged, Send
+from secagg.protocol.round.events import Event, Open
 from secagg.protocol.round.messages import Cosignature
 from secagg.protocol.round.phases import Closed, Common, Failed, Publishing, Standing
 from secagg.wire.signed import Signed
@@ -99,12 +99,12 @@ Waiting = Collecting | Witnessing | Opening
 
 
 @dataclass(frozen=True)
-class Combine:
+class Combine(Open):
     """Multiply U's uploads, put the answers of `trying` together, come back with `Combined`."""
 
 
 @dataclass(frozen=True)
-class Combined:
+class Combined(Event):
     """What the answers gave: clear words per lane group, whose they were, and who answered wrongly.
 
     Without enough right answers `used` is empty and there are no words.
@@ -115,5 +115,3 @@ class Combined:
     wrong: tuple[str, ...]
 
 
-Event = FromNode | Deadline | Logged | Combined
-Effect = Send | Append | Log | Keep | Combine

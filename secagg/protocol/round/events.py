@@ -5,13 +5,33 @@ alone (its rounds.py), carrying them out (the daemons; in one process the rehear
 """
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from secagg.log.statements import Statement
 from secagg.log.witness import LogProof
+from secagg.protocol.round.phases import Closed, Common, Failed
+
+Phase = TypeVar("Phase", bound=Common | Closed | Failed, covariant=True)
+
+
+class Event:
+    """Something that happened to a round."""
+
+
+class Effect:
+    """Something that a round asks for."""
 
 
 @dataclass(frozen=True)
-class FromNode:
+class Turned(Generic[Phase]):
+    """What the shell saves (`phase`) and then does (`effects`, in order)."""
+
+    phase: Phase
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True)
+class FromNode(Event):
     """A message of a member, as the link stamped its sender."""
 
     sender: str
@@ -20,14 +40,14 @@ class FromNode:
 
 
 @dataclass(frozen=True)
-class Deadline:
+class Deadline(Event):
     """The time for a step is over."""
 
     step: str
 
 
 @dataclass(frozen=True)
-class Logged:
+class Logged(Event):
     """A statement asked for by `Log` is in a published checkpoint; one proof per old size asked for."""
 
     leaf: bytes
@@ -35,7 +55,7 @@ class Logged:
 
 
 @dataclass(frozen=True)
-class Send:
+class Send(Effect):
     """Send one message to one member."""
 
     to: str
@@ -44,14 +64,14 @@ class Send:
 
 
 @dataclass(frozen=True)
-class Append:
+class Append(Effect):
     """Append a statement to the log; nothing waits for it."""
 
     statement: Statement
 
 
 @dataclass(frozen=True)
-class Log:
+class Log(Effect):
     """Append a statement, publish a checkpoint, come back with `Logged`."""
 
     statement: Statement
@@ -59,7 +79,17 @@ class Log:
 
 
 @dataclass(frozen=True)
-class Keep:
+class Keep(Effect):
     """Keep these bytes as a side file of the audit, named by their SHA-256, before what follows is done."""
 
     data: bytes
+
+
+@dataclass(frozen=True)
+class Judge(Effect):
+    """Hold the answers against what was signed of them, and come back with what the engine makes of it."""
+
+
+@dataclass(frozen=True)
+class Open(Effect):
+    """Open the sum of the frozen uploads: each engine says what it takes."""
