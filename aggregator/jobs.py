@@ -189,8 +189,7 @@ def _check(spec: JobSpec, roster: Roster) -> None:
             code="E-COHORT",
         )  # fmt: skip
     lane_groups(spec, nodes)
-    if spec.custody is not UNSET:
-        _check_entrusted(spec, spec.custody)
+    engines.load(spec.engine).terms.check(spec)
 
 
 def check_trustees(spec: JobSpec, roster: Roster) -> None:
@@ -201,20 +200,6 @@ def check_trustees(spec: JobSpec, roster: Roster) -> None:
     if spec.custody is not UNSET:
         known = tuple(Seat(one.name, one.organisation, one.sign_key) for one in roster.members if one.role == "trustee")
         check_custody(spec.custody, spec.federation, known, trials=True)
-
-
-def _check_entrusted(spec: JobSpec, custody: Custody) -> None:
-    """Judge the key, and whether an answer of a trustee fits one message."""
-    engines.load(spec.engine, "door").admit(custody)
-    if spec.graph != "complete":
-        raise BadInput("Members of this engine share nothing with each other.", "Leave [cohort] graph out.")
-    layout = engines.load(spec.engine, "layout")
-    size = layout.upload_bytes_of(spec)
-    if size > layout.LONGEST_ANSWER:
-        raise BadInput(
-            f"The sum has {size} bytes of ciphertexts, a trustee's answer at most {layout.LONGEST_ANSWER}.",
-            "Use fewer bits or parameters, or engine masks.",
-        )
 
 
 def _cohort(file: JobFile, roster: Roster) -> tuple[str, ...]:

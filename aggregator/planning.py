@@ -67,7 +67,7 @@ def _default_policy(spec: JobSpec) -> str:
 
 def _entrusted(spec: JobSpec, custody: Custody) -> dict[str, object]:
     """Return what the round costs with trustees: each of them fetches every upload and multiplies it itself."""
-    size = engines.load(spec.engine, "layout").upload_bytes_of(spec)
+    size = engines.load(spec.engine).terms.upload_bytes_of(spec)
     return {
         "engine": spec.engine, "trustees": len(custody.trustees), "trustee_colluders": custody.colluders,
         "can_read": readers(custody),

@@ -9,9 +9,10 @@ Leaves to others: what happens in a round (aggregator.rounds), the events themse
 from aggregator.logbook import LogBook
 from aggregator.records import Phase
 from aggregator.telling import dropped, step_of, tell_wait, where
-from aggregator.uploads import shell_of
+from aggregator.uploads import shell_of, stage_of
 from secagg.daemon.turn import Turn
 from secagg.log.statements import Refusal
+from secagg.protocol.engine import Stage
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.refusals import sentence
 from secagg.protocol.round import stating
@@ -63,7 +64,7 @@ class Progress:
 
     def _ended(self, before: Common, turn: Turn) -> None:
         manifest, shell = before.manifest, shell_of(before.manifest)
-        step = shell.step_of(before) if shell.waits(before) else ""
+        step = shell.step_of(before) if Stage.WAITS in shell.stage(before) else ""
         for name in parties(manifest):
             if turn.get(f"{_SENT}{name}") is not None:
                 turn.delete(f"{_SENT}{name}")
@@ -97,7 +98,7 @@ def awaited(phase: Common) -> tuple[str, ...]:
     """Return whom a step waits for; of one in which data is worked on, as it was when the step began."""
     shell = shell_of(phase.manifest)
     names = {*shell.waiting_for(phase), *(entry.member for entry in phase.out if _untold(phase, entry))}
-    if shell.uploads(phase):
+    if Stage.GATHERS in shell.stage(phase):
         names |= set(shell.uploaded(phase))
     return tuple(name for name in parties(phase.manifest) if name in names)
 
@@ -109,7 +110,7 @@ def missing(phase: Common) -> int:
 
 def told_out(phase: Phase) -> list[dict[str, str]]:
     """Return who is out, as far as the end of a step has told it."""
-    running = isinstance(phase, Common) and shell_of(phase.manifest).waits(phase)
+    running = isinstance(phase, Common) and Stage.WAITS in stage_of(phase)
     return dropped(tuple(entry for entry in phase.out if not (running and _untold(phase, entry))))
 
 

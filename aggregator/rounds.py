@@ -9,7 +9,7 @@ Leaves to others: what is legal (the engine's aggregator), which round is next (
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from msgspec import UNSET
 
@@ -20,15 +20,28 @@ from aggregator.progress import Progress
 from aggregator.receiving import Receiving
 from aggregator.records import WHOLE, Phase, Saved, phase_of
 from aggregator.telling import step_of, where
-from aggregator.uploads import named_in, shell_of, uploads_of
+from aggregator.uploads import named_in, shell_of, stage_of, uploads_of
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, SecaggError, WireError
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import TEXT, Aborted, Contributors
 from secagg.protocol import engines
+from secagg.protocol.engine import Stage
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.rounds import Unmasking
-from secagg.protocol.round.events import Append, Deadline, FromNode, Judge, Keep, Log, Logged, Send
+from secagg.protocol.round.events import (
+    Append,
+    Deadline,
+    Effect,
+    Event,
+    FromNode,
+    Judge,
+    Keep,
+    Log,
+    Logged,
+    Send,
+    Turned,
+)
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext
 from secagg.protocol.round.phases import Closed, Common, Failed, Out, Publishing, Standing
@@ -62,7 +75,7 @@ class Rounds:
         phase = self.running(turn)
         if not isinstance(phase, Common) or phase.manifest.custody is UNSET:
             return False
-        listed = getattr(phase, "u", b"")
+        listed = shell_of(phase.manifest).entrusted(phase)
         return asker in phase.manifest.custody.names() and digest in uploads_of(listed) if listed else False
 
     def begin(
@@ -86,13 +99,14 @@ class Rounds:
 
     def _resume(self, phase: Common, turn: Turn) -> None:
         shell = shell_of(phase.manifest)
-        if shell.waits(phase):
+        stage = shell.stage(phase)
+        if Stage.WAITS in stage:
             self._set_timer(phase, turn)
-        for member in phase.manifest.names() if shell.uploads(phase) else ():
+        for member in phase.manifest.names() if Stage.GATHERS in stage else ():
             self._take(phase, member, turn)
-        if shell.judges(phase):
+        if Stage.JUDGES in stage:
             self._judge(phase, turn)
-        if shell.works(phase):
+        if Stage.OPENS in stage:
             self._open(phase, turn)
 
     # Events ----------------------------------------------------------------------------------------------------------
@@ -123,7 +137,7 @@ class Rounds:
         Raises: ProtocolViolation when it does not fit.
         """
         phase = self.running(turn)
-        if not isinstance(phase, Common) or not shell_of(phase.manifest).uploads(phase):
+        if not isinstance(phase, Common) or Stage.GATHERS not in stage_of(phase):
             return
         if message.kind == "ask-chunks":
             self._receiving.asked(phase, message, turn)
@@ -133,7 +147,7 @@ class Rounds:
     def wake(self, name: str, turn: Turn) -> None:
         """Take the end of a step; the timer names round and step, so that an old one means nothing."""
         phase = self.running(turn)
-        if isinstance(phase, Common) and shell_of(phase.manifest).waits(phase) and name == _timer(phase):
+        if isinstance(phase, Common) and Stage.WAITS in stage_of(phase) and name == _timer(phase):
             self._advance(Deadline(shell_of(phase.manifest).step_of(phase)), turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
@@ -145,8 +159,7 @@ class Rounds:
         if kind == TAKE:
             self._taken(phase, rest.rpartition("/")[2], outcome, turn)
             return
-        shell = shell_of(phase.manifest)
-        if (kind == UNMASK and shell.works(phase)) or (kind == JUDGE and shell.judges(phase)):
+        if {UNMASK: Stage.OPENS, JUDGE: Stage.JUDGES}.get(kind, Stage.NOTHING) & stage_of(phase):
             self._opened(phase, outcome, turn)
 
     def logged(self, turn: Turn) -> None:
@@ -158,8 +171,7 @@ class Rounds:
         phase = self.running(turn)
         if not isinstance(phase, Common) or turn.get(f"told/{member}") == str(size).encode():
             return False
-        shell = shell_of(phase.manifest)
-        return shell.proposes(phase) and member in shell.waiting_for(phase)
+        return Stage.PROPOSES in stage_of(phase) and member in shell_of(phase.manifest).waiting_for(phase)
 
     def propose_again(self, member: str, size: int, turn: Turn) -> None:
         """Repeat the proposal to a member that lacks it, with the proof from the checkpoint of this size."""
@@ -185,7 +197,7 @@ class Rounds:
         known = partial(records.known, job, desk.seats, turn)
         return AggregatorContext(desk.name, desk.key, desk.rng, opening, turn.now(), known)
 
-    def _advance(self, event: object, turn: Turn) -> None:
+    def _advance(self, event: Event, turn: Turn) -> None:
         saved = self._saved(turn)
         if saved is None:
             return
@@ -196,9 +208,9 @@ class Rounds:
             self._note_message(manifest, event, before, turn)
         self._apply(turned, saved, before, turn)
 
-    def _apply(self, turned: Any, saved: Saved, before: Phase | None, turn: Turn) -> None:
+    def _apply(self, turned: Turned[Phase], saved: Saved, before: Phase | None, turn: Turn) -> None:
         """Keep the phase, tell those who watch, do what it asks for."""
-        phase: Phase = turned.phase
+        phase = turned.phase
         # Who comes while an entry is being written changes nothing of what the phase waits for.
         entry, sizes = (saved.entry, saved.sizes) if type(phase) is type(before) else (-1, ())
         turn.put(_ROUND, encode(Saved(encode(phase), saved.began, entry, sizes, saved.proposal, saved.engine)))
@@ -224,10 +236,10 @@ class Rounds:
             records.put_opening(turn, phase.manifest.members, shell.bounds(lists[1]))
         if isinstance(phase, Publishing):
             self._desk.bundle.put_result(phase.scope.round, encode(phase.published), phase.salt)
-        if shell.waits(phase) and type(phase) is not type(before):
+        if Stage.WAITS in shell.stage(phase) and type(phase) is not type(before):
             self._set_timer(phase, turn)
 
-    def _do(self, effect: object, phase: Phase, turn: Turn) -> None:
+    def _do(self, effect: Effect, phase: Phase, turn: Turn) -> None:
         match effect:
             case Append(statement):
                 place = self._desk.book.add(statement, turn)
@@ -290,7 +302,7 @@ class Rounds:
     def _header(self, phase: Common, event: FromNode, turn: Turn) -> None:
         """Keep the header of an upload; it becomes an event once the upload is here and verified."""
         shell = shell_of(_manifest(phase))
-        if not shell.uploads(phase):
+        if Stage.GATHERS not in shell.stage(phase):
             raise ProtocolViolation(f"A header of {event.sender} came when none is taken.", rule="phase.message")
         shell.check_header(phase, event)
         key = f"header/{event.sender}"
@@ -308,7 +320,7 @@ class Rounds:
 
     def _taken(self, phase: Common, member: str, outcome: object, turn: Turn) -> None:
         kept, shell = turn.get(f"header/{member}"), shell_of(phase.manifest)
-        if not shell.uploads(phase) or kept is None or member in shell.uploaded(phase):
+        if Stage.GATHERS not in shell.stage(phase) or kept is None or member in shell.uploaded(phase):
             return
         if isinstance(outcome, BaseException):
             turn.event(step_of(phase.manifest.round, shell.UPLOAD, member, "refused", str(outcome)))
@@ -316,7 +328,7 @@ class Rounds:
             return
         self._advance(FromNode(member, shell.UPLOAD, kept), turn)
 
-    def _open(self, phase: Common, turn: Turn, asked: object = None) -> None:
+    def _open(self, phase: Common, turn: Turn, asked: Effect | None = None) -> None:
         uploads, files = self._desk.uploads, self._desk.files
         work = partial(uploads.clear, phase, lambda digest: (files / digest).read_bytes(), asked)
         turn.run(f"{UNMASK}/{phase.scope.round.label()}", work)
@@ -326,7 +338,7 @@ class Rounds:
         turn.run(f"{JUDGE}/{phase.scope.round.label()}", partial(judge, phase))
 
     def _opened(self, phase: Common, outcome: object, turn: Turn) -> None:
-        if not isinstance(outcome, BaseException):
+        if isinstance(outcome, Event):
             self._advance(outcome, turn)
             return
         saved = self._saved(turn)
@@ -344,15 +356,15 @@ class Rounds:
 
     def _check_size(self, saved: Saved, event: FromNode) -> None:
         """Refuse a message that claims a checkpoint this log never had: the freeze could not be proved from it."""
-        size = engines.load(saved.engine, "shell").claimed_size(event)
+        size = engines.load(saved.engine).sums.claimed_size(event)
         if size is not None and size > self._desk.book.published:
             raise WireError(f"{event.sender} claims a checkpoint of {size} entries.", "It is not of this log.")
 
     def _note_message(self, manifest: Manifest, event: FromNode, before: Phase, turn: Turn) -> None:
         """Note which checkpoint a member holds now, and tell those who watch."""
-        size, checkpoint = shell_of(manifest).claimed_size(event), getattr(before, "checkpoint", b"")
-        if size is None and checkpoint and event.kind in ("ConsistencyCheck", "Witness"):
-            size = read_checkpoint(checkpoint).size
+        size = shell_of(manifest).claimed_size(event)
+        if size is None and isinstance(before, Common) and (shown := shell_of(manifest).shown(before, event)):
+            size = read_checkpoint(shown).size
         if size is not None:
             records.put_held(turn, event.sender, size)
         self._progress.sent(manifest, event, turn)

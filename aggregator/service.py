@@ -31,6 +31,7 @@ from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.bundle import BundleWriter
 from secagg.log.log import Log
 from secagg.log.statements import OverlapAllowed
+from secagg.protocol.engine import Stage
 from secagg.protocol.round.phases import Common
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present, RoundHeader
 from secagg.transport.link import Received
@@ -193,7 +194,7 @@ class AggregatorService:
     def _waiting(self, turn: Turn) -> dict[str, object] | None:
         """Return who is waited for now, since when and until when; None while this aggregator works, or has no job."""
         phase, job = self._schedule.rounds.running(turn), self._schedule.active(turn)
-        if isinstance(phase, Common) and (shell := shell_of(phase.manifest)).waits(phase):
+        if isinstance(phase, Common) and Stage.WAITS in (shell := shell_of(phase.manifest)).stage(phase):
             told = last_wait(shell.step_of(phase), turn)
             return told and told | {"for": list(awaited(phase)), "missing": missing(phase)}
         if job and job.state in ("queued", "waiting"):
@@ -206,7 +207,7 @@ class AggregatorService:
             return None
         found = phase.scope.round
         shown: dict[str, object] = {"round": found.round, "attempt": found.attempt, "phase": type(phase).__name__}
-        if isinstance(phase, Common) and (shell := shell_of(phase.manifest)).waits(phase):
+        if isinstance(phase, Common) and Stage.WAITS in (shell := shell_of(phase.manifest)).stage(phase):
             shown |= {"step": shell.step_of(phase), "waiting": list(awaited(phase)), "missing": missing(phase)}
         return shown | {"dropped": told_out(phase)}
 

@@ -9,13 +9,14 @@ Leaves to others: which message is legal when (aggregator.rounds), sums and proo
 
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
-from typing import Any
 
 from secagg.daemon.blobs import Blobs, Partial
 from secagg.errors import ProtocolViolation
 from secagg.log.bundle import BundleWriter
 from secagg.protocol import engines
+from secagg.protocol.engine import Running, Stage, SumSide
 from secagg.protocol.manifest import Manifest
+from secagg.protocol.round.events import Effect, Event
 from secagg.protocol.round.phases import Common
 from secagg.protocol.session import UploadName
 from secagg.wire.chunks import ChunkHeader, span
@@ -44,8 +45,7 @@ class Uploads:
         self._lock = Lock()
         self._round = ""
         self._added: dict[str, bytes] = {}
-        self._sums: dict[str, Any] = {}
-        self._engines: dict[str, Any] = {}
+        self._sums: Running | None = None
 
     def chunk(self, phase: Common, sender: str, header: bytes, body: bytes) -> ChunkHeader:
         """Store one chunk durably and return its header, which may now be acknowledged.
@@ -80,16 +80,16 @@ class Uploads:
                 partial.complete(body.upload)
         if not self._blobs.has(body.upload):
             raise ProtocolViolation(f"The upload of {member} is not the one it signed for.", rule="upload.digest")
-        data, label = self._blobs.read(body.upload), phase.scope.round.label()
-        engine = self._engines.setdefault(label, shell_of(phase.manifest))
+        data = self._blobs.read(body.upload)
+        engine = shell_of(phase.manifest)
         try:
             engine.verify(phase, member, header, data)
         except ProtocolViolation:
             self._blobs.delete(body.upload)
             raise
-        self._add(label, member, body.upload, engine.words(phase.manifest, data))
+        self._add(phase.manifest, member, body.upload, data)
 
-    def clear(self, phase: Common, file: Callable[[str], bytes], asked: object = None) -> object:
+    def clear(self, phase: Common, file: Callable[[str], bytes], asked: Effect | None = None) -> Event:
         """Return what opens a round, an event of its engine; canaries are checked before anybody sees a result.
 
         `file` reads a side file by its digest, `asked` is the effect that asked for it. Runs beside the loop.
@@ -97,16 +97,16 @@ class Uploads:
         Raises: ProtocolViolation when a canary is wrong.
         """
         engine = shell_of(phase.manifest)
-        opened: object = engine.open_sum(phase, self.sum(phase.manifest, engine.list_of(phase)), file, asked)
-        return opened
+        return engine.open_sum(phase, self.sum(phase.manifest, engine.list_of(phase)), file, asked)
 
-    def sum(self, manifest: Manifest, listed: bytes) -> dict[str, Any]:
+    def sum(self, manifest: Manifest, listed: bytes) -> Running:
         """Return the sum of exactly the listed headers' uploads, and let go of it. Runs beside the loop."""
         wanted = {signed.sender: named(signed).upload for signed in _list(listed)}
         with self._lock:
-            if (self._round, self._added) != (manifest.round.label(), wanted):
-                self._rebuild(manifest, wanted)
-            sums, self._sums, self._added = self._sums, {}, {}
+            sums = self._sums
+            if sums is None or (self._round, self._added) != (manifest.round.label(), wanted):
+                sums = self._rebuilt(manifest, wanted)
+            self._sums, self._added = None, {}
             return sums
 
     @property
@@ -130,9 +130,8 @@ class Uploads:
         for signed in headers:
             self._blobs.delete(named(signed).upload)
         with self._lock:
-            self._engines.pop(label, None)
             if self._round == label:
-                self._round, self._added, self._sums = "", {}, {}
+                self._round, self._added, self._sums = "", {}, None
 
     def sweep(self, phase: Common | None, headers: Iterable[Signed]) -> None:
         """Drop what a crash left of rounds that ended; stay with the round that is running and its headers."""
@@ -148,26 +147,33 @@ class Uploads:
     def _open(self, key: str, manifest: Manifest) -> Partial:
         return self._blobs.partial(key, shell_of(manifest).upload_bytes(manifest), manifest.chunk_bytes)
 
-    def _add(self, label: str, member: str, digest: bytes, words: Any) -> None:
+    def _add(self, manifest: Manifest, member: str, digest: bytes, data: bytes) -> None:
+        label = manifest.round.label()
         with self._lock:
-            if self._round != label:
-                self._round, self._added, self._sums = label, {}, {}
+            if self._round != label or self._sums is None:
+                self._round, self._added, self._sums = label, {}, shell_of(manifest).running(manifest)
             if member not in self._added:
                 self._added[member] = digest
-                self._engines[label].accumulate(self._sums, words)
+                self._sums.add(data)
 
-    def _rebuild(self, manifest: Manifest, wanted: Mapping[str, bytes]) -> None:
-        self._round, self._added, self._sums = manifest.round.label(), dict(wanted), {}
+    def _rebuilt(self, manifest: Manifest, wanted: Mapping[str, bytes]) -> Running:
         engine = shell_of(manifest)
+        sums = engine.running(manifest)
         for member, name in wanted.items():
             data = self._blobs.read(name)
             engine.check_name(manifest, member, name, data)
-            engine.accumulate(self._sums, engine.words(manifest, data))
+            sums.add(data)
+        return sums
 
 
-def shell_of(manifest: Manifest) -> Any:
-    """Return what the manifest's engine has for this shell (secagg.protocol.masks.shell names the functions)."""
-    return engines.load(manifest.engine, "shell")
+def shell_of(manifest: Manifest) -> SumSide:
+    """Return what the manifest's engine has for an aggregator."""
+    return engines.load(manifest.engine).sums
+
+
+def stage_of(phase: Common) -> Stage:
+    """Return what a phase means, as its engine says."""
+    return shell_of(phase.manifest).stage(phase)
 
 
 def named(signed: Signed) -> UploadName:

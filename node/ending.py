@@ -72,7 +72,7 @@ class Endings:
         manifest, scope = decode(Manifest, notice.manifest.body, LIMIT_BULK), Scope(notice.round, entry.manifest)
         aggregator = self._jobs.sender(message, turn)
         known = RoundLog(aggregator.name, aggregator.sign_key, f"{notice.round.federation}/rounds")
-        names, seen = engines.load(manifest.engine, "ending").check_frozen(
+        names, seen = engines.load(manifest.engine).member.check_frozen(
             notice.before, notice.frozen, notice.leaf, notice.proof, notice.agreements, manifest, scope, known,
             Ledger(turn).last(known.log_origin),
         )  # fmt: skip
@@ -107,7 +107,7 @@ class Endings:
             return True
         scope = Scope(notice.round, entry.manifest)
         try:
-            engines.load(job.spec.engine, "ending").check_words(notice.words, custody, scope)  # type: ignore[union-attr]
+            engines.load(job.spec.engine).member.check_words(notice.words, custody, scope)  # type: ignore[union-attr]
         except Refused as few:
             place = {"job": notice.round.job, "round": notice.round.round, "attempt": notice.round.attempt}
             turn.event({"event": "counted", **place, "rule": few.rule, "cause": few.cause, "remedy": few.remedy})

@@ -7,8 +7,8 @@ Leaves to others: the verdict (node.spot), signing and sending (node.rounds).
 
 from node.spot import pending
 from node.uploading import Uploading
-from node.work import Named
 from secagg.daemon.turn import Turn
+from secagg.protocol.engine import Named
 
 
 class Holding:

@@ -25,7 +25,7 @@ from node.records import Job, Round, Upload
 from node.task import FailedOnData
 from node.telling import say_bound, say_readers, where
 from node.uploading import Uploading
-from node.work import Computed, Named, Work, member_of
+from node.work import Computed, Work, member_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.following import Follower
@@ -38,6 +38,7 @@ from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLa
 from secagg.ids import RoundId
 from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Policy
+from secagg.protocol.engine import Named, Stage
 from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.round.messages import Propose
@@ -84,7 +85,7 @@ class Rounds:
         except SealBroken:
             self.close(kept.scope.round, turn)
             return
-        if member_of(kept.engine).trains(phase):
+        if Stage.TRAINS in member_of(kept.engine).stage(phase):
             # Clear words are never written, so they are computed again; nothing made from them has left.
             try:
                 self._begin_update(decode(Manifest, kept.manifest, LIMIT_BULK), turn)
@@ -214,7 +215,7 @@ class Rounds:
         kept = records.find_round(turn)
         if kept and kept.scope == scope:
             engine = member_of(kept.engine)
-            if engine.FIRST and engine.joined(self._open(kept)):
+            if engine.FIRST and Stage.JOINED in engine.stage(self._open(kept)):
                 self._send(scope.round, engine.FIRST, kept.answer, turn)
             return
         if self._left(scope, turn):
@@ -292,7 +293,7 @@ class Rounds:
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
-        if member_of(kept.engine).ready(phase):
+        if Stage.READY in member_of(kept.engine).stage(phase):
             fresh = records.find_round(turn)
             if fresh:
                 self._mask(fresh, turn)
@@ -342,7 +343,7 @@ class Rounds:
     def _mask(self, kept: Round, turn: Turn) -> None:
         """Mask or encrypt once both are there: the clear words, and what the engine needs beside them."""
         label, phase = kept.scope.round.label(), self._open(kept)
-        if not member_of(kept.engine).ready(phase):
+        if Stage.READY not in member_of(kept.engine).stage(phase):
             return
         given = self._clear.get(label)
         if given is None:
@@ -352,7 +353,7 @@ class Rounds:
             turn.run(f"{MASK}/{label}", lambda: self._work.protect(kept.engine, label, given, phase, self._name))
 
     def _protected(self, kept: Round, done: Named, turn: Turn) -> None:
-        if not member_of(kept.engine).ready(self._open(kept)):
+        if Stage.READY not in member_of(kept.engine).stage(self._open(kept)):
             return self._uploading.drop(done.upload, turn)
         manifest = decode(Manifest, kept.manifest, LIMIT_BULK)
         try:
@@ -369,13 +370,12 @@ class Rounds:
         mark, proven = self._marks[scope.round.label()], records.find_proven(turn, job.spec.name)
         with self._inputs.ledger.hold():
             given, binding = self._inputs.give(job, scope, manifest, mark, turn.now(), proven)
-            self._step(kept, replace(cast(Any, done), given=given), turn)
+            self._step(kept, member_of(kept.engine).counted(done, given), turn)
         say_bound(binding, scope.round, turn)
 
     def _open(self, kept: Round) -> object:
         sealed = self._keys.open(kept.scope.round.label(), kept.sealed)
-        phase: object = decode(member_of(kept.engine).PHASE, sealed, WHOLE)
-        return phase
+        return member_of(kept.engine).read(sealed)
 
     # Leaving ---------------------------------------------------------------------------------------------------------
 

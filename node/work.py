@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from secagg.ids import NO_DIGEST, RoundId
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
 from secagg.protocol import engines, server_step, sketch
+from secagg.protocol.engine import MemberSide, Named
 from secagg.protocol.lanes import Contribution, Quantised, Ready, encode_sum
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.ranges import check_declared
@@ -43,28 +44,9 @@ WORKERS = 2
 """Threads that mask or encrypt one contribution."""
 
 
-class Named(Protocol):
-    """What every engine's header says of an upload."""
-
-    @property
-    def upload(self) -> bytes:
-        """Return the digest it is kept under."""
-        ...
-
-    @property
-    def length(self) -> int:
-        """Return its bytes."""
-        ...
-
-    @property
-    def chunks(self) -> tuple[bytes, ...]:
-        """Return the hash of every chunk."""
-        ...
-
-
-def member_of(engine: str) -> Any:
-    """Return what an engine has for this shell (secagg.protocol.masks.member names the functions)."""
-    return engines.load(engine, "member")
+def member_of(engine: str) -> MemberSide:
+    """Return what an engine has for a node."""
+    return engines.load(engine).member
 
 
 class Stepped(Struct, frozen=True):
@@ -219,9 +201,8 @@ class Work:
                 )
             # What is masked or encrypted is no secret, and the next round's takes its place.
             self._warm = data if isinstance(data, bytearray) else None
-            named: Named = done
-            self._blobs.put_as(named.upload, data)
-        return named
+            self._blobs.put_as(done.upload, data)
+        return done
 
     def step(self, spec: JobSpec, model: bytes, published: bytes, about: RoundId) -> Stepped:
         """Take the published result of round `about` in: the next model of a training job.

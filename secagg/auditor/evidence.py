@@ -7,7 +7,7 @@ signed it and the reason. Leaves to others: the checks.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from secagg.auditor.bundle import Bundle
 from secagg.auditor.listing import whole
@@ -24,6 +24,7 @@ from secagg.log.statements import (
     parse_statement,
 )
 from secagg.protocol import engines
+from secagg.protocol.engine import AuditSide
 from secagg.protocol.manifest import Manifest
 from secagg.roster.chain import SignedRoster
 from secagg.roster.members import Member, Roster
@@ -180,13 +181,13 @@ def _named(statement: Statement, known: dict[object, int]) -> int | None:
     return known.get(getattr(statement, "manifest", None), known.get(_attempt(statement)))
 
 
-def engine_of(entry: Entry, manifest: Manifest) -> Any:
-    """Return what a manifest's engine has for auditors (secagg.protocol.masks.verify names the functions).
+def engine_of(entry: Entry, manifest: Manifest) -> AuditSide:
+    """Return what a manifest's engine has for auditors.
 
     Raises: Violation when there is no such engine, which no honest member could have taken part in.
     """
     try:
-        return engines.load(manifest.engine, "verify")
+        return engines.load(manifest.engine).audit
     except BadInput as error:
         raise Violation(entry, error.cause.rstrip(".")) from None
 

@@ -23,7 +23,7 @@ from secagg.bench.peers import Peers
 from secagg.bench.stage import Stage, result
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
-from secagg.protocol.lanes import Groups, Ready, check_canaries, packing
+from secagg.protocol.lanes import Groups, Ready, accumulate, check_canaries, packing
 from secagg.protocol.manifest import Manifest, Published
 from secagg.protocol.masks import intake, masking, shell
 from secagg.protocol.masks.phases import Masking, Protected
@@ -122,7 +122,7 @@ class Server:
         shell.verify(self._begun, header.sender, signed, data)
         checked = self._clock()
         spent.checking += checked - began
-        shell.accumulate(sums, shell.words(self._stage.manifest, data))
+        accumulate(self._stage.manifest, sums, data)
         spent.adding += self._clock() - checked
 
 

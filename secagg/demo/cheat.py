@@ -19,13 +19,14 @@ from secagg.daemon.options import current, explain, options
 from secagg.daemon.writing import say
 from secagg.demo.lying import one_more
 from secagg.errors import SecaggError
+from secagg.protocol.round.events import Effect, Event
 from secagg.protocol.round.phases import Common
 
 
 class CheatingUploads(Uploads):
     """Uploads whose clear sum is not theirs."""
 
-    def clear(self, phase: Common, file: Callable[[str], bytes], asked: object = None) -> object:
+    def clear(self, phase: Common, file: Callable[[str], bytes], asked: Effect | None = None) -> Event:
         """Return the clear sum with one word changed, after its canaries were checked."""
         opened = super().clear(phase, file, asked)
         one_more(opened.groups)  # type: ignore[attr-defined]  # the event of every engine has them

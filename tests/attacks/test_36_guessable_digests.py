@@ -138,7 +138,7 @@ def test_the_same_result_twice_looks_different_every_time() -> None:
 def test_plain_sums_have_no_engine_and_no_institution_takes_part(policy: Policy) -> None:
     """Uploads without protection would be inputs under a plain SHA-256 in the log: there is nothing that logs them."""
     with pytest.raises(BadInput, match="no engine plain"):
-        engines.load("plain", "node")
+        engines.load("plain")
     federation = make(MEMBERS, engine="plain")
     seat: Any = party(federation, "node-00", policy=policy)
     with pytest.raises(Refused) as caught:

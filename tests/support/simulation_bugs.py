@@ -18,7 +18,7 @@ from aggregator import records as aggregators
 from aggregator.ending import Endings
 from aggregator.logbook import LogBook
 from aggregator.rounds import Rounds as AggregatorRounds
-from aggregator.uploads import Uploads
+from aggregator.uploads import Uploads, shell_of
 from keyserver.trustee.opening import Work as TrusteeWork
 from keyserver.trustee.rounds import Rounds as TrusteeRounds
 from node import records
@@ -30,6 +30,7 @@ from secagg.daemon.turn import Emit, Turn
 from secagg.errors import SecaggError
 from secagg.log.statements import sign_statement
 from secagg.log.witness import LogProof
+from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.aggregator import Turned, _send
 from secagg.protocol.masks.messages import Freeze
 from secagg.protocol.masks.phases import Uploaded
@@ -37,7 +38,6 @@ from secagg.protocol.masks.rounds import Agreeing
 from secagg.protocol.memory import Opened, Summed
 from secagg.protocol.paillier.phases import Answered, Decrypting
 from secagg.protocol.round.lists import senders
-from secagg.vector.ring import add_into
 from secagg.wire.codec import encode
 from support.simulation_input_bugs import INPUT_BUGS
 
@@ -152,21 +152,18 @@ def _thaw(start: Function) -> Function:
     return mutated
 
 
-def _add_always(self: Uploads, label: str, member: str, digest: bytes, words: Any) -> None:
+def _add_always(self: Uploads, manifest: Manifest, member: str, digest: bytes, data: bytes) -> None:
+    label = manifest.round.label()
     with self._lock:
-        if self._round != label:
-            self._round, self._added, self._sums = label, {}, {}
+        if self._round != label or self._sums is None:
+            self._round, self._added, self._sums = label, {}, shell_of(manifest).running(manifest)
         self._added[member] = digest
-        for group, values in words.items():
-            if group in self._sums:
-                add_into(self._sums[group], values)
-            else:
-                self._sums[group] = values
+        self._sums.add(data)
 
 
 def _cached_sum(self: Uploads, manifest: Any, u3: bytes) -> Any:
     with self._lock:
-        sums, self._sums, self._added = self._sums, {}, {}
+        sums, self._sums, self._added = self._sums, None, {}
         return sums
 
 

@@ -5,25 +5,57 @@ Leaves to others: the transitions (node.py), training, storing and sending (node
 """
 
 import os
+from collections.abc import Collection
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+from msgspec.structs import replace
 
 from secagg.crypto.rng import Rng
+from secagg.protocol.engine import Named, Stage
+from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, Groups, packing
-from secagg.protocol.manifest import Manifest
+from secagg.protocol.manifest import Custody, Manifest
 from secagg.protocol.masks import masking, node
+from secagg.protocol.masks.ending import check_frozen as check_frozen
 from secagg.protocol.masks.phases import Advertised, Drawing, Masking, Phase, Protected, Shared
+from secagg.protocol.round.parties import NodeContext
+from secagg.protocol.round.phases import within
+from secagg.wire.codec import decode
+from secagg.wire.signed import Scope, Signed
 
-PHASE = Phase
+WHOLE = 2**40
 FIRST = "AdvertiseKeys"
 """The answer to a proposal, which is repeated with it."""
 
 SHARE = 4
 """The part of the free memory that masks made ahead may take: one in so many."""
 
-start, advance = node.start, node.advance
+start = node.start
+
+_STAGES: dict[type, Stage] = {
+    Advertised: Stage.JOINED | Stage.TRAINS,
+    Drawing: Stage.TRAINS,
+    Shared: Stage.TRAINS,
+    Masking: Stage.TRAINS | Stage.READY,
+}
+
+
+def read(data: bytes) -> Phase:
+    """Return an encoded phase. Raises: WireError."""
+    return decode(cast(type[Phase], Phase), data, WHOLE)
+
+
+def advance(phase: object, event: object, ctx: NodeContext) -> node.Step:
+    """Take one event in one phase. Raises: ProtocolViolation; the phase is then unchanged."""
+    return node.advance(cast(Phase, phase), cast(Signed | Protected, event), ctx)
+
+
+def stage(phase: object) -> Stage:
+    """Return what a phase means."""
+    return _STAGES.get(type(phase), Stage.NOTHING)
 
 
 def moduli(manifest: Manifest) -> tuple[bytes, ...]:
@@ -31,35 +63,31 @@ def moduli(manifest: Manifest) -> tuple[bytes, ...]:
     return ()
 
 
-def joined(phase: object) -> bool:
-    """Say whether a phase answered the proposal and nothing else."""
-    return isinstance(phase, Advertised)
-
-
-def trains(phase: object) -> bool:
-    """Say whether the node's words are still wanted in this phase."""
-    return isinstance(phase, Advertised | Drawing | Shared | Masking)
-
-
-def ready(phase: object) -> bool:
-    """Say whether the node's words can be protected in this phase."""
-    return isinstance(phase, Masking)
-
-
-def prepare(phase: Masking, me: str, rng: Rng, tables: Path, executor: Executor) -> Groups | None:
+def prepare(phase: object, me: str, rng: Rng, tables: Path, executor: Executor) -> Groups | None:
     """Make the masks while the model trains, where memory has room for one more vector of words."""
-    needed = sum(packing(group).words * np.dtype(packing(group).dtype).itemsize for group in phase.manifest.groups)
+    found = within(phase, Masking)
+    needed = sum(packing(group).words * np.dtype(packing(group).dtype).itemsize for group in found.manifest.groups)
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return masking.prepare(phase, me, executor) if needed <= free // SHARE else None
+    return masking.prepare(found, me, executor) if needed <= free // SHARE else None
+
+
+def counted(done: Named, given: Given) -> Protected:
+    """Return the event of a stored upload with what the node's ledger says of its input."""
+    return replace(within(done, Protected), given=given)
 
 
 def protect(
-    phase: Masking, me: str, given: Contribution, rng: Rng, tables: Path, executor: Executor,
-    warm: bytearray | None = None, prepared: Groups | None = None,
+    phase: object, me: str, given: Contribution, rng: Rng, tables: Path, executor: Executor,
+    warm: bytearray | None = None, prepared: object = None,
 ) -> tuple[bytes | bytearray, Protected]:  # fmt: skip
     """Mask a contribution; return the upload, which may be `warm` written over, and the event for `advance`.
 
     Raises: BadInput on NaN.
     """
-    upload = masking.contribute(given, phase, me, executor, warm, prepared)
+    made = within(prepared, dict) if prepared is not None else None
+    upload = masking.contribute(given, within(phase, Masking), me, executor, warm, made)
     return upload.data, Protected(upload.root, len(upload.data), upload.chunks)
+
+
+def check_words(words: Collection[Signed], custody: Custody, scope: Scope) -> None:
+    """Nobody has to say that an attempt is over: there are no trustees who could still answer it."""

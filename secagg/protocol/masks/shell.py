@@ -7,11 +7,13 @@ Leaves to others: the transitions (aggregator.py), storing and timers (aggregato
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import cast
 
 from secagg.errors import ProtocolViolation
 from secagg.protocol import lanes
 from secagg.protocol.binding import Bound
+from secagg.protocol.engine import Phase as AnyPhase
+from secagg.protocol.engine import Running, Stage
 from secagg.protocol.lanes import Groups, check_canaries, upload_root
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, intake, judging
@@ -22,11 +24,13 @@ from secagg.protocol.masks.messages import AdvertiseKeys, MaskedInput
 from secagg.protocol.masks.recovery import recover, unmask
 from secagg.protocol.masks.rounds import (
     Advertising,
+    Agreeing,
+    Drawing,
     Freezing,
-    Judged,
     Judging,
     Opening,
     Phase,
+    Sharing,
     Unmask,
     Unmasked,
     Unmasking,
@@ -34,45 +38,66 @@ from secagg.protocol.masks.rounds import (
 )
 from secagg.protocol.masks.verify import answered
 from secagg.protocol.round import stating
-from secagg.protocol.round.events import Append, FromNode
-from secagg.protocol.round.phases import Common, Failed
+from secagg.protocol.round.events import Append, Effect, Event, FromNode
+from secagg.protocol.round.parties import AggregatorContext
+from secagg.protocol.round.phases import Common, Failed, within
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
-PHASE = Phase
+WHOLE = 2**40
 UPLOAD = "MaskedInput"
 OPENING = "Unmask"
 
-start, advance = aggregator.start, aggregator.advance
-step_of, waiting_for = aggregator.step_of, aggregator.waiting_for
+_STAGES: dict[type, Stage] = {
+    Advertising: Stage.WAITS | Stage.PROPOSES,
+    Drawing: Stage.WAITS,
+    Sharing: Stage.WAITS,
+    Uploading: Stage.WAITS | Stage.GATHERS,
+    Agreeing: Stage.WAITS,
+    Opening: Stage.WAITS,
+    Judging: Stage.JUDGES,
+    Unmasking: Stage.OPENS,
+}
+
+start = aggregator.start
 
 
-def waits(phase: object) -> bool:
-    """Say whether a phase waits for messages, and has a deadline."""
-    return isinstance(phase, intake.Collecting)
+def read(data: bytes) -> Phase:
+    """Return an encoded phase. Raises: WireError."""
+    return decode(cast(type[Phase], Phase), data, WHOLE)
 
 
-def proposes(phase: object) -> bool:
-    """Say whether a proposal may be repeated in this phase."""
-    return isinstance(phase, Advertising)
+def advance(phase: AnyPhase, event: Event, ctx: AggregatorContext) -> Turned:
+    """Take one event in one phase. Raises: ProtocolViolation; the phase is then unchanged."""
+    return aggregator.advance(cast(Phase, phase), event, ctx)
 
 
-def uploads(phase: object) -> bool:
-    """Say whether uploads are taken in this phase."""
-    return isinstance(phase, Uploading)
+def stage(phase: AnyPhase) -> Stage:
+    """Return what a phase means."""
+    return _STAGES.get(type(phase), Stage.NOTHING)
 
 
-def works(phase: object) -> bool:
-    """Say whether a phase waits for `open_sum`."""
-    return isinstance(phase, Unmasking)
+def step_of(phase: Common) -> str:
+    """Return the name of the step that a waiting phase belongs to."""
+    return aggregator.step_of(cast(intake.Collecting, phase))
 
 
-def frozen(phase: object) -> bytes | None:
+def waiting_for(phase: Common) -> tuple[str, ...]:
+    """Return whose message a waiting phase still lacks."""
+    return aggregator.waiting_for(cast(intake.Collecting, phase))
+
+
+def frozen(phase: AnyPhase) -> bytes | None:
     """Return the list of the headers whose uploads are now fixed, when this is the phase that fixes them."""
     return phase.u3 if isinstance(phase, Freezing) else None
 
 
-def agreed(phase: object) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
+def entrusted(phase: AnyPhase) -> bytes:
+    """Return nothing: there are no trustees here."""
+    return b""
+
+
+def agreed(phase: AnyPhase) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
     """Return U2, U3 and who agreed to both, once enough did."""
     return (phase.u2, phase.u3, phase.agreements) if isinstance(phase, Opening) else None
 
@@ -87,14 +112,14 @@ def opened(manifest: Manifest, names: tuple[str, ...], missing: tuple[str, ...])
     return answered(manifest, names, missing)
 
 
-def uploaded(phase: Uploading) -> tuple[str, ...]:
+def uploaded(phase: Common) -> tuple[str, ...]:
     """Return whose uploads count already."""
-    return intake.received(phase)
+    return intake.received(within(phase, Uploading))
 
 
-def check_header(phase: Uploading, event: FromNode) -> None:
+def check_header(phase: Common, event: FromNode) -> None:
     """Check a header before its upload is looked at. Raises: ProtocolViolation."""
-    intake.masked_input(phase, event)
+    intake.masked_input(within(phase, Uploading), event)
 
 
 def claimed_size(event: FromNode) -> int | None:
@@ -104,14 +129,14 @@ def claimed_size(event: FromNode) -> int | None:
     return decode(AdvertiseKeys, decode(Signed, event.data).body).log_size
 
 
-def judges(phase: object) -> bool:
-    """Say whether a phase waits for `judge`."""
-    return isinstance(phase, Judging)
+def shown(phase: Common, event: FromNode) -> bytes:
+    """Return the checkpoint that a message in this phase proves its sender to hold; nothing when none."""
+    return phase.checkpoint if isinstance(phase, Agreeing) and event.kind == "ConsistencyCheck" else b""
 
 
-def judge(phase: Judging) -> Judged:
+def judge(phase: Common) -> Event:
     """Hold the answers against what was signed of them; runs beside the loop."""
-    return judging.judge(phase)
+    return judging.judge(within(phase, Judging))
 
 
 def failed(phase: Common, reason: str, now: int) -> Turned:
@@ -125,7 +150,7 @@ def upload_bytes(manifest: Manifest) -> int:
     return lanes.upload_bytes(manifest)
 
 
-def verify(phase: Uploading, member: str, header: Signed, data: bytes) -> None:
+def verify(phase: Common, member: str, header: Signed, data: bytes) -> None:
     """Hold a whole upload against its header. Raises: ProtocolViolation."""
     check_name(phase.manifest, member, decode(MaskedInput, header.body).upload, data)
 
@@ -141,33 +166,42 @@ def chunk_hash(manifest: Manifest, body: bytes) -> bytes:
     return lanes.chunk_hash(manifest, body)
 
 
-def words(manifest: Manifest, data: bytes) -> tuple[Manifest, bytes]:
-    """Return what `accumulate` adds of one upload."""
-    return manifest, data
+class Words:
+    """The sum of masked words."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self.groups: Groups = {}
+
+    def add(self, data: bytes) -> None:
+        """Add one upload in place. Raises: ProtocolViolation when its form differs."""
+        lanes.accumulate(self._manifest, self.groups, data)
 
 
-def accumulate(sums: dict[str, Any], found: tuple[Manifest, bytes]) -> None:
-    """Add one upload to the running sum in place. Raises: ProtocolViolation when its form differs."""
-    lanes.accumulate(found[0], sums, found[1])
+def running(manifest: Manifest) -> Words:
+    """Return the sum of no uploads yet."""
+    return Words(manifest)
 
 
 def open_sum(
-    phase: Unmasking, sums: dict[str, Any], file: Callable[[str], bytes], asked: Unmask | None = None
-) -> Unmasked:
+    phase: Common, sums: Running, file: Callable[[str], bytes], asked: Effect | None = None
+) -> Event:
     """Remove the masks from the sum of exactly the frozen uploads; its canaries are checked before anybody sees it.
 
     `asked` is the effect that asked for it; after a restart there is none, and the secrets are recovered again.
 
     Raises: ProtocolViolation when a canary is wrong.
     """
-    proof = asked.evidence if asked else intake.evidence(phase)
-    recovered = asked.recovered if asked else recover(proof)
+    found = asked if isinstance(asked, Unmask) else None
+    proof = found.evidence if found else intake.evidence(within(phase, Unmasking))
+    recovered = found.recovered if found else recover(proof)
+    groups = within(sums, Words).groups
     with ThreadPoolExecutor(WORKERS) as workers:
-        unmask(sums, proof, recovered, workers)
-    check_canaries(phase.manifest, sums, len(proof.u3))
-    return Unmasked(cast(Groups, sums))
+        unmask(groups, proof, recovered, workers)
+    check_canaries(phase.manifest, groups, len(proof.u3))
+    return Unmasked(groups)
 
 
-def list_of(phase: Unmasking) -> bytes:
+def list_of(phase: Common) -> bytes:
     """Return the list of the headers whose sum is opened."""
-    return phase.u3
+    return within(phase, Unmasking).u3

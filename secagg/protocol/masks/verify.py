@@ -19,7 +19,7 @@ from secagg.protocol.lanes import Groups, accumulate, check_signed_length, uploa
 from secagg.protocol.manifest import Manifest, Seat, digest, minimum_contributors, threshold
 from secagg.protocol.masks import graph
 from secagg.protocol.masks.checks import agreed
-from secagg.protocol.masks.faults import check_fault
+from secagg.protocol.masks.faults import check_fault as check_fault
 from secagg.protocol.masks.messages import AdvertiseKeys, Agreement, Answer, MaskedInput, ShareList
 from secagg.protocol.masks.recovery import Evidence, recover, unmask
 from secagg.protocol.round.lists import signed_list
@@ -29,7 +29,6 @@ from secagg.wire.signed import Scope, Signed, open_signed
 
 T = TypeVar("T")
 
-__all__ = ["check_fault"]
 
 
 def recompute(

@@ -8,28 +8,54 @@ Leaves to others: the transitions (node.py), training, storing and sending (node
 from concurrent.futures import Executor
 from pathlib import Path
 from threading import Lock
+from typing import cast
+
+from msgspec.structs import replace
 
 from secagg.crypto.paillier.encrypt import Obfuscators, obfuscate
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import Table, affordable, memory, table_at
 from secagg.crypto.rng import Rng
 from secagg.protocol.custody import custody_of
+from secagg.protocol.engine import Named, Stage
+from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, words_of
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.paillier import node
 from secagg.protocol.paillier.door import public_key
 from secagg.protocol.paillier.encrypting import protect as encrypt
+from secagg.protocol.paillier.ending import check_frozen as check_frozen
+from secagg.protocol.paillier.ending import check_words as check_words
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase
+from secagg.protocol.round.parties import NodeContext
+from secagg.protocol.round.phases import within
+from secagg.wire.codec import decode
+from secagg.wire.signed import Signed
 
-PHASE = NodePhase
+WHOLE = 2**40
 FIRST = ""
 """A proposal is answered by the upload alone."""
 
 ROUNDS = 8
 """Rounds over which building a table should pay."""
 
-start, advance = node.start, node.advance
+start = node.start
+
+
+def read(data: bytes) -> NodePhase:
+    """Return an encoded phase. Raises: WireError."""
+    return decode(cast(type[NodePhase], NodePhase), data, WHOLE)
+
+
+def advance(phase: object, event: object, ctx: NodeContext) -> node.Step:
+    """Take one event in one phase. Raises: ProtocolViolation; the phase is then unchanged."""
+    return node.advance(cast(NodePhase, phase), cast(Signed | Encrypted, event), ctx)
+
+
+def stage(phase: object) -> Stage:
+    """Return what a phase means."""
+    return Stage.JOINED | Stage.TRAINS | Stage.READY if isinstance(phase, Encrypting) else Stage.NOTHING
 
 
 def moduli(manifest: Manifest) -> tuple[bytes, ...]:
@@ -37,38 +63,29 @@ def moduli(manifest: Manifest) -> tuple[bytes, ...]:
     return (public_key(custody_of(manifest)).modulus,)
 
 
-def joined(phase: object) -> bool:
-    """Say whether a phase answered the proposal and nothing else."""
-    return isinstance(phase, Encrypting)
-
-
-def trains(phase: object) -> bool:
-    """Say whether the node's words are still wanted in this phase."""
-    return isinstance(phase, Encrypting)
-
-
-def ready(phase: object) -> bool:
-    """Say whether the node's words can be protected in this phase."""
-    return isinstance(phase, Encrypting)
-
-
-def prepare(phase: Encrypting, me: str, rng: Rng, tables: Path, executor: Executor) -> Obfuscators:
+def prepare(phase: object, me: str, rng: Rng, tables: Path, executor: Executor) -> Obfuscators:
     """Make the obfuscators of one upload while the model trains; they live in memory only, so none is used twice."""
-    layout = Layout(phase.manifest)
+    layout = Layout(within(phase, Encrypting).manifest)
     window = min(12, max(4, (ROUNDS * layout.ciphertexts).bit_length()))
     return obfuscate(_KEPT.of(layout.ring, window, tables, executor), layout.ciphertexts, rng, executor)
 
 
+def counted(done: Named, given: Given) -> Encrypted:
+    """Return the event of a stored upload with what the node's ledger says of its input."""
+    return replace(within(done, Encrypted), given=given)
+
+
 def protect(
-    phase: Encrypting, me: str, given: Contribution, rng: Rng, tables: Path, executor: Executor,
-    warm: bytearray | None = None, prepared: Obfuscators | None = None,
+    phase: object, me: str, given: Contribution, rng: Rng, tables: Path, executor: Executor,
+    warm: bytearray | None = None, prepared: object = None,
 ) -> tuple[bytes | bytearray, Encrypted]:  # fmt: skip
     """Encrypt a contribution, with `prepared` obfuscators if there are; return the upload, and the event for `advance`.
 
     Raises: BadInput on NaN, or when a value does not fit its slot.
     """
-    ready = prepared or prepare(phase, me, rng, tables, executor)
-    return encrypt(phase, me, words_of(phase.manifest, given), lambda count: ready, rng)
+    found, ready = within(phase, Encrypting), prepared or prepare(phase, me, rng, tables, executor)
+    made = within(ready, Obfuscators)
+    return encrypt(found, me, words_of(found.manifest, given), lambda count: made, rng)
 
 
 class _Kept:

@@ -7,14 +7,15 @@ Leaves to others: the transitions (aggregator.py), storing and timers (aggregato
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.product import Product
 from secagg.errors import ProtocolViolation
 from secagg.protocol.binding import Bound
 from secagg.protocol.custody import custody_of
+from secagg.protocol.engine import Phase as AnyPhase
+from secagg.protocol.engine import Running, Stage
 from secagg.protocol.lanes import decode_sums
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.paillier import aggregator, intake
@@ -25,62 +26,76 @@ from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import Attend, EncryptedInput
 from secagg.protocol.paillier.opening import open_sum as open_product
 from secagg.protocol.paillier.opening import read_answer
-from secagg.protocol.paillier.rounds import Collecting, Combined, Freezing, Opening, Phase, Waiting, complete
+from secagg.protocol.paillier.rounds import (
+    Collecting,
+    Combined,
+    Freezing,
+    Opening,
+    Phase,
+    Waiting,
+    Witnessing,
+    complete,
+)
 from secagg.protocol.round import stating
-from secagg.protocol.round.events import Append, FromNode
+from secagg.protocol.round.events import Append, Effect, Event, FromNode
 from secagg.protocol.round.lists import senders
-from secagg.protocol.round.phases import Common, Failed
+from secagg.protocol.round.parties import AggregatorContext
+from secagg.protocol.round.phases import Common, Failed, within
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
-PHASE = Phase
+WHOLE = 2**40
 UPLOAD = "EncryptedInput"
 OPENING = "Decrypt"
 WORKERS = 2
 
-start, advance = aggregator.start, aggregator.advance
-step_of, waiting_for = aggregator.step_of, aggregator.waiting_for
+start = aggregator.start
 
 
-@dataclass(frozen=True)
-class Ciphertexts:
-    """One verified upload, to be multiplied in."""
-
-    layout: Layout
-    data: bytes
+def read(data: bytes) -> Phase:
+    """Return an encoded phase. Raises: WireError."""
+    return decode(cast(type[Phase], Phase), data, WHOLE)
 
 
-def waits(phase: object) -> bool:
-    """Say whether a phase waits for messages, and has a deadline."""
-    return isinstance(phase, Waiting)
+def advance(phase: AnyPhase, event: Event, ctx: AggregatorContext) -> Turned:
+    """Take one event in one phase. Raises: ProtocolViolation; the phase is then unchanged."""
+    return aggregator.advance(cast(Phase, phase), event, ctx)
 
 
-def proposes(phase: object) -> bool:
-    """Say whether a proposal may be repeated in this phase."""
-    return isinstance(phase, Collecting)
+def stage(phase: AnyPhase) -> Stage:
+    """Return what a phase means."""
+    match phase:
+        case Collecting():
+            return Stage.WAITS | Stage.PROPOSES | Stage.GATHERS
+        case Witnessing():
+            return Stage.WAITS
+        case Opening():
+            return Stage.WAITS | (Stage.OPENS if phase.trying else Stage.NOTHING)
+        case _:
+            return Stage.NOTHING
 
 
-def uploads(phase: object) -> bool:
-    """Say whether uploads are taken in this phase."""
-    return isinstance(phase, Collecting)
+def step_of(phase: Common) -> str:
+    """Return the name of the step that a waiting phase belongs to."""
+    return aggregator.step_of(cast(Waiting, phase))
 
 
-def judges(phase: object) -> bool:
-    """Say whether a phase waits for `judge`: none, trustees prove their answers (opening.py)."""
-    return False
+def waiting_for(phase: Common) -> tuple[str, ...]:
+    """Return whose message a waiting phase still lacks."""
+    return aggregator.waiting_for(cast(Waiting, phase))
 
 
-def works(phase: object) -> bool:
-    """Say whether a phase waits for `open_sum`."""
-    return isinstance(phase, Opening) and bool(phase.trying)
-
-
-def frozen(phase: object) -> bytes | None:
+def frozen(phase: AnyPhase) -> bytes | None:
     """Return the list of the headers whose uploads are now fixed, when this is the phase that fixes them."""
     return phase.u if isinstance(phase, Freezing) else None
 
 
-def agreed(phase: object) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
+def entrusted(phase: AnyPhase) -> bytes:
+    """Return the list of the headers whose uploads trustees may fetch now."""
+    return phase.u if isinstance(phase, Freezing | Witnessing | Opening) else b""
+
+
+def agreed(phase: AnyPhase) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
     """Return nothing, U and which trustees agreed to it, once enough did."""
     return (b"", phase.u, phase.agreements) if isinstance(phase, Opening) else None
 
@@ -98,14 +113,24 @@ def opened(manifest: Manifest, names: tuple[str, ...], missing: tuple[str, ...])
     return () if set(custody_of(manifest).names()) <= set(missing) else names
 
 
-def uploaded(phase: Collecting) -> tuple[str, ...]:
+def uploaded(phase: Common) -> tuple[str, ...]:
     """Return whose uploads count already."""
-    return tuple(entry.sender for entry in phase.headers)
+    return tuple(entry.sender for entry in within(phase, Collecting).headers)
 
 
-def check_header(phase: Collecting, event: FromNode) -> None:
+def check_header(phase: Common, event: FromNode) -> None:
     """Check a header before its upload is looked at. Raises: ProtocolViolation."""
-    intake.encrypted_input(phase, event)
+    intake.encrypted_input(within(phase, Collecting), event)
+
+
+def shown(phase: Common, event: FromNode) -> bytes:
+    """Return the checkpoint that a message in this phase proves its sender to hold; nothing when none."""
+    return phase.checkpoint if isinstance(phase, Witnessing | Opening) and event.kind == "Witness" else b""
+
+
+def judge(phase: Common) -> Event:
+    """Trustees prove their answers one by one (opening.py), so that no phase waits for this."""
+    raise ProtocolViolation("No phase of this engine is judged.", rule="phase.message")
 
 
 def claimed_size(event: FromNode) -> int | None:
@@ -124,7 +149,7 @@ def upload_bytes(manifest: Manifest) -> int:
     return Layout(manifest).upload_bytes
 
 
-def verify(phase: Collecting, member: str, header: Signed, data: bytes) -> None:
+def verify(phase: Common, member: str, header: Signed, data: bytes) -> None:
     """Hold a whole upload against its header and its proof.
 
     Raises: ProtocolViolation.
@@ -145,32 +170,39 @@ def chunk_hash(manifest: Manifest, body: bytes) -> bytes:
     return sha256(body)
 
 
-def words(manifest: Manifest, data: bytes) -> Ciphertexts:
-    """Return what `accumulate` multiplies in of one upload."""
-    return Ciphertexts(Layout(manifest), data)
+class Ciphertexts:
+    """The product of ciphertexts."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        layout = Layout(manifest)
+        self.product = Product(layout.ring, layout.ciphertexts)
+
+    def add(self, data: bytes) -> None:
+        """Multiply one upload in. Raises: ProtocolViolation when it is not as it was verified."""
+        self.product.multiply(data)
 
 
-def accumulate(sums: dict[str, Any], found: Ciphertexts) -> None:
-    """Multiply one upload into the running product. Raises: ProtocolViolation when it is not as it was verified."""
-    product = sums.setdefault("", Product(found.layout.ring, found.layout.ciphertexts))
-    product.multiply(found.data)
+def running(manifest: Manifest) -> Ciphertexts:
+    """Return the product of no uploads yet."""
+    return Ciphertexts(manifest)
 
 
 def open_sum(
-    phase: Opening, sums: dict[str, Any], file: Callable[[str], bytes], asked: object = None
-) -> Combined:
+    phase: Common, sums: Running, file: Callable[[str], bytes], asked: Effect | None = None
+) -> Event:
     """Put the answers of `phase.trying` (side files by digest) together over the product of the frozen uploads.
 
     The effect that asked for it (`asked`) brings nothing that the phase has not.
 
     Raises: ProtocolViolation when the sum is not one of honest members, or a canary is wrong.
     """
+    phase, made = within(phase, Opening), within(sums, Ciphertexts)
     answers = {
         name: read_answer([file(piece.digest.hex()) for piece in pieces])
         for name, pieces in complete(phase.answers).items()
         if name in phase.trying
     }
-    names, products = senders(phase.u), sums[""].close()
+    names, products = senders(phase.u), made.product.close()
     with ThreadPoolExecutor(WORKERS) as workers:
         opened = open_product(phase.manifest, phase.scope, names, sha256(phase.u), products, answers, workers)
     if opened.used:
@@ -178,6 +210,6 @@ def open_sum(
     return Combined(opened.groups, opened.used, opened.wrong)
 
 
-def list_of(phase: Opening) -> bytes:
+def list_of(phase: Common) -> bytes:
     """Return the list of the headers whose sum is opened."""
-    return phase.u
+    return within(phase, Opening).u

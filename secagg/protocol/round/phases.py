@@ -4,14 +4,17 @@ Rules: a phase holds digests, signed messages and encoded lists, never vectors, 
 phases extend `Common`. Leaves to others: what moves them (events.py), the transitions (each engine's aggregator.py).
 """
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
+from secagg.errors import ProtocolViolation
 from secagg.ids import NO_DIGEST, Digest, Name
 from secagg.log.witness import LogProof
 from secagg.protocol.manifest import Manifest, Published
 from secagg.wire.signed import Scope, Signed
+
+T = TypeVar("T")
 
 
 class Out(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,3 +78,12 @@ class Over(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     scope: Scope
     outcome: Literal["closed", "aborted", "refused"]
     rule: str = ""
+
+
+def within(found: object, kind: type[T]) -> T:
+    """Return a phase, or a sum, as the type that its engine knows. Raises: ProtocolViolation when it is another."""
+    if not isinstance(found, kind):
+        raise ProtocolViolation(
+            f"{type(found).__name__} is no {kind.__name__}.", "It is asked for in another phase.", rule="phase.message"
+        )
+    return found
