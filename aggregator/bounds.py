@@ -105,12 +105,15 @@ def absent(job: Job, wanted: Need, missing: Sequence[str], again: str) -> End:
 def first(job: Job, missing: Sequence[str]) -> End:
     """Return the end of a job whose first round would fix its set without members that it names."""
     left = [name for name in job.spec.cohort if name not in missing]
+    back = f"Submit it again when {_these(missing)} back"
+    without = (
+        f", or go on without: secagg job submit FILE{_without(missing)}. From then on the data stays with "
+        f"{', '.join(left)}."
+    )
     return End(
         f"{job.spec.name} waited in vain for {', '.join(missing)}: its first round fixes with whose data theirs is "
         "summed.",
-        FIRST,
-        f"Submit it again when {_these(missing)} back, or go on without: secagg job submit FILE{_without(missing)}. "
-        f"From then on the data stays with {', '.join(left)}.",
+        FIRST, back + (without if len(left) >= job.spec.min_nodes else "."),
     )  # fmt: skip
 
 
