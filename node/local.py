@@ -21,8 +21,9 @@ from node.summing import run_vector
 from node.task import RoundContext, SumTask, Task, load_task, require_data
 from node.training import initial_model, run_evaluation, run_training
 from secagg.errors import BadInput
+from secagg.learning import algorithms
+from secagg.learning.algorithm import alone
 from secagg.learning.digest import architecture_digest, model_digest
-from secagg.learning.fedavg import FedAvg
 from secagg.learning.layout import encode_model, of_arrays
 
 JOB = "local"
@@ -63,11 +64,10 @@ def train(
     task = _training_task(spec, options)
     with _apart(files) as (pooled, links):
         published = _sums(task, pooled)
-        arrays, examples = initial_model(task), 0
-        layout = of_arrays(arrays)
+        arrays, examples, algorithm = initial_model(task), 0, algorithms.default()
         for number in range(1, rounds + 1):
             update = run_training(task, arrays, pooled, RoundContext(JOB, number, published))
-            arrays = FedAvg().server_step(arrays, update.delta.astype(np.float64), layout)
+            arrays = algorithm.step(arrays, alone(update.delta))
             examples = update.num_examples
         last = RoundContext(JOB, rounds, published)
         metrics = {link.stem: run_evaluation(task, arrays, link, last) for link in links}

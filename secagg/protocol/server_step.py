@@ -1,14 +1,15 @@
 """From a round's published sum to values and to the next model: the step that aggregator, nodes and auditors repeat.
 
 Rules: everything needed follows from the signed job and the size of its cohort, so a member that was away in a round
-computes the same bytes as one that was there; the arithmetic is that of secagg.learning (float64, elementwise), and a
+computes the same bytes as one that was there; the arithmetic is the algorithm's (secagg.learning.algorithm), and a
 wrong canary makes a result worthless. Leaves to others: believing a result (its log entry), storing models.
 Source: architecture "The path of an update", protocol §2.
 """
 
 from secagg.ids import RoundId
-from secagg.learning.fedavg import FedAvg, mean
-from secagg.learning.layout import Arrays, of_arrays
+from secagg.learning import algorithms
+from secagg.learning.algorithm import Totals
+from secagg.learning.layout import Arrays
 from secagg.protocol.lanes import Sums, decode_sums
 from secagg.protocol.manifest import JobSpec, Lanes, Published, lane_groups
 from secagg.protocol.published import words_of
@@ -36,5 +37,4 @@ def next_model(spec: JobSpec, arrays: Arrays, sums: Sums) -> Arrays:
 
     Raises: BadInput when the sums do not fit the model, or give a value that is not finite.
     """
-    average = mean(sums.update, sums.scalars["examples"], spec.weight_bound)
-    return FedAvg().server_step(arrays, average, of_arrays(arrays))
+    return algorithms.default().step(arrays, Totals(sums.update, sums.scalars["examples"], spec.weight_bound))

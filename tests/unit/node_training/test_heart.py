@@ -17,8 +17,8 @@ from node.task import RoundContext, SumTask, Task, load_task
 from node.training import initial_model, run_evaluation, run_training
 from secagg.demo.sites.heart import task as heart
 from secagg.errors import BadInput
-from secagg.learning.fedavg import FedAvg, mean, weighted
-from secagg.learning.layout import of_arrays
+from secagg.learning.algorithm import Totals, weighted
+from secagg.learning.fedavg import FedAvg
 
 FOLDER = Path(__file__).resolve().parents[3] / "secagg" / "demo" / "sites" / "heart"
 SPEC = f"{FOLDER / 'task.py'}:HeartRisk"
@@ -137,7 +137,6 @@ def federated(sites: dict[str, Path]) -> tuple[dict[str, float], float]:
     tasks: dict[str, Task] = {name: load_task(SPEC) for name in sites}
     published = {heart.MOMENTS: sum(moments(path) for path in sites.values())}
     arrays, largest = initial_model(tasks["hungary"]), 0.0
-    layout = of_arrays(arrays)
     for number in range(1, ROUNDS + 1):
         context = RoundContext("heart-risk", number, published)
         updates = [run_training(tasks[name], arrays, path, context) for name, path in sites.items()]
@@ -145,7 +144,7 @@ def federated(sites: dict[str, Path]) -> tuple[dict[str, float], float]:
         largest = max([largest, *(float(np.abs(share).max()) for share in shares)])
         total = np.sum(shares, axis=0)
         examples = sum(update.num_examples for update in updates)
-        arrays = FedAvg().server_step(arrays, mean(total, examples, WEIGHT_BOUND), layout)
+        arrays = FedAvg().step(arrays, Totals(total, examples, WEIGHT_BOUND))
     last = RoundContext("heart-risk", ROUNDS, published)
     return {name: run_evaluation(tasks[name], arrays, path, last)["auc"] for name, path in sites.items()}, largest
 

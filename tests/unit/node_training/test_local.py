@@ -9,8 +9,9 @@ from node.local import train, write_model
 from node.task import RoundContext
 from node.training import initial_model, run_training
 from secagg.errors import BadInput
+from secagg.learning.algorithm import Totals, weighted
 from secagg.learning.digest import architecture_digest, model_digest
-from secagg.learning.fedavg import FedAvg, mean, weighted
+from secagg.learning.fedavg import FedAvg
 from secagg.learning.layout import decode_model, of_arrays
 from support import torch_tasks
 
@@ -45,11 +46,10 @@ def test_a_model_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 def test_a_federation_of_one_is_centralised_training(files: list[Path], examples: int) -> None:
     task = torch_tasks.Line(steps=2, rate=0.02)
     arrays = initial_model(task)
-    layout = of_arrays(arrays)
     for number in range(1, 6):
         update = run_training(task, arrays, files[0], RoundContext("line", number))
         total = weighted(update.delta, examples, 10)
-        arrays = FedAvg().server_step(arrays, mean(total, examples, 10), layout)
+        arrays = FedAvg().step(arrays, Totals(total, examples, 10))
     whole = run_training(torch_tasks.Line(steps=10, rate=0.02), initial_model(task), files[0], RoundContext("line", 1))
     got = np.concatenate([arrays["bias"].ravel(), arrays["weight"].ravel()])
     assert got == pytest.approx(whole.delta, rel=1e-5)

@@ -1,0 +1,85 @@
+"""What an algorithm is to everybody else: the step from a model and a round's published sums to the next model.
+
+How to read it: `Algorithm` is the seam; secagg.learning.algorithms is the table of those there are, one file each.
+Rules: a step is computed by the aggregator, by every node and by whoever audits, and all must get the same bytes. So it
+is float64, elementwise, + − × ÷ √ max and sign alone, rounded once to each tensor's dtype: no dot product, norm or sum
+over a vector (their last bits depend on the machine's library), no exp, log or power (no promise of IEEE 754).
+Leaves to others: lanes and codes (secagg.protocol.lanes), local training (node.training).
+Source: docs/adr/0018.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from secagg.errors import BadInput
+from secagg.learning.layout import Arrays, Floats, Layout, flatten, require_finite, unflatten
+
+Float64 = npt.NDArray[np.float64]
+
+
+class Totals(NamedTuple):
+    """What a round published, in clear values: Σ n_k/W · Δ_k (1-D), Σ n_k, and W, the bound of a weight."""
+
+    update: Float64
+    examples: float
+    weight_bound: int
+
+    @property
+    def mean(self) -> Float64:
+        """Return Σ n_k Δ_k / Σ n_k (float64, 1-D). Raises: BadInput when there is no example to divide by."""
+        return mean(self.update, self.examples, self.weight_bound)
+
+
+class Algorithm(Protocol):
+    """One rule of federated learning, with its numbers."""
+
+    def step(self, model: Mapping[str, Floats], totals: Totals) -> Arrays:
+        """Return the next model; the old one stays as it is.
+
+        Raises: BadInput when the totals do not fit the model, or a value of the next model is not finite.
+        """
+        ...
+
+
+def alone(delta: npt.NDArray[np.float32]) -> Totals:
+    """Return the totals of a round of one contributor: its update is the mean."""
+    return Totals(delta.astype(np.float64), 1, 1)
+
+
+def weighted(update: Floats, examples: int, weight_bound: int) -> Float64:
+    """Return n_k/W · Δ (float64, 1-D), with n_k capped at W so that the sum cannot overflow.
+
+    Raises: BadInput when either count is below 1.
+    """
+    if examples < 1 or weight_bound < 1:
+        raise BadInput(
+            f"{examples} examples under a bound of {weight_bound} give no weight.", "Train on at least one example."
+        )
+    return np.asarray(update, dtype=np.float64) * (min(examples, weight_bound) / weight_bound)
+
+
+def mean(total: Float64, examples: float, weight_bound: int) -> Float64:
+    """Return Σ n_k Δ_k / Σ n_k (float64, 1-D) from Σ n_k/W · Δ_k, Σ n_k and W.
+
+    Raises: BadInput when there is no example to divide by.
+    """
+    if not examples >= 1:
+        raise BadInput(f"The contributors trained on {examples:g} examples together.", "Check the tasks' num_examples.")
+    return np.asarray(total, dtype=np.float64) * (weight_bound / examples)
+
+
+def moved(model: Mapping[str, Floats], by: Float64, layout: Layout) -> Arrays:
+    """Return the model plus `by` (1-D), rounded once to each tensor's dtype.
+
+    Raises: BadInput when the lengths differ or a value of the next model is not finite.
+    """
+    if by.shape != (layout.size,):
+        raise BadInput(
+            f"The mean update has shape {by.shape}, the model ({layout.size},).", "Run the task the job was made for."
+        )
+    following = flatten(model, layout).astype(np.float64) + by
+    require_finite(following, layout, "next model")
+    return unflatten(following, layout)
