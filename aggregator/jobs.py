@@ -19,6 +19,8 @@ from secagg.daemon.blobs import Blobs
 from secagg.daemon.config import duration
 from secagg.errors import BadConfiguration, BadInput, WireError
 from secagg.ids import NO_DIGEST, Count, Name, Ordinal
+from secagg.learning import algorithms
+from secagg.learning.algorithms import Chosen
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import decode_model, encode_model, of_arrays
 from secagg.protocol import engines, server_step
@@ -96,19 +98,13 @@ class MetricPart(Struct, frozen=True, forbid_unknown_fields=True):
     fraction: Annotated[int, Meta(ge=0, le=48)] = 24
 
 
-class OptimizerPart(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[optimizer]`."""
-
-    name: Literal["fedavg"] = "fedavg"
-
-
 class JobFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """job.toml."""
+    """job.toml; `[algorithm]` is its `name` and the numbers that this algorithm has (secagg.learning.algorithms)."""
 
     job: JobPart
     cohort: CohortPart = field(default_factory=CohortPart)
     engine: EnginePart = field(default_factory=EnginePart)
-    optimizer: OptimizerPart = field(default_factory=OptimizerPart)
+    algorithm: dict[str, str | float] = field(default_factory=dict)
     metrics: tuple[MetricPart, ...] = ()
 
 
@@ -157,6 +153,8 @@ def make_spec(file: JobFile, roster: Roster, model: Model | None, custody: Custo
             "Engine paillier needs a custody, and other engines have none.", "Give --custody FILE for paillier only."
         )
     training = file.job.purpose == "training"
+    if file.algorithm and not training:
+        raise BadInput("The job sums a vector, and a sum has no algorithm.", "Leave [algorithm] out.")
     if training != (model is not None) or training == bool(file.job.length):
         raise BadInput(
             "A training job has a model and no length; a sum has a length and no model.",
@@ -174,6 +172,7 @@ def make_spec(file: JobFile, roster: Roster, model: Model | None, custody: Custo
         architecture=model.architecture if model else NO_DIGEST,
         initial_model=model.digest if model else NO_DIGEST, chunk_bytes=file.engine.chunk,
         graph=file.cohort.graph, dropouts=file.cohort.max_dropouts, custody=custody or UNSET,
+        algorithm=_algorithm(file),
     )  # fmt: skip
     _check(spec, roster)
     return spec
@@ -189,6 +188,7 @@ def _check(spec: JobSpec, roster: Roster) -> None:
             code="E-COHORT",
         )  # fmt: skip
     lane_groups(spec, nodes)
+    server_step.algorithm_of(spec)
     engines.load(spec.engine).terms.check(spec)
 
 
@@ -220,6 +220,17 @@ def _scalars(file: JobFile, model: Model | None) -> tuple[Scalar, ...]:
     if len(set(names)) != len(names):
         raise BadConfiguration("Two metrics have one name, or a name that every job has.", "Rename one in [[metrics]].")
     return (*own, *lanes)
+
+
+def _algorithm(file: JobFile) -> Chosen:
+    """Return what the job trains by, every number of it. Raises: Refused; BadConfiguration."""
+    name = file.algorithm.get("name", algorithms.DEFAULT)
+    numbers = {key: value for key, value in file.algorithm.items() if key != "name"}
+    texts = [key for key, value in numbers.items() if isinstance(value, str)]
+    if texts or not isinstance(name, str):
+        wrong = texts[0] if texts else "name"
+        raise BadConfiguration(f"The key algorithm.{wrong} is of the wrong type.", "The name is text, others numbers.")
+    return algorithms.choose(name, {key: float(value) for key, value in numbers.items()})
 
 
 def _bound(part: MetricPart) -> int:

@@ -86,7 +86,11 @@ def _training(spec: JobSpec, nodes: int, examples: int) -> dict[str, object]:
             "Raise max_examples, which every member's weight is capped at.",
         )
     error = spec.weight_bound * math.sqrt(nodes) / (2 * scale * expected)
-    return {"clip": 2.0**spec.clip_log2, "scale": scale, "examples": expected, "rms_error_of_mean": error}
+    algorithm = " ".join((spec.algorithm.name, *(f"{one.name} {one.value:g}" for one in spec.algorithm.numbers)))
+    return {
+        "algorithm": algorithm, "clip": 2.0**spec.clip_log2, "scale": scale, "examples": expected,
+        "rms_error_of_mean": error,
+    }  # fmt: skip
 
 
 def _roster(file: JobFile, nodes: int, colluders: int, custody: Custody | None) -> Roster:

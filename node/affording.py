@@ -1,10 +1,11 @@
-"""Jobs that ask for more than this institution's policy allows, or have lanes that cannot hold every value: nothing is
-fetched for them, and no round is entered.
+"""Jobs that ask for more than this institution's policy allows, have lanes that cannot hold every value, or train by an
+algorithm that is not known here: nothing is fetched for them, and no round is entered.
 
 Rules: the refusal is told to people as soon as the job is, and to the aggregator with every round that is proposed.
 Such a job is followed by its log entries alone, so that this node is told of the next one in its time; a limit that is
 raised while the job runs counts from the next job on, because the models of the rounds before are not here.
-Leaves to others: the limits (secagg.protocol.affordable), the lanes (secagg.protocol.ranges), telling (node.jobs).
+Leaves to others: the limits (secagg.protocol.affordable), the lanes (secagg.protocol.ranges), the algorithms
+(secagg.learning.algorithms), telling (node.jobs).
 """
 
 from node import records
@@ -13,13 +14,15 @@ from secagg.daemon.turn import Turn
 from secagg.errors import Refused
 from secagg.protocol.affordable import Most, check_affordable
 from secagg.protocol.ranges import check_lanes
+from secagg.protocol.server_step import algorithm_of
 
 
 def declined(job: Job, most: Most) -> Refused | None:
-    """Return why nothing is done for a job, None for one that the policy can afford and that holds every value."""
+    """Return why nothing is done for a job, None for one that can be taken part in."""
     try:
         check_affordable(job.spec, most)
         check_lanes(job.spec)
+        algorithm_of(job.spec)
     except Refused as refusal:
         return refusal
     if job.skipped:

@@ -23,6 +23,7 @@ from node.training import initial_model, run_evaluation, run_training
 from secagg.errors import BadInput
 from secagg.learning import algorithms
 from secagg.learning.algorithm import alone
+from secagg.learning.algorithms import Chosen
 from secagg.learning.digest import architecture_digest, model_digest
 from secagg.learning.layout import encode_model, of_arrays
 
@@ -64,7 +65,7 @@ def train(
     task = _training_task(spec, options)
     with _apart(files) as (pooled, links):
         published = _sums(task, pooled)
-        arrays, examples, algorithm = initial_model(task), 0, algorithms.default()
+        arrays, examples, algorithm = initial_model(task), 0, algorithms.algorithm_of(Chosen())
         for number in range(1, rounds + 1):
             update = run_training(task, arrays, pooled, RoundContext(JOB, number, published))
             arrays = algorithm.step(arrays, alone(update.delta))

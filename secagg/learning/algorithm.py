@@ -9,7 +9,7 @@ Source: docs/adr/0018.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,9 @@ class Totals(NamedTuple):
 
 
 class Algorithm(Protocol):
-    """One rule of federated learning, with its numbers."""
+    """One rule of federated learning: a frozen struct whose fields are its numbers, each with range and default."""
+
+    __struct_fields__: ClassVar[tuple[str, ...]]
 
     def step(self, model: Mapping[str, Floats], totals: Totals) -> Arrays:
         """Return the next model; the old one stays as it is.

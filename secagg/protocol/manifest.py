@@ -2,7 +2,7 @@
 
 Rules (protocol §1): H is SHA-256 of the manifest's bytes as received and enters every signature, derivation and seal;
 `n` is the whole cohort and never shrinks; `c` is absolute; t and K_min follow the formulas below and may only be
-stricter. A clip is a power of two, so that no float travels.
+stricter. A clip is a power of two; the numbers of an algorithm are the only floats that travel.
 Leaves to others: refusing what does not fit (secagg.protocol.acceptance), slots and words (secagg.protocol.lanes).
 """
 
@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from secagg.crypto.derive import sha256
 from secagg.errors import BadInput
 from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, Organisation, RoundId, Sentence, Signature, Word
+from secagg.learning.algorithms import Chosen
 from secagg.vector.packing import Packing, cheapest, slot_bits
 from secagg.wire.chunks import Size
 from secagg.wire.limits import CHUNK
@@ -93,7 +94,7 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """What the operator signs once: the work, the cohort and the parameters that every round repeats.
 
     `dropouts` is how many members may drop out of a round on a sparse graph; a complete one needs no such number.
-    `custody` is there for engines with trustees only.
+    `custody` is there for engines with trustees only. `algorithm` is what it trains by; sums name the default.
     """
 
     federation: Name
@@ -119,6 +120,7 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     dropouts: Count = 0
     options: Sentence = "{}"
     custody: Custody | UnsetType = UNSET
+    algorithm: Chosen = Chosen()
 
 
 class LaneGroup(Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,6 +36,9 @@ _FIELDS = ("federation", "job", "attempt", "group", *Manifest.__struct_fields__)
 _MANIFEST = {f"manifest.{name}": f"the manifest's {name} is not what it must be" for name in _FIELDS}
 
 _OF_A_ROUND = {
+    "algorithm.name": "it knows no algorithm of the job's name",
+    "algorithm.numbers": "the numbers of the job's algorithm are not those that it takes",
+    "algorithm.sum": "the job sums a vector and names an algorithm",
     "attempt.opened": "the round was opened once, and is never opened again",
     "attempt.second-manifest": "a second manifest came for one attempt",
     "attempt.superseded": "a later attempt has ended this one",

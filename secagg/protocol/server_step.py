@@ -6,9 +6,11 @@ wrong canary makes a result worthless. Leaves to others: believing a result (its
 Source: architecture "The path of an update", protocol §2.
 """
 
+from secagg.errors import Refused
 from secagg.ids import RoundId
 from secagg.learning import algorithms
-from secagg.learning.algorithm import Totals
+from secagg.learning.algorithm import Algorithm, Totals
+from secagg.learning.algorithms import Chosen
 from secagg.learning.layout import Arrays
 from secagg.protocol.lanes import Sums, decode_sums
 from secagg.protocol.manifest import JobSpec, Lanes, Published, lane_groups
@@ -32,9 +34,22 @@ def sums_of(spec: JobSpec, published: Published, about: RoundId) -> Sums:
     return decode_sums(lanes, words, len(published.contributors))
 
 
+def algorithm_of(spec: JobSpec) -> Algorithm:
+    """Return what a signed job trains by; a sum trains by nothing, and names the default.
+
+    Raises: Refused (`algorithm.name`, `algorithm.numbers`, `algorithm.sum`).
+    """
+    if spec.purpose == "sum" and spec.algorithm != Chosen():
+        raise Refused(
+            f"The job sums a vector and names algorithm {spec.algorithm.name}.", "Leave [algorithm] out of a sum.",
+            rule="algorithm.sum",
+        )  # fmt: skip
+    return algorithms.algorithm_of(spec.algorithm)
+
+
 def next_model(spec: JobSpec, arrays: Arrays, sums: Sums) -> Arrays:
     """Return the model after a round of a training job.
 
-    Raises: BadInput when the sums do not fit the model, or give a value that is not finite.
+    Raises: Refused as `algorithm_of`; BadInput when the sums do not fit the model, or give a value that is not finite.
     """
-    return algorithms.default().step(arrays, Totals(sums.update, sums.scalars["examples"], spec.weight_bound))
+    return algorithm_of(spec).step(arrays, Totals(sums.update, sums.scalars["examples"], spec.weight_bound))

@@ -6,14 +6,19 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from node.affording import declined
 from node.config import OwnTask
 from node.policy import PolicySection
+from node.records import Job
 from secagg.errors import ProtocolViolation, Refused
+from secagg.ids import NO_DIGEST
+from secagg.learning.algorithms import Chosen, Number
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.affordable import DAY, Most, check_affordable
 from secagg.protocol.manifest import JobSpec, Scalar
 from secagg.protocol.paillier import rehearsal as entrusted
 from secagg.protocol.paillier import trustee
+from secagg.protocol.ranges import own_lanes
 from secagg.transport.link import Received
 from support.adversary import proposal_of
 from support.entrusted import make as entrust
@@ -42,6 +47,7 @@ BOUNDED_OTHERWISE = {
     "dropouts": "a formula gives the degree of the graph, or refuses",
     "scalars.bound": "lane_groups: the sum of all members fits its lane",
     "scalars.fraction": "its type says 0 to 48",
+    "algorithm.numbers.value": "the struct of the algorithm says its range, and what is not finite is refused",
     "custody.s": "its type says 1 to 3",
     "custody.threshold": "custody.check_custody: at most the trustees there are",
     "custody.colluders": "custody.check_custody: 2t > m + c'",
@@ -91,6 +97,23 @@ def test_a_round_of_34_years_is_refused_before_anything_is_done_for_it(tmp_path:
         assert {event["rule"] for event in node.named("fault")} == {"policy.max_round_time"}
         assert {event["rule"] for event in node.named("refuse")} == {"policy.max_round_time"}
     assert ward.named("job_failed")
+
+
+@pytest.mark.parametrize(
+    ("rule", "chosen"),
+    [
+        ("algorithm.name", Chosen("fedsplit")),
+        ("algorithm.numbers", Chosen("fedavg", (Number("mu", 0.5),))),
+        ("algorithm.numbers", Chosen("fedavg", (Number("mu", float("nan")),))),
+    ],
+)
+def test_an_algorithm_that_is_not_known_here_is_declined_with_the_job(rule: str, chosen: Chosen) -> None:
+    """An aggregator that signs what its own release would refuse: nothing is fetched for it, and nothing ignored."""
+    spec = job(names_of(4), scalars=own_lanes(100, 7))
+    refusal = declined(Job(replace(spec, algorithm=chosen), NO_DIGEST), Most())
+    assert refusal is not None
+    assert refusal.rule == rule
+    assert declined(Job(spec, NO_DIGEST), Most()) is None
 
 
 class Beyond:

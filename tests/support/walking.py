@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
 from msgspec import UNSET, Struct
-from msgspec.inspect import IntType, Metadata, StructType, UnionType, VarTupleType, type_info
+from msgspec.inspect import FloatType, IntType, Metadata, StructType, UnionType, VarTupleType, type_info
 from msgspec.structs import replace
 
 from secagg.errors import WireError
+from secagg.learning.algorithms import Number
 from secagg.protocol.manifest import Acceptance, Custody, GroupSum, LaneGroup, Scalar, Seat
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -25,7 +26,7 @@ WORDS = {
 ADDED: dict[type, object] = {
     Seat: Seat("zz-added", "of-zz-added", bytes(range(32))), Scalar: Scalar("zz-added", 7),
     LaneGroup: LaneGroup("zz-added", "lane64", 64, 64, 3), GroupSum: GroupSum("zz-added", bytes(8)),
-    Acceptance: Acceptance("zz-added", bytes(64)), str: "zz-added",
+    Acceptance: Acceptance("zz-added", bytes(64)), Number: Number("zz-added", 0.5), str: "zz-added",
 }  # fmt: skip
 """What may be put behind the end of a tuple of its type."""
 
@@ -74,6 +75,8 @@ def _others(value: object) -> tuple[object, ...]:
             return (not value,)
         case int():
             return tuple({value + 1, value - 1, 2 * value + 3} - {value})
+        case float():
+            return (value + 1, value / 2 - 1)
         case bytes():
             return (bytes([value[0] ^ 1]) + value[1:], value[:-1] + bytes([value[-1] ^ 128])) if value else (b"x",)
         case str():
@@ -85,13 +88,13 @@ def _others(value: object) -> tuple[object, ...]:
 
 
 def numbers(kind: type[Struct]) -> set[str]:
-    """Return the path of every whole number in a struct's type, nested ones too."""
+    """Return the path of every number in a struct's type, nested ones too."""
     return _numbers(type_info(kind), "")
 
 
 def _numbers(found: Any, path: str) -> set[str]:
     match found:
-        case IntType():
+        case IntType() | FloatType():
             return {path}
         case StructType():
             parts = (_numbers(field.type, f"{path}.{field.name}".lstrip(".")) for field in found.fields)

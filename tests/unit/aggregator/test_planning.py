@@ -128,3 +128,29 @@ def test_a_job_that_no_default_policy_takes_is_named(tmp_path: Path, rounds: int
     text = f'[job]\nname = "risk"\ntask = "risk"\npurpose = "sum"\nlength = 9\nrounds = {rounds}\n'
     code, found = check(tmp_path, "--nodes", "5", text=text)
     assert (code, json.loads(found)["default_policy"]) == (0, said)
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ('[algorithm]\nname = "fedsplit"\n', "Choose one of fedavg"),
+        ("[algorithm]\nmu = 0.5\n", "Algorithm fedavg has no number mu; it has none."),
+        ('[algorithm]\nname = "fedavg"\nrate = "fast"\n', "The key algorithm.rate is of the wrong type."),
+        ("[algorithm]\nname = 3\n", "The key algorithm.name is of the wrong type."),
+        ('[optimizer]\nname = "fedavg"\n', "the key optimizer is unknown"),
+    ],
+)
+def test_an_algorithm_that_is_none_is_refused_with_what_there_is(tmp_path: Path, section: str, says: str) -> None:
+    code, said = check(tmp_path, "--nodes", "5", text=JOB + section)
+    assert (code != 0, says in said) == (True, True), said
+
+
+def test_a_plan_says_what_a_job_trains_by(tmp_path: Path) -> None:
+    code, said = check(tmp_path, "--nodes", "5", text=JOB + '[algorithm]\nname = "fedavg"\n')
+    assert (code, json.loads(said)["algorithm"]) == (0, "fedavg")
+
+
+def test_a_sum_has_no_algorithm(tmp_path: Path) -> None:
+    text = '[job]\nname = "s"\ntask = "s"\npurpose = "sum"\nlength = 100\n[algorithm]\nname = "fedavg"\n'
+    code, said = check(tmp_path, "--nodes", "5", text=text)
+    assert (code, "a sum has no algorithm" in said) == (64, True)
