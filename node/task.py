@@ -14,7 +14,7 @@ import importlib
 import importlib.util
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from secagg.daemon.faults import fault
 from secagg.errors import BadInput, SecaggError
+from secagg.learning.algorithm import Rule
 
 if TYPE_CHECKING:  # torch takes a second to import, and a node that only sums vectors needs none
     import torch
@@ -33,11 +34,32 @@ if TYPE_CHECKING:  # torch takes a second to import, and a node that only sums v
 
 @dataclass(frozen=True)
 class RoundContext:
-    """What a task may know about a round: job, number (from 1), and the sums that earlier jobs published, by job."""
+    """What a task may know about a round: job, number (from 1), and the sums that earlier jobs published, by job.
+
+    `rule` is what the job's algorithm adds to gradients, None when it trains as the task does; `by_hand` is for
+    `correct`, and the node gives it.
+    """
 
     job: str
     round: int
     published: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    rule: Rule | None = None
+    by_hand: "Callable[[torch.nn.Module], None] | None" = field(default=None, repr=False, compare=False)
+
+    def correct(self, model: "torch.nn.Module") -> None:
+        """Correct the gradients of train()'s model by the job's algorithm; before each step that is made by hand.
+
+        Steps of torch optimisers are corrected without a call, and an algorithm without a rule corrects nothing.
+        Raises: BadInput outside train(), or for another model.
+        """
+        if self.rule is None:
+            return
+        if self.by_hand is None:
+            raise BadInput(
+                "There is nothing to correct outside train().", "Call round.correct(model) with train()'s round.",
+                code="E-ALGORITHM",
+            )  # fmt: skip
+        self.by_hand(model)
 
     def sums(self, job: str) -> npt.NDArray[np.float64]:
         """Return the vector (float64, 1-D) that the sum job `job` published.

@@ -3,14 +3,14 @@
 Rules: one thread per node, because nodes share machines and small models lose by more; trainable parameters travel and
 nothing else (buffers such as BatchNorm statistics, and frozen parameters, stay local as `Task.model` made them); what
 leaves here is finite and has the job's shapes, or nothing leaves.
-Leaves to others: sums (node.summing), which executor runs it (node.work), weights and quantising
-(secagg.protocol.lanes).
+Leaves to others: an algorithm's rule (node.correcting), sums (node.summing), which executor runs it (node.work),
+weights and quantising (secagg.protocol.lanes).
 Source: learning "A task, as an institution writes it".
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ except ModuleNotFoundError as missing:
         "This installation has no torch, which training needs.",
         "pip install 'secagg[torch]' into this environment; sums need none.", code="E-TORCH",
     ) from missing  # fmt: skip
+else:
+    from node.correcting import correcting
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,14 @@ def trainable(model: torch.nn.Module) -> Arrays:
 def run_training(task: Task, arrays: Mapping[str, Floats], data: Path, context: RoundContext) -> Update:
     """Train one round from the job's model and return the update.
 
-    Raises: BadInput when shapes differ (naming the tensor), the data is missing, the task fails or the update is not
-    finite.
+    Raises: BadInput when shapes differ (naming the tensor), the data is missing, the task fails, trains in a way that
+    the algorithm's rule cannot correct (`E-ALGORITHM`), or the update is not finite.
     """
     layout = of_arrays(arrays)
     model = _loaded(task, arrays, layout, context)
     require_data(data)
     with own_code("train"):
-        trained = task.train(model, data, context)
+        trained = _train(task, model, data, context)
     _check(trained, declared(task))
     after, before = flatten(trainable(model), layout), flatten(arrays, layout)
     require_finite(after, layout, "update")
@@ -107,6 +109,14 @@ def check_shapes(task: Task, arrays: Mapping[str, Floats]) -> None:
     with own_code("model"):
         model = task.model()
     require_same(of_arrays(trainable(model)), of_arrays(arrays))
+
+
+def _train(task: Task, model: torch.nn.Module, data: Path, context: RoundContext) -> Trained:
+    """Let the task train by the rule of the job's algorithm, if there is one."""
+    if context.rule is None:
+        return task.train(model, data, context)
+    with correcting(model, context.rule) as correction:
+        return task.train(model, data, replace(context, by_hand=correction.by_hand))
 
 
 def _loaded(task: Task, arrays: Mapping[str, Floats], layout: Layout, context: RoundContext) -> torch.nn.Module:

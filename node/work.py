@@ -155,7 +155,8 @@ class Work:
         task, data = self._task(spec), self.require(spec).data
         arrays = self._arrays(model) if spec.purpose == "training" else {}
         require_data(data)
-        context = RoundContext(spec.name, manifest.round.round, dict(sums))
+        rule = server_step.algorithm_of(spec).local()
+        context = RoundContext(spec.name, manifest.round.round, dict(sums), rule)
         with on_data():
             if spec.purpose == "sum":
                 return self._summed(manifest, run_vector(task, data, context))

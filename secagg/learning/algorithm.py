@@ -33,10 +33,22 @@ class Totals(NamedTuple):
         return mean(self.update, self.examples, self.weight_bound)
 
 
+class Rule(NamedTuple):
+    """What a member's training adds to a gradient g at w, where the round began at x: g + pull · (w − x)."""
+
+    pull: float
+
+
 class Algorithm(Protocol):
     """One rule of federated learning: a frozen struct whose fields are its numbers, each with range and default."""
 
     __struct_fields__: ClassVar[tuple[str, ...]]
+    at_members: ClassVar[bool]
+    """Whether its numbers change what a member's update is; a step of the server's alone changes none."""
+
+    def local(self) -> Rule | None:
+        """Return the rule of local training, None when tasks train as they are."""
+        ...
 
     def step(self, model: Mapping[str, Floats], totals: Totals) -> Arrays:
         """Return the next model; the old one stays as it is.

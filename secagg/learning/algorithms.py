@@ -18,8 +18,9 @@ from secagg.errors import Refused
 from secagg.ids import Name
 from secagg.learning.algorithm import Algorithm
 from secagg.learning.fedavg import FedAvg
+from secagg.learning.fedprox import FedProx
 
-ALGORITHMS: Mapping[str, type[Algorithm]] = MappingProxyType({"fedavg": FedAvg})
+ALGORITHMS: Mapping[str, type[Algorithm]] = MappingProxyType({"fedavg": FedAvg, "fedprox": FedProx})
 
 DEFAULT = "fedavg"
 """What a job trains by when its file names nothing."""
@@ -59,6 +60,17 @@ def algorithm_of(chosen: Chosen) -> Algorithm:
     if given != sorted(_fields(type(found))):
         raise _numbers(chosen.name, f"has the numbers {_list(_fields(type(found)))}, each once and in this order")
     return found
+
+
+def at_members(chosen: Chosen) -> tuple[str, ...]:
+    """Return what of a choice changes a member's update, as text: nothing where tasks train as they are.
+
+    Of an algorithm that is not known here that is everything.
+    """
+    kind = ALGORITHMS.get(chosen.name)
+    if kind is not None and not kind.at_members:
+        return ()
+    return (chosen.name, *(part for number in chosen.numbers for part in (number.name, number.value.hex())))
 
 
 def _made(name: str, numbers: Mapping[str, float]) -> Algorithm:

@@ -6,6 +6,7 @@ Decentralized Data" (2017), algorithm 1, with one common bound W so that n_k tra
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -15,6 +16,12 @@ from secagg.learning.layout import Arrays, Floats, of_arrays
 
 class FedAvg(Struct, frozen=True, forbid_unknown_fields=True):
     """Every value plus its mean update; no numbers, and nothing is kept between rounds."""
+
+    at_members: ClassVar[bool] = False
+
+    def local(self) -> None:
+        """Return None: tasks train as they are."""
+        return
 
     def step(self, model: Mapping[str, Floats], totals: Totals) -> Arrays:
         """Return the next model. Raises: BadInput when shapes differ or a value of it is not finite."""

@@ -99,7 +99,7 @@ def derive(spec: JobSpec, facts: Facts) -> Manifest:
         scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits, clip_log2=spec.clip_log2,
         prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms, round_ms=spec.round_ms,
         chunk_bytes=rules.chunk_bytes(spec, nodes), directory=facts.directory, aggregator=facts.aggregator,
-        opening_key=facts.opening_key, custody=spec.custody,
+        opening_key=facts.opening_key, custody=spec.custody, algorithm=spec.algorithm,
     )  # fmt: skip
 
 

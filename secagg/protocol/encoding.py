@@ -2,13 +2,15 @@
 
 Rules (protocol §6.5): two sums of one input in two encodings tell more than one does: W · Σ min(n, W) · update is a
 line in the bound W but at members that have exactly W examples, and a clip bends it at their values. So the digest
-covers every field of a job that an unchanged input's words depend on. It covers nothing that only says how words lie
-(engine, layouts, room for the cohort), so that one input may be summed by any engine.
+covers every field of a job that an unchanged input's words depend on, the rule of local training too. It covers
+nothing that only says how words lie (engine, layouts, room for the cohort), so that one input may be summed by any
+engine, and no step that is computed from the sum.
 Leaves to others: making words (lanes.py), which input it is and when it is refused (inputs.py).
 """
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
+from secagg.learning.algorithms import at_members
 from secagg.protocol.manifest import JobSpec, Manifest
 
 ENCODING_LABEL = "secagg/v2/ledger/encoding"
@@ -19,6 +21,8 @@ def encoding_digest(of: JobSpec | Manifest) -> bytes:
 
     Which metrics there are belongs to it, with their bounds; in which order they lie does not.
     """
-    weighed = (of.clip_log2, of.weight_bound) if of.purpose == "training" else ()
+    weighed: tuple[int | bytes, ...] = (of.clip_log2, of.weight_bound) if of.purpose == "training" else ()
     lanes = sorted((lane.name, lane.bound, lane.fraction) for lane in of.scalars)
+    local = at_members(of.algorithm)
+    weighed += (fields(*local),) if local else ()
     return sha256(fields(ENCODING_LABEL, of.purpose, of.bits, *weighed, *(part for lane in lanes for part in lane)))

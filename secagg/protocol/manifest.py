@@ -180,6 +180,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     aggregator: Name
     opening_key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
     custody: Custody | UnsetType = UNSET
+    algorithm: Chosen = Chosen()
 
     def index(self, name: str) -> int:
         """Return the roster index (0-based) of a member.

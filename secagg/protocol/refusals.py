@@ -16,6 +16,7 @@ OTHER = "other"
 """What travels for a rule that is not in the table."""
 
 TASK = {
+    "algorithm": "the task trains in a way that the rule of the job's algorithm cannot correct",
     "bug": "the task raised an error that is no sentence",
     "blob": "a stored file of the task is missing or damaged",
     "config": "the task's configuration is not as it must be",

@@ -15,6 +15,7 @@ from secagg.auditor.evidence import Evidence
 from secagg.crypto.derive import sha256
 from secagg.errors import VerificationFailed
 from secagg.ids import EVERYBODY
+from secagg.learning.algorithms import choose
 from secagg.log.bundle import BundleWriter
 from secagg.log.log import Log
 from secagg.log.statements import JobCreated, sign_statement
@@ -71,7 +72,7 @@ class Door:
 
 
 def test_a_node_takes_no_job_that_differs_in_any_leaf_from_the_logged_one(tmp_path: Path) -> None:
-    entrusted = make(4, uses=("earlier",))
+    entrusted = make(4, uses=("earlier",), algorithm=choose("fedprox", {}))
     honest, seen = entrusted.nodes.spec, set()
     door = Door(EntrustedWard(entrusted, tmp_path, Policy(engines=("paillier",), exact_counts=True, allow_trials=True)))
     ward = door.ward

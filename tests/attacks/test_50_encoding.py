@@ -1,5 +1,5 @@
-"""Row 50: one input in another encoding. What a job writes of weights, clip, bits and metrics changes the words of an
-update, so two jobs over one set that differ in it alone tell something of a single member.
+"""Row 50: one input in another encoding. What a job writes of weights, clip, bits, metrics and algorithm changes the
+words of an update, so two jobs over one set that differ in it alone tell something of a single member.
 
 Real nodes and a real aggregator. Each of five institutions has one example more than the one before it. W · sum over
 min(n, W) · update is a line in W but for the members whose number of examples is W: three bounds in a row, and the
@@ -34,6 +34,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "weights": {"cohort": {"max_examples": 4}},
     "clip": {**PLAIN, "engine": {"clip": 0.5}},
     "bits": {**PLAIN, "engine": {"bits": 15}},
+    "algorithm": {**PLAIN, "algorithm": {"name": "fedprox", "mu": 1.0}},
     "metric": {**PLAIN, "metrics": [{"name": "loss", "max": 1000.0}]},
 }
 LOSS: dict[str, Any] = {**PLAIN, "metrics": [{"name": "loss", "max": 1000.0}]}

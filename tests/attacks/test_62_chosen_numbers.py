@@ -104,7 +104,10 @@ def test_a_round_of_34_years_is_refused_before_anything_is_done_for_it(tmp_path:
     [
         ("algorithm.name", Chosen("fedsplit")),
         ("algorithm.numbers", Chosen("fedavg", (Number("mu", 0.5),))),
-        ("algorithm.numbers", Chosen("fedavg", (Number("mu", float("nan")),))),
+        ("algorithm.numbers", Chosen("fedprox", (Number("mu", float("nan")),))),
+        ("algorithm.numbers", Chosen("fedprox", (Number("mu", 1.5),))),
+        ("algorithm.numbers", Chosen("fedprox", ())),
+        ("algorithm.numbers", Chosen("fedprox", (Number("mu", 0.5), Number("mu", 0.25)))),
     ],
 )
 def test_an_algorithm_that_is_not_known_here_is_declined_with_the_job(rule: str, chosen: Chosen) -> None:

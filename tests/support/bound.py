@@ -96,10 +96,10 @@ def submit(ward: Ward, name: str, task: str = "task", **fields: Any) -> Any:
     members, model, without = fields.pop("members", ()), fields.pop("model", None), fields.pop("without", ())
     cohort = {"step_timeout": "3s", "members": tuple(members), **fields.pop("cohort", {})}
     engine, custody = {"chunk": CHUNK, **fields.pop("engine", {})}, str(fields.pop("custody", ""))
-    metrics = {"metrics": fields.pop("metrics")} if "metrics" in fields else {}
+    parts: dict[str, Any] = {part: fields.pop(part) for part in ("metrics", "algorithm") if part in fields}
     purpose = "training" if model is not None else "sum"
     made = {"name": name, "task": task, "purpose": purpose, "length": 0 if model is not None else 7, **fields}
-    file = {"job": made, "cohort": cohort, "engine": engine, **metrics}
+    file = {"job": made, "cohort": cohort, "engine": engine, **parts}
     path = ward.state / f"{name}.safetensors"
     if model is not None:
         path.write_bytes(model)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from secagg.learning.algorithms import choose
 from secagg.protocol.encoding import encoding_digest
 from secagg.protocol.lanes import encode_training, packing
 from secagg.protocol.manifest import Scalar
@@ -15,12 +16,15 @@ from support.walking import changes
 
 FEDERATION = make(4)
 SPEC = FEDERATION.spec
-CHOSEN = {"bits", "clip_log2", "weight_bound", "purpose"}
+CHOSEN = {
+    "bits", "clip_log2", "weight_bound", "purpose", "algorithm.name", "algorithm.numbers.length",
+    "algorithm.numbers.0.name", "algorithm.numbers.0.value",
+}  # fmt: skip
 LANES = (Scalar("examples", 10), Scalar("loss", 100, 4))
 
 
 def test_which_leaves_of_a_job_are_its_encoding() -> None:
-    spec = replace(SPEC, scalars=LANES)
+    spec = replace(SPEC, scalars=LANES, algorithm=choose("fedprox", {}))
     found = {path for path, other in changes(spec) if encoding_digest(other) != encoding_digest(spec)}
     assert found >= CHOSEN
     assert {path for path in found - CHOSEN if not path.startswith("scalars")} == set()

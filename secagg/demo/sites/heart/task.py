@@ -147,8 +147,13 @@ class HeartRisk:
             # The models share no parameter, so the gradient of the sum is each one's own.
             whole = loss + PENALTY / 2 * model.weight.square().sum()
             # Plain descent by hand: to import torch.optim takes longer than all ten rounds.
+            slopes = torch.autograd.grad(whole, parameters)
+            for parameter, slope in zip(parameters, slopes, strict=True):
+                parameter.grad = slope
+            # The algorithm of the job may have its word; it writes into these very slopes.
+            round.correct(model)
             with torch.no_grad():
-                for parameter, slope in zip(parameters, torch.autograd.grad(whole, parameters), strict=True):
+                for parameter, slope in zip(parameters, slopes, strict=True):
                     parameter.add_(slope, alpha=-LEARNING_RATE)
         return Trained(int(patients.training[0].sum()), {"loss": min(loss.item() / SPLITS, LARGEST_LOSS)})
 
