@@ -22,10 +22,11 @@ from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, NotAuthorised, ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.protocol.custody import words_needed
+from secagg.protocol.paillier.messages import Ended
 from secagg.protocol.round.phases import Common
 from secagg.protocol.session import AbortNotice, AskRound, FrozenNotice, ResultNotice, RoundHeader
 from secagg.transport.link import Received
-from secagg.wire.codec import decode, encode
+from secagg.wire.codec import decode, decode_exact, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed
 
@@ -200,10 +201,11 @@ def _size(party: str, desk: Desk, turn: Turn) -> int:
 
 
 def _says(signed: Signed, outcome: Outcome, turn: Turn) -> bool:
-    """Say whether a word is a trustee's about exactly this attempt. Raises: BadSignature."""
+    """Say whether a word is a trustee's about exactly this attempt. Raises: BadSignature; WireError."""
     custody = records.get_job(turn, outcome.round.job).spec.custody
     if custody is UNSET or signed.sender not in custody.names():
         return False
     scope = Scope(outcome.round, outcome.manifest)
-    open_signed(signed, custody.seat(signed.sender).key, "Ended", scope, EVERYBODY)
+    # One that is none would have every node refuse the words of all the others.
+    decode_exact(Ended, open_signed(signed, custody.seat(signed.sender).key, "Ended", scope, EVERYBODY))
     return True

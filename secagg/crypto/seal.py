@@ -25,6 +25,8 @@ from secagg.errors import ProtocolViolation, SealBroken
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _SEED = 64
 _MLKEM_PUBLIC = 1184
+OVERHEAD = 1136
+"""Bytes that a sealed piece is longer than what it holds: both encapsulated keys, and the tag."""
 
 
 class SealingKey:

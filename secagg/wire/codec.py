@@ -2,7 +2,9 @@
 
 Rules: strict types, unknown fields refused, length checked before decoding, and `WireError` is the only exception that
 leaves (msgspec also leaks UnicodeDecodeError and RecursionError). Bytes received are what is signed, hashed and logged;
-nothing here re-encodes to verify, because msgpack accepts reordered and duplicate keys.
+nothing here re-encodes to verify, because msgpack accepts reordered and duplicate keys. For the same reason a member's
+bytes that go into a list or a proof for others have to be in their one form (`decode_exact`): a field said a thousand
+times would make it longer than a message may be.
 Leaves to others: signatures (secagg.wire.signed), meaning.
 """
 
@@ -45,6 +47,19 @@ def decode(kind: type[T], data: bytes | memoryview, limit: int = LIMIT_CONTROL) 
         raise WireError(
             f"Bytes are not a valid {_name(kind)}: {str(error)[:SAID]}.", "Check that both sides run the same release."
         ) from None
+
+
+def decode_exact(kind: type[T], data: bytes, limit: int = LIMIT_CONTROL) -> T:
+    """Return `data` as a `kind`, once it is the very bytes that `encode` makes of it.
+
+    Raises: WireError, rule `wire.form` when the same value has another, longer form here.
+    """
+    found = decode(kind, data, limit)
+    if encode(found) != data:
+        raise WireError(
+            f"A {_name(kind)} is not in its one form.", "Check that both sides run the same release.", rule="wire.form"
+        )
+    return found
 
 
 _decoder: Callable[[Any], msgspec.msgpack.Decoder[Any]] = lru_cache(maxsize=512)(msgspec.msgpack.Decoder)

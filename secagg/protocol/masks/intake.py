@@ -2,7 +2,8 @@
 
 Rules: a message counts once (the first stays; a repeated one changes nothing, another one under the same name is
 equivocation); signature and content are checked before it counts, so that what the members would refuse never reaches
-them. Leaves to others: when a step ends (aggregator.py), complete and verified uploads (aggregator.rounds).
+them, and bodies are in their one form (`wire.form`), so that no member makes a list or a proof too long to be sent.
+Leaves to others: when a step ends (aggregator.py), complete and verified uploads (aggregator.rounds).
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from secagg.protocol.lanes import check_signed_length
 from secagg.protocol.masks import graph, keys
 from secagg.protocol.masks.dealing import all_leaves
 from secagg.protocol.masks.messages import (
+    PIECE_BYTES,
     AdvertiseKeys,
     Agreement,
     Answer,
@@ -48,7 +50,7 @@ from secagg.protocol.round.events import FromNode
 from secagg.protocol.round.lists import senders
 from secagg.protocol.round.messages import Cosignature, Refuse
 from secagg.protocol.round.phases import Common, Out
-from secagg.wire.codec import decode
+from secagg.wire.codec import decode, decode_exact
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed, open_signed
 
@@ -163,7 +165,7 @@ def _body(phase: Common, event: FromNode, signed: Signed, kind: str, receiver: s
 def advertise_keys(phase: Advertising, event: FromNode) -> Advertising:
     """Take step 0's keys; one that is none would stop everybody, and two members with one key cannot both stay."""
     signed = decode(Signed, event.data)
-    body = decode(AdvertiseKeys, _body(phase, event, signed, "AdvertiseKeys"))
+    body = decode_exact(AdvertiseKeys, _body(phase, event, signed, "AdvertiseKeys"))
     if not _fresh(phase, event):
         return phase
     keys.check_advertised(body.seal_key, body.mask_key)
@@ -176,7 +178,7 @@ def advertise_keys(phase: Advertising, event: FromNode) -> Advertising:
 def open_beacon(phase: Drawing, event: FromNode) -> Drawing:
     """Take one value of a draw; it must open its commitment and follow the draw before."""
     signed = decode(Signed, event.data)
-    body = decode(OpenBeacon, _body(phase, event, signed, "OpenBeacon"))
+    body = decode_exact(OpenBeacon, _body(phase, event, signed, "OpenBeacon"))
     if (body.draw, body.after) != (phase.draw, phase.after):
         raise ProtocolViolation(f"{event.sender} took part in another draw.", rule="beacon.draw")
     if not _fresh(phase, event):
@@ -190,12 +192,14 @@ def open_beacon(phase: Drawing, event: FromNode) -> Drawing:
 def share_keys(phase: Sharing, event: FromNode) -> Sharing:
     """Take step 1's list, leaves, pieces and witness line; dealt to exactly the neighbours, and they are the list's."""
     message = decode(ShareKeys, event.data, LIMIT_BULK)
-    body = decode(ShareList, _body(phase, event, message.shares, "ShareKeys"), LIMIT_BULK)
+    body = decode_exact(ShareList, _body(phase, event, message.shares, "ShareKeys"), LIMIT_BULK)
     if event.sender not in phase.members or body.u1 != phase.basis:
         raise ProtocolViolation(f"{event.sender} dealt shares to another U1.", rule="u2.same-u1")
     leaves = all_leaves(event.sender, message.leaves, body.root)
     if tuple(leaves) != tuple(phase.manifest.index(name) + 1 for name in near(phase)[event.sender]):
         raise ProtocolViolation(f"{event.sender} dealt shares to others than its neighbours.", rule="u2.receivers")
+    if any(len(piece) > PIECE_BYTES for piece in message.pieces):
+        raise ProtocolViolation(f"{event.sender} sends a piece longer than any is.", rule="u2.pieces")
     if tuple(leaf.piece for leaf in message.leaves) != tuple(sha256(piece) for piece in message.pieces):
         raise ProtocolViolation(f"{event.sender} sends pieces it did not sign for.", rule="u2.digests")
     if not _fresh(phase, event):
@@ -223,7 +227,7 @@ def _check_witness(phase: Common, member: str, checkpoint: Checkpoint, line: byt
 def masked_input(phase: Uploading, event: FromNode) -> Uploading:
     """Take step 2's header; the shell has stored and verified the upload it names."""
     signed = decode(Signed, event.data)
-    body = decode(MaskedInput, _body(phase, event, signed, "MaskedInput"))
+    body = decode_exact(MaskedInput, _body(phase, event, signed, "MaskedInput"))
     if body.u2 != _digest(phase.u2):
         raise ProtocolViolation(f"{event.sender} masked over another U2.", rule="u3.same-u2")
     check_signed_length(phase.manifest, event.sender, body.length)
@@ -234,7 +238,7 @@ def masked_input(phase: Uploading, event: FromNode) -> Uploading:
 def consistency(phase: Agreeing, event: FromNode) -> Agreeing:
     """Take step 3's agreement and the witness line on the freeze."""
     message = decode(ConsistencyCheck, event.data)
-    agreed = decode(Agreement, _body(phase, event, message.agreement, "ConsistencyCheck"))
+    agreed = decode_exact(Agreement, _body(phase, event, message.agreement, "ConsistencyCheck"))
     if (agreed.u2, agreed.u3) != (_digest(phase.u2), _digest(phase.u3)):
         raise ProtocolViolation(f"{event.sender} agreed to other sets.", rule="open.same-sets")
     if not _fresh(phase, event):
@@ -257,14 +261,14 @@ def unmask(phase: Opening, event: FromNode, key: SealingKey) -> Opening:
     _body(phase, event, inner, "Answer", manifest.aggregator)
     if not _fresh(phase, event):
         return phase
-    answer = decode(Answer, inner.body, LIMIT_BULK)
+    answer = decode_exact(Answer, inner.body, LIMIT_BULK)
     check_answer(event.sender, answer, _digest(phase.u2), senders(phase.u2), senders(phase.u3))
     return replace(phase, answers=(*phase.answers, inner))
 
 
 def refusal(phase: Collecting, event: FromNode) -> Collecting:
     """Take a member's leave; it is not waited for any more."""
-    leave = decode(Refuse, _body(phase, event, decode(Signed, event.data), "Refuse"))
+    leave = decode_exact(Refuse, _body(phase, event, decode(Signed, event.data), "Refuse"))
     if not _fresh(phase, event):
         return phase
     return replace(phase, out=(*phase.out, Out(event.sender, STEP[type(phase)], f"refused: {leave.rule}")))

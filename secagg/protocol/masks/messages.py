@@ -9,11 +9,13 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from secagg.crypto import seal
 from secagg.crypto.secret import Veiled
 from secagg.ids import NO_DIGEST, Count, Digest, Key, Listed, Name, Ordinal
 from secagg.log.witness import LogProof
 from secagg.protocol.binding import Bound
 from secagg.protocol.round.messages import Cosignature
+from secagg.wire.codec import encode
 from secagg.wire.signed import Signed
 
 ShareBytes = Annotated[bytes, Meta(min_length=33, max_length=33)]
@@ -92,6 +94,10 @@ class SharePair(Veiled, frozen=True, forbid_unknown_fields=True):
 
     seed: ShareBytes
     key: ShareBytes
+
+
+PIECE_BYTES = seal.OVERHEAD + len(encode(SharePair(bytes(33), bytes(33))))
+"""Bytes of a sealed piece: one that is longer would leave no room in its receiver's message for those of others."""
 
 
 class Piece(Struct, frozen=True, forbid_unknown_fields=True, gc=False):

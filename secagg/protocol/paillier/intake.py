@@ -22,7 +22,7 @@ from secagg.protocol.paillier.trustee import answer_info
 from secagg.protocol.round.events import FromNode
 from secagg.protocol.round.messages import Cosignature, Refuse
 from secagg.protocol.round.phases import Common, Out, Standing
-from secagg.wire.codec import decode, encode
+from secagg.wire.codec import decode, decode_exact, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, open_signed
 
@@ -59,7 +59,8 @@ def waiting_for(phase: Waiting) -> tuple[str, ...]:
 
 def attend(phase: Attended, event: FromNode) -> Attended:
     """Take a trustee's word that it judges this round, and from which checkpoint; one that is late is only slow."""
-    said = decode(Attend, _of_trustee(phase, event, decode(Signed, event.data), "Attend", phase.manifest.aggregator))
+    signed = decode(Signed, event.data)
+    said = decode_exact(Attend, _of_trustee(phase, event, signed, "Attend", phase.manifest.aggregator))
     if event.sender in present(phase):
         return phase
     if isinstance(phase, Witnessing | Opening):
@@ -82,7 +83,7 @@ def encrypted_input(phase: Collecting, event: FromNode) -> Collecting:
     if event.sender not in phase.manifest.names() or event.sender in gone(phase):
         raise _stranger(event)
     key = phase.manifest.key(event.sender)
-    header = decode(EncryptedInput, open_signed(signed, key, "EncryptedInput", phase.scope, EVERYBODY))
+    header = decode_exact(EncryptedInput, open_signed(signed, key, "EncryptedInput", phase.scope, EVERYBODY))
     check_header(Layout(phase.manifest), event.sender, header)
     if event.sender in {entry.sender for entry in phase.headers}:
         return phase
@@ -109,7 +110,7 @@ def agreed(phase: Witnessing | Opening, event: FromNode, message: Witness) -> No
 
     Raises: ProtocolViolation naming the rule.
     """
-    said = decode(Agreement, _of_trustee(phase, event, message.agreement, "Witness", EVERYBODY))
+    said = decode_exact(Agreement, _of_trustee(phase, event, message.agreement, "Witness", EVERYBODY))
     if event.sender not in phase.shown:
         raise _stranger(event)
     if said.u != sha256(phase.u):
@@ -129,7 +130,7 @@ def decrypt(phase: Opening, event: FromNode, key: SealingKey) -> tuple[Opening, 
     if event.sender not in phase.asked:
         raise _stranger(event)
     inner = decode(Signed, key.open(body.sealed, answer_info(phase.scope, event.sender, aggregator)), ANSWER_LIMIT)
-    piece = decode(Piece, _of_trustee(phase, event, inner, "Answer", aggregator), ANSWER_LIMIT)
+    piece = decode_exact(Piece, _of_trustee(phase, event, inner, "Answer", aggregator), ANSWER_LIMIT)
     if piece.u != sha256(phase.u):
         raise ProtocolViolation(f"{event.sender} answered for another set.", rule="answer.set")
     mine = [entry for entry in phase.answers if entry.trustee == event.sender]
@@ -162,7 +163,7 @@ def refusal(phase: Waiting, event: FromNode) -> Waiting:
         raise _stranger(event)
     if event.sender not in waiting_for(phase):
         return phase
-    leave = decode(Refuse, body)
+    leave = decode_exact(Refuse, body)
     step = "Attend" if event.sender in custody_of(phase.manifest).names() else STEP[type(phase)]
     if not isinstance(phase, Collecting):
         step = STEP[type(phase)]
