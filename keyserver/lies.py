@@ -4,8 +4,9 @@ How to read it: `take` hears of evidence, `pursue` fetches it, `finished` takes 
 and `tell` push what was stated, `serve` hands it out.
 Rules (protocol §7): evidence is believed by what is in it (secagg.protocol.masks.lie), about a key that an aggregator
 of this federation has or had; one statement per key is enough; what proves nothing changes nothing, and whoever brought
-it three times is not listened to any more; nobody who brings nothing is waited for while others wait; the file lies
-beside the log before the statement that names it is written.
+it three times is not listened to any more; of what a member announces only the last is kept, whole or in part; nobody
+who brings nothing is waited for while others wait; the file lies beside the log before the statement that names it is
+written.
 Leaves to others: publishing (service.py), judging again and stopping (secagg.daemon.lies, at every member).
 """
 
@@ -69,8 +70,17 @@ class Lies:
         if notice.aggregator_key not in known or not 0 < notice.length <= EVIDENCE:
             self._strike(message.sender, "It is about no aggregator of this federation, or too long.", turn)
             return
+        before = turn.get(f"{_FROM}{message.sender}")
         turn.put(f"{_FROM}{message.sender}", encode(notice))
+        if before is not None:
+            self._abandon(decode(LieNotice, before).digest, turn)
         self.pursue(turn)
+
+    def _abandon(self, digest: bytes, turn: Turn) -> None:
+        """Let go of what arrived of evidence that nobody brings now: a member that never ends any would fill the disk.
+        """
+        if all(decode(LieNotice, kept).digest != digest for _, kept in turn.scan(_FROM)):
+            self._arriving()[1].abandon(digest)
 
     def pursue(self, turn: Turn, *, other: bool = False) -> None:
         """Fetch the evidence of one member, `other` than before if there is one; judge it once it is here."""

@@ -115,6 +115,11 @@ class Blobs:
             if uploads is None or not path.name.startswith(uploads):
                 path.unlink(missing_ok=True)
 
+    def abandon(self, name: str) -> None:
+        """Remove what has arrived of the upload `name`, if anything has."""
+        for kept in (name, f"{name}.entries"):
+            (self._partials / kept).unlink(missing_ok=True)
+
     def partial(self, name: str, total: int, chunk_bytes: int) -> "Partial":
         """Open, or take up again, the upload `name`: a blob of `total` bytes that arrives in chunks of `chunk_bytes`.
 
@@ -185,7 +190,8 @@ class Partial:
         """Make the whole blob out of its chunks, once; return its name: SHA-256, or `name`, which its reader checks.
 
         Which chunks it was made of stays known until `discard`, so that another body for one of them is noticed.
-        Raises: BadInput while chunks are missing.
+        Raises: BadInput while chunks are missing; ProtocolViolation when there is a blob of that `name` already, which
+        may be somebody else's.
         """
         missing = self.chunks - len(self._hashes)
         if missing:
@@ -193,6 +199,8 @@ class Partial:
         if not self._whole:
             # Each step may fail and is then done again: what is moved already is not looked for where it was.
             if self._path.exists():
+                if name and (self._blobs / name.hex()).exists():
+                    raise ProtocolViolation("An upload is named like one that is here.", rule="upload.twice")
                 name = name or _digest_of(self._path)
                 _write_at(self._entries, self._end, _entry(_WHOLE, name, b""))
                 self._path.rename(self._blobs / name.hex())

@@ -43,6 +43,12 @@ class Fetching:
         self._wanted, self._partial = b"", None
         turn.cancel(self._timer)
 
+    def abandon(self, digest: bytes) -> None:
+        """Let go of what has arrived of a blob that nobody wants any more."""
+        if digest == self._wanted:
+            self._wanted, self._partial = b"", None
+        self._blobs.abandon(_name(digest))
+
     def piece(self, message: Received, turn: Turn) -> bool:
         """Store a piece and ask for the next one; return whether the blob is whole.
 
@@ -63,7 +69,7 @@ class Fetching:
             self._partial = None
         if self._partial is None:
             self._total = header.total
-            self._partial = self._blobs.partial(f"fetch-{self._wanted.hex()}", header.total, PIECE)
+            self._partial = self._blobs.partial(_name(self._wanted), header.total, PIECE)
         self._partial.write(header.index, message.body)
         if len(self._partial.have()) < self._partial.chunks:
             self._ask(message.sender, turn)
@@ -85,3 +91,7 @@ class Fetching:
         index = next(number for number in range(len(have) + 1) if number not in have)
         turn.emit(to, "fetch", b"", encode(Fetch(self._wanted, index)))
         turn.after(self._timer, AGAIN)
+
+
+def _name(digest: bytes) -> str:
+    return f"fetch-{digest.hex()}"

@@ -102,6 +102,7 @@ _OF_A_ROUND = {
     "u2.enough": "too few members are in U2",
     "u2.leaf": "a piece came without its leaf under its dealer's signed root",
     "u2.piece": "a piece did not come as its dealer signed it",
+    "u2.pieces": "a dealer sent a piece that is longer than any is",
     "u2.receivers": "shares were dealt to others than the neighbours",
     "u2.root": "leaves came that are not those of their dealer's signed root",
     "u2.same-u1": "members were shown different U1",
@@ -206,7 +207,9 @@ _OF_MESSAGES = {
     "upload.length": "an upload has another length than the manifest gives it",
     "upload.missing": "an upload is not there",
     "upload.root": "an upload is not what its header names",
+    "upload.twice": "an upload is named like one of somebody else",
     "upload.unwanted": "an upload came that nobody asked for",
+    "wire.form": "a message is not in its one form",
 }
 
 _OF_PAILLIER = {

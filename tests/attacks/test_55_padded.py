@@ -25,9 +25,9 @@ from secagg.protocol.masks.messages import PIECE_BYTES, ConsistencyCheck, ShareK
 from secagg.protocol.paillier.ending import check_words
 from secagg.protocol.paillier.messages import Ended
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust
+from secagg.protocol.rehearsal import AGGREGATOR, party, propose, table
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.messages import Refuse
-from secagg.protocol.rehearsal import AGGREGATOR, party, propose, table
 from secagg.protocol.run import Table, run_round
 from secagg.protocol.session import AbortNotice, RoundHeader
 from secagg.transport.link import LIMIT_BODY, Received
