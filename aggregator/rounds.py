@@ -181,8 +181,9 @@ class Rounds:
             return
         leaf, proof = self._desk.book.leaf(saved.proposal), self._desk.book.prove(saved.proposal, size)
         header = encode(RoundHeader(phase.scope.round, "Propose"))
+        allowances = self._context(phase.manifest, turn).known().allowances
         # Once: a member says every two seconds that it is here, until it has the proposal.
-        turn.emit(member, "round", header, encode(Propose(phase.signed, leaf, proof)))
+        turn.emit(member, "round", header, encode(Propose(phase.signed, leaf, proof, allowances)))
 
     # The machine -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ Leaves to others: the rules (secagg.protocol.inputs), the file (secagg.daemon.in
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node.config import OwnTask
 from node.records import Job
@@ -100,7 +101,8 @@ class Inputs:
         binding = self._bind(wanted, proven, self._near(mark))
         require_possible(binding, job, manifest.members, proven)
         sealed = self.ledger.keys.seal(mark.sketch, self._rng) if mark.sketch else b""
-        return inputs.given(wanted, binding, manifest, now, sealed), binding
+        otherwise = self._bind(wanted, proven, self._near(mark), overlap=False).only if binding.excused else NOTHING
+        return inputs.given(wanted, binding, manifest, now, sealed, otherwise), binding
 
     def allow(self, job: str, overlap: bool, now: int) -> Allowed:
         """Write that a person allows a job of this federation."""
@@ -129,10 +131,13 @@ class Inputs:
         )  # fmt: skip
 
     def _bind(
-        self, wanted: Wanted, proven: frozenset[bytes], near: Callable[[Counted], bool] = lambda entry: False
-    ) -> Binding:
+        self, wanted: Wanted, proven: frozenset[bytes], near: Callable[[Counted], bool] = lambda entry: False,
+        overlap: bool = True,
+    ) -> Binding:  # fmt: skip
         terms, ledger = self.policy.terms, self.ledger
-        return inputs.bind(ledger.entries(), wanted, terms, ledger.allowed(), near, proven)
+        # Without `overlap`, whoever a person here listed stays listed, and nothing is excused.
+        allowed = [entry if overlap else replace(entry, overlap=False) for entry in ledger.allowed()]
+        return inputs.bind(ledger.entries(), wanted, terms, allowed, near, proven)
 
     def _near(self, mark: Mark) -> Callable[[Counted], bool]:
         """Return what says whether the update of an entry is nearly this one."""

@@ -86,12 +86,13 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Given(Struct, frozen=True, forbid_unknown_fields=True):
-    """What goes with a header: what it says of the input, the entry that is written before it leaves, and the sets of
-    earlier entries that a person excused."""
+    """What goes with a header: what it says of the input, the entry that is written before it leaves, the sets of
+    earlier entries that a person excused, and to what the input is bound where that word is not enough."""
 
     bound: Bound
     counted: Counted
     excused: tuple[tuple[Seat, ...], ...] = ()
+    otherwise: Only = NOTHING
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,14 +155,16 @@ def sum_identity(source: bytes, task: str) -> bytes:
     return sha256(fields(IDENTITY_LABEL, "sum", source, task))
 
 
-def given(wanted: Wanted, binding: "Binding", manifest: Manifest, time: int, sketch: bytes = b"") -> Given:
+def given(
+    wanted: Wanted, binding: "Binding", manifest: Manifest, time: int, sketch: bytes = b"", otherwise: Only = NOTHING
+) -> Given:  # fmt: skip
     """Return what goes with the header of an input that is bound so."""
     counted = Counted(
         round=wanted.round, manifest=wanted.manifest, purpose=wanted.purpose, task=manifest.task, source=wanted.source,
         identity=wanted.identity, tag=binding.tag, handed_out=wanted.handed_out, time=time, root=wanted.root,
         vector=wanted.vector, sketch=sketch, seats=manifest.members, encoding=wanted.encoding,
     )  # fmt: skip
-    return Given(Bound(binding.tag, binding.only), counted, tuple(entry.seats for entry in binding.excused))
+    return Given(Bound(binding.tag, binding.only), counted, tuple(entry.seats for entry in binding.excused), otherwise)
 
 
 def rehearsed(manifest: Manifest, scope: Scope, me: str, past: Sequence[Counted] = ()) -> Given:

@@ -99,7 +99,7 @@ def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # no
         case Collecting() | Witnessing() | Opening(), Deadline(step) if step == step_of(phase):
             return _close(phase, ctx)
         case Proposing(), Logged():
-            return _propose(phase, event)
+            return _propose(phase, event, ctx)
         case Freezing(), Logged():
             return _freeze(phase, event, ctx)
         case Publishing(), Logged():
@@ -203,10 +203,10 @@ def _send(phase: Common, to: str, kind: str, message: object, ctx: AggregatorCon
     return Send(to, kind, encode(sign(ctx.key, kind, phase.scope, ctx.name, to, encode(message))))
 
 
-def _propose(phase: Proposing, event: Logged) -> Turned:
-    proofs = {proof.old_size: proof for proof in event.proofs}
+def _propose(phase: Proposing, event: Logged, ctx: AggregatorContext) -> Turned:
+    proofs, allowances = {proof.old_size: proof for proof in event.proofs}, ctx.known().allowances
     sent = tuple(
-        Send(entry.member, "Propose", encode(Propose(phase.signed, event.leaf, proofs[entry.size])))
+        Send(entry.member, "Propose", encode(Propose(phase.signed, event.leaf, proofs[entry.size], allowances)))
         for entry in phase.standings
     )
     size = read_checkpoint(event.proofs[0].checkpoint).size

@@ -1,8 +1,11 @@
-"""The inputs in a frozen set, as a trustee holds them against what it decided to open before (protocol §6.5).
+"""The inputs in a frozen set, as a trustee holds them against what it decided to open before (protocol §6.5), and the
+one that a node gives, as it holds it against its own ledger.
 
 Rules: an input is what its owner's header calls it, by a keyed digest that nobody else can make, and a member is its
 signing key; names of members, tasks, jobs and models are never compared, so that another name is no way round. What was
-opened is never forgotten, and nothing here depends on whether the round then had a result.
+opened is never forgotten, and nothing here depends on whether the round then had a result. Trustees do not know the
+sets that others opened, and nodes see no freeze: so a node says `overlap` only once it has seen the word of everybody
+in the sets of its own ledger, and else what it would say had nobody here allowed more.
 Leaves to others: the headers' signatures and the freeze (checks.py), keeping what was decided (memory), what the
 members' own ledgers say (node).
 """
@@ -10,11 +13,13 @@ members' own ledgers say (node).
 from collections.abc import Mapping
 
 from secagg.errors import Refused
-from secagg.protocol.allowing import allowed_by, require_allowed
-from secagg.protocol.binding import Bound, check_fits, seats_digest
+from secagg.protocol.allowing import allowed_by, lacking, require_allowed
+from secagg.protocol.binding import Bound, Only, check_fits, seats_digest
+from secagg.protocol.inputs import Given
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.memory import Summed, TrusteeMemory
 from secagg.protocol.paillier.messages import EncryptedInput
+from secagg.protocol.paillier.phases import Encrypting
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed
@@ -25,6 +30,20 @@ def bounds_of(u: bytes) -> dict[str, Bound]:
     return {
         entry.sender: decode(EncryptedInput, entry.body).bound for entry in decode(tuple[Signed, ...], u, LIMIT_LIST)
     }
+
+
+def own_bound(phase: Encrypting, given: Given, roster: tuple[Seat, ...]) -> Bound:
+    """Return what a node's header says of its input; `roster` are the seats of all members now.
+
+    Raises: Refused (`ledger.overlap`) naming who did not allow it, when the cohort is not the only set that was summed.
+    """
+    if not given.excused:
+        return given.bound
+    if not lacking(given.excused, phase.allowed, roster):
+        return given.bound
+    if given.otherwise != Only("same", seats_digest(phase.manifest.members)):
+        require_allowed(given.excused, phase.allowed, roster, phase.manifest.round.job)
+    return Bound(given.bound.input, given.otherwise)
 
 
 def summed(u: bytes, manifest: Manifest) -> tuple[Summed, Mapping[str, Bound]]:

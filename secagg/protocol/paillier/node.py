@@ -3,7 +3,8 @@
 How to read it: `start` answers a proposal, `advance` takes the shell's `Encrypted`. Values in, values out: the shell
 stores `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
 Rules: parameters, trustees and key are judged here and taken from nobody on trust; no header leaves without its entry
-in the ledger of inputs; a later attempt ends the earlier one.
+in the ledger of inputs, nor one for an input that a person excused before everybody in the sets that it was summed over
+allowed that; a later attempt ends the earlier one.
 Leaves to others: the upload itself (encrypting.py), what is opened (the trustees). Source: protocol §5.
 """
 
@@ -14,8 +15,10 @@ from msgspec import UNSET
 from secagg.errors import ProtocolViolation
 from secagg.ids import EVERYBODY
 from secagg.protocol.acceptance import accept
+from secagg.protocol.allowing import allowed_by
 from secagg.protocol.custody import custody_of
 from secagg.protocol.memory import Accepted, Record, Witnessed, check_current
+from secagg.protocol.paillier.bound import own_bound
 from secagg.protocol.paillier.door import admit
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase, Uploaded
@@ -42,11 +45,12 @@ def start(propose: Propose, ctx: NodeContext) -> Step:
     manifest, scope = accept(propose.manifest, ctx.expect, ctx.memory)
     admit(custody_of(manifest), ctx.expect.policy.min_key_bits, ctx.expect.earlier_moduli)
     seen = logged_manifest(propose, scope, ctx.expect, ctx.memory)
+    allowed = allowed_by(propose.allowances, scope.round, ctx.expect.seats)
     records = (
         Accepted(round=scope.round, manifest=scope.manifest),
         Witnessed(origin=seen.origin, size=seen.size, root=seen.root),
     )
-    return Step(Encrypting(scope, manifest), (), records)
+    return Step(Encrypting(scope, manifest, tuple(sorted(allowed))), (), records)
 
 
 def advance(phase: NodePhase, event: Signed | Encrypted, ctx: NodeContext) -> Step:
@@ -69,10 +73,9 @@ def _upload(phase: Encrypting, done: Encrypted, ctx: NodeContext) -> Step:
     """Sign the header of a stored upload, with what the ledger says of it; from now on the trustees may open it."""
     if done.given is UNSET:
         raise ProtocolViolation("An upload without its entry in the ledger.", rule="phase.message")
+    bound = own_bound(phase, done.given, ctx.expect.seats)
     body = encode(
-        EncryptedInput(
-            root=done.root, length=done.length, upload=done.upload, proof=done.proof, bound=done.given.bound
-        )
+        EncryptedInput(root=done.root, length=done.length, upload=done.upload, proof=done.proof, bound=bound)
     )
     header = sign(ctx.key, "EncryptedInput", phase.scope, ctx.name, EVERYBODY, body)
     after = Uploaded(phase.scope, phase.manifest, header)

@@ -29,10 +29,12 @@ from secagg.wire.signed import Scope, Signed
 
 
 class Encrypting(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Node: the manifest is accepted; the shell trains, encrypts and comes back with `Encrypted`."""
+    """Node: the manifest is accepted; the shell trains, encrypts and comes back with `Encrypted`. `allowed` are the
+    members whose signed word came with the proposal that the job may sum inputs over other sets than before."""
 
     scope: Scope
     manifest: Manifest
+    allowed: tuple[Name, ...] = ()
 
 
 class Uploaded(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

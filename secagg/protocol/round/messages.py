@@ -12,11 +12,16 @@ from secagg.wire.signed import Signed
 
 
 class Propose(Struct, frozen=True, forbid_unknown_fields=True):
-    """Aggregator → node: the signed manifest, the log entry that names it and the proof that it is logged."""
+    """Aggregator → node: the signed manifest, the log entry that names it and the proof that it is logged.
+
+    `allowances` are members' signed `OverlapAllowed` entries for this job, where trustees open: a node is shown no
+    freeze there, and holds them against the sets that its own ledger knows before it signs a header.
+    """
 
     manifest: Signed
     leaf: bytes
     proof: LogProof
+    allowances: tuple[bytes, ...] = ()
 
 
 class Cosignature(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
