@@ -5,8 +5,8 @@ came after, so it is written down, told to this institution's people alone, and 
 Rules (protocol §7): what goes wrong because of a value tells the value to whoever chose the job. So others hear of it
 one rule whatever went wrong, at a moment that follows from the job's step time alone; until then this node looks like
 one that still works, and who fails later than that moment stays silent. A round that failed is not computed again,
-whatever attempt at it is proposed, and how many may fail is bounded. The text of a fault may speak of the data: it
-never leaves.
+whatever attempt at it is proposed, and how many may fail is bounded, also of those that were over by then. The text of
+a fault may speak of the data: it never leaves.
 Leaves to others: ending the round (node.rounds), the rules of the count (secagg.protocol.failing).
 """
 
@@ -23,7 +23,7 @@ from secagg.crypto.sign import SigningKey
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.turn import Turn
 from secagg.errors import Refused, SecaggError
-from secagg.ids import EVERYBODY, RoundId
+from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
 from secagg.protocol import failing, refusals
 from secagg.protocol.failing import FAILED, KINDS, Asked, Failed
 from secagg.protocol.round.messages import Refuse
@@ -127,6 +127,16 @@ class Leaving:
         meaning = self._failures.count(self._jobs.job(scope.round.job, turn), scope.round, turn)
         remedy = f"{error.remedy} {meaning}".strip()
         tell(Refusal(scope.round, refusals.of_task(error), error.cause, remedy), turn)
+
+    def late(self, label: str, error: SecaggError, turn: Turn) -> None:
+        """Write down what failed on data in an attempt that was over by then; it is told to nobody else.
+
+        Else whoever ends attempts in time would see, as often as it likes, whether they fail: an update that did not
+        fail serves the next attempt at once.
+        """
+        name, *numbers = label.split(".")
+        place = RoundId(self._jobs.job(name, turn).spec.federation, name, *map(int, numbers))
+        self.failed(Scope(place, NO_DIGEST), error, turn)
 
     def due(self, scope: Scope, turn: Turn) -> bool:
         """Tell others that the task failed, if it did by now; say whether."""

@@ -139,12 +139,14 @@ class Rounds:
             self._uploading.again(self._jobs.aggregator(turn).name, turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
-        """Take what was computed for the round; for a round that is over it means nothing."""
+        """Take what was computed for the round; of one that is over only a failure on data means something."""
         kind, _, label = name.partition("/")
         kept = records.find_round(turn)
         if kept is None or kept.scope.round.label() != label:
             if kind == MASK and not isinstance(outcome, BaseException):
                 self._uploading.drop(cast(Named, outcome).upload, turn)
+            elif isinstance(outcome, FailedOnData):
+                self._leaving.late(label, outcome, turn)
             return
         if kind == PREPARE:
             return  # what it made is with the work; what went wrong with it will go wrong again
@@ -293,10 +295,8 @@ class Rounds:
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
-        if Stage.READY in member_of(kept.engine).stage(phase):
-            fresh = records.find_round(turn)
-            if fresh:
-                self._mask(fresh, turn)
+        if Stage.READY in member_of(kept.engine).stage(phase) and (fresh := records.find_round(turn)):
+            self._mask(fresh, turn)
 
     def _step(self, kept: Round, event: object, turn: Turn) -> object:
         """Take one event in this round and return the phase after it. Raises: Refused."""
@@ -383,8 +383,7 @@ class Rounds:
         """Leave because the institution's own work failed; if that was on its data, not before that is due."""
         known = error if isinstance(error, SecaggError) else SecaggError(f"{type(error).__name__}: {error}", "A bug.")
         if isinstance(known, FailedOnData):
-            self._leaving.failed(scope, known, turn)
-            return
+            return self._leaving.failed(scope, known, turn)
         self._leaving.fault(scope, known, turn)
         self.close(scope.round, turn)
 
