@@ -1,13 +1,14 @@
 """Which of the members who uploaded can be summed together, when inputs are bound to sets.
 
 Rules (protocol §6.5): a set is frozen only when every input in it may be summed over exactly this set; of the sets that
-could be, the largest is taken, so that as few as possible are left out, and among equals the first by names, so that a
-repeated decision is the same. Sets that inputs are bound to are known by digest: those that this aggregator froze
-before, as they would be with today's seats. An input that a person lets overlap needs that word of every member of
-either set. An input that was summed before is known by its member's key and its tag, whatever its header says: a member
-that repeats one as if it were new would be refused by trustees and auditors, round after round, so it is bound here as
-an honest one would have said. Leaves to others: what binds an input (inputs.py), refusing a set that does not fit
-(binding.py), keeping what was summed (aggregator.records).
+could be, the largest is taken, so that as few as possible are left out; among equals the one of free inputs, because a
+member's word that it is bound is its own, and else the first by names, so that a repeated decision is the same. Sets
+that inputs are bound to are known by digest: those that this aggregator froze before, as they would be with today's
+seats. An input that a person lets overlap needs that word of every member of either set. An input that was summed
+before is known by its member's key and its tag, whatever its header says: a member that repeats one as if it were new
+would be refused by trustees and auditors, round after round, so it is bound here as an honest one would have said.
+Leaves to others: what binds an input (inputs.py), refusing a set that does not fit (binding.py), keeping what was
+summed (aggregator.records).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -103,7 +104,7 @@ def _candidates(bounds: Mapping[str, Bound], earlier: Earlier) -> list[frozenset
     plain = frozenset(name for name in free if bounds[name].only.kind == "any")
     wanted = sorted({bounds[name].only.seats for name in there if bounds[name].only.kind in ("same", "overlap")})
     known = [frozenset(seat.name for seat in earlier[digest]) for digest in wanted if digest in earlier]
-    return [there, *(one for one in known if one <= there), free, plain]
+    return [there, plain, free, *(one for one in known if one <= there)]
 
 
 def _fits(

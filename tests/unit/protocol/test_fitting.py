@@ -47,6 +47,11 @@ def test_bound_inputs_get_their_set_and_a_newcomer_is_left_out() -> None:
     assert chosen(a=same("abc"), b=same("abc"), c=same("abc"), d=FREE) == "abc"
 
 
+def test_one_that_claims_to_be_bound_pushes_nobody_out_who_is_free() -> None:
+    """Its word is its own: a set of the same size without it holds everybody whose inputs are bound to nothing."""
+    assert chosen(a=FREE, b=FREE, c=FREE, d=same("abcd"), e=FREE) == "abce"
+
+
 def test_without_one_of_their_set_bound_inputs_are_left_out() -> None:
     assert chosen(a=same("abcd"), b=same("abcd"), c=FREE, e=FREE) == "ce"
     assert chosen(a=same("abcd"), b=same("abcd"), c=same("abcd")) == ""
@@ -95,7 +100,7 @@ def remembering(bounds: str, *sets: str, allowed: str = "", said: Bound = FREE) 
 def test_an_input_that_was_summed_before_is_bound_whatever_its_header_says() -> None:
     assert remembering("abcd", "abcde") == "bcd"
     assert remembering("abcde", "abcde") == "abcde"
-    assert remembering("abcd", "abc") == "abc", "as large as without it"
+    assert remembering("abcd", "abc") == "bcd", "of two as large, the free one"
     assert remembering("abcd", "abc", said=same("abcd")) == "bcd"
     assert remembering("abcd", "abcde", said=bound(Only("overlap", digest("abcd")))) == "bcd"
 
