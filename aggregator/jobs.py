@@ -8,7 +8,7 @@ Source: operations "Configuration", learning "Algorithms".
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from secagg.errors import BadConfiguration, BadInput, WireError
 from secagg.ids import NO_DIGEST, Count, Name, Ordinal
 from secagg.learning import algorithms
 from secagg.learning.algorithms import Chosen
-from secagg.learning.digest import architecture_digest, model_digest
+from secagg.learning.digest import architecture_digest, model_digest, state_digest
 from secagg.learning.layout import decode_model, encode_model, of_arrays
 from secagg.protocol import engines, server_step
 from secagg.protocol.custody import check_custody
@@ -261,16 +261,28 @@ def _milliseconds(text: str) -> int:
     return max(1, round(duration(text) * 1000))
 
 
-def next_model(blobs: Blobs, model: bytes, spec: JobSpec, outcome: Outcome) -> tuple[bytes, bytes, Sums]:
-    """Return the blob and the digest of the model after a round, and the sums it came from; runs beside the loop.
+class Stepped(NamedTuple):
+    """What a round's sums give: blob and digest of the next model and of the next state, zeros where there is none."""
 
-    `model` is the blob of the model before; for a sum there is none, and both digests are zero.
+    sums: Sums
+    model: bytes = NO_DIGEST
+    digest: bytes = NO_DIGEST
+    state: bytes = NO_DIGEST
+    state_digest: bytes = NO_DIGEST
+
+
+def next_model(blobs: Blobs, model: bytes, state: bytes, spec: JobSpec, outcome: Outcome) -> Stepped:
+    """Return model and state after a round; runs beside the loop.
+
+    `model` and `state` are the blobs of those before; a sum has neither.
     """
     sums = _sums(blobs, spec, outcome)
     if spec.purpose == "sum":
-        return NO_DIGEST, NO_DIGEST, sums
-    following = server_step.next_model(spec, decode_model(blobs.get(model)), sums)
-    return blobs.put(encode_model(following)), model_digest(following), sums
+        return Stepped(sums)
+    kept = decode_model(blobs.get(state)) if state != NO_DIGEST else {}
+    following, after = server_step.next_model(spec, decode_model(blobs.get(model)), kept, sums)
+    blob = blobs.put(encode_model(after)) if after else NO_DIGEST
+    return Stepped(sums, blobs.put(encode_model(following)), model_digest(following), blob, state_digest(after))
 
 
 def vector_of(blobs: Blobs, spec: JobSpec, outcome: Outcome) -> npt.NDArray[np.float64]:

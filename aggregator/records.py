@@ -38,7 +38,8 @@ JobState = Literal["queued", "waiting", "round", "step", "done", "failed"]
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
     """A job: `round` and `attempt` come next or are running.
 
-    `model` is the blob of the model they start from, `initial` that of the first one.
+    `model` is the blob of the model they start from, `initial` that of the first one, `state_blob` that of what the
+    algorithm keeps between rounds (zeros while that is nothing).
 
     `state`: queued (others are before it, or members are missing), waiting (for members between rounds), round (one is
     running), step (the next model is being computed), done, failed. `entry` is its place in the log; `gone` are the
@@ -57,6 +58,8 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     attempt: Ordinal = 1
     model: Digest = NO_DIGEST
     model_digest: Digest = NO_DIGEST
+    state_blob: Digest = NO_DIGEST
+    state_digest: Digest = NO_DIGEST
     gone: tuple[Name, ...] = ()
     rejoin_ms: Count = 0
     asked: str = ""

@@ -27,9 +27,9 @@ from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, SecaggError
+from secagg.ids import NO_DIGEST
 from secagg.protocol.deriving import Facts, derive
 from secagg.protocol.fitting import left_out
-from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import Manifest, Seat
 from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.protocol.session import Announce, Present
@@ -38,7 +38,7 @@ from secagg.wire.codec import encode
 
 ATTEMPTS = 3
 OVERDUE = "overdue"
-MODEL = "model"
+MODEL, FORGET = "model", "forget"
 _OPEN = ("queued", "waiting", "round", "step")
 
 Sending = Callable[[str, str, bytes, bytes], object]
@@ -239,7 +239,7 @@ class Schedule:
             roster_version=roster.version, roster=standing.digest(), colluders=roster.limits.colluders,
             seats=tuple(Seat(member.name, member.organisation, member.sign_key) for member in members),
             aggregator=self._desk.name, directory=standing.note,
-            opening_key=self._desk.opening(spec.name, turn).public,
+            opening_key=self._desk.opening(spec.name, turn).public, state=job.state_digest,
         )  # fmt: skip
         return derive(spec, facts)
 
@@ -303,7 +303,7 @@ class Schedule:
         outcome = records.find_outcome(turn, job.spec.name, job.round)
         if outcome is None:
             raise RuntimeError("the next model is computed only after a round closed")
-        turn.run(MODEL, partial(jobs.next_model, self._blobs, job.model, job.spec, outcome))
+        turn.run(MODEL, partial(jobs.next_model, self._blobs, job.model, job.state_blob, job.spec, outcome))
 
     def stepped(self, outcome: object, turn: Turn) -> None:
         """Take the next model and go on to the next round."""
@@ -313,12 +313,16 @@ class Schedule:
         if isinstance(outcome, BaseException):
             self._fail(job, outcome.cause if isinstance(outcome, SecaggError) else repr(outcome), turn)
             return
-        blob, digest, sums = cast(tuple[bytes, bytes, Sums], outcome)
+        after = cast(jobs.Stepped, outcome)
         if job.spec.purpose == "training":
-            records.publish_blob(turn, blob)
-        told = {"job": job.spec.name, "round": job.round, "digest": digest.hex(), "scalars": sums.scalars}
+            records.publish_blob(turn, after.model)
+        told = {"job": job.spec.name, "round": job.round, "digest": after.digest.hex(), "scalars": after.sums.scalars}
         turn.event({"event": "model", **told})
-        self._next(records.put_job(turn, job, model=blob, model_digest=digest), turn)
+        model = {"model": after.model, "model_digest": after.digest}
+        state = {"state_blob": after.state, "state_digest": after.state_digest}
+        if job.state_blob not in (NO_DIGEST, after.state):
+            turn.run(FORGET, partial(self._blobs.delete, job.state_blob))
+        self._next(records.put_job(turn, job, **model, **state), turn)
 
     def _next(self, job: Job, turn: Turn) -> None:
         if job.round < job.spec.rounds:

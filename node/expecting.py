@@ -26,5 +26,5 @@ def expectation(
         model=job.model_digest, round=job.next_round, directory=standing.checkpoint(),
         seats=tuple(Seat(member.name, member.organisation, member.sign_key) for member in roster.nodes()),
         trustees=tuple(Seat(m.name, m.organisation, m.sign_key) for m in roster.members if m.role == "trustee"),
-        earlier_moduli=records.find_moduli(turn),
+        earlier_moduli=records.find_moduli(turn), state=job.state_digest,
     )  # fmt: skip

@@ -27,7 +27,7 @@ from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, SecaggError, TryLater, VerificationFailed
-from secagg.ids import RoundId
+from secagg.ids import NO_DIGEST, RoundId
 from secagg.learning.layout import HEADER_LIMIT
 from secagg.log.statements import Aborted, JobCreated, Result
 from secagg.log.witness import LogProof
@@ -273,15 +273,18 @@ class Jobs:
         if job.awaited is None or job.awaited.published != stepped.published:
             # Computed twice, and taken in the first time: the round that is awaited now is another one.
             return None
-        notice, old = job.awaited, job.model
+        notice, old, kept = job.awaited, job.model, job.state
         ended, published = notice.round, notice.published
         if job.spec.purpose == "sum":
             job = records.put_job(turn, job, published=published)
         after = {"next_round": job.next_round + 1, "awaited": None}
         model = {"model": stepped.model, "model_digest": stepped.digest, "given": stepped.given}
-        job = records.put_job(turn, job, **after, **model)
+        state = {"state": stepped.state, "state_digest": stepped.state_digest}
+        job = records.put_job(turn, job, **after, **model, **state)
         if job.spec.purpose == "training" and ended.round > 1:
             self._forget(old, turn)
+        if kept != NO_DIGEST:
+            self._forget(kept, turn)
         told = {"job": name, "round": ended.round, "attempt": ended.attempt, "digest": stepped.digest.hex()}
         turn.event({"event": "result", **told})
         self._go_on(job, turn)
@@ -364,7 +367,8 @@ class Jobs:
         published = decode(Published, data, WHOLE)
         name, spec = job.spec.name, job.spec
         believing.require_result(spec, notice, data, published, Ledger(turn).opened())
-        turn.run(f"{RESULT}/{name}", lambda: self._work.step(spec, job.model, notice.published, notice.round))
+        given = (spec, job.model, job.state, notice.published, notice.round)
+        turn.run(f"{RESULT}/{name}", lambda: self._work.step(*given))
 
     def believe(
         self, leaf: bytes, proof: LogProof, aggregator: Member, kind: type[believing.S], turn: Turn

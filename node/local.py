@@ -66,9 +66,10 @@ def train(
     with _apart(files) as (pooled, links):
         published = _sums(task, pooled)
         arrays, examples, algorithm = initial_model(task), 0, algorithms.algorithm_of(Chosen())
+        state = algorithm.begin(of_arrays(arrays).size)
         for number in range(1, rounds + 1):
             update = run_training(task, arrays, pooled, RoundContext(JOB, number, published))
-            arrays = algorithm.step(arrays, alone(update.delta))
+            arrays, state = algorithm.step(arrays, state, alone(update.delta))
             examples = update.num_examples
         last = RoundContext(JOB, rounds, published)
         metrics = {link.stem: run_evaluation(task, arrays, link, last) for link in links}

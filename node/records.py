@@ -30,6 +30,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     `owed` is a round whose result came with a proof from another checkpoint than this node's, and has to come again.
     `given` names the tensors of the model when this node computed them from published sums; zeros while the model is
     one that was handed out, which a lost first round leaves it. `skipped` once a round passed that the policy refused.
+    `state` is the blob of what the algorithm keeps between rounds, zeros while that is nothing.
     """
 
     spec: JobSpec
@@ -44,6 +45,8 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
     owed: Count = 0
     given: Digest = NO_DIGEST
     skipped: bool = False
+    state: Digest = NO_DIGEST
+    state_digest: Digest = NO_DIGEST
 
     @property
     def over(self) -> bool:
@@ -109,7 +112,7 @@ def all_jobs(turn: Turn) -> list[Job]:
 def blobs_in_use(turn: Turn, but: str = "") -> set[bytes]:
     """Return the blobs that jobs (all, or all `but` one), the upload on its way and evidence need."""
     jobs, upload = [job for job in all_jobs(turn) if job.spec.name != but], find_upload(turn)
-    found = {digest for job in jobs for digest in (job.model, job.published)}
+    found = {digest for job in jobs for digest in (job.model, job.state, job.published)}
     found |= {job.awaited.published for job in jobs if job.awaited}
     found |= lies.kept(turn)
     return found | ({upload.blob} if upload else set())

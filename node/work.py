@@ -25,7 +25,7 @@ from secagg.daemon.blobs import Blobs
 from secagg.daemon.inputs import InputKeys
 from secagg.errors import BadInput, Refused, SecaggError
 from secagg.ids import NO_DIGEST, RoundId
-from secagg.learning.digest import architecture_digest, model_digest
+from secagg.learning.digest import architecture_digest, model_digest, state_digest
 from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
 from secagg.protocol import engines, server_step, sketch
 from secagg.protocol.engine import MemberSide, Named
@@ -51,12 +51,14 @@ def member_of(engine: str) -> MemberSide:
 
 class Stepped(Struct, frozen=True):
     """A result (its blob) taken in: the next model (blob, digest of its values, and of them with their zeros unsigned,
-    which `train` cannot tell apart), or zeros for a sum."""
+    which `train` cannot tell apart), or zeros for a sum; and what the algorithm keeps (blob, digest), or zeros."""
 
     published: bytes
     model: bytes
     digest: bytes
     given: bytes = NO_DIGEST
+    state: bytes = NO_DIGEST
+    state_digest: bytes = NO_DIGEST
 
 
 class Computed(NamedTuple):
@@ -205,17 +207,20 @@ class Work:
             self._blobs.put_as(done.upload, data)
         return done
 
-    def step(self, spec: JobSpec, model: bytes, published: bytes, about: RoundId) -> Stepped:
-        """Take the published result of round `about` in: the next model of a training job.
+    def step(self, spec: JobSpec, model: bytes, state: bytes, published: bytes, about: RoundId) -> Stepped:
+        """Take the published result of round `about` in: the next model and state of a training job.
 
         Raises: ProtocolViolation when the result does not hold together.
         """
         sums = server_step.sums_of(spec, decode(Published, self._blobs.get(published), WHOLE), about)
         if spec.purpose == "sum":
             return Stepped(published, model, bytes(32))
-        following = server_step.next_model(spec, self._arrays(model), sums)
+        kept = self._arrays(state) if state != NO_DIGEST else {}
+        following, after = server_step.next_model(spec, self._arrays(model), kept, sums)
         given = model_digest({name: array + array.dtype.type(0) for name, array in following.items()})
-        return Stepped(published, self._blobs.put(encode_model(following)), model_digest(following), given)
+        blob = self._blobs.put(encode_model(after)) if after else NO_DIGEST
+        made = self._blobs.put(encode_model(following))
+        return Stepped(published, made, model_digest(following), given, blob, state_digest(after))
 
     def evaluate(self, spec: JobSpec, model: bytes, sums: Sums) -> dict[str, float]:
         """Evaluate the job's model on the institution's own held-out data; the result stays here.

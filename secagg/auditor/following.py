@@ -26,6 +26,7 @@ FREE: Mapping[str, str] = MappingProxyType(
         **deriving.FREE,
         "round.round": "Rounds are counted by the order of the log, which check 6 walks.",
         "model": "Each model follows from the result before it; of a sum there is none, which is derived.",
+        "state": "As the model, where the algorithm keeps one; else there is none, which is derived.",
     }
 )
 """Leaves that an auditor does not derive, and why."""
@@ -76,7 +77,7 @@ def check_follows(proposal: Proposal, jobs: Jobs, roster: Roster, digest: bytes)
         round=manifest.round.round, attempt=manifest.round.attempt, job_digest=body, model=manifest.model,
         roster_version=roster.version, roster=digest, colluders=roster.limits.colluders, aggregator=aggregator,
         seats=tuple(Seat(member.name, member.organisation, member.sign_key) for member in roster.nodes()),
-        directory=manifest.directory, opening_key=manifest.opening_key,
+        directory=manifest.directory, opening_key=manifest.opening_key, state=manifest.state,
     )  # fmt: skip
     try:
         path = differing(manifest, derive(spec, facts), {})

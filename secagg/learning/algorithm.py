@@ -33,6 +33,20 @@ class Totals(NamedTuple):
         return mean(self.update, self.examples, self.weight_bound)
 
 
+State = Mapping[str, Floats]
+"""What an algorithm keeps between rounds, by name: float64, 1-D, of the model's size each; empty when it keeps nothing.
+
+Nobody sends it: it begins as a constant, and everybody computes the next one from what a round published.
+"""
+
+
+class Next(NamedTuple):
+    """What a step gives: the next model, rounded once to its dtypes, and the next state, which is never rounded."""
+
+    model: Arrays
+    state: State
+
+
 class Rule(NamedTuple):
     """What a member's training adds to a gradient g at w, where the round began at x: g + pull · (w − x)."""
 
@@ -46,12 +60,19 @@ class Algorithm(Protocol):
     at_members: ClassVar[bool]
     """Whether its numbers change what a member's update is; a step of the server's alone changes none."""
 
+    keeps: ClassVar[tuple[str, ...]]
+    """The names of its state, in order; none when it keeps nothing."""
+
     def local(self) -> Rule | None:
         """Return the rule of local training, None when tasks train as they are."""
         ...
 
-    def step(self, model: Mapping[str, Floats], totals: Totals) -> Arrays:
-        """Return the next model; the old one stays as it is.
+    def begin(self, size: int) -> State:
+        """Return the state before the first round of a model of `size` values."""
+        ...
+
+    def step(self, model: Mapping[str, Floats], state: State, totals: Totals) -> Next:
+        """Return the next model and state; the old ones stay as they are.
 
         Raises: BadInput when the totals do not fit the model, or a value of the next model is not finite.
         """
@@ -85,15 +106,21 @@ def mean(total: Float64, examples: float, weight_bound: int) -> Float64:
     return np.asarray(total, dtype=np.float64) * (weight_bound / examples)
 
 
+def fitting(update: Float64, layout: Layout) -> Float64:
+    """Return an update (1-D) that has a value for each of the model's. Raises: BadInput when it has not."""
+    if update.shape != (layout.size,):
+        raise BadInput(
+            f"The mean update has shape {update.shape}, the model ({layout.size},).",
+            "Run the task the job was made for.",
+        )  # fmt: skip
+    return update
+
+
 def moved(model: Mapping[str, Floats], by: Float64, layout: Layout) -> Arrays:
     """Return the model plus `by` (1-D), rounded once to each tensor's dtype.
 
     Raises: BadInput when the lengths differ or a value of the next model is not finite.
     """
-    if by.shape != (layout.size,):
-        raise BadInput(
-            f"The mean update has shape {by.shape}, the model ({layout.size},).", "Run the task the job was made for."
-        )
-    following = flatten(model, layout).astype(np.float64) + by
+    following = flatten(model, layout).astype(np.float64) + fitting(by, layout)
     require_finite(following, layout, "next model")
     return unflatten(following, layout)

@@ -17,10 +17,11 @@ from msgspec import Struct
 from secagg.errors import Refused
 from secagg.ids import Name
 from secagg.learning.algorithm import Algorithm
+from secagg.learning.fedadam import FedAdam
 from secagg.learning.fedavg import FedAvg
 from secagg.learning.fedprox import FedProx
 
-ALGORITHMS: Mapping[str, type[Algorithm]] = MappingProxyType({"fedavg": FedAvg, "fedprox": FedProx})
+ALGORITHMS: Mapping[str, type[Algorithm]] = MappingProxyType({"fedadam": FedAdam, "fedavg": FedAvg, "fedprox": FedProx})
 
 DEFAULT = "fedavg"
 """What a job trains by when its file names nothing."""
@@ -71,6 +72,12 @@ def at_members(chosen: Chosen) -> tuple[str, ...]:
     if kind is not None and not kind.at_members:
         return ()
     return (chosen.name, *(part for number in chosen.numbers for part in (number.name, number.value.hex())))
+
+
+def keeps(chosen: Chosen) -> tuple[str, ...]:
+    """Return the names of what an algorithm keeps between rounds; of one that is not known here, none."""
+    kind = ALGORITHMS.get(chosen.name)
+    return kind.keeps if kind is not None else ()
 
 
 def _made(name: str, numbers: Mapping[str, float]) -> Algorithm:

@@ -13,10 +13,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from secagg.crypto.labels import fields
+from secagg.ids import NO_DIGEST
 from secagg.learning.layout import Floats, Layout, Tensor, of_arrays
 
 MODEL = "secagg/v1/model"
 ARCHITECTURE = "secagg/v1/architecture"
+STATE = "secagg/v1/state"
 
 
 def model_digest(arrays: Mapping[str, Floats]) -> bytes:
@@ -24,13 +26,12 @@ def model_digest(arrays: Mapping[str, Floats]) -> bytes:
 
     Raises: BadInput on a dtype other than float32 and float64.
     """
-    layout = of_arrays(arrays)
-    running = hashlib.sha256(fields(MODEL, len(layout.tensors)))
-    for tensor in layout.tensors:
-        running.update(_describe(tensor))
-        width = "<f8" if tensor.dtype == "float64" else "<f4"
-        running.update(np.ascontiguousarray(arrays[tensor.name], dtype=width).data)
-    return running.digest()
+    return _digest(MODEL, arrays)
+
+
+def state_digest(state: Mapping[str, Floats]) -> bytes:
+    """Return SHA-256 (32 bytes) over label, layout and values of what an algorithm keeps, zeros for nothing."""
+    return _digest(STATE, state) if state else NO_DIGEST
 
 
 def architecture_digest(layout: Layout) -> bytes:
@@ -43,3 +44,13 @@ def architecture_digest(layout: Layout) -> bytes:
 
 def _describe(tensor: Tensor) -> bytes:
     return fields(tensor.name, tensor.dtype, len(tensor.shape), *tensor.shape)
+
+
+def _digest(label: str, arrays: Mapping[str, Floats]) -> bytes:
+    layout = of_arrays(arrays)
+    running = hashlib.sha256(fields(label, len(layout.tensors)))
+    for tensor in layout.tensors:
+        running.update(_describe(tensor))
+        width = "<f8" if tensor.dtype == "float64" else "<f4"
+        running.update(np.ascontiguousarray(arrays[tensor.name], dtype=width).data)
+    return running.digest()

@@ -10,19 +10,24 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from secagg.learning.algorithm import Totals, moved
-from secagg.learning.layout import Arrays, Floats, of_arrays
+from secagg.learning.algorithm import Next, State, Totals, moved
+from secagg.learning.layout import Floats, of_arrays
 
 
 class FedAvg(Struct, frozen=True, forbid_unknown_fields=True):
     """Every value plus its mean update; no numbers, and nothing is kept between rounds."""
 
     at_members: ClassVar[bool] = False
+    keeps: ClassVar[tuple[str, ...]] = ()
 
     def local(self) -> None:
         """Return None: tasks train as they are."""
         return
 
-    def step(self, model: Mapping[str, Floats], totals: Totals) -> Arrays:
+    def begin(self, size: int) -> State:
+        """Return nothing: nothing is kept."""
+        return {}
+
+    def step(self, model: Mapping[str, Floats], state: State, totals: Totals) -> Next:
         """Return the next model. Raises: BadInput when shapes differ or a value of it is not finite."""
-        return moved(model, totals.mean, of_arrays(model))
+        return Next(moved(model, totals.mean, of_arrays(model)), {})

@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from secagg.learning.algorithm import Rule, Totals, moved
-from secagg.learning.layout import Arrays, Floats, of_arrays
+from secagg.learning.algorithm import Next, Rule, State, Totals, moved
+from secagg.learning.layout import Floats, of_arrays
 
 
 class FedProx(Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,11 +21,16 @@ class FedProx(Struct, frozen=True, forbid_unknown_fields=True):
 
     mu: Annotated[float, Meta(ge=0, le=1)] = 0.01
     at_members: ClassVar[bool] = True
+    keeps: ClassVar[tuple[str, ...]] = ()
 
     def local(self) -> Rule:
         """Return the pull back to the model of the round."""
         return Rule(pull=self.mu)
 
-    def step(self, model: Mapping[str, Floats], totals: Totals) -> Arrays:
+    def begin(self, size: int) -> State:
+        """Return nothing: nothing is kept."""
+        return {}
+
+    def step(self, model: Mapping[str, Floats], state: State, totals: Totals) -> Next:
         """Return the next model. Raises: BadInput when shapes differ or a value of it is not finite."""
-        return moved(model, totals.mean, of_arrays(model))
+        return Next(moved(model, totals.mean, of_arrays(model)), {})

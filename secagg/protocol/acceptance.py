@@ -92,8 +92,8 @@ class Expectation:
     """What a node knows before it reads a manifest.
 
     `seats` is every node member of the roster in force, `trustees` every trustee, `colluders` the federation's c;
-    `model` the digest of the model this node has itself recomputed; `directory` the last directory checkpoint it
-    verified; `earlier_moduli` those of the keys it has encrypted to before.
+    `model` and `state` the digests of what this node has itself recomputed; `directory` the last directory checkpoint
+    it verified; `earlier_moduli` those of the keys it has encrypted to before.
     """
 
     me: str
@@ -114,6 +114,7 @@ class Expectation:
     directory: Checkpoint | None = None
     trustees: tuple[Seat, ...] = ()
     earlier_moduli: tuple[bytes, ...] = ()
+    state: bytes = NO_DIGEST
 
 
 def accept(signed: Signed, expect: Expectation, memory: Memory) -> tuple[Manifest, Scope]:
@@ -145,6 +146,7 @@ def check_fields(proposed: Manifest, expect: Expectation) -> None:
         round=expect.round, attempt=proposed.round.attempt, job_digest=expect.spec_digest, model=expect.model,
         roster_version=expect.roster_version, roster=expect.roster, seats=expect.seats, colluders=expect.colluders,
         aggregator=expect.aggregator, directory=proposed.directory, opening_key=proposed.opening_key,
+        state=expect.state,
     )  # fmt: skip
     path = differing(proposed, derive(expect.spec, facts))
     if path is not None:

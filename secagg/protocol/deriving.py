@@ -17,6 +17,7 @@ from msgspec import UNSET, Struct
 from secagg.crypto.derive import sha256
 from secagg.errors import Refused
 from secagg.ids import NO_DIGEST, RoundId
+from secagg.learning.algorithms import keeps
 from secagg.protocol import manifest as rules
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
 from secagg.protocol.masks import graph
@@ -49,6 +50,7 @@ class Facts:
     aggregator: str
     directory: bytes
     opening_key: bytes
+    state: bytes = NO_DIGEST
 
 
 class Numbers(NamedTuple):
@@ -100,6 +102,7 @@ def derive(spec: JobSpec, facts: Facts) -> Manifest:
         prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms, round_ms=spec.round_ms,
         chunk_bytes=rules.chunk_bytes(spec, nodes), directory=facts.directory, aggregator=facts.aggregator,
         opening_key=facts.opening_key, custody=spec.custody, algorithm=spec.algorithm,
+        state=facts.state if keeps(spec.algorithm) and spec.purpose == "training" else NO_DIGEST,
     )  # fmt: skip
 
 

@@ -148,6 +148,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     `threshold` is t of the signatures and witnesses; `share_threshold` that of a member's shares, the same on the
     complete graph (`degree` 0), else among the member and its `degree` neighbours.
     With trustees (`custody`) both are theirs, and `degree` is 0.
+    `model` is the digest of what members train from, `state` of what the algorithm keeps beside it: zeros before the
+    first result, and always when it keeps nothing.
     """
 
     round: RoundId
@@ -181,6 +183,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     opening_key: Annotated[bytes, Meta(min_length=1216, max_length=1216)]
     custody: Custody | UnsetType = UNSET
     algorithm: Chosen = Chosen()
+    state: Digest = NO_DIGEST
 
     def index(self, name: str) -> int:
         """Return the roster index (0-based) of a member.

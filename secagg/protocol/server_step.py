@@ -9,7 +9,7 @@ Source: architecture "The path of an update", protocol §2.
 from secagg.errors import Refused
 from secagg.ids import RoundId
 from secagg.learning import algorithms
-from secagg.learning.algorithm import Algorithm, Totals
+from secagg.learning.algorithm import Algorithm, Next, State, Totals
 from secagg.learning.algorithms import Chosen
 from secagg.learning.layout import Arrays
 from secagg.protocol.lanes import Sums, decode_sums
@@ -47,9 +47,11 @@ def algorithm_of(spec: JobSpec) -> Algorithm:
     return algorithms.algorithm_of(spec.algorithm)
 
 
-def next_model(spec: JobSpec, arrays: Arrays, sums: Sums) -> Arrays:
-    """Return the model after a round of a training job.
+def next_model(spec: JobSpec, arrays: Arrays, state: State, sums: Sums) -> Next:
+    """Return model and state after a round of a training job; before its first result the state is empty.
 
     Raises: Refused as `algorithm_of`; BadInput when the sums do not fit the model, or give a value that is not finite.
     """
-    return algorithm_of(spec).step(arrays, Totals(sums.update, sums.scalars["examples"], spec.weight_bound))
+    algorithm = algorithm_of(spec)
+    totals = Totals(sums.update, sums.scalars["examples"], spec.weight_bound)
+    return algorithm.step(arrays, state or algorithm.begin(spec.parameters), totals)

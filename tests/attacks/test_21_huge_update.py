@@ -129,7 +129,7 @@ def test_weights_that_leave_nothing_to_divide_by_make_no_model(claimed: int) -> 
     inputs["node-03"] = patched(inputs["node-03"], federation, "scalars", put(1, claimed))
     sums = result_of(federation, inputs)
     with pytest.raises(BadInput, match="examples together"):
-        server_step.next_model(federation.spec, {"w": np.zeros(PARAMETERS, np.float32)}, sums)
+        server_step.next_model(federation.spec, {"w": np.zeros(PARAMETERS, np.float32)}, {}, sums)
 
 
 def test_a_patched_node_moves_a_coordinate_as_far_as_all_together_and_the_threat_model_says_so() -> None:

@@ -6,6 +6,7 @@ would open a round twice, is refused by node, trustee and auditor.
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace as with_fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from secagg.auditor.checks import c05_roster
 from secagg.auditor.evidence import Evidence
 from secagg.auditor.verify import verify
 from secagg.errors import ProtocolViolation, SecaggError, VerificationFailed
+from secagg.ids import NO_DIGEST
+from secagg.learning.algorithms import choose
 from secagg.protocol import deriving
 from secagg.protocol.deriving import field_of, leaves
 from secagg.protocol.manifest import Manifest
@@ -71,6 +74,19 @@ def test_a_node_refuses_every_changed_leaf_by_its_name(kind: dict[str, Any]) -> 
     assert found["refused"] >= 70
 
 
+def test_a_node_refuses_another_state_of_the_algorithm_than_it_computed() -> None:
+    """A momentum of the aggregator's own would move everybody's model by what no member gave."""
+    federation = make(4, algorithm=choose("fedadam", {}))
+    honest = propose(federation)
+    assert honest.state == NO_DIGEST
+    lie = replace(honest, state=bytes(range(32)))
+    with pytest.raises(SecaggError) as caught:
+        node.start(proposal_of(federation, lie), party(federation, "node-00").ctx)
+    assert getattr(caught.value, "rule", "") == "manifest.state"
+    ours = party(federation, "node-00").ctx
+    assert node.start(proposal_of(federation, lie), with_fields(ours, expect=with_fields(ours.expect, state=lie.state)))
+
+
 def test_a_node_that_encrypts_refuses_every_changed_leaf_by_its_name() -> None:
     federation = entrust(4)
 
@@ -90,7 +106,7 @@ def test_a_trustee_refuses_every_leaf_that_it_can_derive() -> None:
     honest = entrusted.propose(federation)
     assert judge(honest)
     # Seats and a sum's model are judged leaf by leaf; who of the roster is in the cohort only the job says.
-    free = {path: why for path, why in proposing.FREE.items() if path not in ("members", "model")}
+    free = {path: why for path, why in proposing.FREE.items() if path not in ("members", "model", "state")}
     found = walk(honest, judge, free | {"members.length": proposing.FREE["members"]})
     assert found["refused"] > 30
 
@@ -119,8 +135,8 @@ def test_an_auditor_refuses_every_changed_leaf_by_its_name(tmp_path: Path, kind:
     assert [line.status for line in verify(tmp_path / "honest").checks if line.number == 5] == ["pass"]
     empty = tmp_path / "empty"
     federation, honest = write_bundle(empty, rounds=0, **kind), propose(federation)
-    # A sum has no model, which everybody knows.
-    free = {leaf for leaf in following.FREE if not (kind and leaf == "model")}
+    # A sum has no model, and this algorithm keeps no state, which everybody knows.
+    free = {leaf for leaf in following.FREE if not (kind and leaf == "model") and leaf != "state"}
     for number, (leaf, lie) in enumerate(changes(honest)):
         seen.add(leaf)
         if leaf in free:

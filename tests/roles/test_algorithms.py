@@ -15,7 +15,7 @@ from support.bound import TORCH, closed, line, play, refused, submit
 from support.federation import make, names_of
 from support.nodes import Ward
 
-FIVE, W, ROUNDS = names_of(5), 8, 2
+FIVE, W, ROUNDS = names_of(5), 8, 3
 GONE = "node-04"
 
 
@@ -46,6 +46,7 @@ def run(ward: Ward, **algorithm: object) -> Arrays:
 def reference(ward: Ward, name: str, numbers: dict[str, float], members: tuple[str, ...]) -> Arrays:
     """Return the model that the algorithm gives over these members' updates in clear."""
     algorithm, arrays = algorithm_of(choose(name, numbers)), decode_model(line())
+    state = algorithm.begin(2)
     for number in range(1, ROUNDS + 1):
         total, examples = np.zeros(2), 0
         for member in members:
@@ -54,11 +55,11 @@ def reference(ward: Ward, name: str, numbers: dict[str, float], members: tuple[s
             update = run_training(load_task(own.spec, own.options), arrays, own.data, context)
             total += weighted(update.delta, update.num_examples, W)
             examples += update.num_examples
-        arrays = algorithm.step(arrays, Totals(total, examples, W))
+        arrays, state = algorithm.step(arrays, state, Totals(total, examples, W))
     return arrays
 
 
-@pytest.mark.parametrize(("name", "numbers"), [("fedavg", {}), ("fedprox", {"mu": 1.0})])
+@pytest.mark.parametrize(("name", "numbers"), [("fedavg", {}), ("fedprox", {"mu": 1.0}), ("fedadam", {"rate": 0.25})])
 def test_a_job_is_computed_by_the_algorithm_that_it_names(
     tmp_path: Path, name: str, numbers: dict[str, float]
 ) -> None:
@@ -68,6 +69,10 @@ def test_a_job_is_computed_by_the_algorithm_that_it_names(
     assert closed(ward, "job") == [list(FIVE)] * ROUNDS
     for tensor, values in wanted.items():
         assert model[tensor] == pytest.approx(values, abs=1e-4)
+    for node in ward.nodes.values():
+        # Of what the algorithm keeps there is one file at most: m and v, eight bytes a value.
+        kept = [path for path in (node.place / "blobs").rglob("*") if path.is_file() and b'"m"' in path.read_bytes()]
+        assert len(kept) == (name == "fedadam")
     other = reference(ward, "fedavg", {}, FIVE)
     assert (name == "fedavg") == (np.abs(wanted["weight"] - other["weight"]).max() < 1e-2)
 

@@ -23,7 +23,8 @@ from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST, STEPS
-from secagg.learning.digest import model_digest
+from secagg.learning.algorithm import State
+from secagg.learning.digest import model_digest, state_digest
 from secagg.learning.layout import Arrays
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import Log, MemoryLog
@@ -98,6 +99,7 @@ class Member:
         self.published: list[Published] = []
         self.manifest: Manifest | None = None
         self.arrays: Arrays = {}
+        self.state: State = {}
 
     @property
     def index(self) -> int:
@@ -177,7 +179,7 @@ class Member:
         self.published.append(decode(Published, body, LIMIT_BULK))
         if self.spec and self.spec.purpose == "training":
             sums = server_step.sums_of(self.spec, self.published[-1], self.results[-1].round)
-            self.arrays = server_step.next_model(self.spec, self.arrays, sums)
+            self.arrays, self.state = server_step.next_model(self.spec, self.arrays, self.state, sums)
             self.model = model_digest(self.arrays)
         self.next_round = self.results[-1].round.round + 1
         await self.present()
@@ -191,7 +193,7 @@ class Member:
             log_origin=f"{spec.federation}/rounds", directory_origin=f"{spec.federation}/directory",
             directory_key=federation.online.public, spec=spec, spec_digest=sha256(encode(spec)), roster_version=1,
             roster=sha256(federation.roster), seats=federation.seats, colluders=federation.colluders,
-            policy=Policy(exact_counts=True), model=self.model, round=self.next_round,
+            policy=Policy(exact_counts=True), model=self.model, state=state_digest(self.state), round=self.next_round,
             directory=read_checkpoint(federation.directory_note),
         )  # fmt: skip
         return NodeContext(self.name, federation.members[self.name], self.rng, self.notebook, expect, START_OF_TIME)

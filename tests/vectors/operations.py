@@ -20,6 +20,9 @@ from secagg.crypto.seal import SealingKey, seal
 from secagg.crypto.secret import Secret
 from secagg.crypto.shamir import combine, split
 from secagg.crypto.sign import SigningKey
+from secagg.learning.algorithm import Totals
+from secagg.learning.algorithms import Chosen, Number, algorithm_of
+from secagg.learning.layout import Arrays
 from secagg.log import checkpoint, statements, tree
 from secagg.log.checkpoint import Checkpoint
 from secagg.log.witness import LogProof, check
@@ -417,6 +420,20 @@ def _chunk(given: Given) -> Any:
     return [*chunks.span(header), chunks.count(header.total, header.size)]
 
 
+def _rounds(given: Given) -> Any:
+    wanted = given["algorithm"]
+    numbers = tuple(Number(name, float.fromhex(value)) for name, value in sorted(wanted["numbers"].items()))
+    algorithm = algorithm_of(Chosen(wanted["name"], numbers))
+    model: Arrays = {"w": np.array([float.fromhex(value) for value in given["model"]], dtype=given["dtype"])}
+    state, found = algorithm.begin(len(given["model"])), []
+    for total, examples in zip(given["totals"], given["examples"], strict=True):
+        totals = Totals(np.array([float.fromhex(value) for value in total]), examples, given["weight_bound"])
+        model, state = algorithm.step(model, state, totals)
+        kept = {name: [float(value).hex() for value in values] for name, values in state.items()}
+        found.append({"model": [float(value).hex() for value in model["w"]], "state": kept})
+    return found
+
+
 OPERATIONS: dict[str, Callable[[Given], Any]] = {
     "fields": _fields, "context": _context, "scope": _scope, "sign": _sign, "open-signed": _open_signed,
     "agree": _agree, "self-key": _self_key, "pair-key": _pair_key, "commitment": _commitment,
@@ -430,5 +447,5 @@ OPERATIONS: dict[str, Callable[[Given], Any]] = {
     "sign-checkpoint": _sign_checkpoint, "open-checkpoint": _open_checkpoint, "cosign": _cosign,
     "cosignature": _cosignature, "proof": _proof, "sign-statement": _sign_statement,
     "open-statement": _open_statement, "accept": _accept,
-    "digest": _digest, "chunk": _chunk,
+    "digest": _digest, "chunk": _chunk, "rounds": _rounds,
 }  # fmt: skip

@@ -35,6 +35,7 @@ FREE: Mapping[str, str] = MappingProxyType(
             ), _OF_JOB,
         ),
         "model": "Of a training round the nodes know it; of a sum it is compared.",
+        "state": "As the model.",
         "groups": "The job says them; a trustee refuses sums that are longer than an answer may be.",
         "round_ms": "The job says it; a trustee refuses what is longer than it would keep a round.",
         "members": "Every seat is held against the roster, and each organisation has one.",
@@ -53,6 +54,7 @@ def check_leaves(proposed: Manifest, federation: str, aggregator: str, colluders
     mine = replace(
         proposed, engine="paillier", round=RoundId(federation, found.job, found.round, found.attempt),
         model=NO_DIGEST if proposed.purpose == "sum" else proposed.model, colluders=colluders,
+        state=NO_DIGEST if proposed.purpose == "sum" else proposed.state,
         threshold=custody.threshold, share_threshold=custody.threshold, k_min=rules.fewest_entrusted(colluders),
         degree=0, prg=rules.PRG, suite=rules.SUITE, graph="complete", aggregator=aggregator,
     )  # fmt: skip

@@ -133,7 +133,7 @@ def test_a_job_that_no_default_policy_takes_is_named(tmp_path: Path, rounds: int
 @pytest.mark.parametrize(
     ("section", "says"),
     [
-        ('[algorithm]\nname = "fedsplit"\n', "Choose one of fedavg"),
+        ('[algorithm]\nname = "fedsplit"\n', "Choose one of fedadam, fedavg, fedprox."),
         ("[algorithm]\nmu = 0.5\n", "Algorithm fedavg has no number mu; it has none."),
         ('[algorithm]\nname = "fedavg"\nrate = "fast"\n', "The key algorithm.rate is of the wrong type."),
         ("[algorithm]\nname = 3\n", "The key algorithm.name is of the wrong type."),

@@ -62,8 +62,9 @@ def test_what_is_in_use_is_every_blob_of_a_job_the_upload_and_evidence() -> None
     notice = ResultNotice(PLACE, digest("awaited"), 1, NO_DIGEST, b"", LogProof(0, b"", (), 0, ()))
     with turn_of() as turn:
         assert records.blobs_in_use(turn) == set()
-        records.put_job(turn, Job(SPEC, NO_DIGEST, model=digest("model"), published=digest("sum"), awaited=notice))
+        job = Job(SPEC, NO_DIGEST, model=digest("model"), published=digest("sum"), awaited=notice)
+        records.put_job(turn, job, state=digest("state"))
         records.put_upload(turn, Upload(Scope(PLACE, NO_DIGEST), digest("upload"), 1, 4096, (digest("0"),)))
         turn.put(f"{KEPT}{digest('lie').hex()}", b"")
-        wanted = {digest(name) for name in ("model", "sum", "awaited", "upload", "lie")}
+        wanted = {digest(name) for name in ("model", "sum", "awaited", "state", "upload", "lie")}
         assert records.blobs_in_use(turn) == wanted

@@ -99,7 +99,7 @@ def test_known_answers(loop: Loop) -> None:
     algorithm, arrays, found = FedProx(mu=0.5), initial_model(Trains(loop)), []
     for _ in range(2):
         update = run(loop, algorithm.local(), arrays=arrays)
-        arrays = algorithm.step(arrays, alone(update.delta))
+        arrays = algorithm.step(arrays, {}, alone(update.delta)).model
         found.append(float(arrays["w"][0]))
     assert found == [0.40625, 0.6474609375]
 

@@ -96,7 +96,8 @@ def manifest(value_bits: int = 16, parameters: int = 7, /, **changes: object) ->
         "prg": "aes-128-ctr", "suite": "mlkem768-x25519/hkdf-sha256/aes-256-gcm", "graph": "complete",
         "step_ms": spec["step_ms"], "round_ms": spec["round_ms"], "chunk_bytes": chunk(value_bits, 262_144),
         "directory": directory_note(),
-        "aggregator": AGGREGATOR, "opening_key": drawn("opening key", 1216), "algorithm": spec["algorithm"], **changes,
+        "aggregator": AGGREGATOR, "opening_key": drawn("opening key", 1216), "algorithm": spec["algorithm"],
+        "state": bytes(32), **changes,
     }  # fmt: skip
 
 
