@@ -307,10 +307,17 @@ def test_until_then_it_looks_like_one_that_works(tmp_path: Path, engine: str) ->
 
 @ENGINES
 def test_a_few_bits_and_then_a_person(tmp_path: Path, engine: str) -> None:
-    """A bound between two data sets: three rounds fail, then no job is taken but the one that a person names."""
+    """A bound between two data sets: three rounds fail, then no job is taken but the one that a person names.
+
+    Persons at the others let every job have them, although it has another encoding than the one before.
+    """
     chosen = Chosen(tmp_path, engine, learns(LARGE))
 
     async def script(chosen: Chosen) -> None:
+        for name in (*(f"job-{number}" for number in range(3)), "fourth", "another", "named"):
+            for node in chosen.ward.nodes.values():
+                if node is not chosen.victim:
+                    node.daemon.command({"command": "allow", "job": name, "overlap": True, "confirmed": True})
         for number in range(3):
             await once(chosen, name=f"job-{number}", top=4.0 + number)
         await chosen.victim.kill()
