@@ -41,6 +41,9 @@ from secagg.protocol.round.lists import senders
 from secagg.wire.codec import encode
 from support.simulation_input_bugs import INPUT_BUGS
 
+LIE = ("a lie in a lane group twice",)
+"""Among drawn tricks this one is tried once in a hundred seeds of an aggregator that means harm."""
+
 Function = Callable[..., Any]
 Mutation = Callable[[Function], Function]
 """From a function of the product to what stands in its place."""
@@ -216,12 +219,13 @@ def _members_only(tell: Function) -> Function:
 class Bug:
     """What is broken, in words, and by which mutations: where (module:path), and what stands there instead.
 
-    It is looked for in a federation of that engine.
+    It is looked for in a federation of that engine, under an aggregator that tries these tricks, or drawn ones.
     """
 
     what: str
     mutations: tuple[tuple[str, Mutation], ...]
     engine: str = "masks"
+    tricks: tuple[str, ...] = ()
 
 
 BUGS: Mapping[str, Bug] = {
@@ -323,7 +327,7 @@ BUGS: Mapping[str, Bug] = {
         ),
         "paillier",
     ),
-    **{name: Bug(*found) for name, found in INPUT_BUGS.items()},
+    **{name: Bug(*found, tricks=LIE if name == "group-twice" else ()) for name, found in INPUT_BUGS.items()},
 }  # fmt: skip
 
 

@@ -65,6 +65,11 @@ def clearing(seed: int) -> Iterator[None]:
             gc.collect()
 
 
+def tricks_of(bug: str) -> tuple[str, ...] | None:
+    """Return what the aggregator tries while a bug is looked for: what is drawn, unless the bug names it."""
+    return BUGS[bug].tricks or None if bug else None
+
+
 def run_block(bug: str, engine: str, seeds: range) -> Block:
     """Run some seeds of an engine with a bug, or with none."""
     violations: dict[int, list[str]] = {}
@@ -74,7 +79,7 @@ def run_block(bug: str, engine: str, seeds: range) -> Block:
     for seed in seeds:
         try:
             with planted(bug), clearing(seed):
-                outcome = simulate(seed, engine=engine)
+                outcome = simulate(seed, engine=engine, tricks=tricks_of(bug))
         except Exception as error:
             violations[seed] = [f"simulator: {error!r}"]
             continue
@@ -206,7 +211,7 @@ def replay(seed: int, bug: str = "", engine: str = MASKS) -> str:
 def trace(seed: int, bug: str, engine: str = MASKS) -> int:
     """Print the history of one seed; return the exit status."""
     with planted(bug):
-        outcome = simulate(seed, engine=engine)
+        outcome = simulate(seed, engine=engine, tricks=tricks_of(bug))
     print("\n".join((*outcome.trace, *outcome.violations, f"history {outcome.digest}")))
     return 1 if outcome.violations else 0
 
