@@ -22,7 +22,7 @@ from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, NotAuthorised, ProtocolViolation
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.protocol.custody import words_needed
-from secagg.protocol.paillier.messages import Ended
+from secagg.protocol.round.messages import Ended
 from secagg.protocol.round.phases import Common
 from secagg.protocol.session import AbortNotice, AskRound, FrozenNotice, ResultNotice, RoundHeader
 from secagg.transport.link import Received

@@ -17,10 +17,9 @@ from secagg.protocol.custody import custody_of
 from secagg.protocol.manifest import digest
 from secagg.protocol.memory import Notebook, Opened, check_attempt
 from secagg.protocol.paillier.ending import check_words
-from secagg.protocol.paillier.messages import Ended
 from secagg.protocol.paillier.rehearsal import propose
 from secagg.protocol.rehearsal import START_OF_TIME
-from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.messages import Ended, Propose
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.round.stating import aborted
 from secagg.protocol.session import AbortNotice

@@ -16,8 +16,8 @@ from secagg.log.witness import LogProof
 from secagg.protocol.custody import words_needed
 from secagg.protocol.manifest import Custody, Manifest
 from secagg.protocol.paillier.checks import KnownLog, agreed, logged_set
-from secagg.protocol.paillier.messages import Ended
 from secagg.protocol.round.lists import signed_list
+from secagg.protocol.round.messages import Ended
 from secagg.wire.codec import decode
 from secagg.wire.signed import Scope, Signed, open_signed
 

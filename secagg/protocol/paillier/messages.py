@@ -112,14 +112,6 @@ class Decrypt(Struct, frozen=True, forbid_unknown_fields=True):
     sealed: bytes
 
 
-class Ended(Struct, frozen=True, forbid_unknown_fields=True):
-    """Trustee → everybody: I decided nothing in this attempt, whose `Aborted` is logged, and never answer it.
-
-    It says nothing but its scope, so that it is the same however often it is told; m − t + 1 + c' of them leave fewer
-    than t trustees that could answer.
-    """
-
-
 STEPS = ("Attend", "EncryptedInput", "Witness", "Decrypt")
 """The steps of a round, as logs, tables and drop-out statements call them."""
 

@@ -37,20 +37,9 @@ from secagg.protocol.memory import (
 )
 from secagg.protocol.paillier import checks
 from secagg.protocol.paillier.bound import check_inputs
-from secagg.protocol.paillier.messages import (
-    PIECE,
-    Agreement,
-    Answer,
-    Attend,
-    Decrypt,
-    Ended,
-    Freeze,
-    Open,
-    Piece,
-    Witness,
-)
+from secagg.protocol.paillier.messages import PIECE, Agreement, Answer, Attend, Decrypt, Freeze, Open, Piece, Witness
 from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting, TrusteePhase, Witnessed
-from secagg.protocol.round.messages import Propose
+from secagg.protocol.round.messages import Ended, Propose
 from secagg.protocol.round.phases import Over
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST

@@ -3,6 +3,7 @@
 Rule: a struct per message; a refusal is the name of a rule, never text. Leaves to others: an engine's own messages.
 """
 
+
 from msgspec import Struct
 
 from secagg.ids import Name, Rule
@@ -46,3 +47,11 @@ class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         require_known(self.rule)
+
+
+class Ended(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trustee → everybody: I decided nothing in this attempt, whose `Aborted` is logged, and never answer it.
+
+    It says nothing but its scope, so that it is the same however often it is told; m − t + 1 + c' of them leave fewer
+    than t trustees that could answer.
+    """
