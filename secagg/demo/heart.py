@@ -65,6 +65,8 @@ purpose = "sum"
 length = 150
 [cohort]
 step_timeout = "{{step}}"
+# Four nodes that import torch at once, on a machine with two cores: the first round waits for all of them.
+rejoin_timeout = "120s"
 [engine]
 name = "{{engine}}"
 """
