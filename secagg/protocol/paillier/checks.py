@@ -13,7 +13,7 @@ from secagg.crypto.derive import sha256
 from secagg.errors import Refused, VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
 from secagg.log.checkpoint import Checkpoint, open_checkpoint, verify_cosignature
-from secagg.log.statements import Aborted, Contributors, ManifestLogged, OfRound, open_statement
+from secagg.log.statements import Aborted, Contributors, ManifestLogged, OfRound
 from secagg.log.witness import LogProof
 from secagg.log.witness import check as check_proof
 from secagg.protocol import manifest as rules
@@ -26,7 +26,7 @@ from secagg.protocol.paillier.phases import Attending, Witnessed
 from secagg.protocol.paillier.proposing import check_leaves
 from secagg.protocol.round.lists import signed_list
 from secagg.protocol.round.messages import Propose
-from secagg.protocol.round.parties import opening_key
+from secagg.protocol.round.parties import opening_key, statement_of
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, open_signed
@@ -223,14 +223,7 @@ def witness_quorum(message: Open, phase: Witnessed) -> None:
 
 
 def _statement(leaf: bytes, expect: KnownLog, kind: type[S], scope: Scope) -> S:
-    def key_of(signer: str) -> bytes:
-        if signer != expect.aggregator:
-            raise VerificationFailed(f"{signer} signed a statement that is the aggregator's.", "Leave the round.")
-        return expect.aggregator_key
-
-    statement, _ = open_statement(leaf, key_of)
-    if not isinstance(statement, kind):
-        raise VerificationFailed("The log entry is of another type.", "Leave the round.")
+    statement = statement_of(leaf, expect, kind)
     r = scope.round
     stated = (statement.federation, statement.job, statement.round, statement.attempt, statement.group)
     if stated != (r.federation, r.job, r.round, r.attempt, r.group):
