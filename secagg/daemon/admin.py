@@ -123,18 +123,17 @@ class Admin:
         self._watchers[queue] = asyncio.current_task()
         writer.write(_line({"ok": "watching"}))
         leaving = asyncio.create_task(reader.read(1))
+        waiting = asyncio.create_task(queue.get())
         try:
-            while True:
-                waiting = asyncio.create_task(queue.get())
-                done, _ = await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if leaving in done:
-                    waiting.cancel()
-                    return
+            while leaving not in (await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED))[0]:
                 writer.write(waiting.result())
+                waiting = asyncio.create_task(queue.get())
                 await writer.drain()
         finally:
-            leaving.cancel()
             self._watchers.pop(queue, None)
+            for task in (leaving, waiting):
+                task.cancel()
+            await asyncio.gather(leaving, waiting, return_exceptions=True)
 
 
 def _request(line: bytes) -> dict[str, object] | None:
