@@ -82,14 +82,15 @@ def edited(holder: Any, name: str, old: str, new: str) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Run the collected tests once in a fork of this process for each mutant of $SECAGG_MUTANTS, and note the codes."""
+    """Run the chosen tests once in a fork of this process for each mutant of $SECAGG_MUTANTS, and note the codes."""
     if VARIABLE not in os.environ:
         return None
     order = json.loads(os.environ[VARIABLE])
     codes = []
-    for mutant in order["mutants"]:
+    for tests, mutant in order["mutants"]:
         child = os.fork()
         if not child:
+            session.items[:] = [item for item in session.items if any(belongs(item.nodeid, test) for test in tests)]
             if mutant is not None:
                 take_out(*mutant)
             return None
@@ -98,15 +99,20 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
-def run(test: str, mutants: Sequence[tuple[str, str] | None]) -> list[int]:
-    """Return pytest's exit codes for `test` without each of these defences (None: with all of them)."""
+def belongs(node: str, test: str) -> bool:
+    """Return whether a collected test of a row's file is one that the row names: it, a parameter of it, the file."""
+    return "::" not in test or node == test or node.startswith((test + "[", test + "::"))
+
+
+def run(file: str, mutants: Sequence[tuple[Sequence[str], tuple[str, str] | None]]) -> list[int]:
+    """Return pytest's exit codes for some tests of `file` without each of these defences (None: with all of them)."""
     with tempfile.TemporaryDirectory() as place:
         codes = Path(place) / "codes"
         environment = {**os.environ, VARIABLE: json.dumps({"mutants": list(mutants), "codes": str(codes)})}
         # Plugins are imported before pytest reads its own pythonpath; the code judged is that of this tree.
         environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), str(TESTS.parent)))
         line = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "support.mutants", "-p", "no:cacheprovider"]
-        line += [f"--timeout={PATIENCE}", "--timeout-method=thread", "-c", str(TESTS.parent / "pyproject.toml"), test]
+        line += [f"--timeout={PATIENCE}", "--timeout-method=thread", "-c", str(TESTS.parent / "pyproject.toml"), file]
         quiet = subprocess.DEVNULL
         failed = subprocess.run(line, env=environment, stdout=quiet, stderr=quiet, check=False).returncode
         found: list[int] = json.loads(codes.read_text()) if codes.exists() else [failed or -1] * len(mutants)
@@ -114,27 +120,28 @@ def run(test: str, mutants: Sequence[tuple[str, str] | None]) -> list[int]:
 
 
 def judge(table: Sequence[Mapping[str, str]]) -> int:
-    """Run each test once with all defences and once without each of its own; print every verdict, count the survivors.
+    """Run each row's test once with all defences and once without its own; print every verdict, count the survivors.
 
-    WORKERS processes at a time, each for at most BATCH defences of one test; what is printed has the table's order.
+    WORKERS processes at a time, each for at most BATCH defences of one file; what is printed has the table's order.
     """
     survived = 0
-    by_test: dict[str, list[Mapping[str, str]]] = {}
+    by_file: dict[str, list[Mapping[str, str]]] = {}
     for entry in table:
-        by_test.setdefault(entry["test"], []).append(entry)
+        by_file.setdefault(entry["test"].split("::")[0], []).append(entry)
     with ThreadPoolExecutor(WORKERS) as pool:
-        runs: dict[tuple[str, str], tuple[Future[list[int]], Future[list[int]], int]] = {}
-        for test, entries in by_test.items():
+        runs: dict[str, tuple[Future[list[int]], Future[list[int]], int]] = {}
+        for file, entries in by_file.items():
+            whole = (sorted({entry["test"] for entry in entries}), None)
             first = None
             for start in range(0, len(entries), BATCH):
                 part = entries[start : start + BATCH]
-                weak = [(entry["target"], entry["replacement"]) for entry in part]
-                done = pool.submit(run, test, weak if first else [None, *weak])
+                weak = [((entry["test"],), (entry["target"], entry["replacement"])) for entry in part]
+                done = pool.submit(run, file, weak if first else [whole, *weak])
                 first = first or done
-                runs |= {(test, entry["name"]): (first, done, at - len(part)) for at, entry in enumerate(part)}
+                runs |= {entry["name"]: (first, done, at - len(part)) for at, entry in enumerate(part)}
         for entry in table:
-            whole, lacking, at = runs[entry["test"], entry["name"]]
-            with_it, without = whole.result()[0], lacking.result()[at]
+            sound, lacking, at = runs[entry["name"]]
+            with_it, without = sound.result()[0], lacking.result()[at]
             good = (with_it, without) == (0, FAILED)
             survived += not good
             verdict = "caught  " if good else "SURVIVED"
