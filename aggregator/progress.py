@@ -12,10 +12,10 @@ from aggregator.telling import dropped, step_of, tell_wait, where
 from aggregator.uploads import shell_of, stage_of
 from secagg.daemon.turn import Turn
 from secagg.log.statements import Refusal
-from secagg.protocol.engine import Stage
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.refusals import sentence
 from secagg.protocol.round import stating
+from secagg.protocol.round.asked import Stage
 from secagg.protocol.round.events import FromNode
 from secagg.protocol.round.messages import Refuse
 from secagg.protocol.round.phases import Common, Out

@@ -26,9 +26,9 @@ from secagg.errors import ProtocolViolation, SecaggError, WireError
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import TEXT, Aborted, Contributors
 from secagg.protocol import engines
-from secagg.protocol.engine import Stage
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks.rounds import Unmasking
+from secagg.protocol.round.asked import Stage
 from secagg.protocol.round.events import (
     Append,
     Deadline,

@@ -31,7 +31,7 @@ from secagg.errors import BadInput, ProtocolViolation
 from secagg.log.bundle import BundleWriter
 from secagg.log.log import Log
 from secagg.log.statements import OverlapAllowed
-from secagg.protocol.engine import Stage
+from secagg.protocol.round.asked import Stage
 from secagg.protocol.round.phases import Common
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present, RoundHeader
 from secagg.transport.link import Received

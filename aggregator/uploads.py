@@ -14,8 +14,9 @@ from secagg.daemon.blobs import Blobs, Partial
 from secagg.errors import ProtocolViolation
 from secagg.log.bundle import BundleWriter
 from secagg.protocol import engines
-from secagg.protocol.engine import Running, Stage, SumSide
+from secagg.protocol.engine import SumSide
 from secagg.protocol.manifest import Manifest
+from secagg.protocol.round.asked import Running, Stage
 from secagg.protocol.round.events import Effect, Event
 from secagg.protocol.round.phases import Common
 from secagg.protocol.session import UploadName

@@ -8,7 +8,7 @@ Leaves to others: the verdict (node.spot), signing and sending (node.rounds).
 from node.spot import pending
 from node.uploading import Uploading
 from secagg.daemon.turn import Turn
-from secagg.protocol.engine import Named
+from secagg.protocol.round.asked import Named
 
 
 class Holding:

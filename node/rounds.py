@@ -38,9 +38,9 @@ from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLa
 from secagg.ids import RoundId
 from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.engine import Named, Stage
 from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest
+from secagg.protocol.round.asked import Named, Stage
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.session import RoundHeader

@@ -28,10 +28,11 @@ from secagg.ids import NO_DIGEST, RoundId
 from secagg.learning.digest import architecture_digest, model_digest, state_digest
 from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
 from secagg.protocol import engines, server_step, sketch
-from secagg.protocol.engine import MemberSide, Named
+from secagg.protocol.engine import MemberSide
 from secagg.protocol.lanes import Contribution, Quantised, Ready, encode_sum
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.ranges import check_declared
+from secagg.protocol.round.asked import Named
 from secagg.wire.codec import decode
 
 WHOLE = 2**40

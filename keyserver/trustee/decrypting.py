@@ -1,10 +1,10 @@
 """The process that decrypts: it alone opens a share, works with it once, and ends (protocol §5, attack 30).
 
-`python -m keyserver.trustee.decrypting` reads one `Order` from standard input and writes one `Decrypted` to standard
+`python -m keyserver.trustee.decrypting` reads one `Order` from standard input and writes the engine's event to standard
 output; nothing secret is on its command line, in its environment or in a file. `decrypt` starts it and waits.
 Rules: the share is opened in that process and nowhere else; its memory is kept from core files and debuggers, and it
 dies with the daemon that started it. A share, the product and a phase give one answer, so doing it again harms nobody.
-Leaves to others: whether to decrypt at all (rounds), the arithmetic (secagg.protocol.paillier.decrypting).
+Leaves to others: whether to decrypt at all (rounds), the arithmetic (the engine's opener).
 """
 
 import os
@@ -17,18 +17,13 @@ from msgspec import Struct
 
 from keyserver.trustee.hardening import die_with_parent, harden
 from keyserver.trustee.store import Store
-from secagg.crypto.paillier.numbers import Numbers
-from secagg.crypto.paillier.private import PrivateKey
-from secagg.crypto.paillier.threshold import Share
 from secagg.crypto.rng import system_rng
 from secagg.crypto.secret import Secret
 from secagg.daemon.writing import say
 from secagg.errors import SecaggError
-from secagg.ids import Key
+from secagg.ids import Key, Name
 from secagg.protocol import custody
-from secagg.protocol.paillier.decrypting import answer
-from secagg.protocol.paillier.layout import Layout
-from secagg.protocol.paillier.phases import Decrypted, Decrypting
+from secagg.protocol.engines import opener_of
 from secagg.wire.codec import decode, encode
 
 WHOLE = 2**40
@@ -36,22 +31,22 @@ _FAILED = 70
 
 
 class Order(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to decrypt: the phase, this trustee's name, the product as it would travel, and where the share lies."""
+    """What to decrypt: the engine, its phase, this trustee's name, what it collected, and where the share lies."""
 
-    phase: Decrypting
+    engine: Name
+    phase: bytes
     name: str
-    products: bytes
+    collected: bytes
     state_dir: str
     storage: Key
 
 
-def decrypt(phase: Decrypting, name: str, products: Numbers, state_dir: Path, storage: Secret) -> Decrypted:
-    """Have `products`, which this trustee multiplied itself, decrypted with its share in a process of its own.
+def decrypt(engine: str, phase: object, name: str, collected: bytes, state_dir: Path, storage: Secret) -> object:
+    """Have what this trustee collected itself decrypted with its share in a process of its own; return the event.
 
     Raises: SecaggError when that process fails; its cause is on this process's standard error.
     """
-    written = Layout(phase.manifest).ring.write(products)
-    order = encode(Order(phase, name, written, str(state_dir.resolve()), storage.reveal()))
+    order = encode(Order(engine, encode(phase), name, collected, str(state_dir.resolve()), storage.reveal()))
     # Isolated: neither the environment nor the working directory chooses what code sees the share.
     line = [sys.executable, "-I", "-m", "keyserver.trustee.decrypting"]
     done = subprocess.run(line, input=order, stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own program
@@ -60,24 +55,21 @@ def decrypt(phase: Decrypting, name: str, products: Numbers, state_dir: Path, st
             f"The process that decrypts ended with {done.returncode}.", "Its own words stand before this line.",
             code="E-DECRYPT",
         )  # fmt: skip
-    return decode(Decrypted, done.stdout, WHOLE)
+    return opener_of(engine).read_answer(done.stdout)
 
 
-def work(order: Order) -> Decrypted:
-    """Open the share and use it.
+def work(order: Order) -> object:
+    """Open the share and use it; return the engine's event.
 
     Raises: BadInput, BadConfiguration when it is not there or damaged; ProtocolViolation for a product that is none.
     """
-    held = custody.custody_of(order.phase.manifest)
+    opener = opener_of(order.engine)
+    phase = opener.read(order.phase)
+    held = custody.custody_of(opener.decided(phase).manifest)
     store = Store(Path(order.state_dir), Secret(order.storage), system_rng)
     secret = store.share(custody.key_digest(held.key))
-    products = Layout(order.phase.manifest).ring.read(order.products)
     with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
-        if len(held.trustees) == 1:
-            key: Share | PrivateKey = PrivateKey.from_private_bytes(secret)
-        else:
-            key = Share(held.names().index(order.name) + 1, secret)
-        return answer(order.phase, key, products, system_rng, executor)
+        return opener.answer(phase, order.name, order.collected, secret, system_rng, executor)
 
 
 def main() -> int:

@@ -14,22 +14,20 @@ from threading import Lock
 
 from keyserver.trustee import records
 from keyserver.trustee.decrypting import decrypt
-from secagg.crypto.paillier.numbers import Numbers
 from secagg.crypto.secret import Secret
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
 from secagg.daemon.turn import Turn
-from secagg.protocol.paillier.decrypting import collect
-from secagg.protocol.paillier.layout import Layout
-from secagg.protocol.paillier.phases import Decrypted, Decrypting
+from secagg.protocol import engines
+from secagg.protocol.round.asked import Stage
 from secagg.transport.link import Received
 
 MULTIPLY, DECRYPT = "multiply", "decrypt"
 ELSEWHERE = "elsewhere"
 """The outcome of work that was already being done."""
 
-Decrypt = Callable[[Decrypting, str, Numbers, Path, Secret], Decrypted]
-"""How a product is decrypted with the share: as `decrypting.decrypt` does, in a process of its own."""
+Decrypt = Callable[[str, object, str, bytes, Path, Secret], object]
+"""How what was collected is decrypted with the share: as `decrypting.decrypt` does, in a process of its own."""
 
 
 class _Product:
@@ -39,9 +37,11 @@ class _Product:
     for the same thing do it once.
     """
 
-    def __init__(self, label: str, phase: Decrypting) -> None:
-        self.label, self.phase, self.collector = label, phase, collect(phase)
-        self.limit = Layout(phase.manifest).upload_bytes
+    def __init__(self, kept: records.Round) -> None:
+        self.label, self.engine, self.phase = kept.label, kept.engine, kept.read()
+        self.collector = kept.opener.collect(self.phase)
+        manifest = kept.opener.decided(self.phase).manifest
+        self.limit = engines.load(kept.engine).sums.upload_bytes(manifest)
         self._lock = Lock()
 
     @property
@@ -103,15 +103,14 @@ class Work:
 
     def sweep(self, turn: Turn) -> None:
         """Remove what a crash left: uploads are fetched again, but for one that is on its way."""
-        opening = any(isinstance(kept.stage(), Decrypting) for kept in records.all_rounds(turn))
+        opening = any(Stage.OPENS in kept.stage() for kept in records.all_rounds(turn))
         self._blobs.sweep((), "fetch-" if opening else None)
 
     def _current(self, turn: Turn) -> _Product | None:
         if self._product is None:
             for kept in records.all_rounds(turn):
-                phase = kept.stage()
-                if isinstance(phase, Decrypting):
-                    self._product = _Product(kept.label, phase)
+                if Stage.OPENS in kept.stage():
+                    self._product = _Product(kept)
                     break
         return self._product
 
@@ -131,7 +130,7 @@ class Work:
         if not product.claim():
             return ELSEWHERE
         try:
-            products = product.collector.close()
-            return self._apart(product.phase, self._name, products, self._state, self._storage)
+            collected = product.collector.close()
+            return self._apart(product.engine, product.phase, self._name, collected, self._state, self._storage)
         finally:
             product.release()

@@ -6,14 +6,14 @@ stays until the round has a result: an aggregator that states afterwards that it
 Leaves to others: what follows from them (rounds).
 """
 
-from typing import cast
-
 from msgspec import Struct
 
 from secagg.daemon.turn import Turn
-from secagg.ids import Count, RoundId
+from secagg.ids import Count, Name, RoundId
 from secagg.log.witness import LogProof
-from secagg.protocol.paillier.phases import TrusteePhase
+from secagg.protocol.engine import OpenerSide
+from secagg.protocol.engines import opener_of
+from secagg.protocol.round.asked import Stage
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, Signed
 
@@ -24,7 +24,7 @@ _ROUND, _REFUSAL, _ASKED, _EVIDENCE = "round/", "refusal", "asked/", "evidence/"
 
 
 class Round(Struct, frozen=True, forbid_unknown_fields=True):
-    """A round this trustee judges: its phase encoded, and its first answer, to be repeated.
+    """A round this trustee judges: its phase encoded, its first answer, to be repeated, and the engine it is of.
 
     `since` is when the phase began, `until` when the round ends by itself (wall time, unix seconds).
     """
@@ -34,15 +34,25 @@ class Round(Struct, frozen=True, forbid_unknown_fields=True):
     answer: bytes
     since: Count
     until: Count
+    engine: Name
 
     @property
     def label(self) -> str:
         """Return the round's label."""
         return self.scope.round.label()
 
-    def stage(self) -> TrusteePhase:
-        """Return the phase."""
-        return decode(cast(type[TrusteePhase], TrusteePhase), self.phase, WHOLE)
+    @property
+    def opener(self) -> OpenerSide:
+        """Return what is asked about the round."""
+        return opener_of(self.engine)
+
+    def read(self) -> object:
+        """Return the phase, for the opener."""
+        return self.opener.read(self.phase)
+
+    def stage(self) -> Stage:
+        """Return what the phase means."""
+        return self.opener.stage(self.read())
 
 
 class Refusal(Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,11 +4,10 @@ How to read it: `message` and `finished` bring events; `_keep` saves what the ma
 by which rule this trustee takes no part; `close` ends a round, `aborted` one that the log says has no result.
 Rules: a decision is in the journal, on disk, before any work on it begins, and is made once for each (job, round);
 an answer is recorded and repeated byte for byte, also after a restart, until the round is over.
-Leaves to others: what is legal (secagg.protocol.paillier.trustee), fetching and decrypting (opening).
+Leaves to others: what is legal (the engine's opener), fetching and decrypting (opening).
 """
 
 from contextlib import suppress
-from typing import cast
 
 from keyserver.trustee import records
 from keyserver.trustee.opening import DECRYPT, ELSEWHERE, MULTIPLY, Work
@@ -27,12 +26,11 @@ from secagg.ids import EVERYBODY, RoundId
 from secagg.log.witness import LogProof
 from secagg.protocol import manifest as rules
 from secagg.protocol import refusals
+from secagg.protocol.engines import opener_of
 from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.paillier import trustee as machine
-from secagg.protocol.paillier.checks import Expectation
-from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting
-from secagg.protocol.paillier.trustee import TrusteeContext
+from secagg.protocol.round.asked import Stage, Step
 from secagg.protocol.round.messages import Propose, Refuse
+from secagg.protocol.round.trustees import TrusteeContext, TrusteeExpectation, end
 from secagg.protocol.session import RoundHeader
 from secagg.roster.members import Member, Roster
 from secagg.transport.link import Received
@@ -124,7 +122,7 @@ class Rounds:
             turn.after(AGAIN, PAUSE)
             return
         elif kind == DECRYPT:
-            self._advance(kept, cast(Decrypted, outcome), turn)
+            self._advance(kept, outcome, turn)
             self._work.end(label, turn)
         elif kind == MULTIPLY:
             turn.event({"event": "multiply", **_where(kept.scope.round), "missing": list(self._work.missing(label))})
@@ -153,7 +151,7 @@ class Rounds:
 
         Raises: VerificationFailed when it is none, or not in the log that this trustee knows.
         """
-        ending = machine.end(leaf, proof, round_id, self._context(self._follower.standing(turn), turn))
+        ending = end(leaf, proof, round_id, self._context(self._follower.standing(turn), turn))
         Ledger(turn).add(ending.records)
         if ending.word is not None:
             self._send(round_id, "Ended", encode(ending.word), turn)
@@ -164,7 +162,7 @@ class Rounds:
 
     def decided(self, turn: Turn) -> RoundId | None:
         """Return the round that this trustee decided to open and heard no end of: the first, if there are several."""
-        kept = (one for one in records.all_rounds(turn) if isinstance(one.stage(), Decrypting | Answered))
+        kept = (one for one in records.all_rounds(turn) if one.stage() & (Stage.OPENS | Stage.ANSWERED))
         return next((one.scope.round for one in kept), None)
 
     def abandon(self, turn: Turn) -> None:
@@ -179,7 +177,7 @@ class Rounds:
         scope = Scope(round=proposed.round, manifest=rules.digest(propose.manifest.body))
         kept = records.find_round(turn, proposed.round)
         if kept and kept.scope == scope:
-            if isinstance(kept.stage(), Attending):
+            if Stage.JOINED in kept.stage():
                 self._send(scope.round, "Attend", kept.answer, turn)
             return
         if any((entry.round, entry.manifest) == (scope.round, scope.manifest) for entry in Ledger(turn).accepted()):
@@ -195,20 +193,20 @@ class Rounds:
         try:
             require_trust(self.aggregator(turn).sign_key, turn)
             relied = self._follower.relied(proposed.roster_version, turn)
-            done = machine.start(propose, self._context(relied, turn))
+            done = opener_of(proposed.engine).start(propose, self._context(relied, turn))
         except Refused as refusal:
             self._leave(scope, refusal, turn)
             return
         self.close(scope.round, turn)
         until = turn.now() + -(-proposed.round_ms // 1000)
-        begun = Round(scope, b"", done.send[0][1], turn.now(), until)
+        begun = Round(scope, b"", done.send[0][1], turn.now(), until, proposed.engine)
         self._keep(begun, done, turn)
         self._limit(begun, turn)
         turn.event({"event": "attend", **_where(scope.round), "members": list(proposed.names())})
 
     def _context(self, standing: Standing, turn: Turn) -> TrusteeContext:
         roster, aggregator = standing.roster(), self.aggregator(turn)
-        expect = Expectation(
+        expect = TrusteeExpectation(
             me=self._name, federation=roster.federation, aggregator=aggregator.name,
             aggregator_key=aggregator.sign_key, log_origin=f"{roster.federation}/rounds",
             directory_origin=f"{roster.federation}/directory", directory_key=standing.log_key(),
@@ -220,24 +218,25 @@ class Rounds:
 
     # The machine -----------------------------------------------------------------------------------------------------
 
-    def _advance(self, kept: Round, event: Signed | Decrypted, turn: Turn) -> None:
+    def _advance(self, kept: Round, event: object, turn: Turn) -> None:
         try:
             require_trust(self.aggregator(turn).sign_key, turn)
-            done = machine.advance(kept.stage(), event, self._context(self._follower.standing(turn), turn))
+            done = kept.opener.advance(kept.read(), event, self._context(self._follower.standing(turn), turn))
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
         self._keep(kept, done, turn)
-        if isinstance(done.phase, Decrypting) and isinstance(event, Signed):
+        if Stage.OPENS in kept.opener.stage(done.phase) and isinstance(event, Signed):
             records.put_asked(turn, kept.scope.round, event)
-            turn.event({"event": "decide", **_where(kept.scope.round), "contributors": list(done.phase.names)})
+            summed = list(kept.opener.decided(done.phase).contributors)
+            turn.event({"event": "decide", **_where(kept.scope.round), "contributors": summed})
             # In a turn of its own: the decision is on disk when work on it begins.
             turn.after(AGAIN, 0)
 
-    def _keep(self, kept: Round, done: machine.Step, turn: Turn) -> None:
+    def _keep(self, kept: Round, done: Step, turn: Turn) -> None:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
         Ledger(turn).add(done.records)
-        records.put_round(turn, Round(kept.scope, encode(done.phase), kept.answer, turn.now(), kept.until))
+        records.put_round(turn, Round(kept.scope, encode(done.phase), kept.answer, turn.now(), kept.until, kept.engine))
         for kind, data in done.send:
             self._send(kept.scope.round, kind, data, turn)
             turn.event({"event": "step", **_where(kept.scope.round), "step": kind, "state": "sent"})

@@ -139,7 +139,7 @@ class TrusteeService:
         return {
             "roster": self._follower.roster(turn).version if known else None,
             "keys": [sha256(key).hex() for key in keys],
-            "rounds": {one.label: type(one.stage()).__name__ for one in kept},
+            "rounds": {one.label: type(one.read()).__name__ for one in kept},
             "opened": len(Ledger(turn).opened()),
             "waiting": [one.shown() for one in waits],
             "evidence": [entry.round.label() for entry in records.all_evidence(turn)],

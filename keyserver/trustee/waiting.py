@@ -6,7 +6,7 @@ waits as long as it takes. Leaves to others: showing it (commands). Source: oper
 
 from keyserver.trustee.records import Round
 from secagg.daemon.waits import Waiting
-from secagg.protocol.paillier.phases import Answered, Attending, Decrypting, Witnessed
+from secagg.protocol.round.asked import Stage
 
 
 def waiting(
@@ -32,15 +32,15 @@ def waiting(
 def _in_round(kept: Round, missing: tuple[str, ...]) -> Waiting:
     name = f"round {kept.scope.round.round} of {kept.scope.round.job}"
     match kept.stage():
-        case Attending():
+        case Stage.JOINED:
             return Waiting("aggregator", f"the frozen uploads of {name}", kept.since, kept.until)
-        case Witnessed():
+        case Stage.AGREED:
             return Waiting("aggregator", f"the other trustees' witness lines in {name}", kept.since, kept.until)
-        case Decrypting() if missing:
+        case Stage.OPENS if missing:
             return Waiting("aggregator", f"the uploads of {', '.join(missing)} in {name}", kept.since, kept.until)
-        case Decrypting():
+        case Stage.OPENS:
             return Waiting("this trustee", f"its own decryption in {name}", kept.since, kept.until)
-        case Answered():
+        case Stage.ANSWERED:
             return Waiting("aggregator", f"the result of {name}", kept.since, kept.until)
         case _:
             return Waiting("aggregator", f"the end of {name}", kept.since, kept.until)

@@ -1,19 +1,20 @@
-"""What an engine is: the sides of it that members, the aggregator and auditors ask, each a type.
+"""What an engine is: the sides of it that members, the aggregator, trustees and auditors ask, each a type.
 
 How to read it: an engine is a folder with modules that have these functions, put together as an `Engine` by its
 engine.py; secagg.protocol.engines finds it by name. A function that is renamed or changes its shape there is an error
 of the type checker. One worked example: `engines.load("masks").sums.stage(phase)` says what the aggregator does next.
 Rules: whoever asks knows no engine; a phase goes in and comes out as the engine made it, and only its `stage` is asked.
-Leaves to others: what a round of an engine is (its folder), the vocabulary they share (secagg.protocol.round).
+Leaves to others: what a round of an engine is (its folder), the vocabulary they share (secagg.protocol.round), what
+is asked of values (round/asked.py).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from enum import Flag, auto
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from secagg.crypto.rng import Rng
+from secagg.crypto.secret import Secret
 from secagg.log.checkpoint import Checkpoint
 from secagg.log.statements import Contributors
 from secagg.log.witness import LogProof
@@ -22,102 +23,16 @@ from secagg.protocol.binding import Bound
 from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, Groups
 from secagg.protocol.manifest import Custody, JobSpec, Manifest, Seat
-from secagg.protocol.memory import Record
+from secagg.protocol.round.asked import Collector, Decided, Fault, Named, Running, Stage, Step
 from secagg.protocol.round.events import Effect, Event, FromNode, Turned
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext, NodeContext
 from secagg.protocol.round.phases import Closed, Common, Failed, Out, Standing
+from secagg.protocol.round.trustees import TrusteeContext
 from secagg.wire.signed import Scope, Signed
 
 Phase = Common | Closed | Failed
 """A phase of the aggregator, whatever the engine."""
-
-
-class Stage(Flag):
-    """What a phase means to those who carry a round out; several at a time, or nothing."""
-
-    NOTHING = 0
-    PROPOSES = auto()
-    """Aggregator: a proposal may be repeated."""
-    WAITS = auto()
-    """Aggregator: messages are waited for, until a deadline."""
-    GATHERS = auto()
-    """Aggregator: uploads are taken."""
-    JUDGES = auto()
-    """Aggregator: `judge` is waited for."""
-    OPENS = auto()
-    """Aggregator: `open_sum` is waited for."""
-    JOINED = auto()
-    """Member: the proposal was answered, and nothing else."""
-    TRAINS = auto()
-    """Member: its words are still wanted."""
-    READY = auto()
-    """Member: its words can be protected now."""
-
-
-class Running(Protocol):
-    """The sum of uploads while they arrive, O(d)."""
-
-    def add(self, data: bytes) -> None:
-        """Add one verified upload in place. Raises: ProtocolViolation when its form differs."""
-        ...
-
-
-class Named(Protocol):
-    """A stored upload, as every engine's header says it."""
-
-    @property
-    def upload(self) -> bytes:
-        """Return the digest it is kept under."""
-        ...
-
-    @property
-    def length(self) -> int:
-        """Return its bytes."""
-        ...
-
-    @property
-    def chunks(self) -> tuple[bytes, ...]:
-        """Return the hash of every chunk."""
-        ...
-
-
-class Step(Protocol):
-    """What a member saves (`phase`, `records`) and then sends: kind and encoded message, in this order."""
-
-    @property
-    def phase(self) -> object:
-        """Return the phase, which encodes completely."""
-        ...
-
-    @property
-    def send(self) -> tuple[tuple[str, bytes], ...]:
-        """Return what is sent after the phase is saved."""
-        ...
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """Return what must be remembered for ever."""
-        ...
-
-
-class Fault(Protocol):
-    """Whose fault a proof shows, of which kind and in which attempt."""
-
-    @property
-    def member(self) -> str:
-        """Return whose."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """Return of which kind."""
-        ...
-
-    @property
-    def scope(self) -> Scope:
-        """Return in which attempt."""
-        ...
 
 
 class SumSide(Protocol):
@@ -332,6 +247,45 @@ class AuditSide(Protocol):
         ...
 
 
+class OpenerSide(Protocol):
+    """What a trustee asks, where trustees open sums; the end of an attempt is the same for all (round/trustees.py)."""
+
+    def read(self, data: bytes) -> object:
+        """Return an encoded phase. Raises: WireError."""
+        ...
+
+    def start(self, propose: Propose, ctx: TrusteeContext) -> Step:
+        """Accept a proposal and answer it. Raises: Refused naming the rule; VerificationFailed."""
+        ...
+
+    def advance(self, phase: object, event: object, ctx: TrusteeContext) -> Step:
+        """Take a signed message, or what `answer` gave. Raises: ProtocolViolation; the phase is then unchanged."""
+        ...
+
+    def stage(self, phase: object) -> Stage:
+        """Return what a phase means."""
+        ...
+
+    def decided(self, phase: object) -> Decided:
+        """Return what is to be opened in a phase that opens. Raises: ProtocolViolation in another."""
+        ...
+
+    def collect(self, phase: object) -> Collector:
+        """Return a collector for the set that is to be opened. Raises: ProtocolViolation in another phase."""
+        ...
+
+    def answer(self, phase: object, me: str, collected: bytes, secret: Secret, rng: Rng, executor: Executor) -> object:
+        """Decrypt what was collected, and prove it: the one place that uses the secret. Return the event of it.
+
+        Raises: ProtocolViolation for what is no product; BadInput for a secret that is none.
+        """
+        ...
+
+    def read_answer(self, data: bytes) -> object:
+        """Return an encoded event that `answer` gave. Raises: WireError."""
+        ...
+
+
 class TermsSide(Protocol):
     """What is asked of a job before it is signed."""
 
@@ -345,9 +299,10 @@ class TermsSide(Protocol):
 
 
 class Engine(NamedTuple):
-    """All sides of an engine."""
+    """All sides of an engine; `opener` is there where trustees open its sums."""
 
     terms: TermsSide
     sums: SumSide
     member: MemberSide
     audit: AuditSide
+    opener: OpenerSide | None = None

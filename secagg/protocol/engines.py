@@ -9,10 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from secagg.errors import BadInput
+from secagg.errors import BadInput, Refused
 
 if TYPE_CHECKING:
-    from secagg.protocol.engine import Engine
+    from secagg.protocol.engine import Engine, OpenerSide
 
 ENGINES = {"masks": "secagg.protocol.masks", "paillier": "secagg.protocol.paillier"}
 
@@ -29,3 +29,15 @@ def load(name: str) -> Engine:
         raise BadInput(f"There is no engine {name}.", f"Choose one of: {', '.join(ENGINES)}.")
     found: Engine = import_module(f"{ENGINES[name]}.engine").ENGINE
     return found
+
+
+def opener_of(name: str) -> OpenerSide:
+    """Return the side of an engine that its trustees ask.
+
+    Raises: Refused (`trustee.engine`) when there is no such engine, or it has no trustees.
+    """
+    opener = load(name).opener if name in ENTRUSTED else None
+    if opener is None:
+        cause = "The manifest is of an engine that has no trustees."
+        raise Refused(cause, "This trustee takes no part in the round.", rule="trustee.engine")
+    return opener

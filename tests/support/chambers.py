@@ -16,7 +16,6 @@ from keyserver.trustee.opening import Decrypt
 from keyserver.trustee.service import TrusteeService
 from keyserver.trustee.store import Store
 from secagg.crypto.derive import sha256
-from secagg.crypto.paillier.numbers import Numbers
 from secagg.crypto.paillier.threshold import Share
 from secagg.crypto.secret import Secret
 from secagg.daemon import logs
@@ -28,8 +27,6 @@ from secagg.daemon.turn import Turn
 from secagg.log.statements import sign_statement
 from secagg.protocol.manifest import digest
 from secagg.protocol.paillier import aggregator, run
-from secagg.protocol.paillier.layout import Layout
-from secagg.protocol.paillier.phases import Decrypted, Decrypting
 from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
 from secagg.protocol.paillier.rounds import Collecting, Combine, Opening, Witnessing
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
@@ -52,10 +49,9 @@ from support.timers import VirtualTimers
 STORAGE = Secret(bytes(range(32)))
 
 
-def in_process(phase: Decrypting, name: str, products: Numbers, state_dir: Path, storage: Secret) -> Decrypted:
+def in_process(engine: str, phase: object, name: str, collected: bytes, state_dir: Path, storage: Secret) -> object:
     """Do here what is otherwise done in a process of its own."""
-    written = Layout(phase.manifest).ring.write(products)
-    return decrypting.work(decrypting.Order(phase, name, written, str(state_dir), storage.reveal()))
+    return decrypting.work(decrypting.Order(engine, encode(phase), name, collected, str(state_dir), storage.reveal()))
 
 
 class Trustee(Serving):

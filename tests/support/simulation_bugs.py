@@ -184,7 +184,7 @@ def _forgetful_of_sets(add: Function) -> Function:
 def _answer_not_kept(keep: Function) -> Function:
     def mutated(self: TrusteeRounds, kept: Any, done: Any, turn: Turn) -> None:
         keep(self, kept, done, turn)
-        if isinstance(done.phase, Answered) and isinstance(kept.stage(), Decrypting):
+        if isinstance(done.phase, Answered) and isinstance(kept.read(), Decrypting):
             turn.put(f"round/{kept.label}", encode(kept))
 
     return mutated

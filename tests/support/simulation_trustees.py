@@ -18,7 +18,6 @@ from typing import Any
 from keyserver.trustee import records
 from keyserver.trustee.service import TrusteeService
 from keyserver.trustee.store import Store
-from secagg.crypto.paillier.numbers import Numbers
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.threshold import Share, ThresholdKey
 from secagg.crypto.seal import SealingKey
@@ -34,7 +33,7 @@ from secagg.protocol.custody import accept_key, key_digest
 from secagg.protocol.manifest import Custody
 from secagg.protocol.paillier import member
 from secagg.protocol.paillier.decrypting import answer
-from secagg.protocol.paillier.phases import Decrypted, Decrypting
+from secagg.protocol.paillier.phases import Decrypting
 from secagg.wire.codec import decode, encode
 from support.federation import counted_rng
 from support.keyservers import START, Office
@@ -151,13 +150,17 @@ class TrusteeMachine(MemberMachine):
         files = [path.name for path in (self.root / "blobs").rglob("*") if path.is_file()]
         return [*(key for key, _ in self.journal.scan("round/")), *files]
 
-    def _decrypt(self, phase: Decrypting, name: str, products: Numbers, state_dir: Path, storage: Secret) -> Decrypted:
+    def _decrypt(
+        self, engine: str, phase: object, name: str, collected: bytes, state_dir: Path, storage: Secret
+    ) -> object:
+        assert isinstance(phase, Decrypting)
         custody = phase.manifest.custody
         assert isinstance(custody, Custody)
         secret = Store(state_dir, storage, self.rng).share(key_digest(custody.key))
+        products = Ring(decode(ThresholdKey, custody.key).public, custody.s).read(collected)
         return answer(phase, Share(custody.names().index(name) + 1, secret), products, self.rng)
 
 
 @functools.lru_cache(maxsize=64)
 def _phase(kept: bytes) -> object:
-    return decode(records.Round, kept, records.WHOLE).stage()
+    return decode(records.Round, kept, records.WHOLE).read()

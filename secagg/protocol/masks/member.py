@@ -14,13 +14,13 @@ import numpy as np
 from msgspec.structs import replace
 
 from secagg.crypto.rng import Rng
-from secagg.protocol.engine import Named, Stage
 from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, Groups, packing
 from secagg.protocol.manifest import Custody, Manifest
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.ending import check_frozen as check_frozen
 from secagg.protocol.masks.phases import Advertised, Drawing, Masking, Phase, Protected, Shared
+from secagg.protocol.round.asked import Named, Stage
 from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.round.phases import within
 from secagg.wire.codec import decode

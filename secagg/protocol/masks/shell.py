@@ -13,7 +13,6 @@ from secagg.errors import ProtocolViolation
 from secagg.protocol import lanes
 from secagg.protocol.binding import Bound
 from secagg.protocol.engine import Phase as AnyPhase
-from secagg.protocol.engine import Running, Stage
 from secagg.protocol.lanes import Groups, check_canaries, upload_root
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator, intake, judging
@@ -38,6 +37,7 @@ from secagg.protocol.masks.rounds import (
 )
 from secagg.protocol.masks.verify import answered
 from secagg.protocol.round import stating
+from secagg.protocol.round.asked import Running, Stage
 from secagg.protocol.round.events import Append, Effect, Event, FromNode
 from secagg.protocol.round.parties import AggregatorContext
 from secagg.protocol.round.phases import Common, Failed, within

@@ -6,19 +6,17 @@ node checked before it signed an upload for exactly this manifest.
 Leaves to others: order and consequences (trustee.py), the uploads themselves (accepting.py, decrypting.py).
 """
 
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
-
 from secagg.crypto.derive import sha256
 from secagg.errors import Refused, VerificationFailed
-from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
+from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import Checkpoint, open_checkpoint, verify_cosignature
-from secagg.log.statements import Aborted, Contributors, ManifestLogged, OfRound
+from secagg.log.statements import Contributors, ManifestLogged
 from secagg.log.witness import LogProof
 from secagg.log.witness import check as check_proof
 from secagg.protocol import manifest as rules
+from secagg.protocol.acceptance import KnownLog
 from secagg.protocol.custody import check_custody, custody_of, key_digest
-from secagg.protocol.manifest import Manifest, Seat
+from secagg.protocol.manifest import Manifest
 from secagg.protocol.paillier.accepting import check_header
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import Agreement, EncryptedInput, Freeze, Open
@@ -26,58 +24,14 @@ from secagg.protocol.paillier.phases import Attending, Witnessed
 from secagg.protocol.paillier.proposing import check_leaves
 from secagg.protocol.round.lists import signed_list
 from secagg.protocol.round.messages import Propose
-from secagg.protocol.round.parties import opening_key, statement_of
+from secagg.protocol.round.parties import opening_key, stated_of
+from secagg.protocol.round.trustees import TrusteeExpectation
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, open_signed
 
-S = TypeVar("S", bound=OfRound)
 
-
-class KnownLog(Protocol):
-    """Whose round log an entry has to be in; every member's expectation says it."""
-
-    @property
-    def aggregator(self) -> str:
-        """The aggregator's name."""
-        ...
-
-    @property
-    def aggregator_key(self) -> bytes:
-        """Its signing key, which is the log's too."""
-        ...
-
-    @property
-    def log_origin(self) -> str:
-        """The name of the log."""
-        ...
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """What a trustee knows before it reads a manifest.
-
-    `seats` and `trustees` are all of the roster in force, `colluders` the federation's c, `keys` the digests of the
-    keys it accepted a share of, `directory` the last directory checkpoint it verified.
-    """
-
-    me: str
-    federation: str
-    aggregator: str
-    aggregator_key: bytes
-    log_origin: str
-    directory_origin: str
-    directory_key: bytes
-    roster_version: int
-    roster: bytes
-    seats: tuple[Seat, ...]
-    trustees: tuple[Seat, ...]
-    colluders: int
-    keys: tuple[bytes, ...]
-    directory: Checkpoint | None = None
-
-
-def proposal(signed: Signed, expect: Expectation) -> tuple[Manifest, Scope]:
+def proposal(signed: Signed, expect: TrusteeExpectation) -> tuple[Manifest, Scope]:
     """Return a manifest of this trustee's federation, engine and key, and its scope.
 
     Raises: Refused (`trustee.<rule>`, `custody.<rule>`); BadSignature; WireError; VerificationFailed for a directory
@@ -102,7 +56,7 @@ def proposal(signed: Signed, expect: Expectation) -> tuple[Manifest, Scope]:
     return manifest, Scope(manifest.round, rules.digest(signed.body))
 
 
-def _cohort(manifest: Manifest, expect: Expectation) -> None:
+def _cohort(manifest: Manifest, expect: TrusteeExpectation) -> None:
     """Check seats and numbers: without this a cohort of strangers, or of too few, could be opened."""
     names = manifest.names()
     known = {seat.name: seat for seat in expect.seats}
@@ -120,23 +74,12 @@ def _cohort(manifest: Manifest, expect: Expectation) -> None:
         raise _refusal("The threshold is not the trustees'.", "threshold")
 
 
-def logged_manifest(propose: Propose, scope: Scope, expect: Expectation, last: Checkpoint | None) -> Checkpoint:
+def logged_manifest(propose: Propose, scope: Scope, expect: TrusteeExpectation, last: Checkpoint | None) -> Checkpoint:
     """Check that the manifest is in the log, in a checkpoint consistent with this trustee's last (§6.2)."""
-    statement = _statement(propose.leaf, expect, ManifestLogged, scope)
+    statement = stated_of(propose.leaf, expect, ManifestLogged, scope)
     if statement.manifest != scope.manifest.hex():
         raise VerificationFailed("The log entry names another manifest.", "Ask the operator for the log.")
     return _proved(propose.leaf, propose.proof, expect, last)
-
-
-def logged_end(
-    leaf: bytes, proof: LogProof, round_id: RoundId, expect: Expectation, last: Checkpoint | None
-) -> tuple[Scope, Checkpoint]:
-    """Check that the end of an attempt without a result is in the log (§6.5); return which attempt it is of."""
-    statement = _statement(leaf, expect, Aborted, Scope(round_id, NO_DIGEST))
-    manifest = bytes.fromhex(statement.manifest)
-    if len(manifest) != len(NO_DIGEST):
-        raise VerificationFailed("The log entry names no manifest.", "Ask the operator for the log.")
-    return Scope(round_id, manifest), _proved(leaf, proof, expect, last)
 
 
 def frozen_set(u: bytes, phase: Attending) -> dict[str, EncryptedInput]:
@@ -158,7 +101,7 @@ def frozen_set(u: bytes, phase: Attending) -> dict[str, EncryptedInput]:
 
 
 def logged_freeze(
-    message: Freeze, phase: Attending, names: tuple[str, ...], expect: Expectation, last: Checkpoint | None
+    message: Freeze, phase: Attending, names: tuple[str, ...], expect: TrusteeExpectation, last: Checkpoint | None
 ) -> Checkpoint:
     """Check that exactly this set is frozen in the log (§6.2): statement, inclusion, consistency with the last seen."""
     return logged_set(message.u, message.leaf, message.proof, phase.scope, names, expect, last or phase.seen)
@@ -169,7 +112,7 @@ def logged_set(
     last: Checkpoint | None,
 ) -> Checkpoint:  # fmt: skip
     """Check that a set, with these members, is the one that is frozen in the log for an attempt (§6.2)."""
-    statement = _statement(leaf, known, Contributors, scope)
+    statement = stated_of(leaf, known, Contributors, scope)
     same = (
         statement.manifest == scope.manifest.hex(),
         (statement.u1, statement.u2, statement.u3) == ("", "", sha256(u).hex()),
@@ -220,15 +163,6 @@ def witness_quorum(message: Open, phase: Witnessed) -> None:
             f"{len(witnesses)} witnesses are fewer than the quorum {custody.quorum}.", "Wait for more trustees.",
             rule="open.quorum",
         )  # fmt: skip
-
-
-def _statement(leaf: bytes, expect: KnownLog, kind: type[S], scope: Scope) -> S:
-    statement = statement_of(leaf, expect, kind)
-    r = scope.round
-    stated = (statement.federation, statement.job, statement.round, statement.attempt, statement.group)
-    if stated != (r.federation, r.job, r.round, r.attempt, r.group):
-        raise VerificationFailed("The log entry is about another round.", "Leave the round.")
-    return statement
 
 
 def _proved(leaf: bytes, proof: LogProof, expect: KnownLog, last: Checkpoint | None) -> Checkpoint:

@@ -13,9 +13,10 @@ from secagg.errors import Refused
 from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import Checkpoint
 from secagg.log.witness import LogProof
+from secagg.protocol.acceptance import KnownLog
 from secagg.protocol.custody import words_needed
 from secagg.protocol.manifest import Custody, Manifest
-from secagg.protocol.paillier.checks import KnownLog, agreed, logged_set
+from secagg.protocol.paillier.checks import agreed, logged_set
 from secagg.protocol.round.lists import signed_list
 from secagg.protocol.round.messages import Ended
 from secagg.wire.codec import decode

@@ -4,6 +4,6 @@ Rule: this is the only module that the table of engines names; the type checker 
 """
 
 from secagg.protocol.engine import Engine
-from secagg.protocol.paillier import member, shell, terms, verify
+from secagg.protocol.paillier import member, opener, shell, terms, verify
 
-ENGINE = Engine(terms=terms, sums=shell, member=member, audit=verify)
+ENGINE = Engine(terms=terms, sums=shell, member=member, audit=verify, opener=opener)

@@ -17,7 +17,6 @@ from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import Table, affordable, memory, table_at
 from secagg.crypto.rng import Rng
 from secagg.protocol.custody import custody_of
-from secagg.protocol.engine import Named, Stage
 from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, words_of
 from secagg.protocol.manifest import Manifest
@@ -28,6 +27,7 @@ from secagg.protocol.paillier.ending import check_frozen as check_frozen
 from secagg.protocol.paillier.ending import check_words as check_words
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase
+from secagg.protocol.round.asked import Named, Stage
 from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.round.phases import within
 from secagg.wire.codec import decode

@@ -8,7 +8,6 @@ What a trustee's shell calls (trustee.py, decrypting.py):
     start(propose, ctx) -> Step                       `Propose`: answers `Attend`
     advance(phase, signed | Decrypted, ctx) -> Step   `Freeze`: answers `Witness`; `Open`: phase `Decrypting`;
                                                       Decrypted: answers `Decrypt`
-    end(leaf, proof, round, ctx) -> Ending            a logged `Aborted`: answers `Ended`, or is evidence
     collect(phase, executor) -> Collector             in `Decrypting`: .wanted() gives the SHA-256 of each member's
                                                       upload, .add(member, data) verifies and multiplies, .close() ends
     answer(phase, secret, products, rng, executor)    -> Decrypted: the only use of the share (threshold.Share, or

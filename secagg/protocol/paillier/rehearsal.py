@@ -28,12 +28,11 @@ from secagg.protocol.custody import accept_key, key_digest
 from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import Custody, JobSpec, Manifest, Seat
 from secagg.protocol.memory import Notebook
-from secagg.protocol.paillier.checks import Expectation
 from secagg.protocol.paillier.decrypting import Secret
 from secagg.protocol.paillier.run import Holder, Member, Rehearsal
-from secagg.protocol.paillier.trustee import TrusteeContext
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, OpenLog
 from secagg.protocol.round.parties import AggregatorContext
+from secagg.protocol.round.trustees import TrusteeContext, TrusteeExpectation
 from secagg.roster.members import Member as Enrolled
 from secagg.wire.codec import encode
 
@@ -108,7 +107,7 @@ def member(entrusted: Entrusted, name: str, round_number: int = 1, policy: Polic
 def holder(entrusted: Entrusted, name: str) -> Holder:
     """Return a trustee that accepted its share of the federation's key."""
     nodes, spec, notebook = entrusted.nodes, entrusted.nodes.spec, Notebook()
-    expect = Expectation(
+    expect = TrusteeExpectation(
         me=name, federation=spec.federation, aggregator=AGGREGATOR, aggregator_key=nodes.aggregator.public,
         log_origin=f"{spec.federation}/rounds", directory_origin=f"{spec.federation}/directory",
         directory_key=nodes.online.public, roster_version=nodes.version, roster=sha256(nodes.roster),

@@ -35,12 +35,12 @@ from secagg.protocol.paillier.messages import ANSWERED_BY, EncryptedInput
 from secagg.protocol.paillier.opening import open_sum, read_answer
 from secagg.protocol.paillier.phases import Decrypting, Encrypting, NodePhase, TrusteePhase
 from secagg.protocol.paillier.rounds import Combine, Combined, Opening, Phase, Waiting, complete
-from secagg.protocol.paillier.trustee import TrusteeContext
 from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Keep, Log, Logged, Send
 from secagg.protocol.round.lists import senders
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext, NodeContext
 from secagg.protocol.round.phases import Closed, Failed, Standing
+from secagg.protocol.round.trustees import TrusteeContext
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed

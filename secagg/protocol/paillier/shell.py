@@ -15,7 +15,6 @@ from secagg.errors import ProtocolViolation
 from secagg.protocol.binding import Bound
 from secagg.protocol.custody import custody_of
 from secagg.protocol.engine import Phase as AnyPhase
-from secagg.protocol.engine import Running, Stage
 from secagg.protocol.lanes import decode_sums
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.paillier import aggregator, intake
@@ -37,6 +36,7 @@ from secagg.protocol.paillier.rounds import (
     complete,
 )
 from secagg.protocol.round import stating
+from secagg.protocol.round.asked import Running, Stage
 from secagg.protocol.round.events import Append, Effect, Event, FromNode
 from secagg.protocol.round.lists import senders
 from secagg.protocol.round.parties import AggregatorContext

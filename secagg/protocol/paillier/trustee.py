@@ -5,28 +5,23 @@ shell stores `Step.phase` and `Step.records` in one transaction and only then se
 Rules (protocol §4, §5, §6): it opens only a product that it made itself from the signed uploads of the frozen set, once
 per (job, round) whatever the attempt, and only with the logged freeze and a quorum of trustees that witnessed it; the
 decision is recorded when it is made, before any work on it, so a round that then fails is lost. Every set it decided
-for is remembered with the inputs in it, which are opened over that set again or not at all (bound.py). Of an attempt
-whose logged end it has heard it decides nothing any more, and says so once and for all; what it decided before counts.
-Leaves to others: uploads, the share and the work with it (decrypting.py), the shell (secagg.trustee).
+for is remembered with the inputs in it, which are opened over that set again or not at all (bound.py).
+Leaves to others: uploads, the share and the work with it (decrypting.py), the end of an attempt (round/trustees.py),
+the shell (keyserver.trustee).
 """
 
 from dataclasses import dataclass
 
 from secagg.crypto.derive import sha256
-from secagg.crypto.rng import Rng
 from secagg.crypto.seal import seal
-from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation
-from secagg.ids import EVERYBODY, RoundId
+from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import cosign
-from secagg.log.witness import LogProof
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.memory import (
     Accepted,
-    AttemptOver,
     Opened,
     Record,
-    TrusteeMemory,
     check_attempt,
     check_current,
     check_going,
@@ -39,25 +34,14 @@ from secagg.protocol.paillier import checks
 from secagg.protocol.paillier.bound import check_inputs
 from secagg.protocol.paillier.messages import PIECE, Agreement, Answer, Attend, Decrypt, Freeze, Open, Piece, Witness
 from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting, TrusteePhase, Witnessed
-from secagg.protocol.round.messages import Ended, Propose
+from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.phases import Over
+from secagg.protocol.round.trustees import TrusteeContext
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, context, open_signed, sign
 
 ANSWER_LABEL = "secagg/v1/paillier/answer"
-
-
-@dataclass(frozen=True)
-class TrusteeContext:
-    """Who this trustee is and what it knows: identity, randomness, memory, and what it expects of a manifest."""
-
-    name: str
-    key: SigningKey
-    rng: Rng
-    memory: TrusteeMemory
-    expect: checks.Expectation
-    now: int
 
 
 @dataclass(frozen=True)
@@ -67,16 +51,6 @@ class Step:
     phase: TrusteePhase
     send: tuple[tuple[str, bytes], ...] = ()
     records: tuple[Record, ...] = ()
-
-
-@dataclass(frozen=True)
-class Ending:
-    """What a trustee makes of a logged `Aborted`: its word that the attempt is over for it, or None when it decided to
-    open exactly this attempt before, and what it has to remember."""
-
-    scope: Scope
-    word: Signed | None
-    records: tuple[Record, ...]
 
 
 def start(propose: Propose, ctx: TrusteeContext) -> Step:
@@ -120,22 +94,6 @@ def advance(phase: TrusteePhase, event: Signed | Decrypted, ctx: TrusteeContext)
             return _answered(phase)
         case _:
             raise _unexpected(phase, event.kind)
-
-
-def end(leaf: bytes, proof: LogProof, round_id: RoundId, ctx: TrusteeContext) -> Ending:
-    """Take a logged `Aborted` of an attempt, whether this trustee ever heard of it or not.
-
-    Raises: VerificationFailed when it is none of this attempt, or not in the log that this trustee knows.
-    """
-    scope, seen = checks.logged_end(leaf, proof, round_id, ctx.expect, ctx.memory.last(ctx.expect.log_origin))
-    witnessed = Seen(origin=seen.origin, size=seen.size, root=seen.root)
-    if any(entry.round == scope.round for entry in ctx.memory.opened()):
-        return Ending(scope, None, (witnessed,))
-    before = ctx.memory.over(scope.round, scope.manifest)
-    if before is not None:
-        return Ending(scope, before.word, (witnessed,))
-    word = sign(ctx.key, "Ended", scope, ctx.name, EVERYBODY, encode(Ended()))
-    return Ending(scope, word, (AttemptOver(scope.round, scope.manifest, word), witnessed))
 
 
 def _unexpected(phase: TrusteePhase, kind: str) -> ProtocolViolation:

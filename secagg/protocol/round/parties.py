@@ -13,7 +13,7 @@ from secagg.crypto.seal import SealingKey, check_public
 from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation, Refused, VerificationFailed
 from secagg.log.checkpoint import Checkpoint
-from secagg.log.statements import ManifestLogged, open_statement
+from secagg.log.statements import ManifestLogged, OfRound, open_statement
 from secagg.log.witness import check as check_proof
 from secagg.protocol.acceptance import Expectation, KnownLog
 from secagg.protocol.fitting import Known
@@ -23,6 +23,7 @@ from secagg.protocol.round.messages import Propose
 from secagg.wire.signed import Scope
 
 S = TypeVar("S")
+R = TypeVar("R", bound=OfRound)
 
 
 def logged_manifest(propose: Propose, scope: Scope, expect: Expectation, memory: Memory) -> Checkpoint:
@@ -53,6 +54,14 @@ def statement_of(leaf: bytes, expect: KnownLog, kind: type[S]) -> S:
     statement, _ = open_statement(leaf, key_of)
     if not isinstance(statement, kind):
         raise VerificationFailed("The log entry is of another type.", "Leave the round.")
+    return statement
+
+
+def stated_of(leaf: bytes, expect: KnownLog, kind: type[R], scope: Scope) -> R:
+    """Return the aggregator's statement of a log entry about a round. Raises: VerificationFailed for another round."""
+    statement = statement_of(leaf, expect, kind)
+    if _round_of(statement) != _round_of(scope.round):
+        raise VerificationFailed("The log entry is about another round.", "Leave the round.")
     return statement
 
 
