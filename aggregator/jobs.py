@@ -8,7 +8,7 @@ Source: operations "Configuration", learning "Algorithms".
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,9 @@ from secagg.wire.limits import CHUNK
 
 WHOLE = 2**40
 
+KEPT = "kept"
+"""How long the files of an audit stay: until a person deletes them."""
+
 
 class JobPart(Struct, frozen=True, forbid_unknown_fields=True):
     """`[job]`: `task` is a name that every node.toml maps to its own file; `length` is the vector's, for sums only."""
@@ -80,14 +83,15 @@ class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
 class EnginePart(Struct, frozen=True, forbid_unknown_fields=True):
     """`[engine]`: `bits` per value and `clip`, a power of two; sums are lossless and ignore both.
 
-    Engine `paillier` needs a custody, which `secagg job submit` is given beside the file.
+    `name` is one of the table of engines (secagg.protocol.engines); `paillier` needs a custody, which `secagg job
+    submit` is given beside the file. `audit_retention` is `kept`: nothing deletes the files of an audit by itself.
     """
 
-    name: Literal["masks", "paillier"] = "masks"
+    name: Name = "masks"
     bits: Annotated[int, Meta(ge=2, le=31)] = 16
     clip: float = 4.0
     chunk: Size = CHUNK
-    audit_retention: str = "30d"
+    audit_retention: str = KEPT
 
 
 class MetricPart(Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,6 +152,12 @@ def make_spec(file: JobFile, roster: Roster, model: Model | None, custody: Custo
 
     Raises: BadInput, BadConfiguration or Refused when it could never run.
     """
+    engines.load(file.engine.name)
+    if file.engine.audit_retention != KEPT:
+        raise BadConfiguration(
+            f"engine.audit_retention is {file.engine.audit_retention!r}, and no file is deleted after a time.",
+            f'Write "{KEPT}" or leave the key out, and delete the files of old audits yourself.',
+        )
     if (file.engine.name in ENTRUSTED) != (custody is not None):
         raise BadInput(
             "Engine paillier needs a custody, and other engines have none.", "Give --custody FILE for paillier only."

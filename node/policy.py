@@ -12,9 +12,10 @@ from msgspec import Meta, Struct
 
 from secagg.daemon.config import duration
 from secagg.errors import BadConfiguration
-from secagg.ids import Count, Ordinal
+from secagg.ids import Count, Name, Ordinal
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.affordable import Most
+from secagg.protocol.engines import ENGINES
 from secagg.protocol.masks.spot import LEAVES, MOST
 
 _STRICT, _MOST = Policy(), Most()
@@ -37,8 +38,7 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
 
     min_nodes: Annotated[int, Meta(ge=3, lt=2**31)] = _STRICT.min_nodes
     max_colluders: Count | None = _STRICT.max_colluders
-    engines: Annotated[tuple[Literal["masks", "paillier", "plain"], ...], Meta(min_length=1)] = ("masks",)
-    allow_plain: bool = _STRICT.allow_plain
+    engines: Annotated[tuple[Name, ...], Meta(min_length=1)] = ("masks",)
     exact_counts: bool = _STRICT.exact_counts
     max_rounds_per_source: Ordinal = _STRICT.max_rounds_per_source
     server: Literal["malicious", "semi-malicious"] = "malicious"
@@ -69,18 +69,15 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     def policy(self) -> Policy:
         """Return what manifests are held against.
 
-        Raises: BadConfiguration when a pinned peer is no `name=key` or pinned twice, or `plain` is listed but not
-        allowed.
+        Raises: BadConfiguration when a pinned peer is no `name=key` or pinned twice, or there is no such engine.
         """
-        if "plain" in self.engines and not self.allow_plain:
-            raise BadConfiguration(
-                "policy.engines lists plain, and policy.allow_plain is false.",
-                "Remove plain: its sums are unprotected.",
-            )
+        for engine in self.engines:
+            if engine not in ENGINES:
+                cause = f"policy.engines lists {engine}, and there is no such engine."
+                raise BadConfiguration(cause, f"Choose among: {', '.join(ENGINES)}.")
         return Policy(
             min_nodes=self.min_nodes, max_colluders=self.max_colluders, engines=self.engines,
-            allow_plain=self.allow_plain, exact_counts=self.exact_counts,
-            max_rounds_per_source=self.max_rounds_per_source, server=self.server,
+            exact_counts=self.exact_counts, max_rounds_per_source=self.max_rounds_per_source, server=self.server,
             pinned_peers=_pins(self.pinned_peers), allow_trials=self.allow_trials, min_key_bits=self.min_key_bits,
             changing_sets=self.changing_sets, unlisted_jobs=self.unlisted_jobs, min_change=self.min_change,
             static_inputs=self.static_inputs, max_failures=self.max_failures, most=self.most(),

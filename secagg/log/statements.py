@@ -102,10 +102,14 @@ class KeyDealt(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True,
 
 
 class JobCreated(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
-    """A job was submitted; `spec` is the SHA-256 of the signed job."""
+    """A job was submitted; `spec` is the SHA-256 of the signed job.
+
+    `retention` says how long the side files of its rounds are there: `kept` until a person deletes them.
+    """
 
     job: Name
     spec: Hex
+    retention: Literal["kept"] = "kept"
 
 
 class OfRound(Statement, frozen=True, forbid_unknown_fields=True, kw_only=True):

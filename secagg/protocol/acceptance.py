@@ -40,7 +40,6 @@ class Policy:
     min_nodes: int = 3
     max_colluders: int | None = None
     engines: tuple[str, ...] = ("masks",)
-    allow_plain: bool = False
     exact_counts: bool = False
     max_rounds_per_source: int = 1000
     pinned_peers: tuple[tuple[str, str], ...] = ()
@@ -220,8 +219,6 @@ def check_policy(proposed: Manifest, expect: Expectation) -> None:
     if nodes < policy.min_nodes or nodes < expect.spec.min_nodes:
         wanted = max(policy.min_nodes, expect.spec.min_nodes)
         raise _policy("min_nodes", f"asks for at least {wanted} nodes, the job has {nodes}")
-    if proposed.engine == "plain" and not policy.allow_plain:
-        raise _policy("allow_plain", "refuses unprotected sums")
     if proposed.engine not in policy.engines:
         raise _policy("engines", f"allows {', '.join(policy.engines)}, the job uses {proposed.engine}")
     if proposed.graph != "complete" and policy.server != "semi-malicious":

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from secagg.crypto.derive import sha256
 from secagg.errors import BadInput
-from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, Organisation, RoundId, Sentence, Signature, Word
+from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, Organisation, RoundId, Signature, Word
 from secagg.learning.algorithms import Chosen
 from secagg.vector.packing import Packing, cheapest, slot_bits
 from secagg.wire.chunks import Size
@@ -118,7 +118,6 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     chunk_bytes: Size = CHUNK
     graph: Graph = "complete"
     dropouts: Count = 0
-    options: Sentence = "{}"
     custody: Custody | UnsetType = UNSET
     algorithm: Chosen = Chosen()
 

@@ -119,7 +119,6 @@ _OF_A_ROUND = {
 }
 
 _POLICY = {
-    "policy.allow_plain": "its policy refuses unprotected sums",
     "policy.engines": "its policy does not allow the engine",
     "policy.exact_counts": "its policy refuses exact example counts in training",
     "policy.max_rounds_per_source": "its policy allows no more rounds of this source",

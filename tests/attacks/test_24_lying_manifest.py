@@ -183,13 +183,6 @@ def test_rounds_beyond_the_policys_are_refused_whatever_was_opened_before() -> N
     assert refused(federation, propose(federation, 2), second.ctx) == "policy.max_rounds_per_source"
 
 
-def test_unprotected_sums_need_a_human_to_allow_them() -> None:
-    federation = make(4, engine="plain")
-    policy = Policy(exact_counts=True, engines=("masks", "plain"))
-    member = party(federation, "node-00", policy=policy)
-    assert refused(federation, propose(federation), member.ctx) == "policy.allow_plain"
-
-
 def test_a_sparse_graph_needs_a_human_to_allow_it() -> None:
     federation = sparse()
     strict = party(federation, "node-00", policy=with_fields(BEARS, server="malicious"))

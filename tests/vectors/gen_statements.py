@@ -33,7 +33,7 @@ STATEMENTS: dict[str, dict[str, object]] = {
         **WHEN, "key": h("key"), "transcript": h("transcript"), "bits": 3072, "trustees": ["ana", "ben", "cyd"],
         "threshold": 2, "colluders": 0,
     },
-    "JobCreated": {**WHEN, "job": "heart", "spec": h("spec")},
+    "JobCreated": {**WHEN, "job": "heart", "spec": h("spec"), "retention": "kept"},
     "ManifestLogged": {**ROUND, "manifest": h("manifest"), "signed": h("signed"), "roster_version": 5},
     "DropOut": {**ROUND, "member": "south", "step": "MaskedInput", "reason": "no message before the deadline"},
     "Contributors": {

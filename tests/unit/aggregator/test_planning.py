@@ -145,6 +145,24 @@ def test_an_algorithm_that_is_none_is_refused_with_what_there_is(tmp_path: Path,
     assert (code != 0, says in said) == (True, True), said
 
 
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ('name = "lattice"', "There is no engine lattice."),
+        ('name = "plain"', "There is no engine plain."),
+        ('audit_retention = "30d"', "engine.audit_retention is '30d', and no file is deleted after a time."),
+    ],
+)
+def test_what_no_engine_does_is_refused(tmp_path: Path, key: str, says: str) -> None:
+    code, said = check(tmp_path, "--nodes", "5", text=JOB.replace("[engine]\n", f"[engine]\n{key}\n"))
+    assert (code != 0, says in said) == (True, True), said
+
+
+def test_files_are_kept_until_somebody_deletes_them(tmp_path: Path) -> None:
+    kept = JOB.replace("[engine]\n", '[engine]\naudit_retention = "kept"\n')
+    assert check(tmp_path, "--nodes", "5", text=kept)[0] == 0
+
+
 def test_a_plan_says_what_a_job_trains_by(tmp_path: Path) -> None:
     code, said = check(tmp_path, "--nodes", "5", text=JOB + '[algorithm]\nname = "fedavg"\n')
     assert (code, json.loads(said)["algorithm"]) == (0, "fedavg")

@@ -32,8 +32,7 @@ def test_every_key_arrives() -> None:
     text = f"""[policy]
     min_nodes = 4
     max_colluders = 1
-    engines = ["masks", "plain"]
-    allow_plain = true
+    engines = ["masks", "paillier"]
     exact_counts = true
     max_rounds_per_source = 200
     server = "semi-malicious"
@@ -45,7 +44,7 @@ def test_every_key_arrives() -> None:
     """
     pins = (("hungary", KEY),)
     assert read(text) == Policy(
-        4, 1, ("masks", "plain"), True, True, 200, pins, "semi-malicious",
+        4, 1, ("masks", "paillier"), True, 200, pins, "semi-malicious",
         changing_sets=True, unlisted_jobs=3, min_change=0.01, static_inputs="task",
     )  # fmt: skip
 
@@ -57,9 +56,9 @@ def test_every_key_arrives() -> None:
         ("max_epsilon = 8.0", "the key policy.max_epsilon is unknown"),
         ("min_nodes = 2", "policy.min_nodes"),
         ("max_colluders = -1", "policy.max_colluders"),
-        ('engines = ["mask"]', "policy.engines"),
+        ('engines = ["mask"]', "policy.engines lists mask"),
         ("engines = []", "policy.engines"),
-        ('engines = ["plain"]', "allow_plain is false"),
+        ("allow_plain = true", "the key policy.allow_plain is unknown"),
         ("max_rounds_per_source = 0", "policy.max_rounds_per_source"),
         ("exact_counts = 1", "policy.exact_counts"),
         ('pinned_peers = ["hungary"]', "is not name=key"),
@@ -74,7 +73,7 @@ def test_what_is_wrong_is_named(line: str, cause: str) -> None:
 
 
 WRITTEN = {
-    "min_nodes": "4", "max_colluders": "1", "engines": '["paillier"]', "allow_plain": "true", "exact_counts": "true",
+    "min_nodes": "4", "max_colluders": "1", "engines": '["paillier"]', "exact_counts": "true",
     "max_rounds_per_source": "7", "server": '"semi-malicious"', "pinned_peers": f'["hungary={KEY}"]',
     "changing_sets": "true", "unlisted_jobs": "3", "min_change": "0.01", "static_inputs": '"task"',
     "allow_trials": "true", "min_key_bits": "3072", "max_parameters": "7", "max_rounds": "8", "max_members": "9",

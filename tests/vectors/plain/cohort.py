@@ -73,7 +73,7 @@ def job(bits: int = 16, parameters: int = 7) -> Value:
         "cohort": list(MEMBERS), "min_nodes": 3, "parameters": parameters, "bits": bits, "clip_log2": 0,
         "weight_bound": 100, "step_ms": 60_000, "round_ms": 600_000, "engine": "masks", "scalars": SCALARS, "uses": [],
         "architecture": drawn("architecture", 32), "initial_model": drawn("model", 32), "chunk_bytes": 262_144,
-        "graph": "complete", "dropouts": 0, "options": "{}",
+        "graph": "complete", "dropouts": 0,
         "algorithm": {"name": "fedavg", "numbers": []},
     }  # fmt: skip
 
