@@ -3,7 +3,7 @@
 Rules: strict TOML, every default stands here; a clip is a power of two; what could not work is refused when the job is
 submitted, not in its first round. The step to the next model is the one that every node repeats, so both get the same
 bytes. Leaves to others: when a job runs (aggregator.schedule), judging it (secagg.protocol.acceptance).
-Source: operations "Configuration", learning "Algorithms".
+Source: docs/operations.md "Configuration", docs/learning.md "Algorithms".
 """
 
 import math

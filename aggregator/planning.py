@@ -2,7 +2,7 @@
 
 Rules: nothing here that a round does otherwise: lanes, layouts and thresholds come from the same functions; what could
 not run is refused with the same words as when it is submitted. Leaves to others: submitting (aggregator.schedule).
-Source: protocol §2 (error of the mean, slots), §3 (thresholds).
+Source: docs/protocol.md §2 (error of the mean, slots), §3 (thresholds).
 """
 
 import math

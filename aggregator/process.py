@@ -2,7 +2,7 @@
 
 Rules: relative paths are relative to the file that names them; keys lie in the state directory under a passphrase.
 Leaves to others: the loop (secagg.daemon), decisions (aggregator.service), enrolment (secagg.daemon.enrolment).
-Source: operations "Configuration".
+Source: docs/operations.md "Configuration".
 """
 
 from pathlib import Path

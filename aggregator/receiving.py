@@ -3,7 +3,7 @@
 Rules: a receipt is for bytes on disk, and the same for the same chunk however often; the first bytes of a chunk stay,
 and a second body under its sender's signature is logged with both signatures. Which phase takes uploads is the
 caller's to know (aggregator.rounds). Leaves to others: checks and storage (aggregator.uploads).
-Source: transport "Uploads".
+Source: docs/transport.md "Uploads".
 """
 
 from aggregator.desk import Desk

@@ -2,7 +2,7 @@
 
 Rules: the root key signs once, when the federation is founded, and lies in a file of its own that belongs on another
 medium; the daemon never opens it. Leaves to others: files' modes and passphrases (secagg.daemon.vault).
-Source: operations "Enrolment" (TUF's pattern).
+Source: docs/operations.md "Enrolment" (TUF's pattern).
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ In order: the transcript is one, of this federation; the key is the one that it 
 with that role, organisation and key. Then the directory states who can open sums under this key, and both files are
 kept for auditors.
 Rules: the key server never gets a share, and needs no big integers: whether the key is good, trustees and nodes check.
-Leaves to others: the ceremony (secagg.protocol.ceremony), publishing (service). Source: protocol §5.
+Leaves to others: the ceremony (secagg.protocol.ceremony), publishing (service). Source: docs/protocol.md §5.
 """
 
 from keyserver.authority import Authority

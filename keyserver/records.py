@@ -8,7 +8,7 @@ read · `log/next`, `log/published` · `token/<id>` ·
 
 Rules: a statement is written in the transaction that decides it and appended to the log afterwards, in the same order;
 what it says has no effect before its entry is published. Leaves to others: publishing (directory.py), deciding.
-Source: transport "Crash rules", audit "Effects wait for inclusion".
+Source: docs/transport.md "Crash rules", docs/audit-log.md "Effects wait for inclusion".
 """
 
 from typing import Literal, TypeVar

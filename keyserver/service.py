@@ -5,7 +5,7 @@ roster goes to the broker, which lets its members in, and to every member with p
 
 Rules: one checkpoint per roster version, so that a manifest can name it; the broker is reminded of the roster, because
 it may have lost it. Leaves to others: who may become a candidate (enrolment.py), decisions (desk.py).
-Source: operations "Enrolment", transport "Sockets".
+Source: docs/operations.md "Enrolment", docs/transport.md "Sockets".
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 Rules: an entry counts once it is in a signed checkpoint that extends the last one this node accepted; a result counts
 once its bytes have the logged digest and its contributors are those this node opened for, if it opened.
-Leaves to others: remembering (secagg.daemon.ledger), consequences (node.jobs). Source: protocol §6.2, §6.4.
+Leaves to others: remembering (secagg.daemon.ledger), consequences (node.jobs). Source: docs/protocol.md §6.2, §6.4.
 """
 
 from collections.abc import Iterable

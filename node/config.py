@@ -2,7 +2,7 @@
 
 Rules: relative paths are relative to the file that names them; a task's name is the one that jobs use, its code and its
 data are the institution's own. Data that is not there is found when the node starts, not in a round.
-Leaves to others: loading tasks (node.work), policy (node.policy). Source: operations "Configuration".
+Leaves to others: loading tasks (node.work), policy (node.policy). Source: docs/operations.md "Configuration".
 """
 
 from pathlib import Path

@@ -5,7 +5,7 @@ missing, `finished` takes what was computed; `present` says what this node stand
 Rules: a job is believed with the aggregator's signature and its log entry, a result with its log entry, its salted
 digest and the set this node opened for; the next model is computed here and never taken from anybody. A job's name
 means one job for ever. Leaves to others: rounds (node.rounds), pieces (secagg.daemon), models (node.work).
-Source: protocol §6.4, architecture "The path of an update".
+Source: docs/protocol.md §6.4, docs/architecture.md "The path of an update".
 """
 
 from typing import NamedTuple, cast

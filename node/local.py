@@ -5,7 +5,7 @@ do; both take the federation's path (sums first, then rounds of `train` from one
 and local steps, so that only the data differs. Files are linked into a directory of their own for the while, so that a
 task's reports of this work replace none of the federation's.
 Leaves to others: the command line (node.commands.node), federated rounds (node.service).
-Source: learning "Algorithms" (on one node FedAvg equals centralised training).
+Source: docs/learning.md "Algorithms" (on one node FedAvg equals centralised training).
 """
 
 import tempfile

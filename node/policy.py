@@ -1,8 +1,8 @@
 """`[policy]` of node.toml: what this institution's node takes part in.
 
 Rules: what is not written has the strict default of secagg.protocol.acceptance.Policy; an unknown key, an unknown
-engine or a value that would allow more than the protocol does is an error and never ignored.
-Leaves to others: holding a manifest against it (secagg.protocol.acceptance). Source: operations "Configuration".
+engine or a value that would allow more than the protocol does is an error and never ignored. Leaves to others: holding
+a manifest against it (secagg.protocol.acceptance). Source: docs/operations.md "Configuration".
 """
 
 import re

@@ -2,7 +2,7 @@
 
 Rules: relative paths are relative to the file that names them; what cannot be used is said before anything is opened.
 Leaves to others: the loop (secagg.daemon), decisions (node.service), enrolment (secagg.daemon.enrolment).
-Source: operations "Configuration".
+Source: docs/operations.md "Configuration".
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """One vector of a task that only sums; needs no torch, so a node without it can still contribute counts and moments.
 
 Rules: what leaves here is one-dimensional and finite, or nothing leaves. Leaves to others: fixing it at 24 fractional
-bits (secagg.protocol.lanes). Source: learning "A task, as an institution writes it".
+bits (secagg.protocol.lanes). Source: docs/learning.md "A task, as an institution writes it".
 """
 
 from pathlib import Path

@@ -6,7 +6,7 @@ the path of its own data. What goes wrong once it saw them (`on_data`) is for th
 constant between rounds it may keep on itself; a restart makes it anew, so `prepare` gives it what earlier sum jobs of
 the federation published before every use.
 Leaves to others: weighting, quantising and protecting what it returns (node.training, secagg.protocol).
-Source: learning "A task, as an institution writes it".
+Source: docs/learning.md "A task, as an institution writes it".
 """
 
 import hashlib

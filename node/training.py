@@ -5,7 +5,7 @@ nothing else (buffers such as BatchNorm statistics, and frozen parameters, stay 
 leaves here is finite and has the job's shapes, or nothing leaves.
 Leaves to others: an algorithm's rule (node.correcting), sums (node.summing), which executor runs it (node.work),
 weights and quantising (secagg.protocol.lanes).
-Source: learning "A task, as an institution writes it".
+Source: docs/learning.md "A task, as an institution writes it".
 """
 
 import math

@@ -5,7 +5,7 @@ lacks is sent again: a link that is slow carries nothing twice, and one that bro
 
 Rules: the same bytes are sent however often a chunk goes out, also after a restart; a chunk counts as stored only by
 the aggregator's signed receipt for exactly this chunk. What is on its way is a cache; what is stored is in the journal.
-Leaves to others: masking (node.work), when an upload ends (node.rounds). Source: transport "Uploads".
+Leaves to others: masking (node.work), when an upload ends (node.rounds). Source: docs/transport.md "Uploads".
 """
 
 from msgspec.structs import replace

@@ -2,7 +2,7 @@
 
 Rules: every wait has its sentence; times are wall time, for people and never for decisions. Inside a round it ends with
 the round's time; outside of rounds a node waits as long as it takes. Leaves to others: showing it (node.commands).
-Source: operations "Commands".
+Source: docs/operations.md "Commands".
 """
 
 from node import records

@@ -3,7 +3,7 @@
 Rules: a task is made once per job and sees its own data only; what leaves a function is finite and fits the job, or an
 error names what does not. Clear words are values on their way to the mask: they are never written.
 Leaves to others: when each happens (node.rounds, node.jobs), training itself (node.training).
-Source: architecture "The path of an update".
+Source: docs/architecture.md "The path of an update".
 """
 
 from collections.abc import Mapping

@@ -4,7 +4,7 @@ Rules: this file and its imports load click and the errors, nothing else, so tha
 on a machine where a noun's dependencies are missing. A noun is one file with one click command, declared in the group
 `secagg.commands`; its one-line help stands in `HELP` so that listing nouns imports none of them.
 Leaves to others: the global options and how an error is printed (secagg.daemon.options).
-Source: operations "Commands".
+Source: docs/operations.md "Commands".
 """
 
 from importlib import metadata

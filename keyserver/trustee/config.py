@@ -1,7 +1,8 @@
 """trustee.toml: who this trustee is, whom it dials and believes, and what it opens.
 
 Rules: relative paths are relative to the file that names them; what [policy] does not name has its strict default.
-Leaves to others: keys and shares (store), judging a round (secagg.protocol). Source: operations "Configuration".
+Leaves to others: keys and shares (store), judging a round (secagg.protocol). Source: docs/operations.md
+"Configuration".
 """
 
 from pathlib import Path

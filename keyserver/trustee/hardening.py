@@ -3,7 +3,7 @@
 Done: no core file, no debugger of the same user (`PR_SET_DUMPABLE`), pages locked into memory where the system allows
 it, an end together with the process that started it. Not done, because Python cannot: overwriting numbers that were
 computed with. Those pages go back to the kernel, which clears them before anybody else gets them.
-Leaves to others: telling people (commands). Source: protocol §5, operations "Deployment".
+Leaves to others: telling people (commands). Source: docs/protocol.md §5, docs/operations.md "Deployment".
 """
 
 import ctypes

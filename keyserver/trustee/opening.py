@@ -3,8 +3,8 @@
 How to read it: `pursue` does the next thing for the oldest such round: an upload is fetched piece by piece, multiplied
 in beside the loop and deleted, then the next; when none is left the product is decrypted in a process of its own.
 Rules: what is fetched is named by the frozen, signed headers; the product is a cache in this process, made again after
-a restart; memory and disk are one upload and one product, however many members there are.
-Leaves to others: deciding, and saying what came out (rounds). Source: protocol §5, attacks 19, 31.
+a restart; memory and disk are one upload and one product, however many members there are. Leaves to others: deciding,
+and saying what came out (rounds). Source: docs/protocol.md §5, docs/threat-model.md rows 19, 31.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The trustee as a process: its configuration, its keys, its shares, its link.
 
 Leaves to others: the loop (secagg.daemon), decisions (service), enrolment (secagg.daemon.enrolment).
-Source: operations "Configuration".
+Source: docs/operations.md "Configuration".
 """
 
 from pathlib import Path

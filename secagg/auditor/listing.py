@@ -1,6 +1,6 @@
 """Statements over many members name the list of them; here they are made whole again from the bundle's files.
 
-Leaves to others: judging what they state (checks/). Source: audit-log format, "Side files".
+Leaves to others: judging what they state (checks/). Source: docs/audit-log.md "Side files".
 """
 
 from collections.abc import Callable

@@ -5,7 +5,7 @@ JSON lines over a Unix socket in the state directory. One request is `{"command"
 line `{"event": {…}}` per event.
 
 Rules: no command opens a database; a slow watcher is dropped, it never slows the daemon.
-Source: operations "Commands".
+Source: docs/operations.md "Commands".
 """
 
 import asyncio

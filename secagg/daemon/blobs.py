@@ -3,7 +3,7 @@
 Rules: draft → fsync → rename → fsync of the directory, so that a blob is whole or not there; a chunk counts as stored
 when its data and its entry are on disk; a chunk with other bytes than the one that is stored is equivocation, and the
 first stays. Leaves to others: who may write what, signatures, when blobs are no longer needed.
-Source: transport "Uploads" and "Crash rules".
+Source: docs/transport.md "Uploads" and "Crash rules".
 """
 
 import hashlib

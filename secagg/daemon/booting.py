@@ -4,7 +4,7 @@ How to read it: `start` draws a nonce and counts the start, `ask` tells the key 
 hears the answer: `granted` (kept, and said), then `held`. `tell` lets the key server know that the ledger has grown.
 Rules: what was fenced once stays fenced; only an answer to this very start counts; a ledger shorter than the one the
 key server knows of is an old one, whatever the epoch says. Leaves to others: the verdict (keyserver.boots).
-Source: attacks row 14.
+Source: docs/threat-model.md row 14.
 """
 
 from typing import Literal

@@ -5,7 +5,7 @@ doors; memory is limited, because an enrolled peer that sends a message of endle
 that ends is started again by its supervisor and has lost nothing that matters. Memory and descriptors are looked at
 every few seconds and said before they run out; `status` answers over the admin socket, as that of every daemon.
 Leaves to others: relaying (secagg.transport.broker), restarting (the service manager).
-Source: transport "Security traps of ZeroMQ", operations "Deployment".
+Source: docs/transport.md "Security traps of ZeroMQ", docs/operations.md "Deployment".
 """
 
 import asyncio

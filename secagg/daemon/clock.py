@@ -1,7 +1,7 @@
 """The two clocks of a daemon: wall time for signed statements, monotonic time for everything that waits.
 
 Rule: this is the only file that reads wall time; everybody else takes a time, or this function, as an argument, so a
-clock that jumps moves no deadline. Source: transport "Crash rules".
+clock that jumps moves no deadline. Source: docs/transport.md "Crash rules".
 """
 
 import time

@@ -1,7 +1,7 @@
 """Configuration files: TOML into a strict struct; an unknown key is an error with its path and a suggestion.
 
 Leaves to others: which keys a role has (its own struct, `forbid_unknown_fields=True`), secrets (secagg.daemon.vault).
-Source: operations "Configuration".
+Source: docs/operations.md "Configuration".
 """
 
 import re

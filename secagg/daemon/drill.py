@@ -8,7 +8,7 @@ it has not passed on). WHAT is the kind of the event: that of a message (`round.
 
 Rules: it is refused unless the federation's name begins with `drill`, so that nobody's service carries it by mistake;
 it cannot make a role send anything it would not. Leaves to others: starting the role again.
-Source: transport "Crash rules".
+Source: docs/transport.md "Crash rules".
 """
 
 import os

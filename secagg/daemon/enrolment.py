@@ -6,7 +6,7 @@
  4. The answer counts once the roster in it verifies under the token's root and holds exactly our keys.
 
 Rules: secrets come from files, prompts or standard input; nothing listens, everything dials out. Leaves to others: the
-command (each role's own), judging (keyserver). Source: operations "Enrolment".
+command (each role's own), judging (keyserver). Source: docs/operations.md "Enrolment".
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What counts as the fault of a disk, and how a person is told of it.
 
 Rules: told by errno, never by text. Leaves to others: what follows from it (secagg.daemon.storage, the command).
-Source: transport "Crash rules".
+Source: docs/transport.md "Crash rules".
 """
 
 import errno

@@ -1,7 +1,7 @@
 """The two sections that every role's configuration shares: whom to dial and whom to believe.
 
 Rules: `address` is the base port of a broker, whose three sockets follow each other; `bulk` and `enrol` are written
-only where they lie elsewhere. Leaves to others: each role's own section. Source: operations "Configuration".
+only where they lie elsewhere. Leaves to others: each role's own section. Source: docs/operations.md "Configuration".
 """
 
 from collections.abc import Mapping

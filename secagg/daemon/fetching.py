@@ -2,7 +2,7 @@
 
 Rules: what is fetched is known by its SHA-256 and by the largest length it may have before the first byte arrives;
 pieces are on disk one by one, so that a restart goes on where it stopped; a piece that does not come is asked for
-again. Leaves to others: what is wanted (the roles), serving it (aggregator). Source: transport "Uploads".
+again. Leaves to others: what is wanted (the roles), serving it (aggregator). Source: docs/transport.md "Uploads".
 """
 
 from secagg.daemon.blobs import Blobs, Partial

@@ -8,7 +8,7 @@ Rules: one daemon per journal; nothing is acknowledged or sent before `transacti
 ended without an error; a journal that cannot be written raises TryLater and remembers nothing of that event or group;
 secrets are sealed by the service before they come here (secagg.daemon.vault).
 Leaves to others: when to send (secagg.daemon.outbox), what keys mean.
-Source: transport "Crash rules".
+Source: docs/transport.md "Crash rules".
 """
 
 import sqlite3

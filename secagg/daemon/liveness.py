@@ -7,7 +7,7 @@ more. The answer comes from the shell's loop, not from a thread of its own, so t
 
 Rules: time is ticks of the loop (one second); nobody is forgotten before ten minutes of silence; strangers and the
 broker are not asked (the link itself has heartbeats). Leaves to others: what follows from silence (the services).
-Source: transport "Security traps", 12.
+Source: docs/transport.md "Security traps of ZeroMQ" 12.
 """
 
 from secagg.transport.link import BROKER, GUEST

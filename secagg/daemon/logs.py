@@ -2,7 +2,7 @@
 
 Rules: a field that is not in FIELDS is dropped and its name alone is shown, so that a new field is a decision and no
 update, share, mask or secret is logged by accident; bytes are never shown. Logs go to standard error.
-Source: operations "Logs, metrics, health".
+Source: docs/operations.md "Logs, metrics, health".
 """
 
 import sys

@@ -7,9 +7,9 @@ the link share one commit (ADR 13): each is a turn that fails alone; nothing is 
 Rules: a durable message (16-byte id) is acknowledged after its commit and handled once, however often it comes; an
 error of the service rolls its turn back, is logged, and the daemon goes on; a peer's faulty message is acknowledged, so
 that it does not come again, but one that met a full disk (TryLater, OSError) is answered `retry-later`. An outcome, a
-timer or work that met a full disk waits until the disk is back (storage); a timer that met another error rings again
-in half a minute. A peer that says nothing is noticed within eight seconds (liveness).
-Leaves to others: order and age of unacknowledged messages (outbox), decisions (Service). Source: transport.
+timer or work that met a full disk waits until the disk is back (storage); a timer that met another error rings again in
+half a minute. A peer that says nothing is noticed within eight seconds (liveness). Leaves to others: order and age of
+unacknowledged messages (outbox), decisions (Service). Source: docs/transport.md "Crash rules".
 """
 
 import asyncio

@@ -8,7 +8,8 @@ A push of the key server is believed once, in this order:
 
 Rules: every member keeps the checkpoint that came with the roster, because a manifest names it; a push that starts from
 another checkpoint than ours is no proof for us (`E-BEHIND`): ask again with `request`. Leaves to others: keeping the
-`Standing` (it is plain bytes), asking. Source: protocol §6.2, audit "Two logs", attacks rows 9 and 20.
+`Standing` (it is plain bytes), asking. Source: docs/protocol.md §6.2, docs/audit-log.md "Two logs",
+docs/threat-model.md rows 9 and 20.
 """
 
 from msgspec import Struct

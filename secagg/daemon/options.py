@@ -4,7 +4,7 @@ Rules: `--config --format -q -v --no-color` mean the same before and after the n
 goes to standard output, errors to standard error as `error[CODE]: cause` and the remedy below it; the exit code is the
 error's. This file imports click and the errors alone, because every command file loads it before any work is imported.
 Leaves to others: finding the nouns (secagg.cli), reading the configuration file (secagg.daemon.config).
-Source: operations "Commands".
+Source: docs/operations.md "Commands".
 """
 
 from collections.abc import Callable

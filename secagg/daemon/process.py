@@ -3,7 +3,7 @@
 Rules: no core file, because memory holds keys; "ready" is printed and sent to the service manager only after the
 journal was read and the admin socket is open; a signal stops the loop between two turns, so what is kept is whole.
 Leaves to others: configuration and keys (the role), the loop itself (secagg.daemon.loop).
-Source: operations "Commands" and "Deployment".
+Source: docs/operations.md "Commands" and "Deployment".
 """
 
 import asyncio

@@ -5,7 +5,7 @@ timer or an outcome waits. A probe writes as much as an event may and decides wh
 is given back only when the daemon ends while the disk is full, so that the journal can be closed cleanly.
 
 Rules: commands that only read are answered all the while. Leaves to others: what counts as a disk's fault
-(secagg.daemon.faults), when to probe and what waits (secagg.daemon.loop). Source: transport "Crash rules".
+(secagg.daemon.faults), when to probe and what waits (secagg.daemon.loop). Source: docs/transport.md "Crash rules".
 """
 
 import os

@@ -2,7 +2,7 @@
 
 Rules: every effect waits until the transaction is on disk; when the event fails, nothing was kept and nothing leaves.
 A turn ends with its event: it is not kept, and not used on another thread.
-Leaves to others: carrying the effects out (secagg.daemon.loop). Source: architecture "The shape of the core".
+Leaves to others: carrying the effects out (secagg.daemon.loop). Source: docs/architecture.md "The shape of the core".
 """
 
 from collections.abc import Callable

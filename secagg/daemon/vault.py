@@ -4,7 +4,7 @@ Rules: a secret lies in a file of mode 0600, without links, owned by this user, 
 refused, not repaired, because somebody may already have read it. A passphrase comes from a file, the service manager's
 credentials or a prompt, never from the command line. Erasing overwrites and unlinks the round's own data key: on disks
 that keep old blocks the overwritten bytes are still wrapped under the storage key.
-Leaves to others: what is sealed. Source: operations "Enrolment" and "Deployment", protocol §3.
+Leaves to others: what is sealed. Source: docs/operations.md "Enrolment" and "Deployment", docs/protocol.md §3.
 """
 
 import os

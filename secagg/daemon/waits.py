@@ -1,7 +1,7 @@
 """A wait, in words for people: for whom, for what, since when, until when.
 
 Rules: times are wall time, for people and never for decisions. Leaves to others: what a role waits for (the roles).
-Source: operations "Commands".
+Source: docs/operations.md "Commands".
 """
 
 from collections.abc import Mapping

@@ -4,7 +4,7 @@ Rules: a digest covers exact bytes (little-endian), order, dtype and shape of ev
 length, so that no two models share an encoding; the safetensors file itself is not hashed, because its padding and its
 metadata are no part of the model.
 Leaves to others: comparing digests (secagg.protocol.acceptance), making models (node.local).
-Source: protocol §1, learning "A task, as an institution writes it".
+Source: docs/protocol.md §1, docs/learning.md "A task, as an institution writes it".
 """
 
 import hashlib

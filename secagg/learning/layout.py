@@ -4,7 +4,7 @@ Rules: tensors are ordered by name, whatever order a state dict had; only float3
 not fit is refused by the name of the tensor. A model at rest or on the wire is safetensors, and its header is checked
 against limits before anything is allocated for it.
 Leaves to others: digests (secagg.learning.digest), which tensors of a torch module travel (node.training).
-Source: learning "A task, as an institution writes it".
+Source: docs/learning.md "A task, as an institution writes it".
 """
 
 import json

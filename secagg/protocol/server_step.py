@@ -3,7 +3,7 @@
 Rules: everything needed follows from the signed job and the size of its cohort, so a member that was away in a round
 computes the same bytes as one that was there; the arithmetic is the algorithm's (secagg.learning.algorithm), and a
 wrong canary makes a result worthless. Leaves to others: believing a result (its log entry), storing models.
-Source: architecture "The path of an update", protocol §2.
+Source: docs/architecture.md "The path of an update", docs/protocol.md §2.
 """
 
 from secagg.errors import Refused

@@ -5,7 +5,7 @@ the key server numbers every start of every member, and remembers how long the m
 
 Rules: a reply names the nonce that this start drew, so that no other start believes it; requests are signed by the
 member and replies by the key server's online key, because a broker carries them. Leaves to others: judging
-(keyserver.boots), asking (secagg.daemon.booting). Source: attacks row 14.
+(keyserver.boots), asking (secagg.daemon.booting). Source: docs/threat-model.md row 14.
 """
 
 from typing import Literal

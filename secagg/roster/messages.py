@@ -3,7 +3,7 @@
 Rules: a request is signed twice, by the new member's key and by the token's, over the same bytes; a reply never tells
 more than the token's holder may know. A roster travels with the log entry that put it in force and the proof that the
 entry is in the directory. Leaves to others: judging them (keyserver; enrolment and membership of secagg.daemon).
-Source: operations "Enrolment".
+Source: docs/operations.md "Enrolment".
 """
 
 from msgspec import Struct

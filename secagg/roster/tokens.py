@@ -4,7 +4,7 @@
 secret gives the Ed25519 key that signs the request, of which the key server keeps the public half alone.
 
 Rules: a token is a secret, so it has no text form by accident and is never logged; logs and the directory name it by
-`token_id`. Leaves to others: single use, expiry and tries (keyserver). Source: operations "Enrolment".
+`token_id`. Leaves to others: single use, expiry and tries (keyserver). Source: docs/operations.md "Enrolment".
 """
 
 import base64

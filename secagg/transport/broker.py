@@ -6,7 +6,7 @@ does not read gets its own bounded waiting room (waiting.py), whatever connectio
 without an end is cut off (unended.py). The broker serves only after the fixed options were read back and a random key
 was refused.
 Leaves to others: every decision (relay.py), who is known (directory.py, zap.py), restarting after a crash (supervisor).
-Source: transport "Sockets" and "Security traps of ZeroMQ".
+Source: docs/transport.md "Sockets" and "Security traps of ZeroMQ".
 """
 
 import asyncio

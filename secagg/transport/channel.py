@@ -6,8 +6,8 @@ goes on succeeding: the socket is thrown away and built anew after a pause that 
 may come later. One that met a byte out of place is given up by libzmq for good and in silence: a socket that is not
 connected and says nothing for six seconds is built anew too. Every other loss is left to libzmq's own reconnection.
 
-Rules: the monitor is always watched; whoever waits for the socket is told within `patience` seconds.
-Leaves to others: choosing the socket, queueing what arrives (zmq_link.py). Source: transport "Security traps", 2 and 3.
+Rules: the monitor is always watched; whoever waits for the socket is told within `patience` seconds. Leaves to others:
+choosing the socket, queueing what arrives (zmq_link.py). Source: docs/transport.md "Security traps of ZeroMQ" 2 and 3.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ Rules: CURVE without a ZAP handler accepts any key, and a domain without `ZAP_EN
 skips ZAP: every option is set from one table and read back before the socket is used. `ROUTER_MANDATORY` cannot be read
 back; an unknown peer must give EHOSTUNREACH. Routing ids are never set, `ROUTER_HANDOVER` neither: both let a peer take
 another one's messages. Leaves to others: who is known (directory.py, zap.py).
-Source: transport "Security traps of ZeroMQ".
+Source: docs/transport.md "Security traps of ZeroMQ".
 """
 
 import asyncio

@@ -4,7 +4,7 @@ Rules: a roster counts once it verifies against the pinned root and is newer tha
 in one assignment, so that a revocation acts on the next message; an expired roster knows nobody but the key server. The
 names `broker`, `keyserver` and `guest-…` are taken: no member gets a message that was meant for those.
 Leaves to others: signatures and the chain (secagg.roster.chain), connections (broker.py).
-Source: transport "Sockets".
+Source: docs/transport.md "Sockets".
 """
 
 import os

@@ -3,7 +3,7 @@
 Rules: `sender` is stamped by the broker out of the roster, never taken from the message; nothing is acknowledged here
 (acknowledgements are end to end, from the role that stored the bytes), so a message may be lost, doubled or late;
 `send` never blocks for ever. Leaves to others: durability (secagg.daemon.outbox), signatures (secagg.wire.signed).
-Source: transport "Sockets".
+Source: docs/transport.md "Sockets".
 """
 
 from typing import Protocol

@@ -3,7 +3,7 @@
 Rules: going over a quota drops the message and nothing else, since what matters is sent again; three broken messages
 within ten minutes, and the key is ignored for ten minutes. Time is an argument (monotonic seconds). Tables are bounded,
 because strangers choose their keys freely: the oldest entry goes first.
-Source: transport "Sockets".
+Source: docs/transport.md "Sockets".
 """
 
 from collections import OrderedDict

@@ -11,7 +11,7 @@ A message comes in at a door under an authenticated key, and goes on to at most 
 
 Rules: header and body are passed on as they came; only a guest's are read, because anybody may be one, and a bucket
 that is shared is charged last, for what passes everything else. Leaves to others: sockets (broker.py), durability.
-Source: transport "Sockets".
+Source: docs/transport.md "Sockets".
 """
 
 from collections import Counter

@@ -2,7 +2,7 @@
 
 Rules: at most 128 bytes, an array without field names so that the longest name fits; a peer never names itself.
 A message is exactly three frames, `[routing][header][body]`. Leaves to others: who may send what (broker.py).
-Source: transport "Sockets".
+Source: docs/transport.md "Sockets".
 """
 
 from collections.abc import Sequence

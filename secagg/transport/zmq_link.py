@@ -3,7 +3,7 @@
 Rules: everybody dials out; both sockets have their own queue, so that an upload holds up no decision; what arrives
 waits in one bounded queue, and a role that does not read makes the broker keep its messages, then drop them.
 Leaves to others: keeping a socket alive (channel.py), durability (secagg.daemon.outbox).
-Source: transport "Sockets".
+Source: docs/transport.md "Sockets".
 """
 
 import asyncio

@@ -10,7 +10,7 @@ In order:
 Rules: an honest dealer is assumed: for a moment this process knows the primes. It writes no secret anywhere but sealed,
 and forgets by ending: a Python process can overwrite neither what its numbers left in memory nor what the system
 swapped out. So it runs on an offline machine that is switched off afterwards.
-Leaves to others: hardening the process, files, asking people (keyserver.trustee). Source: protocol §5, §8.
+Leaves to others: hardening the process, files, asking people (keyserver.trustee). Source: docs/protocol.md §5, §8.
 """
 
 from collections.abc import Callable, Sequence

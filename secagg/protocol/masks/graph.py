@@ -6,7 +6,8 @@ Rules (protocol §3): the graph follows from the manifest, U1 and a value of eve
 in step 0b; who does not open is out, and the rest draw again, at most three times, so that whoever opens last chooses
 among four graphs at most. A member's values are a hash chain: each one opened shows that the next one was fixed before.
 Leaves to others: messages and phases (node.py, aggregator.py).
-Source: Bell, Bonawitz, Gascón, Lepoint, Raykova, CCS 2020 (eprint 2020/704), theorems 3.10 and B.2; protocol §3.
+Source: Bell, Bonawitz, Gascón, Lepoint, Raykova, CCS 2020 (eprint 2020/704), theorems 3.10 and B.2; docs/protocol.md
+§3.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ and one function; the numbered checks are in checks.py and cite protocol §3. Va
 `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
 Rules: nothing is taken from the aggregator on trust; the node derives itself what it reveals, never both shares of one
 peer; anything not listed in the table is the peer's fault.
-Source: Bonawitz et al., CCS 2017 (eprint 2017/281), malicious variant; protocol §3.
+Source: Bonawitz et al., CCS 2017 (eprint 2017/281), malicious variant; docs/protocol.md §3.
 """
 
 from dataclasses import dataclass

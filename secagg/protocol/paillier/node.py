@@ -5,7 +5,7 @@ stores `Step.phase` and `Step.records` in one transaction and only then sends `S
 Rules: parameters, trustees and key are judged here and taken from nobody on trust; no header leaves without its entry
 in the ledger of inputs, nor one for an input that a person excused before everybody in the sets that it was summed over
 allowed that; a later attempt ends the earlier one.
-Leaves to others: the upload itself (encrypting.py), what is opened (the trustees). Source: protocol §5.
+Leaves to others: the upload itself (encrypting.py), what is opened (the trustees). Source: docs/protocol.md §5.
 """
 
 from dataclasses import dataclass
