@@ -53,3 +53,21 @@ def test_every_error_code_is_documented() -> None:
     documented = set(re.findall(r"E-[A-Z-]+", (ROOT / "docs" / "reference" / "errors.md").read_text()))
     assert used - documented == set()
     assert documented - used == set()
+
+
+def test_files_that_contributors_are_sent_to_are_there() -> None:
+    named = set(re.findall(r"`([a-z]+/[\w./-]*)`", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert len(named) > 50
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_words_of_the_glossary_are_used() -> None:
+    entries = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", (ROOT / "docs" / "glossary.md").read_text(), flags=re.MULTILINE)
+    words = [word.strip(" `") for entry, _ in entries for word in entry.split(",") if entry not in ("word", "---")]
+    places = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "tests" / "support").rglob("*.py")]
+    places += [file for room in ("secagg", "keyserver", "node", "aggregator") for file in (ROOT / room).rglob("*.py")]
+    used = " ".join(file.read_text().lower() for file in places if file.name != "glossary.md")
+    assert len(words) == len(set(words)) > 100
+    assert [word for word in words if not re.search(rf"\b{re.escape(word.lower())}", used)] == []
+    lengths = [len(sentence.split()) for _, meaning in entries for sentence in re.split(r"(?<=[.:;]) ", meaning)]
+    assert max(lengths) <= 25
