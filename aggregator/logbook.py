@@ -4,7 +4,7 @@ Rules: a leaf is signed when it is queued and has its index from then on; writin
 yet and publishes, so that a crash between journal and log neither loses nor doubles an entry; whoever waits for an
 entry waits until a checkpoint covers it; what cannot be read back is refused where it would be queued, and one that is
 found in the queue is set aside and never stops what is behind it. Leaves to others: what to state
-(secagg.protocol.masks.notices), the log's files (secagg.log.durable). Source: docs/transport.md "Crash rules".
+(secagg.protocol.round.stating), the log's files (secagg.log.durable). Source: docs/transport.md "Crash rules".
 """
 
 from threading import Lock

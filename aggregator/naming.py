@@ -2,7 +2,7 @@
 
 Rules (protocol §3): a named member keeps its seat in n, so that t and K_min stay, and is in no U1; it is not waited for
 and what it says means nothing. The proof travels alone (kind `fault`), before the word of how the round ended, and
-again to whoever says that it holds fewer of them. Leaves to others: proofs themselves (secagg.protocol.masks.faults).
+again to whoever says that it holds fewer of them. Leaves to others: proofs themselves (the engine).
 """
 
 from collections.abc import Callable

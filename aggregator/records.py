@@ -1,7 +1,7 @@
 """What the aggregator keeps in its journal: jobs, outcomes of rounds, and the keys under which they lie.
 
 Rules: a struct per value, encoded completely; a job's name is used once. Leaves to others: what follows from them
-(aggregator.schedule), phases of a round (secagg.protocol.masks.rounds), secrets (secagg.daemon.vault).
+(aggregator.schedule), phases of a round (the engine), secrets (secagg.daemon.vault).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -27,7 +27,6 @@ from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import TEXT, Aborted, Contributors
 from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.round.asked import Stage
 from secagg.protocol.round.events import (
     Append,
@@ -230,8 +229,7 @@ class Rounds:
             self._desk.uploads.keep(listed, self._desk.bundle)
             members = phase.manifest.members
             records.put_frozen_set(turn, [members[phase.manifest.index(name)] for name in named_in(listed)])
-        if isinstance(phase, Unmasking):
-            self._desk.handing.remember(phase, turn)
+        self._desk.handing.remember(phase, turn)
         if (lists := shell.agreed(phase)) and type(phase) is not type(before):
             keep_agreed(phase, lists, int(turn.get(_FREEZE) or b"0"), turn)
             records.put_opening(turn, phase.manifest.members, shell.bounds(lists[1]))

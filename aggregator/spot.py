@@ -3,7 +3,7 @@
 Rules (protocol §7): handed out only once the result is logged, only to members of the round, sealed to the key of the
 check; from files, one part at a time, so that many checks cost memory for a few parts each. Trees over uploads are made
 once and kept for a while. What one member may ask of a round is bounded: each part a few times, then one now and then.
-Leaves to others: what is drawn and how it is judged (secagg.protocol.masks.spot, node.spot).
+Leaves to others: what is drawn and how it is judged (secagg.protocol.round.spots, node.spot).
 """
 
 import mmap
@@ -18,17 +18,18 @@ from msgspec import Struct
 
 from aggregator import records
 from aggregator.logbook import LogBook
+from aggregator.uploads import named
 from secagg.crypto.seal import seal
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput
 from secagg.ids import Digest, Name
 from secagg.log.growing import Tree
+from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import spot
-from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.rounds import Unmasking
-from secagg.protocol.masks.spot import Leaf
+from secagg.protocol.round import spots
+from secagg.protocol.round.phases import Common
+from secagg.protocol.round.spots import Leaf
 from secagg.protocol.session import PIECE, SpotPart, SpotRequest
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -97,14 +98,20 @@ class Handing:
         self._spent: OrderedDict[tuple[str, str], Spent] = OrderedDict()
         self._making: dict[str, dict[str, int]] = {}
 
-    def remember(self, phase: Unmasking, turn: Turn) -> None:
-        """Keep what opened a round."""
-        frozen = spot.frozen_entry(self._book.published, self._book.leaf, phase.scope)
-        data = encode(spot.transcript_of(phase, frozen))
-        headers = decode(tuple[Signed, ...], phase.u3, LIMIT_LIST)
-        uploads = tuple(Upload(entry.sender, decode(MaskedInput, entry.body).upload) for entry in headers)
+    def remember(self, phase: Common, turn: Turn) -> None:
+        """Keep what opens a round, in the phase that opens it, where members check leaves."""
+        checks = engines.load(phase.manifest.engine).spots
+        if checks is None:
+            return
+        data = checks.transcript(
+            phase, lambda: spots.frozen_entry(self._book.published, self._book.leaf, phase.scope)
+        )
+        if data is None:
+            return
+        headers = decode(tuple[Signed, ...], checks.listed(data), LIMIT_LIST)
+        uploads = tuple(Upload(entry.sender, named(entry).upload) for entry in headers)
         kept = Opened(phase.scope, phase.manifest, self._blobs.put(data), len(data), uploads)
-        turn.put(spot.slot(phase.scope.round), encode(kept))
+        turn.put(spots.slot(phase.scope.round), encode(kept))
 
     def asked(self, message: Received, turn: Turn) -> None:
         """Hand out one part.
@@ -114,7 +121,7 @@ class Handing:
         """
         signed = decode(Signed, message.body)
         request = decode(SpotRequest, signed.body)
-        kept = turn.get(spot.slot(request.round))
+        kept = turn.get(spots.slot(request.round))
         outcome = records.find_outcome(turn, request.round.job, request.round.round)
         if kept is None or outcome is None or outcome.lost or outcome.round != request.round:
             raise BadInput(f"{message.sender} checks a round without a result.", "It is not answered.")
@@ -172,7 +179,7 @@ class Handing:
             first = (request.part - plan.pieces) * plan.each
             uploads = opened.uploads[first : first + plan.each]
             data = encode(tuple(self._leaves(opened, upload, request) for upload in uploads))
-        info = spot.info(opened.scope, self._name, checker, request.part)
+        info = spots.info(opened.scope, self._name, checker, request.part)
         header = SpotPart(request.round, request.part, plan.parts, plan.pieces)
         return encode(header), seal(request.key, data, info)
 
@@ -182,11 +189,11 @@ class Handing:
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
             memoryview(mapped) as view,
         ):
-            return spot.leaves(opened.manifest, view, self._tree(opened, upload, view), request.indexes)
+            return spots.leaves(opened.manifest, view, self._tree(opened, upload, view), request.indexes)
 
     def _tree(self, opened: Opened, upload: Upload, view: memoryview) -> Tree:
         with self._lock:
-            tree = self._trees.pop(upload.digest, None) or spot.tree_of(opened.manifest, view)
+            tree = self._trees.pop(upload.digest, None) or spots.tree_of(opened.manifest, view)
             self._trees[upload.digest] = tree
             while sum(kept.size for kept in self._trees.values()) > _LEAVES and len(self._trees) > 1:
                 self._trees.popitem(last=False)
@@ -196,5 +203,5 @@ class Handing:
 def _plan(opened: Opened, indexes: Sequence[int]) -> Plan:
     """Return how the answer to a request is cut into messages. Raises: BadInput when a leaf does not exist."""
     pieces = -(-opened.length // PIECE)
-    each = max(1, PIECE // spot.handed_bytes(opened.manifest, indexes))
+    each = max(1, PIECE // spots.handed_bytes(opened.manifest, indexes))
     return Plan(pieces, each, pieces + -(-len(opened.uploads) // each))

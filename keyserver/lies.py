@@ -2,7 +2,7 @@
 
 How to read it: `take` hears of evidence, `pursue` fetches it, `finished` takes the verdict and states it, `published`
 and `tell` push what was stated, `serve` hands it out.
-Rules (protocol §7): evidence is believed by what is in it (secagg.protocol.masks.lie), about a key that an aggregator
+Rules (protocol §7): evidence is believed by what is in it (secagg.protocol.round.lie), about a key that an aggregator
 of this federation has or had; one statement per key is enough; what proves nothing changes nothing, and whoever brought
 it three times is not listened to any more; of what a member announces only the last is kept, whole or in part; nobody
 who brings nothing is waited for while others wait; the file lies beside the log before the statement that names it is
@@ -24,7 +24,7 @@ from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, VerificationFailed
 from secagg.ids import Count, Digest, Name
 from secagg.log.statements import LieReported
-from secagg.protocol.masks.lie import EVIDENCE, Proven, check_lie
+from secagg.protocol.round.lie import EVIDENCE, Proven, check_lie
 from secagg.protocol.session import Fetch
 from secagg.roster.members import Member
 from secagg.roster.messages import LIE, LieNotice, LiePush

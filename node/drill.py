@@ -10,10 +10,16 @@ import signal
 
 from msgspec import Struct
 
+from node import records
+from secagg.daemon.turn import Turn
 from secagg.errors import UsageError
 from secagg.ids import STEPS
-from secagg.protocol.masks.messages import ANSWERED_BY
+from secagg.protocol import engines
+from secagg.protocol.manifest import Manifest
+from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import RoundHeader
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
 
 _WRITTEN = re.compile(r"\A(?P<step>[A-Za-z]+)@(?P<round>[0-9]{1,9})(?:@(?P<job>[a-z0-9-]{1,64}))?\Z")
 
@@ -25,11 +31,12 @@ class Drill(Struct, frozen=True):
     round: int
     job: str = ""
 
-    def due(self, header: RoundHeader) -> bool:
-        """Say whether this message would be answered with the drill's step, in its round."""
+    def due(self, header: RoundHeader, engine: str) -> bool:
+        """Say whether this message of a round of that engine would be answered with the drill's step, in its round."""
         place = header.round
         return (
-            ANSWERED_BY.get(header.kind) == self.step
+            engine in engines.ENGINES
+            and engines.load(engine).member.ANSWERS.get(header.kind) == self.step
             and place.round == self.round
             and self.job in ("", place.job)
         )  # fmt: skip
@@ -37,6 +44,14 @@ class Drill(Struct, frozen=True):
     def die(self) -> None:
         """End this process as a power cut would."""
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def engine_of(header: RoundHeader, body: bytes, turn: Turn) -> str:
+    """Return the engine of the round that a message is of; nothing when this node is not in it."""
+    if header.kind == "Propose":
+        return decode(Manifest, decode(Propose, body, LIMIT_BULK).manifest.body, LIMIT_BULK).engine
+    kept = records.find_round(turn)
+    return kept.engine if kept and kept.scope.round == header.round else ""
 
 
 def parse(text: str) -> Drill:

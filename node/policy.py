@@ -16,7 +16,7 @@ from secagg.ids import Count, Name, Ordinal
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.affordable import Most
 from secagg.protocol.engines import ENGINES
-from secagg.protocol.masks.spot import LEAVES, MOST
+from secagg.protocol.round.spots import LEAVES, MOST
 
 _STRICT, _MOST = Policy(), Most()
 _PEER = re.compile(r"\A(?P<name>[a-z0-9-]{1,64})=(?P<key>[0-9a-f]{64})\Z")

@@ -1,8 +1,8 @@
 """Proofs of members' faults: judged here, and then those members are in no round of the job that this node joins.
 
 Rules (protocol §3): the aggregator's word names nobody; a proof counts once it holds under the key that the roster
-gives of the member that it names. Leaves to others: what proves what (secagg.protocol.masks.faults), refusing a set
-with such a member in it (secagg.protocol.masks.checks), the set that an input is bound to (the ledger).
+gives of the member that it names. Leaves to others: what proves what (the engine's `AuditSide`), refusing a set
+with such a member in it (the engine's `MemberSide`), the set that an input is bound to (the ledger).
 """
 
 from node import records
@@ -10,7 +10,7 @@ from node.jobs import Jobs
 from secagg.daemon.following import Follower
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation
-from secagg.protocol.masks.faults import check_fault
+from secagg.protocol.round.proofs import check_fault
 from secagg.transport.link import Received
 
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from node import records
-from node.drill import Drill
+from node.drill import Drill, engine_of
 from node.expecting import expectation
 from node.holding import Holding
 from node.inputs import Inputs, Mark
@@ -107,7 +107,7 @@ class Rounds:
         if message.sender != self._jobs.aggregator(turn).name:
             raise NotAuthorised(f"{message.sender} sends a message of a round, which only the aggregator may.")
         header = decode(RoundHeader, message.header)
-        if self._drill and self._drill.due(header):
+        if self._drill and self._drill.due(header, engine_of(header, message.body, turn)):
             self._drill.die()
         if header.kind == "Propose":
             self._proposed(decode(Propose, message.body, LIMIT_BULK), turn)

@@ -43,7 +43,7 @@ from secagg.errors import BadInput, ProtocolViolation, Refused, TryLater, Verifi
 from secagg.ids import NO_DIGEST
 from secagg.log.statements import OverlapAllowed, SourceChanged
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.masks.spot import LEAVES
+from secagg.protocol.round.spots import LEAVES
 from secagg.roster.boot import BOOT
 from secagg.roster.messages import LIE
 from secagg.transport.link import KEYSERVER, Received

@@ -6,13 +6,13 @@ Rules (protocol §7): what is drawn comes from this node's own generator, once: 
 wait for a draw that misses; every part is sealed to a key of this check alone; no answer, or one that does not hold, is
 no verdict: it is asked for again for as long as it takes, and no upload header is signed before (node.rounds); a sum
 that is not the sum of signed uploads is the aggregator's lie: the evidence is kept and brought to the key server.
-Leaves to others: recomputing (secagg.protocol.masks.spot), refusing (node.rounds), evidence (secagg.daemon.lies).
+Leaves to others: recomputing (the engine's `SpotSide`), refusing (node.rounds), evidence (secagg.daemon.lies).
 """
 
 from dataclasses import dataclass, field
 from itertools import chain
 
-from msgspec import UNSET, Struct
+from msgspec import Raw, Struct
 
 from node import records
 from node.jobs import Jobs
@@ -27,10 +27,13 @@ from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, SealBroken, VerificationFailed, WireError
 from secagg.ids import NO_DIGEST, Count, Digest
 from secagg.log.statements import UncheckedAccepted, sign_statement
+from secagg.protocol import engines
+from secagg.protocol.engine import SpotSide
 from secagg.protocol.manifest import Manifest, Published
-from secagg.protocol.masks import spot
-from secagg.protocol.masks.lie import Lie
-from secagg.protocol.masks.spot import Leaf, Transcript
+from secagg.protocol.round import spots
+from secagg.protocol.round.lie import Lie
+from secagg.protocol.round.lists import senders
+from secagg.protocol.round.spots import Leaf
 from secagg.protocol.session import ResultNotice, SpotPart, SpotRequest
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
@@ -101,12 +104,12 @@ class Spots:
 
     def begin(self, due: Due, turn: Turn) -> None:
         """Throw this node's coin for a round whose result was taken in, and queue its check if it falls so."""
-        if not self._count or not spot.throw(due.manifest, self._rng):
+        if not self._count or not spots.throw(due.manifest, self._rng):
             self._forget(due, turn)
             return
-        indexes = spot.draw(due.manifest, self._rng, self._count)
+        indexes = spots.draw(due.manifest, self._rng, self._count)
         drawn = Due(due.scope, due.manifest, due.aggregator_key, due.notice, due.u3, indexes, turn.now())
-        turn.put(spot.slot(due.scope.round), encode(drawn))
+        turn.put(spots.slot(due.scope.round), encode(drawn))
         self.pursue(turn)
 
     def pursue(self, turn: Turn) -> None:
@@ -134,14 +137,15 @@ class Spots:
         aggregator = now.due.manifest.aggregator
         if message.sender != aggregator or not header.part < header.parts <= 2 * len(now.due.manifest.members) + 64:
             raise SealBroken("A part of a spot check is not the aggregator's.", "It is asked for again.")
-        now.had[header.part] = now.key.open(message.body, spot.info(now.due.scope, aggregator, self._name, header.part))
+        info = spots.info(now.due.scope, aggregator, self._name, header.part)
+        now.had[header.part] = now.key.open(message.body, info)
         now.parts, now.pieces = header.parts, header.pieces
         self._go_on(now, turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Take the verdict on a round."""
         now = self._now
-        if now is None or name != spot.slot(now.due.scope.round):
+        if now is None or name != spots.slot(now.due.scope.round):
             # Also when a verdict could not be saved: what is queued in the journal is checked anew.
             self.pursue(turn)
         elif isinstance(outcome, VerificationFailed) and outcome.code == "E-SPOT":
@@ -185,7 +189,7 @@ class Spots:
         if self._now is not None and self._now.due.scope == due.scope:
             self._now = None
             turn.cancel(TIMER)
-        turn.delete(spot.slot(due.scope.round))
+        turn.delete(spots.slot(due.scope.round))
         self._forget(due, turn)
         self.pursue(turn)
 
@@ -207,7 +211,7 @@ class Spots:
         (transcript, leaves), notice = _opened(now), now.due.notice
         evidence = Lie(
             aggregator_key=now.due.aggregator_key, result=notice.leaf, proof=notice.proof, salt=notice.salt,
-            published=self._blobs.get(notice.published), transcript=transcript, leaves=tuple(leaves.values()),
+            published=self._blobs.get(notice.published), transcript=Raw(transcript), leaves=tuple(leaves.values()),
         )  # fmt: skip
         data = encode(evidence)
         digest = self._blobs.put(data)
@@ -221,7 +225,7 @@ class Spots:
             self._ask(now, turn)
             return
         turn.cancel(TIMER)
-        turn.run(spot.slot(now.due.scope.round), lambda: _judge(now, self._blobs))
+        turn.run(spots.slot(now.due.scope.round), lambda: _judge(now, self._blobs))
 
     def _ask(self, now: Check, turn: Turn) -> None:
         aggregator = now.due.manifest.aggregator
@@ -241,13 +245,21 @@ class Spots:
         return encode(sign(self._key, "SpotRequest", scope, self._name, aggregator, body))
 
 
-def _opened(now: Check) -> tuple[Transcript, dict[str, tuple[Leaf, ...]]]:
-    """Return the transcript and the leaves by member, in the order of U3. Raises: VerificationFailed."""
+def _checks(manifest: Manifest) -> SpotSide:
+    found = engines.load(manifest.engine).spots
+    if found is None:
+        raise VerificationFailed("Leaves of such a sum prove nothing by themselves.", "Have it audited.")
+    return found
+
+
+def _opened(now: Check) -> tuple[bytes, dict[str, tuple[Leaf, ...]]]:
+    """Return the transcript and the leaves by member, in the order of its list. Raises: VerificationFailed."""
     parts = [now.had[number] for number in range(now.parts)]
     try:
-        transcript = decode(Transcript, b"".join(parts[: now.pieces]), LIMIT_LIST)
+        transcript = b"".join(parts[: now.pieces])
+        members = senders(_checks(now.due.manifest).listed(transcript))
         handed = [decode(tuple[tuple[Leaf, ...], ...], data, LIMIT_LIST) for data in parts[now.pieces :]]
-        return transcript, dict(zip(spot.members(transcript), chain.from_iterable(handed), strict=True))
+        return transcript, dict(zip(members, chain.from_iterable(handed), strict=True))
     except (WireError, ValueError):
         raise VerificationFailed("What was handed out is no transcript.", "It is asked for again.") from None
 
@@ -255,10 +267,11 @@ def _opened(now: Check) -> tuple[Transcript, dict[str, tuple[Leaf, ...]]]:
 def _judge(now: Check, blobs: Blobs) -> None:
     """Check what was handed out. Raises: VerificationFailed."""
     (transcript, leaves), due = _opened(now), now.due
-    if due.u3 not in (NO_DIGEST, sha256(transcript.u3)):
+    checks = _checks(due.manifest)
+    if due.u3 not in (NO_DIGEST, sha256(checks.listed(transcript))):
         raise VerificationFailed("What was handed out is of another set than this node signed.", "Keep both.")
     published = decode(Published, blobs.get(due.notice.published), records.WHOLE)
-    spot.check(due.manifest, due.scope, due.aggregator_key, transcript, published, due.indexes, leaves)
+    checks.check(due.manifest, due.scope, due.aggregator_key, transcript, published, due.indexes, leaves)
 
 
 def dues(turn: Turn) -> list[Due]:
@@ -283,4 +296,5 @@ def due_of(kept: records.Round, notice: ResultNotice, u3: bytes, aggregator_key:
         return None
     manifest = decode(Manifest, kept.manifest, records.WHOLE)
     # What trustees open is proven for the whole vector at once: leaves by themselves prove nothing. Auditors check it.
-    return Due(kept.scope, manifest, aggregator_key, notice, u3) if manifest.custody is UNSET else None
+    checked = engines.load(manifest.engine).spots is not None
+    return Due(kept.scope, manifest, aggregator_key, notice, u3) if checked else None

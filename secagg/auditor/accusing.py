@@ -1,7 +1,7 @@
 """The verdict on evidence that an aggregator lied, which somebody brings as a file.
 
 Rules: it is judged by what is in it; a bundle only says whether the key is one of that federation's aggregators.
-Opens no socket. Leaves to others: what evidence is (secagg.protocol.masks.lie), printing (command.py).
+Opens no socket. Leaves to others: what evidence is (secagg.protocol.round.lie), printing (command.py).
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from msgspec import Struct
 from secagg.auditor.bundle import Bundle
 from secagg.auditor.evidence import Evidence
 from secagg.errors import BadInput, VerificationFailed
-from secagg.protocol.masks.lie import check_lie
+from secagg.protocol.round.lie import check_lie
 
 
 class Accused(Struct, frozen=True):

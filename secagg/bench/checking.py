@@ -1,7 +1,7 @@
 """What a member's spot check of a round costs it: requests, parts opened, leaves recomputed (protocol §7).
 
 Rules: what the node does is timed and counted (node.spot), what the aggregator hands out is made beforehand; every part
-travels sealed to the key of the check. Leaves to others: judging (secagg.protocol.masks.spot).
+travels sealed to the key of the check. Leaves to others: judging (the engine's `SpotSide`).
 """
 
 import statistics
@@ -14,11 +14,14 @@ from msgspec import Struct
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey, seal
 from secagg.log.growing import Tree
+from secagg.protocol import engines
+from secagg.protocol.engine import SpotSide
 from secagg.protocol.manifest import Published
-from secagg.protocol.masks import spot
-from secagg.protocol.masks.rounds import Unmasking
-from secagg.protocol.masks.spot import Leaf, Transcript, transcript_of
 from secagg.protocol.rehearsal import AGGREGATOR, Federation
+from secagg.protocol.round import spots
+from secagg.protocol.round.lists import senders
+from secagg.protocol.round.phases import Common
+from secagg.protocol.round.spots import Leaf
 from secagg.protocol.session import PIECE, SpotPart, SpotRequest
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
@@ -37,11 +40,11 @@ class _Checked:
     """A round as the aggregator keeps it for checks."""
 
     def __init__(
-        self, federation: Federation, phase: Unmasking, frozen: bytes, read: Callable[[str], bytes]
+        self, federation: Federation, phase: Common, frozen: bytes, read: Callable[[str], bytes]
     ) -> None:
         self.federation, self.phase, self._read = federation, phase, read
-        self.transcript = encode(transcript_of(phase, frozen))
-        self.members = spot.members(decode(Transcript, self.transcript, LIMIT_LIST))
+        self.checks, self.transcript = _transcript(phase, frozen)
+        self.members = senders(self.checks.listed(self.transcript))
         self.checker = self.members[0]
         self._trees: dict[str, Tree] = {}
 
@@ -55,7 +58,7 @@ class _Checked:
         manifest, plain = self.phase.manifest, []
         for piece in range(self.pieces):
             plain.append(self.transcript[piece * PIECE : (piece + 1) * PIECE])
-        each = max(1, PIECE // spot.handed_bytes(manifest, indexes))
+        each = max(1, PIECE // spots.handed_bytes(manifest, indexes))
         for first in range(0, len(self.members), each):
             handed = (self._leaves(member, indexes) for member in self.members[first : first + each])
             plain.append(encode(tuple(handed)))
@@ -65,11 +68,11 @@ class _Checked:
     def _leaves(self, member: str, indexes: tuple[int, ...]) -> tuple[Leaf, ...]:
         manifest, data = self.phase.manifest, self._read(member)
         if member not in self._trees:
-            self._trees[member] = spot.tree_of(manifest, data)
-        return spot.leaves(manifest, data, self._trees[member], indexes)
+            self._trees[member] = spots.tree_of(manifest, data)
+        return spots.leaves(manifest, data, self._trees[member], indexes)
 
     def _info(self, part: int) -> bytes:
-        return spot.info(self.phase.scope, AGGREGATOR, self.checker, part)
+        return spots.info(self.phase.scope, AGGREGATOR, self.checker, part)
 
     def headers(self, parts: int) -> int:
         """Return the bytes of the parts' headers."""
@@ -85,15 +88,24 @@ class _Checked:
     def judge(self, key: SealingKey, indexes: tuple[int, ...], sealed: list[bytes], published: Published) -> None:
         """Open the parts and check them. Raises: VerificationFailed."""
         parts = [key.open(data, self._info(part)) for part, data in enumerate(sealed)]
-        transcript = decode(Transcript, b"".join(parts[: self.pieces]), LIMIT_LIST)
+        transcript = b"".join(parts[: self.pieces])
         handed = [decode(tuple[tuple[Leaf, ...], ...], data, LIMIT_LIST) for data in parts[self.pieces :]]
-        found = dict(zip(spot.members(transcript), chain.from_iterable(handed), strict=True))
+        found = dict(zip(senders(self.checks.listed(transcript)), chain.from_iterable(handed), strict=True))
         signer = self.federation.aggregator.public
-        spot.check(self.phase.manifest, self.phase.scope, signer, transcript, published, indexes, found)
+        self.checks.check(self.phase.manifest, self.phase.scope, signer, transcript, published, indexes, found)
+
+
+def _transcript(phase: Common, frozen: bytes) -> tuple[SpotSide, bytes]:
+    """Return what checks leaves of a round, and the transcript it opens with."""
+    checks = engines.load(phase.manifest.engine).spots
+    made = checks.transcript(phase, lambda: frozen) if checks else None
+    if checks is None or made is None:
+        raise RuntimeError("no leaves of this sum are checked")
+    return checks, made
 
 
 def spot_check(
-    federation: Federation, phase: Unmasking, frozen: bytes, published: Published, read: Callable[[str], bytes],
+    federation: Federation, phase: Common, frozen: bytes, published: Published, read: Callable[[str], bytes],
     rng: Rng, repeat: int,
 ) -> Check:  # fmt: skip
     """Check a round `repeat` times, other leaves each time, and return the median; `frozen` is the log entry of U3.
@@ -103,7 +115,7 @@ def spot_check(
     kept, found = _Checked(federation, phase, frozen, read), []
     for _ in range(repeat):
         began = time.thread_time()
-        key, indexes = SealingKey.from_private_bytes(rng(96)), spot.draw(phase.manifest, rng)
+        key, indexes = SealingKey.from_private_bytes(rng(96)), spots.draw(phase.manifest, rng)
         drawn = time.thread_time() - began
         sealed = kept.hand_out(key.public, indexes)
         began = time.thread_time()

@@ -2,7 +2,7 @@
 
 How to read it: `found` is for who found a lie, `serve` hands the evidence to the key server; `pushed` is the key
 server's word that there is some, `finished` the verdict on it; `require_trust` ends all work with who lied.
-Rules (protocol §7): evidence is believed by what is in it and not by who sends it (secagg.protocol.masks.lie), so a
+Rules (protocol §7): evidence is believed by what is in it and not by who sends it (secagg.protocol.round.lie), so a
 forged one changes nothing; only the federation's aggregator of now is judged, once; what proves a lie is kept for good.
 Leaves to others: finding lies (node.spot), logging and pushing them (keyserver.lies), leaving rounds (the roles).
 """
@@ -16,7 +16,7 @@ from secagg.daemon.fetching import Fetching
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, NotAuthorised, ProtocolViolation, Refused
 from secagg.log.statements import LieReported, parse_statement
-from secagg.protocol.masks.lie import EVIDENCE, Proven, check_lie
+from secagg.protocol.round.lie import EVIDENCE, Proven, check_lie
 from secagg.protocol.session import PIECE, Fetch, PieceHeader
 from secagg.roster.messages import LIE, LieNotice, LiePush
 from secagg.transport.link import KEYSERVER, Received

@@ -10,17 +10,16 @@ Leaves to others: reading jobs and rosters, refusing (acceptance.py, paillier/ch
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from secagg.crypto.derive import sha256
 from secagg.errors import Refused
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.learning.algorithms import keeps
+from secagg.protocol import engines
 from secagg.protocol import manifest as rules
-from secagg.protocol.manifest import JobSpec, Manifest, Seat
-from secagg.protocol.masks import graph
+from secagg.protocol.manifest import JobSpec, Manifest, Numbers, Seat
 
 FREE: Mapping[str, str] = MappingProxyType(
     {
@@ -53,15 +52,6 @@ class Facts:
     state: bytes = NO_DIGEST
 
 
-class Numbers(NamedTuple):
-    """t, K_min, degree of the graph and threshold of shares."""
-
-    threshold: int
-    k_min: int
-    degree: int
-    among: int
-
-
 def job_digest(body: bytes) -> bytes:
     """Return what names a signed job in its manifests: SHA-256 of the bytes that were signed."""
     return sha256(body)
@@ -69,12 +59,7 @@ def job_digest(body: bytes) -> bytes:
 
 def numbers(spec: JobSpec, colluders: int) -> Numbers:
     """Return what follows from a job's engine and cohort and the federation's c. Raises: BadInput."""
-    if spec.custody is not UNSET:
-        t = spec.custody.threshold
-        return Numbers(t, rules.fewest_entrusted(colluders), 0, t)
-    nodes = len(spec.cohort)
-    degree, among = graph.of_job(spec, colluders)
-    return Numbers(rules.threshold(nodes, colluders), rules.minimum_contributors(nodes, colluders), degree, among)
+    return engines.load(spec.engine).terms.numbers(spec, colluders)
 
 
 def derive(spec: JobSpec, facts: Facts) -> Manifest:

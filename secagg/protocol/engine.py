@@ -22,12 +22,13 @@ from secagg.protocol.acceptance import KnownLog
 from secagg.protocol.binding import Bound
 from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, Groups
-from secagg.protocol.manifest import Custody, JobSpec, Manifest, Seat
+from secagg.protocol.manifest import Custody, JobSpec, Manifest, Numbers, Published, Seat
 from secagg.protocol.round.asked import Collector, Decided, Fault, Named, Running, Stage, Step
 from secagg.protocol.round.events import Effect, Event, FromNode, Turned
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext, NodeContext
 from secagg.protocol.round.phases import Closed, Common, Failed, Out, Standing
+from secagg.protocol.round.spots import Leaf
 from secagg.protocol.round.trustees import TrusteeContext
 from secagg.wire.signed import Scope, Signed
 
@@ -151,6 +152,8 @@ class SumSide(Protocol):
 class MemberSide(Protocol):
     """What a node asks."""
 
+    ANSWERS: Mapping[str, str]
+    """The step in which a member answers each of the aggregator's messages."""
     FIRST: str
     """The answer to a proposal that is repeated with it; nothing where only the upload answers."""
 
@@ -293,16 +296,46 @@ class TermsSide(Protocol):
         """Say what this engine cannot do for a job. Raises: BadInput, ProtocolViolation."""
         ...
 
+    def numbers(self, spec: JobSpec, colluders: int) -> Numbers:
+        """Return t, K_min, degree and threshold of every round of a job, `colluders` being c. Raises: BadInput."""
+        ...
+
     def upload_bytes_of(self, spec: JobSpec) -> int:
         """Return the length of an upload of a job in bytes."""
         ...
 
 
+class SpotSide(Protocol):
+    """What members ask who recompute drawn leaves of a sum, where single leaves prove something (round/spots.py)."""
+
+    def transcript(self, phase: Phase, frozen: Callable[[], bytes]) -> bytes | None:
+        """Return what opens a round, in the phase that opens it; `frozen` gives the log entry that froze its set.
+
+        It is an encoded struct that has the signed manifest as its field `manifest`.
+        """
+        ...
+
+    def listed(self, transcript: bytes) -> bytes:
+        """Return the list of the headers whose uploads were summed, unverified. Raises: WireError."""
+        ...
+
+    def check(
+        self, manifest: Manifest, scope: Scope, aggregator_key: bytes, transcript: bytes, published: Published,
+        indexes: Sequence[int], found: Mapping[str, Sequence[Leaf]],
+    ) -> None:  # fmt: skip
+        """Recompute the drawn leaves of a sum and compare them with what was published.
+
+        Raises: VerificationFailed; with code `E-SPOT` it is the aggregator's lie, else what was shown proves nothing.
+        """
+        ...
+
+
 class Engine(NamedTuple):
-    """All sides of an engine; `opener` is there where trustees open its sums."""
+    """All sides of an engine; `opener` is there where trustees open its sums, `spots` where members check leaves."""
 
     terms: TermsSide
     sums: SumSide
     member: MemberSide
     audit: AuditSide
     opener: OpenerSide | None = None
+    spots: SpotSide | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from secagg.errors import BadInput, Refused
+from secagg.errors import BadConfiguration, BadInput, Refused
 
 if TYPE_CHECKING:
     from secagg.protocol.engine import Engine, OpenerSide
@@ -23,11 +23,16 @@ ENTRUSTED = frozenset({"paillier"})
 def load(name: str) -> Engine:
     """Return an engine.
 
-    Raises: BadInput naming the engines there are.
+    Raises: BadInput naming the engines there are; BadConfiguration when what it needs is not installed.
     """
     if name not in ENGINES:
         raise BadInput(f"There is no engine {name}.", f"Choose one of: {', '.join(ENGINES)}.")
-    found: Engine = import_module(f"{ENGINES[name]}.engine").ENGINE
+    try:
+        found: Engine = import_module(f"{ENGINES[name]}.engine").ENGINE
+    except ModuleNotFoundError as error:
+        if error.name != "gmpy2":
+            raise
+        raise BadConfiguration("gmpy2 is not installed.", "pip install 'secagg[paillier]'") from None
     return found
 
 

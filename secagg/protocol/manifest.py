@@ -7,7 +7,7 @@ Leaves to others: refusing what does not fit (secagg.protocol.acceptance), slots
 """
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -88,6 +88,15 @@ class Custody(Struct, frozen=True, forbid_unknown_fields=True):
     def quorum(self) -> int:
         """How many trustees witness a freeze: floor((m + c')/2) + 1, at most t."""
         return threshold(len(self.trustees), self.colluders)
+
+
+class Numbers(NamedTuple):
+    """t, K_min, degree of the graph and threshold of shares."""
+
+    threshold: int
+    k_min: int
+    degree: int
+    among: int
 
 
 class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):

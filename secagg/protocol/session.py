@@ -71,7 +71,7 @@ class Announce(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RoundHeader(Struct, frozen=True, forbid_unknown_fields=True):
-    """Header of kind `round`: which round and which message (a kind of secagg.protocol.masks.messages) the body is."""
+    """Header of kind `round`: which round and which message (a kind that the engine has) the body is."""
 
     round: RoundId
     kind: Annotated[str, Meta(pattern=r"\A[A-Za-z]{1,32}\Z")]

@@ -82,7 +82,7 @@ class RosterPush(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LieNotice(Struct, frozen=True, forbid_unknown_fields=True):
-    """Member → key server, kind `lie`: the sender holds evidence (secagg.protocol.masks.lie) of so many bytes under
+    """Member → key server, kind `lie`: the sender holds evidence (secagg.protocol.round.lie) of so many bytes under
     this SHA-256 that the aggregator with this key lied; the key server fetches it."""
 
     aggregator_key: Key

@@ -3,20 +3,22 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec import Raw
 from msgspec.structs import replace
 
 from secagg.crypto.derive import hmac_sha256, sha256
 from secagg.crypto.sign import SigningKey
 from secagg.errors import VerificationFailed
-from secagg.ids import EVERYBODY
+from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.statements import Contributors, parse_statement, sign_statement
 from secagg.protocol.manifest import Published
-from secagg.protocol.masks import spot
-from secagg.protocol.masks.lie import Lie, check_lie
 from secagg.protocol.masks.messages import MaskedInput
-from secagg.protocol.masks.spot import Leaf
+from secagg.protocol.masks.spot import Transcript
+from secagg.protocol.round import spots
+from secagg.protocol.round.lie import Lie, check_lie
+from secagg.protocol.round.spots import Leaf
 from secagg.wire.codec import decode, encode
-from secagg.wire.signed import Signed, sign
+from secagg.wire.signed import Scope, Signed, sign
 from support.lies import FEDERATION, Kept, Lying, Thousandfold, evidence_of
 
 LIE, ROUND = evidence_of(Lying)
@@ -34,6 +36,16 @@ def test_a_lie_is_proven_to_whoever_knows_the_aggregators_key() -> None:
 def test_a_lie_about_the_scalars_is_found_by_whoever_checks() -> None:
     lie, _ = evidence_of(Thousandfold)
     assert "Leaf 105 of the published sum" in check_lie(encode(lie)).cause
+
+
+def transcript_of(lie: Lie) -> Transcript:
+    """What opened the round, as this engine reads it."""
+    return decode(Transcript, bytes(lie.transcript), len(lie.transcript))
+
+
+def showing(lie: Lie, **changed: object) -> Lie:
+    """The same evidence with another transcript."""
+    return replace(lie, transcript=Raw(encode(replace(transcript_of(lie), **changed))))
 
 
 def own_key(lie: Lie) -> Lie:
@@ -62,29 +74,29 @@ def second_header(lie: Lie) -> Lie:
     """Let a member of U3 sign another upload after the round, and show that."""
     member = FEDERATION.members["node-03"]
     upload = bytes(len(ROUND.uploads["node-03"]))
-    tree = spot.tree_of(ROUND.manifest, upload)
-    headers = list(decode(tuple[Signed, ...], lie.transcript.u3, 2**20))
+    tree = spots.tree_of(ROUND.manifest, upload)
+    headers = list(decode(tuple[Signed, ...], transcript_of(lie).u3, 2**20))
     body = replace(decode(MaskedInput, headers[-1].body), upload=tree.root())
     assert ROUND.phase is not None
     headers[-1] = sign(member, "MaskedInput", ROUND.phase.scope, "node-03", EVERYBODY, encode(body))
     drawn = [leaf.index for leaf in lie.leaves[0]]
-    leaves = (*lie.leaves[:-1], spot.leaves(ROUND.manifest, upload, tree, drawn))
-    return replace(lie, transcript=replace(lie.transcript, u3=encode(tuple(headers))), leaves=leaves)
+    leaves = (*lie.leaves[:-1], spots.leaves(ROUND.manifest, upload, tree, drawn))
+    return replace(showing(lie, u3=encode(tuple(headers))), leaves=leaves)
 
 
 def refrozen(lie: Lie) -> Lie:
     """The same, with a freeze of these lists that somebody else signed in the aggregator's name."""
     bent = second_header(lie)
-    frozen = parse_statement(lie.transcript.frozen)[0]
+    frozen = parse_statement(transcript_of(lie).frozen)[0]
     assert isinstance(frozen, Contributors)
-    frozen = replace(frozen, u3=sha256(bent.transcript.u3).hex())
+    frozen = replace(frozen, u3=sha256(transcript_of(bent).u3).hex())
     leaf = sign_statement(frozen, "aggregator", STRANGER)
-    return replace(bent, transcript=replace(bent.transcript, frozen=leaf))
+    return showing(bent, frozen=leaf)
 
 
 def fewer_answers(lie: Lie) -> Lie:
     """Leave out what opens the round."""
-    return replace(lie, transcript=replace(lie.transcript, answers=lie.transcript.answers[:2]))
+    return showing(lie, answers=transcript_of(lie).answers[:2])
 
 
 def bent_leaf(lie: Lie) -> Lie:
@@ -104,7 +116,17 @@ def no_leaves(lie: Lie) -> Lie:
     return replace(lie, leaves=((),) * len(lie.leaves))
 
 
-FORGED = (other_words, restated, second_header, refrozen, fewer_answers, bent_leaf, unlogged, no_leaves, own_key)
+def of_trustees(lie: Lie) -> Lie:
+    """Show a manifest of an engine whose sums have no single leaves."""
+    body = encode(replace(ROUND.manifest, engine="paillier"))
+    scope = Scope(ROUND.manifest.round, NO_DIGEST)
+    return showing(lie, manifest=sign(FEDERATION.aggregator, "Manifest", scope, "aggregator", EVERYBODY, body))
+
+
+FORGED = (
+    other_words, restated, second_header, refrozen, fewer_answers, bent_leaf, unlogged, no_leaves, own_key,
+    of_trustees,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("forge", FORGED)

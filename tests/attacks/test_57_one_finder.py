@@ -7,7 +7,7 @@ from keyserver.lies import STRIKES
 from secagg.crypto.derive import sha256
 from secagg.demo.cheat import CheatingService
 from secagg.log.statements import LieReported, sign_statement
-from secagg.protocol.masks.lie import check_lie
+from secagg.protocol.round.lie import check_lie
 from secagg.protocol.session import PIECE, Fetch, PieceHeader
 from secagg.roster.messages import LIE, LieNotice, LiePush
 from secagg.transport.link import KEYSERVER, Received

@@ -9,8 +9,8 @@ import pytest
 
 from secagg.protocol.lanes import runs
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import spot
 from secagg.protocol.rehearsal import propose
+from secagg.protocol.round import spots
 from support.federation import counted_rng, make
 
 ROUNDS = 10_000
@@ -21,8 +21,8 @@ def looked_at(manifest: Manifest) -> list[set[int]]:
     honest, rng = len(manifest.members) - manifest.colluders, counted_rng(b"survival %d" % len(manifest.members))
     found = []
     for _ in range(ROUNDS):
-        checkers = sum(spot.throw(manifest, rng) for _ in range(honest))
-        found.append({index for _ in range(checkers) for index in spot.draw(manifest, rng)})
+        checkers = sum(spots.throw(manifest, rng) for _ in range(honest))
+        found.append({index for _ in range(checkers) for index in spots.draw(manifest, rng)})
     return found
 
 
@@ -42,7 +42,7 @@ def test_lies_survive_as_often_as_the_formula_says(nodes: int, colluders: int) -
         # The last ones: whoever lies leaves out the first, which everybody looks at, as long as it can.
         bent = set(range(total - lies, total))
         survived = sum(not bent & leaves for leaves in seen)
-        chance = spot.survival(nodes, colluders, total, lies)
+        chance = spots.survival(nodes, colluders, total, lies)
         assert within_three_sigma(survived, chance), (part, survived, chance)
     survived = sum(scalars.first not in leaves for leaves in seen)
     chance = (1 - min(1.0, 8 / (nodes - colluders))) ** (nodes - colluders)
@@ -57,5 +57,5 @@ def test_lies_survive_as_often_as_the_formula_says(nodes: int, colluders: int) -
 def test_the_table_of_the_docs(nodes: int, expected: tuple[float, ...]) -> None:
     """For a vector of 100,000 leaves, where drawing without putting back changes nothing."""
     parts = (1.0, 0.25, 0.1, 0.01)
-    found = [spot.survival(nodes, (nodes - 1) // 3, 100_000, ceil(part * 100_000)) for part in parts]
+    found = [spots.survival(nodes, (nodes - 1) // 3, 100_000, ceil(part * 100_000)) for part in parts]
     assert found == pytest.approx(expected, rel=0.01, abs=1e-6)

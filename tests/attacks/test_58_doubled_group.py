@@ -27,9 +27,11 @@ from secagg.protocol.lanes import encode_sum
 from secagg.protocol.manifest import GroupSum, Published
 from secagg.protocol.masks import spot
 from secagg.protocol.masks.rounds import Unmasking
-from secagg.protocol.masks.spot import Transcript, frozen_entry, transcript_of
+from secagg.protocol.masks.spot import Transcript, transcript_of
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, propose, table
+from secagg.protocol.round import spots
 from secagg.protocol.round.phases import Closed
+from secagg.protocol.round.spots import frozen_entry
 from secagg.protocol.run import Table, run_round
 from secagg.protocol.session import ResultNotice
 from secagg.wire.codec import decode, encode
@@ -145,13 +147,13 @@ class Round:
 
     def spot(self, given: Published) -> object:
         """Check every leaf of a result as a member does; return that it holds."""
-        indexes = range(spot.leaves_in(self.manifest))
+        indexes = range(spots.leaves_in(self.manifest))
         found = {
-            name: spot.leaves(self.manifest, data, spot.tree_of(self.manifest, data), indexes)
+            name: spots.leaves(self.manifest, data, spots.tree_of(self.manifest, data), indexes)
             for name, data in self.made.uploads.items()
         }
         key = self.federation.aggregator.public
-        spot.check(self.manifest, self.scope, key, self.made.transcript, given, indexes, found)
+        spot.check(self.manifest, self.scope, key, encode(self.made.transcript), given, indexes, found)
         return True
 
 

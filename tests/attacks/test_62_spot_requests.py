@@ -6,8 +6,8 @@ from aggregator.spot import AT_ONCE, REFILL, TIMES, Opened
 from node.spot import WINDOW
 from secagg.crypto.seal import SealingKey
 from secagg.ids import RoundId
-from secagg.protocol.masks import spot
 from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.protocol.round import spots
 from secagg.protocol.session import SpotRequest
 from secagg.transport.memory import MemoryLink
 from secagg.wire.codec import decode, encode
@@ -38,10 +38,10 @@ def test_requests_without_end_are_answered_a_few_times(tmp_path: Path) -> None:
         assert stage.named("job_done")
         kept = stage.journal.reopened()
         with kept.transaction() as turn:
-            data = turn.get(spot.slot(RoundId("fed", "job", 1, 1)))
+            data = turn.get(spots.slot(RoundId("fed", "job", 1, 1)))
         assert data is not None
         opened = decode(Opened, data, 2**20)
-        scope, indexes = opened.scope, spot.draw(opened.manifest, counted_rng(b"draw"))
+        scope, indexes = opened.scope, spots.draw(opened.manifest, counted_rng(b"draw"))
         greedy, modest = (stage.members.pop(name).link for name in ("node-00", "node-01"))
         answered = [await ask(stage, greedy, scope, number % 2, indexes) for number in range(60)]
         # Two parts: the transcript and the leaves.

@@ -8,7 +8,9 @@ import pytest
 from aggregator.service import AggregatorService
 from secagg.demo.cheat import CheatingService
 from secagg.protocol.masks import spot
-from secagg.protocol.masks.lie import Lie, check_lie
+from secagg.protocol.round import spots
+from secagg.protocol.round.lie import Lie, check_lie
+from secagg.protocol.round.lists import senders
 from secagg.transport.link import Received
 from secagg.wire.codec import decode
 from support.federation import make
@@ -58,7 +60,7 @@ def test_a_lie_is_found_in_its_round_and_nobody_goes_on(tmp_path: Path) -> None:
         data = Path(str(lie["path"])).read_bytes()
         proven = check_lie(data, ward.federation.aggregator.public)
         assert (proven.aggregator, proven.round.round) == ("aggregator", 1)
-        assert spot.members(decode(Lie, data, 2**26).transcript) == tuple(ward.nodes)
+        assert senders(spot.listed(bytes(decode(Lie, data, 2**26).transcript))) == tuple(ward.nodes)
 
 
 def test_what_is_handed_out_is_sealed_and_what_is_bent_on_the_way_accuses_nobody(tmp_path: Path) -> None:
@@ -112,4 +114,4 @@ def test_checks_can_be_turned_off_by_policy(tmp_path: Path, leaves: int) -> None
     from node.policy import PolicySection
 
     assert PolicySection(spot_leaves=leaves).spot_leaves == 0
-    assert PolicySection().spot_leaves == spot.LEAVES
+    assert PolicySection().spot_leaves == spots.LEAVES

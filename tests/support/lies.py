@@ -1,15 +1,17 @@
 """Rounds in process that are kept as a member's check needs them, honest or not, and the evidence that follows."""
 
 import numpy as np
+from msgspec import Raw
 
 from secagg.demo.lying import CheatingTable
 from secagg.protocol.lanes import Groups
-from secagg.protocol.masks import spot
-from secagg.protocol.masks.lie import Lie
 from secagg.protocol.masks.rounds import Unmask, Unmasking
-from secagg.protocol.masks.spot import Transcript, frozen_entry, transcript_of
+from secagg.protocol.masks.spot import Transcript, transcript_of
 from secagg.protocol.rehearsal import Federation, propose, table
+from secagg.protocol.round import spots
+from secagg.protocol.round.lie import Lie
 from secagg.protocol.round.phases import Closed
+from secagg.protocol.round.spots import frozen_entry
 from secagg.protocol.run import Table, run_round
 from secagg.wire.codec import encode
 from support.federation import counted_rng, inputs_of, make
@@ -50,9 +52,9 @@ def evidence_of(kind: type[Kept], federation: Federation = FEDERATION) -> tuple[
     made = kind(**vars(table(federation, inputs_of(federation, manifest), {"node-02": "MaskedInput"})))
     end = run_round(made)
     assert isinstance(end, Closed)
-    drawn = spot.draw(manifest, counted_rng(b"draw"))
-    leaves = tuple(spot.leaves(manifest, data, spot.tree_of(manifest, data), drawn) for data in made.uploads.values())
+    drawn = spots.draw(manifest, counted_rng(b"draw"))
+    leaves = tuple(spots.leaves(manifest, data, spots.tree_of(manifest, data), drawn) for data in made.uploads.values())
     return Lie(
         aggregator_key=federation.aggregator.public, result=end.leaf, proof=end.proof, salt=end.salt,
-        published=encode(end.published), transcript=made.transcript, leaves=leaves,
+        published=encode(end.published), transcript=Raw(encode(made.transcript)), leaves=leaves,
     ), made  # fmt: skip

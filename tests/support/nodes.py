@@ -21,8 +21,8 @@ from secagg.daemon.memory import MemoryInputs, MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.masks.messages import ANSWERED_BY
-from secagg.protocol.masks.spot import LEAVES
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
+from secagg.protocol.round.spots import LEAVES
 from secagg.protocol.session import RoundHeader
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush

@@ -27,7 +27,7 @@ from secagg.log.statements import (
     UncheckedAccepted,
     open_statement,
 )
-from secagg.protocol.masks.lie import check_lie
+from secagg.protocol.round.lie import check_lie
 from secagg.roster.members import Member
 
 NUMBER, TITLE = 4, "every statement's signature"

@@ -4,6 +4,6 @@ Rule: this is the only module that the table of engines names; the type checker 
 """
 
 from secagg.protocol.engine import Engine
-from secagg.protocol.masks import member, shell, terms, verify
+from secagg.protocol.masks import member, shell, spot, terms, verify
 
-ENGINE = Engine(terms=terms, sums=shell, member=member, audit=verify)
+ENGINE = Engine(terms=terms, sums=shell, member=member, audit=verify, spots=spot)

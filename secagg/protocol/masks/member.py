@@ -5,7 +5,7 @@ Leaves to others: the transitions (node.py), training, storing and sending (node
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import cast
@@ -19,6 +19,7 @@ from secagg.protocol.lanes import Contribution, Groups, packing
 from secagg.protocol.manifest import Custody, Manifest
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.ending import check_frozen as check_frozen
+from secagg.protocol.masks.messages import ANSWERED_BY
 from secagg.protocol.masks.phases import Advertised, Drawing, Masking, Phase, Protected, Shared
 from secagg.protocol.round.asked import Named, Stage
 from secagg.protocol.round.parties import NodeContext
@@ -27,6 +28,7 @@ from secagg.wire.codec import decode
 from secagg.wire.signed import Scope, Signed
 
 WHOLE = 2**40
+ANSWERS: Mapping[str, str] = ANSWERED_BY
 FIRST = "AdvertiseKeys"
 """The answer to a proposal, which is repeated with it."""
 

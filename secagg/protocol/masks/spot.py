@@ -1,67 +1,35 @@
 """A spot check: any member recomputes drawn leaves of a round's sum from the uploads and the signed answers.
 
-How to read it: `throw` and `draw` choose, `leaves` is what the aggregator hands out, `check` recomputes and compares.
-Rules (protocol §7): the checker throws its own coin and draws with its own secret generator, once a round and after the
-result is logged, so that a lie cannot avoid the draw; a leaf counts with its Merkle path to the root that its owner
-signed, lists count when the aggregator froze exactly them, secrets when they match their commitments. How often a lie
-survives is `survival`; one in a single word of a large model is for the auditor, who recomputes everything.
-Leaves to others: fetching (node.spot), handing out (aggregator.spot), what a lie proves to others (lie.py).
+How to read it: `transcript` is what the aggregator hands out beside the leaves, `check` recomputes and compares.
+Rules (protocol §7): a leaf counts with its Merkle path to the root that its owner signed, lists count when the
+aggregator froze exactly them, secrets when they match their commitments.
+Leaves to others: who checks and what is drawn (round/spots.py), what a lie proves to others (round/lie.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from math import comb
 
 import numpy as np
 from msgspec import Struct
 
 from secagg.crypto.derive import sha256
-from secagg.crypto.labels import fields
-from secagg.crypto.rng import Rng
-from secagg.errors import BadInput, ProtocolViolation, SecaggError, VerificationFailed
-from secagg.ids import EVERYBODY, NO_DIGEST, Count, Digest, RoundId
-from secagg.log.growing import Tree
-from secagg.log.statements import Contributors, open_statement, parse_statement
+from secagg.errors import ProtocolViolation, SecaggError, VerificationFailed
+from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.log.statements import Contributors, open_statement
 from secagg.log.tree import leaf_hash, verify_inclusion
-from secagg.protocol.lanes import Run, Words, leaf_hashes, packing, runs
-from secagg.protocol.manifest import LaneGroup, Manifest, Published
+from secagg.protocol.engine import Phase
+from secagg.protocol.lanes import Words, packing
+from secagg.protocol.manifest import Manifest, Published
 from secagg.protocol.masks.masking import Mask, apply
 from secagg.protocol.masks.recovery import Evidence, masks_to_remove, recover
 from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.verify import evidence_of
 from secagg.protocol.published import words_of
+from secagg.protocol.round.spots import Leaf, Part, leaves_in, part, span
 from secagg.vector.packing import Packing
 from secagg.vector.ring import add_into
-from secagg.wire.codec import decode
+from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
-from secagg.wire.signed import Scope, Signed, context, open_signed
-
-LEAVES = 4
-"""κ: leaves that a node draws of every large lane group."""
-
-FEW = 4
-"""A lane group of at most so many leaves is checked whole: scalars, metrics, small buffers."""
-
-CHECKERS = 8
-"""How many honest members check a round on average where there are more: q = min(1, 8/(n − c))."""
-
-MOST = 24
-"""κ at most, by policy."""
-
-ASKED = 64
-"""Leaves that one request may name: the two lane groups of a round have at most 1 + MOST each, and a message takes 64.
-"""
-
-_LABEL = "secagg/v1/masks/spot"
-_BITS = 128
-
-
-class Leaf(Struct, frozen=True, forbid_unknown_fields=True):
-    """One leaf of an upload: its bytes as they travelled, and the siblings on its way to the root."""
-
-    index: Count
-    data: bytes
-    path: tuple[Digest, ...]
+from secagg.wire.signed import Scope, Signed, open_signed
 
 
 class Transcript(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,6 +45,19 @@ class Transcript(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     drawn: bytes = b""
 
 
+def transcript(phase: Phase, frozen: Callable[[], bytes]) -> bytes | None:
+    """Return the encoded transcript in the phase that opens the sum; `frozen` gives the log entry that froze its lists.
+
+    Raises: what `frozen` raises.
+    """
+    return encode(transcript_of(phase, frozen())) if isinstance(phase, Unmasking) else None
+
+
+def listed(transcript: bytes) -> bytes:
+    """Return the list of headers (U3) of an encoded transcript, unverified. Raises: WireError."""
+    return decode(Transcript, transcript, LIMIT_LIST).u3
+
+
 def transcript_of(phase: Unmasking, frozen: bytes) -> Transcript:
     """Return the transcript of a round that is opened; `frozen` is the log entry that froze its lists."""
     return Transcript(
@@ -85,132 +66,8 @@ def transcript_of(phase: Unmasking, frozen: bytes) -> Transcript:
     )  # fmt: skip
 
 
-def frozen_entry(size: int, leaf: Callable[[int], bytes], scope: Scope) -> bytes:
-    """Return the entry of a round log that froze the lists of a round: not far from the log's end when it is opened.
-
-    `leaf` gives each of its `size` entries. Raises: VerificationFailed when there is none.
-    """
-    for index in reversed(range(size)):
-        found = leaf(index)
-        with suppress(VerificationFailed):
-            statement = parse_statement(found)[0]
-            if isinstance(statement, Contributors) and statement.manifest == scope.manifest.hex():
-                return found
-    raise VerificationFailed("The log holds no freeze of this round.", "Ask for the whole log.")
-
-
-class Part(Struct, frozen=True):
-    """What a leaf of an upload holds: the words of one lane group from `word` on, without what fills the group up."""
-
-    group: LaneGroup
-    word: int
-    words: int
-
-    @property
-    def bytes(self) -> int:
-        """Return how many bytes of the leaf are words."""
-        return self.words * packing(self.group).word_bytes
-
-
-def leaves_in(manifest: Manifest) -> int:
-    """Return how many leaves an upload has."""
-    last = runs(manifest)[-1]
-    return last.first + last.many
-
-
-def _run(manifest: Manifest, index: int) -> Run:
-    """Return the lane group of a leaf. Raises: BadInput when there is no such leaf."""
-    for run in runs(manifest):
-        if run.first <= index < run.first + run.many:
-            return run
-    raise BadInput(f"There is no leaf {index} of {leaves_in(manifest)} leaves.", "Draw them from the manifest.")
-
-
-def _span(manifest: Manifest, index: int) -> tuple[int, int]:
-    """Return where a leaf lies in an upload, [start, stop) in bytes. Raises: BadInput."""
-    run = _run(manifest, index)
-    start = run.start + (index - run.first) * run.leaf
-    return start, min(start + run.leaf, run.stop)
-
-
-def part(manifest: Manifest, index: int) -> Part:
-    """Return what a leaf of an upload holds (protocol §3, step 2). Raises: BadInput when there is no such leaf."""
-    run = _run(manifest, index)
-    pack = packing(run.group)
-    each = run.leaf // pack.word_bytes
-    word = (index - run.first) * each
-    return Part(run.group, word, min(each, pack.words - word))
-
-
-def throw(manifest: Manifest, rng: Rng) -> bool:
-    """Throw this node's own coin: whether it checks this round, with probability q = min(1, 8/(n − c))."""
-    honest = len(manifest.members) - manifest.colluders
-    return honest <= CHECKERS or int.from_bytes(rng(_BITS // 8), "big") * honest < CHECKERS << _BITS
-
-
-def draw(manifest: Manifest, rng: Rng, count: int = LEAVES) -> tuple[int, ...]:
-    """Return the leaves to check: `count` different ones of every large lane group, each set as likely as any other;
-    every leaf of a small one; and the first of each, whatever was drawn."""
-    chosen: set[int] = set()
-    for run in runs(manifest):
-        left = list(range(run.first, run.first + run.many))
-        chosen.add(run.first)
-        if run.many <= FEW:
-            chosen.update(left)
-            continue
-        for _ in range(min(count, len(left))):
-            # 128 bits over at most 2^24 leaves: the bias is below 2^-100.
-            chosen.add(left.pop(int.from_bytes(rng(_BITS // 8), "big") % len(left)))
-    return tuple(sorted(chosen))
-
-
-def survival(nodes: int, colluders: int, leaves: int, lies: int, count: int = LEAVES) -> float:
-    """Return with which probability a lie in `lies` of a large group's `leaves`, not the first, is found by nobody.
-
-    P = [1 − q + q·C(L − m, κ)/C(L, κ)]^(n − c) (protocol §7); with m = L that of a lie in what everybody checks.
-    """
-    honest = nodes - colluders
-    q = min(1.0, CHECKERS / honest)
-    return (1 - q + q * comb(leaves - lies, count) / comb(leaves, count)) ** honest
-
-
-def tree_of(manifest: Manifest, data: bytes | memoryview) -> Tree:
-    """Return the tree over the leaves of an upload."""
-    tree = Tree()
-    for leaf in leaf_hashes(manifest, data):
-        tree.append(leaf)
-    return tree
-
-
-def leaves(manifest: Manifest, data: bytes | memoryview, tree: Tree, indexes: Sequence[int]) -> tuple[Leaf, ...]:
-    """Return leaves of an upload with their paths. Raises: BadInput when one does not exist, or too many are asked."""
-    view, many = memoryview(data), leaves_in(manifest)
-    return tuple(
-        Leaf(index, bytes(view[slice(*span)]), tree.inclusion(index, many))
-        for index, span in zip(indexes, _spans(manifest, indexes), strict=True)
-    )
-
-
-def handed_bytes(manifest: Manifest, indexes: Sequence[int]) -> int:
-    """Return how many bytes these leaves of one upload have at most, paths included. Raises: as `leaves`."""
-    path = 34 * leaves_in(manifest).bit_length() + 32
-    return 16 + sum(stop - start + path for start, stop in _spans(manifest, indexes))
-
-
-def _spans(manifest: Manifest, indexes: Sequence[int]) -> list[tuple[int, int]]:
-    if not 0 < len(set(indexes)) == len(indexes) <= ASKED:
-        cause = f"{len(indexes)} leaves are asked for; from 1 to {ASKED} different ones may be."
-        raise BadInput(cause, "Draw them from the manifest.")
-    return [_span(manifest, index) for index in indexes]
-
-
-def info(scope: Scope, aggregator: str, checker: str, part: int) -> bytes:
-    """Return the HPKE `info` of one sealed part of what is handed out."""
-    return context(_LABEL, "SpotPart", scope, aggregator, checker) + fields(part)
-
-
 def check(
-    manifest: Manifest, scope: Scope, aggregator_key: bytes, transcript: Transcript, published: Published,
+    manifest: Manifest, scope: Scope, aggregator_key: bytes, transcript: bytes, published: Published,
     indexes: Sequence[int], found: Mapping[str, Sequence[Leaf]],
 ) -> None:  # fmt: skip
     """Recompute the drawn leaves of the sum and compare them with what was published.
@@ -219,9 +76,10 @@ def check(
     aggregator's lie, otherwise what was handed out proves nothing.
     """
     try:
-        check_frozen(transcript, manifest, scope, aggregator_key)
+        shown = decode(Transcript, transcript, LIMIT_LIST)
+        check_frozen(shown, manifest, scope, aggregator_key)
         evidence, headers = evidence_of(
-            manifest, scope, transcript.u1, transcript.u2, transcript.u3, transcript.answers, transcript.drawn
+            manifest, scope, shown.u1, shown.u2, shown.u3, shown.answers, shown.drawn
         )
         masks = _masks(evidence, manifest)
     except VerificationFailed:
@@ -301,7 +159,7 @@ def _leaf(
     given = found.get(member, ())
     if len(given) <= position or given[position].index != index:
         raise VerificationFailed(f"Leaf {index} of {member} was not handed out.", "Ask again.")
-    data, (start, stop) = given[position].data, _span(manifest, index)
+    data, (start, stop) = given[position].data, span(manifest, index)
     if len(data) != stop - start:
         raise VerificationFailed(f"A leaf of {member} has another length.", "Ask again.")
     verify_inclusion(leaf_hash(data), index, leaves_in(manifest), given[position].path, root)
@@ -311,13 +169,3 @@ def _leaf(
 def _words(held: Part, data: bytes) -> Words:
     slots = 3 * held.words if held.group.layout == "3x21" else held.words
     return Packing(held.group.layout, held.group.slot_bits, slots).from_wire(data[: held.bytes])
-
-
-def members(transcript: Transcript) -> tuple[str, ...]:
-    """Return U3 as a transcript lists it, unverified."""
-    return tuple(entry.sender for entry in decode(tuple[Signed, ...], transcript.u3, LIMIT_LIST))
-
-
-def slot(round_id: RoundId) -> str:
-    """Return the key under which a round's check is kept."""
-    return f"spot/{round_id.label()}"

@@ -5,6 +5,7 @@ many ciphertexts an upload has, because a large table takes longer to build than
 Leaves to others: the transitions (node.py), training, storing and sending (node.rounds, node.work).
 """
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from threading import Lock
@@ -34,6 +35,7 @@ from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
 WHOLE = 2**40
+ANSWERS: Mapping[str, str] = {"Propose": "EncryptedInput"}
 FIRST = ""
 """A proposal is answered by the upload alone."""
 

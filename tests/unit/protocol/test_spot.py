@@ -14,9 +14,11 @@ from secagg.protocol.manifest import Published
 from secagg.protocol.masks import spot
 from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.rounds import Unmasking
-from secagg.protocol.masks.spot import Leaf, Transcript, frozen_entry, transcript_of
+from secagg.protocol.masks.spot import Transcript, transcript_of
 from secagg.protocol.rehearsal import propose, table
+from secagg.protocol.round import spots
 from secagg.protocol.round.phases import Closed
+from secagg.protocol.round.spots import Leaf, frozen_entry
 from secagg.protocol.run import Table, run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed, sign
@@ -50,7 +52,8 @@ class Handed:
     def check(self) -> None:
         manifest, phase, key = self.made.manifest, self.made.phase, self.made.keeper.key.public
         assert phase is not None
-        spot.check(manifest, phase.scope, key, self.made.transcript, self.published, self.indexes, self.found)
+        transcript = encode(self.made.transcript)
+        spot.check(manifest, phase.scope, key, transcript, self.published, self.indexes, self.found)
 
 
 @pytest.fixture
@@ -60,16 +63,17 @@ def handed() -> Handed:
     made = Kept(**vars(table(federation, inputs_of(federation, manifest), {"node-02": "MaskedInput"})))
     end = run_round(made)
     assert isinstance(end, Closed)
-    indexes = spot.draw(manifest, counted_rng(b"draw"))
+    indexes = spots.draw(manifest, counted_rng(b"draw"))
     found = {
-        name: spot.leaves(manifest, data, spot.tree_of(manifest, data), indexes) for name, data in made.uploads.items()
+        name: spots.leaves(manifest, data, spots.tree_of(manifest, data), indexes)
+        for name, data in made.uploads.items()
     }
     return Handed(made, end.published, indexes, found)
 
 
 def test_an_honest_round_holds(handed: Handed) -> None:
     manifest = handed.made.manifest
-    assert spot.leaves_in(manifest) == 106
+    assert spots.leaves_in(manifest) == 106
     # Four drawn and the first of the vector, and the only one of the scalars.
     assert len(handed.indexes) == 6
     assert {0, 105} <= set(handed.indexes)
@@ -79,7 +83,7 @@ def test_an_honest_round_holds(handed: Handed) -> None:
 
 def test_the_tree_is_the_one_whose_root_is_signed(handed: Handed) -> None:
     for data in handed.made.uploads.values():
-        assert spot.tree_of(handed.made.manifest, data).root() == upload_root(handed.made.manifest, data)
+        assert spots.tree_of(handed.made.manifest, data).root() == upload_root(handed.made.manifest, data)
 
 
 def one_more(handed: Handed, group: str, word: int) -> Published:
@@ -111,7 +115,7 @@ def test_a_lie_in_what_everybody_checks_is_found_and_the_leaf_named(
 def test_a_lie_in_a_drawn_leaf_is_found_and_one_in_another_is_not(handed: Handed) -> None:
     honest = handed.published
     for index in range(1, 104):
-        held = spot.part(handed.made.manifest, index)
+        held = spots.part(handed.made.manifest, index)
         handed.published = honest
         handed.published = one_more(handed, "update", held.word + held.words - 1)
         if index in handed.indexes:
@@ -144,7 +148,7 @@ def test_lists_that_the_aggregator_did_not_freeze_prove_nothing(handed: Handed) 
     headers[-1] = sign(member.ctx.key, "MaskedInput", scope, "node-03", EVERYBODY, encode(body))
     made.transcript = replace(made.transcript, u3=encode(tuple(headers)))
     data = bent["node-03"]
-    handed.found["node-03"] = spot.leaves(made.manifest, data, spot.tree_of(made.manifest, data), handed.indexes)
+    handed.found["node-03"] = spots.leaves(made.manifest, data, spots.tree_of(made.manifest, data), handed.indexes)
     with pytest.raises(VerificationFailed, match="not those that the aggregator froze") as caught:
         handed.check()
     assert caught.value.code != "E-SPOT"
@@ -186,19 +190,19 @@ def test_a_member_left_out_and_answers_too_few_are_refused(handed: Handed) -> No
 
 def test_leaves_that_do_not_exist_or_are_too_many_are_not_handed_out(handed: Handed) -> None:
     manifest, data = handed.made.manifest, handed.made.uploads["node-00"]
-    tree = spot.tree_of(manifest, data)
+    tree = spots.tree_of(manifest, data)
     for asked in ((106,), (-1,), (0, 0), (), tuple(range(65))):
         with pytest.raises(BadInput, match="leaves"):
-            spot.leaves(manifest, data, tree, asked)
+            spots.leaves(manifest, data, tree, asked)
 
 
 def test_every_leaf_is_drawn_as_often_as_any_other() -> None:
     manifest = propose(make(4, parameters=4_000))
-    total, rng = spot.leaves_in(manifest) - 1, counted_rng(b"often")
+    total, rng = spots.leaves_in(manifest) - 1, counted_rng(b"often")
     assert total == 21
     counts = [0] * total
     for _ in range(2000):
-        drawn = spot.draw(manifest, rng, 2)
+        drawn = spots.draw(manifest, rng, 2)
         assert {0, total} <= set(drawn)
         for index in drawn[1:-1]:
             counts[index] += 1
@@ -211,9 +215,9 @@ def test_every_leaf_is_drawn_as_often_as_any_other() -> None:
 @pytest.mark.parametrize(("parameters", "many"), [(7, 1), (191, 1), (192, 2), (700, 4), (768, 5)])
 def test_a_small_group_is_checked_whole(parameters: int, many: int) -> None:
     manifest = propose(make(4, parameters=parameters))
-    assert spot.leaves_in(manifest) == many + 1
-    drawn = spot.draw(manifest, counted_rng(b"small"), 1)
-    assert drawn == tuple(range(many + 1)) if many <= spot.FEW else len(drawn) in (2, 3)
+    assert spots.leaves_in(manifest) == many + 1
+    drawn = spots.draw(manifest, counted_rng(b"small"), 1)
+    assert drawn == tuple(range(many + 1)) if many <= spots.FEW else len(drawn) in (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -229,5 +233,5 @@ def test_leaves_are_the_largest_of_which_a_group_has_256(parameters: int, bits: 
     assert (scalars.first, scalars.start) == (many, update.stop)
     # None ends within a word, and masks can begin at each: at a whole block of the key stream.
     for index in (1, many - 1):
-        held = spot.part(manifest, index)
+        held = spots.part(manifest, index)
         assert held.word * packing(held.group).dtype().itemsize % 16 == 0

@@ -7,12 +7,13 @@ is under the root that its owner signed; and the words that were published are n
 Rules (protocol §7): nothing is taken from who found it, so evidence convinces whoever gets it and cannot be forged
 without the aggregator's key. It holds what opened the round, and leaves of every upload, as its finder drew them:
 whoever has it counts as the aggregator among those who may collude.
-Leaves to others: finding a lie (spot.py, node.spot), carrying evidence (secagg.daemon.lies, keyserver.lies).
+Leaves to others: recomputing leaves (the engine's `SpotSide`), finding a lie (node.spot), carrying evidence
+(secagg.daemon.lies, keyserver.lies).
 """
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from secagg.crypto.derive import hmac_sha256
 from secagg.errors import SecaggError, VerificationFailed
@@ -20,12 +21,13 @@ from secagg.ids import Digest, Key, RoundId
 from secagg.log.statements import Result, open_statement
 from secagg.log.witness import LogProof
 from secagg.log.witness import check as check_proof
+from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest, Published, digest
-from secagg.protocol.masks import spot
-from secagg.protocol.masks.spot import Leaf, Transcript
+from secagg.protocol.round.lists import senders
+from secagg.protocol.round.spots import Leaf
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
-from secagg.wire.signed import Scope
+from secagg.wire.signed import Scope, Signed
 
 EVIDENCE = 256 * 1_048_576
 """Bytes of evidence at most: the published words of 30 million parameters as 64-bit sums, or of 90 million packed.
@@ -34,15 +36,21 @@ A larger result cannot be carried; its finder still leaves the aggregator, and a
 
 
 class Lie(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The evidence; `leaves` are those of every upload of U3, in its order."""
+    """The evidence; `transcript` is the engine's, `leaves` are those of every upload in its list, in its order."""
 
     aggregator_key: Key
     result: bytes
     proof: LogProof
     salt: Digest
     published: bytes
-    transcript: Transcript
+    transcript: Raw
     leaves: tuple[tuple[Leaf, ...], ...]
+
+
+class Proposed(Struct, frozen=True):
+    """What every engine's transcript has: the signed manifest."""
+
+    manifest: Signed
 
 
 class Proven(Struct, frozen=True):
@@ -69,14 +77,21 @@ def check_lie(data: bytes, key: bytes | None = None) -> Proven:
 def _judge(given: Lie, key: bytes | None) -> Proven:
     if key is not None and given.aggregator_key != key:
         raise VerificationFailed("it is about another key.")
-    manifest = decode(Manifest, given.transcript.manifest.body, LIMIT_BULK)
-    scope = Scope(round=manifest.round, manifest=digest(given.transcript.manifest.body))
+    transcript = bytes(given.transcript)
+    body = decode(Proposed, transcript, EVIDENCE).manifest.body
+    manifest = decode(Manifest, body, LIMIT_BULK)
+    scope = Scope(round=manifest.round, manifest=digest(body))
+    engine = engines.load(manifest.engine)
+    if engine.spots is None:
+        raise VerificationFailed("leaves of such a sum prove nothing by themselves.")
     _check_result(given, manifest, scope)
     published = decode(Published, given.published, EVIDENCE)
-    found: Mapping[str, Sequence[Leaf]] = dict(zip(spot.members(given.transcript), given.leaves, strict=True))
+    found: Mapping[str, Sequence[Leaf]] = dict(
+        zip(senders(engine.spots.listed(transcript)), given.leaves, strict=True)
+    )
     indexes = tuple(leaf.index for leaf in given.leaves[0])
     try:
-        spot.check(manifest, scope, given.aggregator_key, given.transcript, published, indexes, found)
+        engine.spots.check(manifest, scope, given.aggregator_key, transcript, published, indexes, found)
     except VerificationFailed as error:
         if error.code != "E-SPOT":
             raise
