@@ -1,10 +1,10 @@
 """Which members the next round of a job cannot do without, and how a job ends that does not get them.
 
-How to read it: `need` says before a round whom it has to wait for; `absent`, `first` and `spent` are the ends of a job,
-in words for people, each with the command that gets on.
-Rules (protocol §6.5): an input that was summed before is summed over the same set, so its round waits for exactly that
-set; the first sum over an input fixes its set, so it waits for the whole cohort; whoever runs the job is asked before
-anybody is left out for good. Leaves to others: waiting (aggregator.schedule), which set is frozen (protocol.fitting).
+How to read it: `need` says before a round whom it has to wait for. `absent`, `first` and `spent` are the ends of a job,
+in words for people, each with the command that gets on. Rules (protocol §6.5): an input that was summed before is
+summed over the same set, so its round waits for exactly that set. The first sum over an input fixes its set, so it
+waits for the whole cohort. Whoever runs the job is asked before anybody is left out for good. Leaves to others: waiting
+(aggregator.schedule), which set is frozen (protocol.fitting).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -91,8 +91,8 @@ def absent(job: Job, wanted: Need, missing: Sequence[str], again: str) -> End:
     needed, outside = ", ".join(wanted.members), [name for name in missing if name not in job.spec.cohort]
     if outside:
         return End(
-            f"Round {job.round} of {job.spec.name} waited in vain: data in it was summed over {needed} before, may be "
-            f"summed over these only, and {_these(outside)} not in it.",
+            f"Round {job.round} of {job.spec.name} waited in vain. Data in it was summed over {needed} before and "
+            f"may be summed over these only, and {_these(outside)} not in it.",
             SAME, f"Submit it over those members. {_for_good(again, '')}",
         )  # fmt: skip
     return End(

@@ -20,8 +20,7 @@ from secagg.protocol.manifest import Seat
 
 @dataclass(frozen=True)
 class Desk:
-    """What a round works with: the aggregator's identity, its log, its stores, a job's opening key, the members' seats.
-    """
+    """What a round works with: the aggregator's identity, its log, its stores, a job's opening key, the seats."""
 
     name: str
     key: SigningKey

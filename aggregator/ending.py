@@ -1,11 +1,10 @@
 """How attempts ended, told with the log entry that says so: results, aborts, and answers to members who ask.
 
-How to read it: `closed` and `aborted` take the end of an attempt, `published` tells what waited for its log entry,
-`word` takes a trustee's word that an attempt is over for it, `asked` answers a member who signed a header and heard no
-end of it.
-Rules (protocol §6.5): an end is told only once it is in a published checkpoint, because nothing else lifts an input
-from a ledger; where trustees open, nodes are told with the words of those trustees, or without when they do not come
-within a step; what is told is the log's own entry, so nobody has to be believed.
+How to read it: `closed` and `aborted` take the end of an attempt, `published` tells what waited for its log entry.
+`word` takes a trustee's word that an attempt is over for it. `asked` answers a member who signed a header and heard no
+end of it. Rules (protocol §6.5): an end is told only once it is in a published checkpoint, because nothing else lifts
+an input from a ledger. Where trustees open, nodes are told with the words of those trustees, or without when they do
+not come within a step. What is told is the log's own entry, so nobody has to be believed.
 Leaves to others: what comes next (aggregator.schedule), judging any of it (the nodes, the trustees).
 """
 

@@ -1,6 +1,6 @@
 """A job file to a signed job, and a round's published sum to the next model.
 
-Rules: strict TOML, every default stands here; a clip is a power of two; what could not work is refused when the job is
+Rules: strict TOML, every default stands here. A clip is a power of two. What could not work is refused when the job is
 submitted, not in its first round. The step to the next model is the one that every node repeats, so both get the same
 bytes. Leaves to others: when a job runs (aggregator.schedule), judging it (secagg.protocol.acceptance).
 Source: docs/operations.md "Configuration", docs/learning.md "Algorithms".
@@ -65,9 +65,9 @@ class JobPart(Struct, frozen=True, forbid_unknown_fields=True):
 class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
     """`[cohort]`: `members` are all nodes of the roster unless named; `max_examples` is W, the bound of a weight.
 
-    `graph` harary is for more than a hundred members and needs `max_dropouts`: how many may drop out of a round.
-    A round waits `rejoin_timeout` for members that dropped out of the last one, and the first one for members that are
-    not ready yet; unless written, a round waits as long as a step.
+    `graph` harary is for more than a hundred members and needs `max_dropouts`: how many may drop out of a round. A
+    round waits `rejoin_timeout` for members that dropped out of the last one, and the first one for members that are
+    not ready yet. Unless written, a round waits as long as a step.
     """
 
     min_nodes: Ordinal = 3

@@ -1,7 +1,7 @@
 """The roster in force as this aggregator follows it, and the opening key of every job.
 
-Rules: an opening key is drawn once per job, lies sealed in the journal, and is destroyed with its data key when the job
-is over. Leaves to others: believing a roster (secagg.daemon.following), using it (schedule.py).
+Rules: an opening key is drawn once per job and lies sealed in the journal. It is destroyed with its data key when the
+job is over. Leaves to others: believing a roster (secagg.daemon.following), using it (schedule.py).
 """
 
 from secagg.crypto.rng import Rng

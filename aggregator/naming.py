@@ -1,6 +1,6 @@
 """Members whose fault a round proved: out of the job's next rounds, and every member of the job is given the proof.
 
-Rules (protocol §3): a named member keeps its seat in n, so that t and K_min stay, and is in no U1; it is not waited for
+Rules (protocol §3): a named member keeps its seat in n, so that t and K_min stay, and is in no U1. It is not waited for
 and what it says means nothing. The proof travels alone (kind `fault`), before the word of how the round ended, and
 again to whoever says that it holds fewer of them. Leaves to others: proofs themselves (the engine).
 """

@@ -1,6 +1,6 @@
 """What a job would cost and how exact it would be, before anybody trains: the work of `secagg job check`.
 
-Rules: nothing here that a round does otherwise: lanes, layouts and thresholds come from the same functions; what could
+Rules: nothing here that a round does otherwise: lanes, layouts and thresholds come from the same functions. What could
 not run is refused with the same words as when it is submitted. Leaves to others: submitting (aggregator.schedule).
 Source: docs/protocol.md §2 (error of the mean, slots), §3 (thresholds).
 """

@@ -1,7 +1,7 @@
 """What those who watch are told of a running round, and when: nothing that tells how long one institution worked.
 
 Rules: who sent what in a step that touches no data is told at once. Of uploads only their number is told while they
-come, and names at the end of the step, in the order of the roster; so is who left, because a task that fails does so
+come, and names at the end of the step, in the order of the roster. So is who left, because a task that fails does so
 after a time of its own, and so is the log's statement of it. Who is waited for is told as it was when the step began.
 Leaves to others: what happens in a round (aggregator.rounds), the events themselves (aggregator.telling).
 """

@@ -1,8 +1,8 @@
 """Pieces of uploads at the door: each is stored and gets a signed receipt; who asks is told what is not here.
 
-Rules: a receipt is for bytes on disk, and the same for the same chunk however often; the first bytes of a chunk stay,
-and a second body under its sender's signature is logged with both signatures. Which phase takes uploads is the
-caller's to know (aggregator.rounds). Leaves to others: checks and storage (aggregator.uploads).
+Rules: a receipt is for bytes on disk, and the same for the same chunk however often. The first bytes of a chunk stay,
+and a second body under its sender's signature is logged with both signatures. Which phase takes uploads is the caller's
+to know (aggregator.rounds). Leaves to others: checks and storage (aggregator.uploads).
 Source: docs/transport.md "Uploads".
 """
 

@@ -38,13 +38,13 @@ JobState = Literal["queued", "waiting", "round", "step", "done", "failed"]
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
     """A job: `round` and `attempt` come next or are running.
 
-    `model` is the blob of the model they start from, `initial` that of the first one, `state_blob` that of what the
+    `model` is the blob of the model they start from, `initial` that of the first one. `state_blob` is that of what the
     algorithm keeps between rounds (zeros while that is nothing).
 
     `state`: queued (others are before it, or members are missing), waiting (for members between rounds), round (one is
-    running), step (the next model is being computed), done, failed. `entry` is its place in the log; `gone` are the
-    members that dropped out of the last round, for which the next one waits `rejoin_ms`; `named` those whose fault is
-    proven, by the side files `proofs`. `asked` is the name in its file. `reason`, `rule` and `remedy` say why a job
+    running). Then step (the next model is being computed), done, failed. `entry` is its place in the log. `gone` are
+    the members that dropped out of the last round, for which the next one waits `rejoin_ms`. `named` those whose fault
+    is proven, by the side files `proofs`. `asked` is the name in its file. `reason`, `rule` and `remedy` say why a job
     failed, and what gets on.
     """
 

@@ -1,9 +1,9 @@
 """One round at a time: members' messages and timers into the state machine, its effects into log, outbox and files.
 
-How to read it: `begin` starts an attempt; `message`, `chunk`, `wake` and `finished` bring events; `_apply` saves the
-phase and carries out what it asks for; `ended` is called with the last phase.
-Rules: the phase lies in the journal before anything it asks for leaves; a deadline counts from the moment its step
-began, or began again after a restart; heavy work runs beside the loop and is asked for again after a restart.
+How to read it: `begin` starts an attempt. `message`, `chunk`, `wake` and `finished` bring events. `_apply` saves the
+phase and carries out what it asks for. `ended` is called with the last phase.
+Rules: the phase lies in the journal before anything it asks for leaves. A deadline counts from the moment its step
+began, or began again after a restart. Heavy work runs beside the loop and is asked for again after a restart.
 Leaves to others: what is legal (the engine's aggregator), which round is next (aggregator.schedule).
 """
 

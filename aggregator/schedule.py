@@ -1,9 +1,9 @@
 """Which job and which round is next, who is waited for, and what a member that was away still needs.
 
-How to read it: `consider` is the one decision, asked after every event that could change it; `ended` and `stepped`
-move a job on; `heard` brings a member up to date.
-Rules: one round at a time, jobs in the order of submission; the cohort of a job is fixed when it is submitted; an
-attempt that opened nothing is repeated, at most three times; a round that failed in its last step is lost, because it
+How to read it: `consider` is the one decision, asked after every event that could change it. `ended` and `stepped` move
+a job on. `heard` brings a member up to date.
+Rules: one round at a time, jobs in the order of submission. The cohort of a job is fixed when it is submitted. An
+attempt that opened nothing is repeated, at most three times. A round that failed in its last step is lost, because it
 may have been opened, and the next one starts from the same model. Nobody who is here waits for who is not longer than
 one step. Leaves to others: the round itself (aggregator.rounds), job files (aggregator.jobs).
 """

@@ -1,7 +1,7 @@
 """What members need to check a published sum themselves: the transcript of its round, and leaves of its uploads.
 
 Rules (protocol §7): handed out only once the result is logged, only to members of the round, sealed to the key of the
-check; from files, one part at a time, so that many checks cost memory for a few parts each. Trees over uploads are made
+check. From files, one part at a time, so that many checks cost memory for a few parts each. Trees over uploads are made
 once and kept for a while. What one member may ask of a round is bounded: each part a few times, then one now and then.
 Leaves to others: what is drawn and how it is judged (secagg.protocol.round.spots, node.spot).
 """
@@ -116,8 +116,8 @@ class Handing:
     def asked(self, message: Received, turn: Turn) -> None:
         """Hand out one part.
 
-        Raises: BadInput when the round has no logged result or there is no such part, and, once, when the member has
-        asked more than it may; BadSignature.
+        Raises: BadInput when the round has no logged result or there is no such part. BadInput once, too, when the
+        member has asked more than it may; BadSignature.
         """
         signed = decode(Signed, message.body)
         request = decode(SpotRequest, signed.body)

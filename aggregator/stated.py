@@ -1,7 +1,7 @@
 """What members state themselves (kind `state`): judged by the log's own reader, and kept once.
 
-Rules: a statement is the sender's own, of a type that members make, signed with its key in the roster; what is not is
-its sender's fault; nobody has more than MOST of them kept. Leaves to others: logging what is kept.
+Rules: a statement is the sender's own, of a type that members make, signed with its key in the roster. What is not is
+its sender's fault. Nobody has more than MOST of them kept. Leaves to others: logging what is kept.
 """
 
 from secagg.crypto.derive import sha256

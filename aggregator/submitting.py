@@ -1,7 +1,7 @@
 """From a job file to the queue: its name and cohort, its place in the log, and what whoever submits it has to know.
 
-Rules: the cohort of a job is fixed when it is submitted; a name means one job for ever, so a job that is submitted
-again after one of its name failed gets a number; who submits is told whose policy stands in the way before anybody
+Rules: the cohort of a job is fixed when it is submitted. A name means one job for ever, so a job that is submitted
+again after one of its name failed gets a number. Who submits is told whose policy stands in the way before anybody
 trains, and what leaving a member out fixes. Leaves to others: job files (aggregator.jobs), when a job runs
 (aggregator.schedule).
 """
@@ -69,7 +69,7 @@ def told(job: Job, without: Sequence[str], turn: Turn) -> list[str]:
         found.append("Sums over this data keep the members of its first round; that round waits for all of them.")
     elif fixed:
         found.append(
-            f"Every round keeps the members of the first (no changing_sets in the policy of {', '.join(fixed)}): it "
+            f"Every round keeps the members of the first (no changing_sets in the policy of {', '.join(fixed)}). It "
             "waits for them, and the job ends when one stays away."
         )
     if spec.purpose == "training" and exact:

@@ -1,8 +1,8 @@
 """Uploads: chunks to a stored blob, a stored blob to a verified one, verified ones to a running sum.
 
 Rules (protocol §3 step 2; docs/transport.md "Uploads"): a chunk is checked against the manifest and its sender's
-signature, stored, and only then acknowledged; the first bytes of a chunk stay; an upload counts once it is complete and
-is what its signed header says, by the manifest's engine. The running sum is O(d): a vector is dropped once added; the
+signature, stored, and only then acknowledged. The first bytes of a chunk stay. An upload counts once it is complete and
+is what its signed header says, by the manifest's engine. The running sum is O(d): a vector is dropped once added. The
 sum is a cache and is rebuilt from the blobs when it does not hold exactly the recorded set. Leaves to others: which
 message is legal when (aggregator.rounds), sums and proofs (the engine's `shell`).
 """

@@ -1,7 +1,7 @@
 """What makes a key server the one of its federation: the root's delegation and the online key, and how both are made.
 
 Rules: the root key signs once, when the federation is founded, and lies in a file of its own that belongs on another
-medium; the daemon never opens it. Leaves to others: files' modes and passphrases (secagg.daemon.vault).
+medium. The daemon never opens it. Leaves to others: files' modes and passphrases (secagg.daemon.vault).
 Source: docs/operations.md "Enrolment" (TUF's pattern).
 """
 

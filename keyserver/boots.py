@@ -1,8 +1,8 @@
 """The epochs of members' starts: each start gets the next number, and only one that continues the newest.
 
 A start continues the newest when it comes with the number granted last (or, if nobody ever used that grant, the one
-before), has started more often, and has a ledger at least as long as any this key server was told of. Everything else
-is a restored backup or a second copy, and is fenced.
+before). It has to have started more often, and to have a ledger at least as long as any this key server was told of.
+Everything else is a restored backup or a second copy, and is fenced.
 
 Rules: a message that was delayed or came twice changes nothing and fences nobody: what it is answered names the nonce
 of its own start. Leaves to others: messages (secagg.roster.boot), keeping the record (records.py).

@@ -1,6 +1,6 @@
 """A key from a ceremony, as the key server sees it: its public part and the transcript, logged once.
 
-In order: the transcript is one, of this federation; the key is the one that it names; every trustee in it is a member
+In order: the transcript is one, of this federation. The key is the one that it names. Every trustee in it is a member
 with that role, organisation and key. Then the directory states who can open sums under this key, and both files are
 kept for auditors.
 Rules: the key server never gets a share, and needs no big integers: whether the key is good, trustees and nodes check.

@@ -1,6 +1,6 @@
 """What the operator decides: tokens, approvals, revocations; each is one transaction and its statements.
 
-Rules: a name is given once while it is in use, an institution has one node, a federation one aggregator; an approval is
+Rules: a name is given once while it is in use, an institution has one node, a federation one aggregator. An approval is
 for the fingerprint that the operator saw, and for words that were read out. `TokenConsumed`, `Enrolled` and the roster
 that holds the member are decided together or not at all. Leaves to others: publishing and telling (service.py).
 Source: docs/operations.md "Enrolment".

@@ -1,8 +1,8 @@
 """The directory log on disk: appends what the journal decided, publishes, and proves entries as of any checkpoint.
 
-Rules: appending is repeatable, by index, so that a crash between journal and log loses and doubles nothing; a log that
-holds another entry than the journal decided is evidence and stops the key server. Every signed roster, and what else
-an entry names, is kept beside the log by its SHA-256, for auditors.
+Rules: appending is repeatable, by index, so that a crash between journal and log loses and doubles nothing. A log that
+holds another entry than the journal decided is evidence and stops the key server. Every signed roster, and what else an
+entry names, is kept beside the log by its SHA-256, for auditors.
 Leaves to others: what the statements say (records.py), the format (secagg.log).
 """
 

@@ -8,7 +8,7 @@
  6. The token is not revoked, not used by another request, tried at most five times, not expired.
  7. The name is the token's; the clocks agree; no other party has one of the keys.
 
-Rules: what is refused at 4 to 7 was signed with the token and counts as a try; every refusal is told with its own code.
+Rules: what is refused at 4 to 7 was signed with the token and counts as a try. Every refusal is told with its own code.
 Leaves to others: approval (desk.py), the proof that a member gets (service.py). Source: docs/operations.md "Enrolment".
 """
 

@@ -1,13 +1,13 @@
 """What the key server keeps in its journal, and the one way to it.
 
-`entry/<n>` leaves of the directory log that are not published yet · `aside/<n>` what was found there and could not be
-read · `log/next`, `log/published` · `token/<id>` ·
-`candidate/<name>` requests that wait for a person · `member/<name>` · `roster/<version>`, `roster/newest`,
-`roster/in-force` · `seen/<name>` the directory size a member stands at · `boot/<name>` its newest start ·
-`lie/from/<name>`, `lie/strikes/<name>`, `lie/reported/<key>` evidence on its way, false evidence, stated lies.
+`entry/<n>` leaves of the directory log that are not published yet; `aside/<n>` what there could not be read.
+`log/next`, `log/published`; `token/<id>`; `candidate/<name>` requests that wait for a person; `member/<name>`.
+`roster/<version>`, `roster/newest`, `roster/in-force`; `seen/<name>` the directory size a member stands at.
+`boot/<name>` its newest start. `lie/from/<name>`, `lie/strikes/<name>`, `lie/reported/<key>`: evidence on its way,
+false evidence, stated lies.
 
-Rules: a statement is written in the transaction that decides it and appended to the log afterwards, in the same order;
-what it says has no effect before its entry is published. Leaves to others: publishing (directory.py), deciding.
+Rules: a statement is written in the transaction that decides it and appended to the log afterwards, in the same order.
+What it says has no effect before its entry is published. Leaves to others: publishing (directory.py), deciding.
 Source: docs/transport.md "Crash rules", docs/audit-log.md "Effects wait for inclusion".
 """
 

@@ -1,7 +1,7 @@
 """What the key server does when a statement that it decided cannot be read: say so in its place, and state it anew.
 
 Rules: the place stays (secagg.log.aside); what was found is kept in the journal, told to those who watch and shown by
-`status`. A roster that is not in force yet and a member's enrolment are stated again, with a place of their own; a
+`status`. A roster that is not in force yet and a member's enrolment are stated again, with a place of their own. A
 token whose statement is lost is revoked, because nobody could prove that it was issued.
 Leaves to others: publishing (directory.py), writing statements (records.py).
 """

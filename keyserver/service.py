@@ -1,9 +1,9 @@
 """The key server's service: judges newcomers, carries out what the operator decides, tells everybody the roster.
 
-A decision is kept with its statements, then published in the directory (beside the loop), and only then has effect: a
-roster goes to the broker, which lets its members in, and to every member with proof; a newcomer is told that it is one.
+A decision is kept with its statements, then published in the directory (beside the loop), and only then has effect. A
+roster goes to the broker, which lets its members in, and to every member with proof. A newcomer is told that it is one.
 
-Rules: one checkpoint per roster version, so that a manifest can name it; the broker is reminded of the roster, because
+Rules: one checkpoint per roster version, so that a manifest can name it. The broker is reminded of the roster, because
 it may have lost it. Leaves to others: who may become a candidate (enrolment.py), decisions (desk.py).
 Source: docs/operations.md "Enrolment", docs/transport.md "Sockets".
 """

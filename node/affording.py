@@ -1,8 +1,9 @@
-"""Jobs that ask for more than this institution's policy allows, have lanes that cannot hold every value, or train by an
-algorithm that is not known here: nothing is fetched for them, and no round is entered.
+"""Jobs that this node takes no part in: for them nothing is fetched, and no round is entered. They ask for more than
+this institution's policy allows, or train by an algorithm that is not known here. Or they have lanes that cannot hold
+every value.
 
 Rules: the refusal is told to people as soon as the job is, and to the aggregator with every round that is proposed.
-Such a job is followed by its log entries alone, so that this node is told of the next one in its time; a limit that is
+Such a job is followed by its log entries alone, so that this node is told of the next one in its time. A limit that is
 raised while the job runs counts from the next job on, because the models of the rounds before are not here.
 Leaves to others: the limits (secagg.protocol.affordable), the lanes (secagg.protocol.ranges), the algorithms
 (secagg.learning.algorithms), telling (node.jobs).

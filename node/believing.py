@@ -1,6 +1,6 @@
 """What a node asks of the aggregator's word before it believes it: signatures, log entries, salted digests.
 
-Rules: an entry counts once it is in a signed checkpoint that extends the last one this node accepted; a result counts
+Rules: an entry counts once it is in a signed checkpoint that extends the last one this node accepted. A result counts
 once its bytes have the logged digest and its contributors are those this node opened for, if it opened.
 Leaves to others: remembering (secagg.daemon.ledger), consequences (node.jobs). Source: docs/protocol.md §6.2, §6.4.
 """

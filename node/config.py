@@ -1,6 +1,6 @@
 """node.toml: who this node is, whom it dials and believes, what it takes part in, and the task and data of each job.
 
-Rules: relative paths are relative to the file that names them; a task's name is the one that jobs use, its code and its
+Rules: relative paths are relative to the file that names them. A task's name is the one that jobs use, its code and its
 data are the institution's own. Data that is not there is found when the node starts, not in a round.
 Leaves to others: loading tasks (node.work), policy (node.policy). Source: docs/operations.md "Configuration".
 """
@@ -40,7 +40,7 @@ class TaskSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 class LedgerSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[ledger]`: the file of what this institution gave to sums, which all its nodes on a machine share, and the
-    passphrase of its key; unless given, `ledger.db` beside the state directory, and the passphrase of the node."""
+    passphrase of its key. Unless given, `ledger.db` beside the state directory, and the passphrase of the node."""
 
     path: str = ""
     passphrase_file: str = ""

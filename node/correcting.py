@@ -1,10 +1,10 @@
 """An algorithm's rule for local training, without a change to the institution's own loop: gradients are corrected in
 the moment before an optimiser uses them.
 
-How to read it: `correcting` stands around a task's train(); its hook sees every optimiser's step in this process and
+How to read it: `correcting` stands around a task's train(). Its hook sees every optimiser's step in this process and
 takes those on the model's own parameters. Who steps by hand calls `RoundContext.correct` before the step instead.
-Rules: what trained without the correction never leaves: no step that was seen, a tensor that moved otherwise, an
-optimiser or a gradient that the correction does not fit. A tensor without a gradient is left alone, as optimisers do.
+Rules: what trained without the correction never leaves. That is when no step was seen, a tensor moved otherwise, or the
+correction does not fit an optimiser or a gradient. A tensor without a gradient is left alone, as optimisers do.
 Clipping that the task does itself comes before the correction.
 Leaves to others: which rule (secagg.learning.algorithms), one training at a time (node.work).
 """

@@ -1,7 +1,7 @@
 """A drill: this node kills itself where it is told to, so that an operator sees how a federation bears it.
 
 Rules: it dies by SIGKILL at the moment the message arrives that it would answer with the named step, before anything of
-it is saved; it cannot make a node send anything it would not. Leaves to others: starting it again (the operator).
+it is saved. It cannot make a node send anything it would not. Leaves to others: starting it again (the operator).
 """
 
 import os

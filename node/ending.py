@@ -1,10 +1,10 @@
 """How attempts ended that this node signed a header for: what is told, what it asks, what its ledger makes of it.
 
-How to read it: `aborted` and `frozen` take an end that the log proves, `ask` asks for the end of every attempt that has
-none yet, with pauses that double.
-Rules (protocol §6.5): only a logged `Aborted` of exactly this attempt lifts an input, and where trustees open only with
-the words of so many of them that too few are left who could answer; a frozen set is believed with the agreements that
-only one set of an attempt can have; a notice, time and the end of a job lift nothing.
+How to read it: `aborted` and `frozen` take an end that the log proves. `ask` asks for the end of every attempt that has
+none yet, with pauses that double. Rules (protocol §6.5): only a logged `Aborted` of exactly this attempt lifts an
+input. Where trustees open, so many of them must have said the same that too few are left who could answer. A frozen set
+is believed with the agreements that only one set of an attempt can have. A notice, time and the end of a job lift
+nothing.
 Leaves to others: what follows for the job (node.jobs), the round's keys (node.rounds), the rules (protocol.inputs).
 """
 

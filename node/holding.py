@@ -1,7 +1,7 @@
 """An upload that is masked and waits: its header is signed once no earlier sum is left to be checked.
 
 Rules (protocol §7): whoever gives its next input before it knows whether the last sum was one may be asked for input
-after input; what waits is in memory only, is made again after a restart, and is dropped with its round.
+after input. What waits is in memory only, is made again after a restart, and is dropped with its round.
 Leaves to others: the verdict (node.spot), signing and sending (node.rounds).
 """
 

@@ -1,10 +1,11 @@
 """What this institution gives to sums: what an input is here, to which set it is bound, and what is written of it.
 
-How to read it: `present` says before a round to which set the next input is bound, `admit` judges a proposal, `give`
-binds and counts an input in the moment in which its header is signed; `pending` are the attempts whose end is unknown.
-Rules (protocol §6.5): an input is what this node computes it from (its data by resolved path and edition, the model it
-computed itself, the exact vector, the update's sketch), never a field that somebody else chose; nothing is signed for
-an input before its entry is on disk; who is refused is told by which rule, over whom it was summed, and what gets on.
+How to read it: `present` says before a round to which set the next input is bound, and `admit` judges a proposal.
+`give` binds and counts an input in the moment in which its header is signed. `pending` are the attempts whose end is
+unknown. Rules (protocol §6.5): an input is what this node computes it from, never a field that somebody else chose.
+That is its data by resolved path and edition, the model it computed itself, the exact vector, the update's sketch.
+Nothing is signed for an input before its entry is on disk. Who is refused is told by which rule, over whom it was
+summed, and what gets on.
 Leaves to others: the rules (secagg.protocol.inputs), the file (secagg.daemon.inputs), computing (node.work).
 """
 

@@ -1,10 +1,10 @@
 """The jobs this node was told of: their first models, the results of their rounds, and the model that follows.
 
-How to read it: `announced` brings a job, `result` and `aborted` the end of a round, `_pursue` fetches what is still
-missing, `finished` takes what was computed; `present` says what this node stands before.
-Rules: a job is believed with the aggregator's signature and its log entry, a result with its log entry, its salted
-digest and the set this node opened for; the next model is computed here and never taken from anybody. A job's name
-means one job for ever. Leaves to others: rounds (node.rounds), pieces (secagg.daemon), models (node.work).
+How to read it: `announced` brings a job, `result` and `aborted` the end of a round. `_pursue` fetches what is still
+missing, `finished` takes what was computed, `present` says what this node stands before.
+Rules: a job is believed with the aggregator's signature and its log entry. A result is believed with its log entry, its
+salted digest and the set this node opened for. The next model is computed here and never taken from anybody. A job's
+name means one job for ever. Leaves to others: rounds (node.rounds), pieces (secagg.daemon), models (node.work).
 Source: docs/protocol.md §6.4, docs/architecture.md "The path of an update".
 """
 

@@ -1,12 +1,12 @@
 """By which rule this node takes no part in a round: what its own people read, and what others are told, and when.
 
-How to read it: `fault` and `refused` are known before any data is looked at, and told at once by their names; `failed`
+How to read it: `fault` and `refused` are known before any data is looked at, and told at once by their names. `failed`
 came after, so it is written down, told to this institution's people alone, and kept back until `due`.
 Rules (protocol §7): what goes wrong because of a value tells the value to whoever chose the job. So others hear of it
-one rule whatever went wrong, at a moment that follows from the job's step time alone; until then this node looks like
+one rule whatever went wrong, at a moment that follows from the job's step time alone. Until then this node looks like
 one that still works, and who fails later than that moment stays silent. A round that failed is not computed again,
-whatever attempt at it is proposed, and how many may fail is bounded, also of those that were over by then. The text of
-a fault may speak of the data: it never leaves.
+whatever attempt at it is proposed. How many may fail is bounded, also of those that were over by then. The text of a
+fault may speak of the data: it never leaves.
 Leaves to others: ending the round (node.rounds), the rules of the count (secagg.protocol.failing).
 """
 
@@ -131,7 +131,7 @@ class Leaving:
     def late(self, label: str, error: SecaggError, turn: Turn) -> None:
         """Write down what failed on data in an attempt that was over by then; it is told to nobody else.
 
-        Else whoever ends attempts in time would see, as often as it likes, whether they fail: an update that did not
+        Else whoever ends attempts in time would see, as often as it likes, whether they fail. An update that did not
         fail serves the next attempt at once.
         """
         name, *numbers = label.split(".")

@@ -1,9 +1,9 @@
 """Work of a task on this machine alone: the first model of a job, and the trainings a federation is measured against.
 
-Rules: "alone" is one institution's own file, "centralised" is several files pooled, which real institutions may not
-do; both take the federation's path (sums first, then rounds of `train` from one model) with the same number of rounds
-and local steps, so that only the data differs. Files are linked into a directory of their own for the while, so that a
-task's reports of this work replace none of the federation's.
+Rules: "alone" is one institution's own file, "centralised" is several files pooled, which real institutions may not do.
+Both take the federation's path: sums first, then rounds of `train` from one model. Rounds and local steps are as many,
+so that only the data differs. Files are linked into a directory of their own for the while, so that a task's reports of
+this work replace none of the federation's.
 Leaves to others: the command line (node.commands.node), federated rounds (node.service).
 Source: docs/learning.md "Algorithms" (on one node FedAvg equals centralised training).
 """

@@ -1,6 +1,6 @@
 """`[policy]` of node.toml: what this institution's node takes part in.
 
-Rules: what is not written has the strict default of secagg.protocol.acceptance.Policy; an unknown key, an unknown
+Rules: what is not written has the strict default of secagg.protocol.acceptance.Policy. An unknown key, an unknown
 engine or a value that would allow more than the protocol does is an error and never ignored. Leaves to others: holding
 a manifest against it (secagg.protocol.acceptance). Source: docs/operations.md "Configuration".
 """
@@ -26,15 +26,15 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     """The section as written; `pinned_peers` are `name=key`, the key in 64 lowercase hex digits; `allow_trials` takes
     trustees of whom none may collude.
 
-    `exact_counts` takes rounds whose sums hold exact numbers of examples: a sum tells the total of its members, and two
+    `exact_counts` takes rounds whose sums hold exact numbers of examples. A sum tells the total of its members, and two
     sums with one member between them tell that member's number. `changing_sets` lets the members of a job change
-    between its rounds: two rounds with one member between them show that member's update, up to how much those of the
-    others changed, and whoever runs the aggregator chooses who drops out; without it every round of a job is summed
-    over the set of its first. `unlisted_jobs` is how many training jobs over a source, after its first, need no
+    between its rounds. Two rounds with one member between them show that member's update, up to how much those of the
+    others changed. Whoever runs the aggregator chooses who drops out. Without it every round of a job is summed over
+    the set of its first. `unlisted_jobs` is how many training jobs over a source, after its first, need no
     `secagg node allow`; they are bound to the set of the first. `min_change` is the sine between two updates below
-    which the second is taken for the first. `static_inputs` says whether all sums over a source are one input, or
-    those of a task. `max_failures` is how many rounds of sums, or of training, may fail on a source's data until every
-    further job needs `secagg node allow`: each tells one bit of the data to whoever chose the job."""
+    which the second is taken for the first. `static_inputs` says whether all sums over a source are one input, or those
+    of a task. `max_failures` is how many rounds of sums, or of training, may fail on a source's data. From then on
+    every further job needs `secagg node allow`. Each failure tells one bit of the data to whoever chose the job."""
 
     min_nodes: Annotated[int, Meta(ge=3, lt=2**31)] = _STRICT.min_nodes
     max_colluders: Count | None = _STRICT.max_colluders

@@ -1,7 +1,7 @@
 """What a node keeps in its journal besides its ledger: jobs, the round it is in, and the upload on its way.
 
-Rules: a struct per value, encoded completely; what holds secrets (the phase) lies sealed under the round's data key;
-a job's name means one signed job for ever. Leaves to others: what follows from them (node.jobs, node.rounds).
+Rules: a struct per value, encoded completely. What holds secrets (the phase) lies sealed under the round's data key. A
+job's name means one signed job for ever. Leaves to others: what follows from them (node.jobs, node.rounds).
 """
 
 from msgspec import Struct
@@ -25,12 +25,12 @@ ACTIVE = "active"
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
     """A job this node was told of: `next_round` comes next, `model` is the blob of the model it starts from.
 
-    `body` is the SHA-256 of the signed job's bytes; `model_digest` of the model's values; `ready` once the model is
-    here and was checked by this process; `published` is what a sum job gave last (the blob of its `Published`);
-    `owed` is a round whose result came with a proof from another checkpoint than this node's, and has to come again.
-    `given` names the tensors of the model when this node computed them from published sums; zeros while the model is
-    one that was handed out, which a lost first round leaves it. `skipped` once a round passed that the policy refused.
-    `state` is the blob of what the algorithm keeps between rounds, zeros while that is nothing.
+    `body` is the SHA-256 of the signed job's bytes. `model_digest` of the model's values. `ready` once the model is
+    here and was checked by this process. `published` is what a sum job gave last (the blob of its `Published`). `owed`
+    is a round whose result came with a proof from another checkpoint than this node's, and has to come again. `given`
+    names the tensors of the model when this node computed them from published sums. Zeros while the model is one that
+    was handed out, which a lost first round leaves it. `skipped` once a round passed that the policy refused. `state`
+    is the blob of what the algorithm keeps between rounds, zeros while that is nothing.
     """
 
     spec: JobSpec
@@ -70,8 +70,8 @@ class Round(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Upload(Struct, frozen=True, forbid_unknown_fields=True):
-    """An upload on its way: its blob (named by its Merkle root), its length and chunk size in bytes, the hash of every
-    chunk, and which of them the aggregator holds.
+    """An upload on its way: its blob (named by its Merkle root), its length and chunk size in bytes, and the hash of
+    every chunk. It also says which of them the aggregator holds.
     """
 
     scope: Scope

@@ -1,12 +1,12 @@
 """The round this node is in: the aggregator's messages into the state machine, its phase sealed, its answers out.
 
-How to read it: `message` and `finished` bring events; `_keep` saves what the machine says and sends it; `_leave` says
-by which rule this node takes no part; `close` ends the round and destroys its keys.
-Rules: a proposal is judged by what this node knows itself (roster, job, model, policy, ledger); one that it has left
-is not entered again; training begins with the proposal and masks are laid on only once U2 is known; whose task failed
-on its data goes on with the round's steps until it says so, as one that still trains does.
-Leaves to others: what is legal (the engine's node), which round comes (node.jobs), chunks (node.uploading), what is
-said of a round that this node leaves (node.leaving).
+How to read it: `message` and `finished` bring events. `_keep` saves what the machine says and sends it. `_leave` says
+by which rule this node takes no part. `close` ends the round and destroys its keys.
+Rules: a proposal is judged by what this node knows itself (roster, job, model, policy, ledger). One that it has left is
+not entered again. Training begins with the proposal and masks are laid on only once U2 is known. Whose task failed on
+its data goes on with the round's steps until it says so, as one that still trains does.
+Leaves to others: what is legal (the engine's node), which round comes (node.jobs), chunks (node.uploading). What is
+said of a round that this node leaves is in node.leaving.
 """
 
 from contextlib import suppress

@@ -1,6 +1,6 @@
 """The node as a service of the daemon's loop: every message, timer, outcome and command to the part it is for.
 
-Rules: a decision only, on what the journal holds; a proof that starts from another checkpoint than this node's last is
+Rules: a decision only, on what the journal holds. A proof that starts from another checkpoint than this node's last is
 no offence: the node says where it stands and is told again. Leaves to others: jobs and results (node.jobs), rounds
 (node.rounds), the roster (secagg.daemon.following), what a task does (node.work).
 """
@@ -131,7 +131,7 @@ class NodeService:
     def receive(self, message: Received, turn: Turn) -> None:
         """Handle a message.
 
-        Raises: TryLater when it needs a roster or a model that is still on its way; ProtocolViolation, BadSignature,
+        Raises: TryLater when it needs a roster or a model that is still on its way. ProtocolViolation, BadSignature,
         WireError, VerificationFailed or NotAuthorised when it is not to be believed.
         """
         try:

@@ -1,7 +1,7 @@
 """Where the data of each task lay when this node started last: another path or edition is told, and logged.
 
-Rules (protocol §6.5): an input is identified by the path and the edition of its data, so whoever changes one of them
-says that other data lies there; nobody checks that, and everybody can see it. The path itself goes to nobody.
+Rules (protocol §6.5): an input is identified by the path and the edition of its data. So whoever changes one of them
+says that other data lies there. Nobody checks that, and everybody can see it. The path itself goes to nobody.
 Leaves to others: what follows for sums (node.inputs), the log (node.stating).
 """
 

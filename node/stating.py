@@ -1,7 +1,7 @@
 """What this institution itself states in the round log: signed here, kept until the aggregator can be reached.
 
-Rules: a statement is signed once, in the turn in which it becomes true, and sent as kind `state` until the aggregator
-has it, also after restarts; who receives it parses it with the log's own reader and logs it once.
+Rules: a statement is signed once, in the turn in which it becomes true. It is sent as kind `state` until the aggregator
+has it, also after restarts. Who receives it parses it with the log's own reader and logs it once.
 Leaves to others: what is stated (node.sources, node.service), logging it (the aggregator).
 """
 

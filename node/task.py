@@ -1,9 +1,9 @@
 """What an institution writes: a task that trains a model, or one that gives a vector to be summed.
 
-Rules: there is no base class to inherit; a task is any class with these methods, imported from the institution's own
-installation, because code never travels over the network. A task is made anew for every job of a node and sees only
-the path of its own data. What goes wrong once it saw them (`on_data`) is for the institution's own people. What stays
-constant between rounds it may keep on itself; a restart makes it anew, so `prepare` gives it what earlier sum jobs of
+Rules: there is no base class to inherit. A task is any class with these methods, imported from the institution's own
+installation, because code never travels over the network. A task is made anew for every job of a node and sees only the
+path of its own data. What goes wrong once it saw them (`on_data`) is for the institution's own people. What stays
+constant between rounds it may keep on itself. A restart makes it anew, so `prepare` gives it what earlier sum jobs of
 the federation published before every use.
 Leaves to others: weighting, quantising and protecting what it returns (node.training, secagg.protocol).
 Source: docs/learning.md "A task, as an institution writes it".
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # torch takes a second to import, and a node that only sums v
 class RoundContext:
     """What a task may know about a round: job, number (from 1), and the sums that earlier jobs published, by job.
 
-    `rule` is what the job's algorithm adds to gradients, None when it trains as the task does; `by_hand` is for
+    `rule` is what the job's algorithm adds to gradients, None when it trains as the task does. `by_hand` is for
     `correct`, and the node gives it.
     """
 
@@ -106,7 +106,7 @@ class Prepares(Protocol):
 
 @runtime_checkable
 class Declares(Protocol):
-    """A task that says which metrics its `train` returns, and how large each may be: a job cannot ask for others, nor
+    """A task that says which metrics its `train` returns, and how large each may be. A job cannot ask for others, nor
     give them less room, so that no bound of a job's choice tells anything of the data."""
 
     metrics: Mapping[str, float]

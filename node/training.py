@@ -1,7 +1,7 @@
 """One round of local training of a task: model in, update out.
 
-Rules: one thread per node, because nodes share machines and small models lose by more; trainable parameters travel and
-nothing else (buffers such as BatchNorm statistics, and frozen parameters, stay local as `Task.model` made them); what
+Rules: one thread per node, because nodes share machines and small models lose by more. Trainable parameters travel and
+nothing else (buffers such as BatchNorm statistics, and frozen parameters, stay local as `Task.model` made them). What
 leaves here is finite and has the job's shapes, or nothing leaves.
 Leaves to others: an algorithm's rule (node.correcting), sums (node.summing), which executor runs it (node.work),
 weights and quantising (secagg.protocol.lanes).
@@ -72,8 +72,8 @@ def trainable(model: torch.nn.Module) -> Arrays:
 def run_training(task: Task, arrays: Mapping[str, Floats], data: Path, context: RoundContext) -> Update:
     """Train one round from the job's model and return the update.
 
-    Raises: BadInput when shapes differ (naming the tensor), the data is missing, the task fails, trains in a way that
-    the algorithm's rule cannot correct (`E-ALGORITHM`), or the update is not finite.
+    Raises: BadInput when shapes differ (naming the tensor), the data is missing, or the task fails. BadInput also when
+    it trains in a way that the algorithm's rule cannot correct (`E-ALGORITHM`), or the update is not finite.
     """
     layout = of_arrays(arrays)
     model = _loaded(task, arrays, layout, context)

@@ -1,9 +1,9 @@
 """An upload on its way: signed chunks, at most eight unacknowledged, each sent until its receipt arrives.
 
-When no receipt comes for a while, or after a restart, the aggregator is asked which chunks it has, and only what it
-lacks is sent again: a link that is slow carries nothing twice, and one that broke costs no more than what it lost.
+When no receipt comes for a while, or after a restart, the aggregator is asked which chunks it has. Only what it lacks
+is sent again. A link that is slow carries nothing twice, and one that broke costs no more than what it lost.
 
-Rules: the same bytes are sent however often a chunk goes out, also after a restart; a chunk counts as stored only by
+Rules: the same bytes are sent however often a chunk goes out, also after a restart. A chunk counts as stored only by
 the aggregator's signed receipt for exactly this chunk. What is on its way is a cache; what is stored is in the journal.
 Leaves to others: masking (node.work), when an upload ends (node.rounds). Source: docs/transport.md "Uploads".
 """

@@ -36,7 +36,7 @@ def waiting(
 ) -> Waiting:  # fmt: skip
     """Return what this node waits for: in the round `kept`, else before the next one of the job it stands in.
 
-    `bound` says why its data can be in no sum of that job as things are, and who can change that; `failed` that its
+    `bound` says why its data can be in no sum of that job as things are, and who can change that. `failed` that its
     task failed on its data in the round it is in.
     """
     if kept:

@@ -1,6 +1,6 @@
 """What a node does beside its loop: load the institution's task, train or sum, mask, evaluate. No turn, no journal.
 
-Rules: a task is made once per job and sees its own data only; what leaves a function is finite and fits the job, or an
+Rules: a task is made once per job and sees its own data only. What leaves a function is finite and fits the job, or an
 error names what does not. Clear words are values on their way to the mask: they are never written.
 Leaves to others: when each happens (node.rounds, node.jobs), training itself (node.training).
 Source: docs/architecture.md "The path of an update".
@@ -51,8 +51,9 @@ def member_of(engine: str) -> MemberSide:
 
 
 class Stepped(Struct, frozen=True):
-    """A result (its blob) taken in: the next model (blob, digest of its values, and of them with their zeros unsigned,
-    which `train` cannot tell apart), or zeros for a sum; and what the algorithm keeps (blob, digest), or zeros."""
+    """A result (its blob) taken in: the next model (blob, and two digests of its values), or zeros for a sum. The
+    second digest is of values with their zeros unsigned, which `train` cannot tell apart. Then what the algorithm keeps
+    (blob, digest), or zeros."""
 
     published: bytes
     model: bytes
@@ -108,7 +109,7 @@ class Work:
 
         `digest` is what the values must have: pinned by the signed job at first, later this node's own. Reads no data.
         Raises: Refused (`job.model`) when the model is another one, or (`lanes.…`) when the job's metrics are not those
-        that the task declares; BadInput naming the first tensor that differs, or holds a value that is not finite (a
+        that the task declares. BadInput naming the first tensor that differs, or holds a value that is not finite (a
         signed job may pin such a model too).
         """
         if spec.purpose == "training":

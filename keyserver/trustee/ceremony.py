@@ -1,7 +1,7 @@
 """The work of `secagg trustee card`, `ceremony`, `accept` and `custody`: files in, files out, and what is told to whom.
 
-Rules: whatever is refused, is refused before a file is written; a directory of an earlier ceremony is not written into;
-a card is handed out again as it is until its share was accepted; accepting twice gives the same acceptance.
+Rules: whatever is refused, is refused before a file is written. A directory of an earlier ceremony is not written into.
+A card is handed out again as it is until its share was accepted. Accepting twice gives the same acceptance.
 Leaves to others: what is checked (secagg.protocol.ceremony), what is kept (store), asking people (commands).
 """
 

@@ -1,8 +1,8 @@
 """The process that decrypts: it alone opens a share, works with it once, and ends (protocol §5, attack 30).
 
 `python -m keyserver.trustee.decrypting` reads one `Order` from standard input and writes the engine's event to standard
-output; nothing secret is on its command line, in its environment or in a file. `decrypt` starts it and waits.
-Rules: the share is opened in that process and nowhere else; its memory is kept from core files and debuggers, and it
+output. Nothing secret is on its command line, in its environment or in a file. `decrypt` starts it and waits.
+Rules: the share is opened in that process and nowhere else. Its memory is kept from core files and debuggers, and it
 dies with the daemon that started it. A share, the product and a phase give one answer, so doing it again harms nobody.
 Leaves to others: whether to decrypt at all (rounds), the arithmetic (the engine's opener).
 """

@@ -1,8 +1,8 @@
 """A process that knows a secret number: what can be done so that it leaves nothing behind, and what cannot.
 
 Done: no core file, no debugger of the same user (`PR_SET_DUMPABLE`), pages locked into memory where the system allows
-it, an end together with the process that started it. Not done, because Python cannot: overwriting numbers that were
-computed with. Those pages go back to the kernel, which clears them before anybody else gets them.
+it. The process ends together with the one that started it. Not done, because Python cannot: overwriting numbers that
+were computed with. Those pages go back to the kernel, which clears them before anybody else gets them.
 Leaves to others: telling people (commands). Source: docs/protocol.md §5, docs/operations.md "Deployment".
 """
 

@@ -1,9 +1,9 @@
 """The work on a frozen set that this trustee decided to open: fetch, verify and multiply every upload, then decrypt.
 
-How to read it: `pursue` does the next thing for the oldest such round: an upload is fetched piece by piece, multiplied
-in beside the loop and deleted, then the next; when none is left the product is decrypted in a process of its own.
-Rules: what is fetched is named by the frozen, signed headers; the product is a cache in this process, made again after
-a restart; memory and disk are one upload and one product, however many members there are. Leaves to others: deciding,
+How to read it: `pursue` does the next thing for the oldest such round. An upload is fetched piece by piece, multiplied
+in beside the loop and deleted, then the next. When none is left the product is decrypted in a process of its own.
+Rules: what is fetched is named by the frozen, signed headers. The product is a cache in this process, made again after
+a restart. Memory and disk are one upload and one product, however many members there are. Leaves to others: deciding,
 and saying what came out (rounds). Source: docs/protocol.md §5, docs/threat-model.md rows 19, 31.
 """
 
@@ -33,8 +33,8 @@ Decrypt = Callable[[str, object, str, bytes, Path, Secret], object]
 class _Product:
     """The product of one round as far as it is made.
 
-    What is done beside the loop claims it first: a turn that is rolled back has asked for nothing, and two that asked
-    for the same thing do it once.
+    What is done beside the loop claims it first. So a turn that is rolled back has asked for nothing, and two that
+    asked for the same thing do it once.
     """
 
     def __init__(self, kept: records.Round) -> None:

@@ -1,6 +1,6 @@
 """What a trustee keeps in its journal besides its ledger: the rounds it judges, what it was asked with, evidence.
 
-Rules: a struct per value, encoded completely; a phase holds no secret, so it lies there as it is; a round stays until
+Rules: a struct per value, encoded completely. A phase holds no secret, so it lies there as it is. A round stays until
 its result or its abort is known, or its time is over, because its answer is repeated until then. What it decided with
 stays until the round has a result: an aggregator that states afterwards that it ended without one is caught with it.
 Leaves to others: what follows from them (rounds).

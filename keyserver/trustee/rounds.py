@@ -1,9 +1,9 @@
 """The rounds this trustee judges: the aggregator's messages into the state machine, its phase saved, its answers out.
 
-How to read it: `message` and `finished` bring events; `_keep` saves what the machine says and sends it; `_leave` says
-by which rule this trustee takes no part; `close` ends a round, `aborted` one that the log says has no result.
-Rules: a decision is in the journal, on disk, before any work on it begins, and is made once for each (job, round);
-an answer is recorded and repeated byte for byte, also after a restart, until the round is over.
+How to read it: `message` and `finished` bring events. `_keep` saves what the machine says and sends it. `_leave` says
+by which rule this trustee takes no part. `close` ends a round, `aborted` one that the log says has no result.
+Rules: a decision is in the journal, on disk, before any work on it begins, and is made once for each (job, round). An
+answer is recorded and repeated byte for byte, also after a restart, until the round is over.
 Leaves to others: what is legal (the engine's opener), fetching and decrypting (opening).
 """
 

@@ -1,7 +1,7 @@
 """The trustee as a service of the daemon's loop: every message, timer, outcome and command to the part it is for.
 
-Rules: a decision only, on what the journal and the accepted shares hold; it follows the roster and the round log by
-itself and says every two seconds that it is here and which checkpoint it holds; a proof that starts elsewhere than its
+Rules: a decision only, on what the journal and the accepted shares hold. It follows the roster and the round log by
+itself and says every two seconds that it is here and which checkpoint it holds. A proof that starts elsewhere than its
 last checkpoint is no offence: it says where it stands and is told again.
 Leaves to others: rounds (rounds), the roster (secagg.daemon.following), shares (store).
 """
@@ -84,7 +84,7 @@ class TrusteeService:
     def receive(self, message: Received, turn: Turn) -> None:
         """Handle a message.
 
-        Raises: TryLater when it needs a roster that is still on its way; ProtocolViolation, BadSignature, WireError,
+        Raises: TryLater when it needs a roster that is still on its way. ProtocolViolation, BadSignature, WireError,
         VerificationFailed or NotAuthorised when it is not to be believed.
         """
         handle = self._handlers.get(message.kind)

@@ -1,6 +1,6 @@
 """What a person sees while the dealer works: a bar on a terminal, plain lines elsewhere, both on standard error.
 
-A search for a prime has no end that could be foretold: the bar shows how likely it was that it would have ended by now.
+A search for a prime has no end that could be foretold. The bar shows how likely it was that it would have ended by now.
 Leaves to others: what is done (secagg.protocol.ceremony.dealing).
 """
 

@@ -5,7 +5,7 @@
     shares/<digest>.share  a share (or a single holder's private key), sealed under the storage key
     shares/<digest>.key    the public part of that key; once it is there, the share was accepted
 
-Rules: a secret is on disk sealed, complete or not there (vault.write_private); a share is kept before its sealing key
+Rules: a secret is on disk sealed, complete or not there (vault.write_private). A share is kept before its sealing key
 is destroyed and before acceptance is signed, and never overwritten. Losing the disk retires the trustee.
 Leaves to others: what is checked before a share is kept (secagg.protocol.ceremony), using it (decrypting).
 """

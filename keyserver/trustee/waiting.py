@@ -1,6 +1,6 @@
 """What a trustee waits for, in words for people: for whom, for what, since when, until when.
 
-Rules: times are wall time, for people and never for decisions; a round ends with its time, outside of rounds a trustee
+Rules: times are wall time, for people and never for decisions. A round ends with its time, outside of rounds a trustee
 waits as long as it takes. Leaves to others: showing it (commands). Source: docs/operations.md "Commands".
 """
 

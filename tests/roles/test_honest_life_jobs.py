@@ -69,7 +69,7 @@ def test_who_submits_is_told_whose_policy_stands_in_the_way(tmp_path: Path) -> N
 
     play(ward, script)
     assert told == [
-        "Every round keeps the members of the first (no changing_sets in the policy of node-01): it waits for them, "
+        "Every round keeps the members of the first (no changing_sets in the policy of node-01). It waits for them, "
         "and the job ends when one stays away.",
         "Ask for exact_counts in the policy of node-02: without it they refuse the job.",
     ]
