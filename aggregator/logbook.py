@@ -1,9 +1,9 @@
 """The round log behind the journal: statements are queued in the transaction that makes them, then written, once each.
 
-Rules: a leaf is signed when it is queued and has its index from then on; writing appends what the log does not hold
-yet and publishes, so that a crash between journal and log neither loses nor doubles an entry; whoever waits for an
-entry waits until a checkpoint covers it; what cannot be read back is refused where it would be queued, and one that is
-found in the queue is set aside and never stops what is behind it. Leaves to others: what to state
+Rules: a leaf is signed when it is queued and has its index from then on. Writing appends what the log does not hold yet
+and publishes, so that a crash between journal and log neither loses nor doubles an entry. Whoever waits for an entry
+waits until a checkpoint covers it. What cannot be read back is refused where it would be queued. One that is found in
+the queue is set aside and never stops what is behind it. Leaves to others: what to state
 (secagg.protocol.round.stating), the log's files (secagg.log.durable). Source: docs/transport.md "Crash rules".
 """
 

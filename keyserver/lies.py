@@ -1,11 +1,11 @@
 """Evidence that an aggregator lied, at the key server: fetched from who found it, judged, logged, pushed to members.
 
-How to read it: `take` hears of evidence, `pursue` fetches it, `finished` takes the verdict and states it, `published`
+How to read it: `take` hears of evidence, `pursue` fetches it, `finished` takes the verdict and states it. `published`
 and `tell` push what was stated, `serve` hands it out.
 Rules (protocol §7): evidence is believed by what is in it (secagg.protocol.round.lie), about a key that an aggregator
-of this federation has or had; one statement per key is enough; what proves nothing changes nothing, and whoever brought
-it three times is not listened to any more; of what a member announces only the last is kept, whole or in part; nobody
-who brings nothing is waited for while others wait; the file lies beside the log before the statement that names it is
+of this federation has or had. One statement per key is enough. What proves nothing changes nothing, and whoever brought
+it three times is not listened to any more. Of what a member announces only the last is kept, whole or in part. Nobody
+who brings nothing is waited for while others wait. The file lies beside the log before the statement that names it is
 written.
 Leaves to others: publishing (service.py), judging again and stopping (secagg.daemon.lies, at every member).
 """

@@ -1,8 +1,8 @@
 """Proofs of members' faults: judged here, and then those members are in no round of the job that this node joins.
 
-Rules (protocol §3): the aggregator's word names nobody; a proof counts once it holds under the key that the roster
-gives of the member that it names. Leaves to others: what proves what (the engine's `AuditSide`), refusing a set
-with such a member in it (the engine's `MemberSide`), the set that an input is bound to (the ledger).
+Rules (protocol §3): the aggregator's word names nobody. A proof counts once it holds under the key that the roster
+gives of the member that it names. Leaves to others: what proves what (the engine's `AuditSide`), refusing a set with
+such a member in it (the engine's `MemberSide`). The set that an input is bound to is the ledger's.
 """
 
 from node import records

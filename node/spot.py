@@ -1,11 +1,11 @@
 """This node's spot checks: after a round, drawn leaves of its sum are fetched, recomputed and compared.
 
 How to read it: `begin` throws the coin and queues a round, `pursue` asks for parts of the oldest one, `part` takes
-them, `finished` takes the verdict; `accept` is a person's way on without one.
-Rules (protocol §7): what is drawn comes from this node's own generator, once: whoever could have it drawn again would
-wait for a draw that misses; every part is sealed to a key of this check alone; no answer, or one that does not hold, is
-no verdict: it is asked for again for as long as it takes, and no upload header is signed before (node.rounds); a sum
-that is not the sum of signed uploads is the aggregator's lie: the evidence is kept and brought to the key server.
+them. `finished` takes the verdict; `accept` is a person's way on without one.
+Rules (protocol §7): what is drawn comes from this node's own generator, once. Whoever could have it drawn again would
+wait for a draw that misses. Every part is sealed to a key of this check alone. No answer, or one that does not hold, is
+no verdict. It is asked for again for as long as it takes, and no upload header is signed before (node.rounds). A sum
+that is not the sum of signed uploads is the aggregator's lie. The evidence is kept and brought to the key server.
 Leaves to others: recomputing (the engine's `SpotSide`), refusing (node.rounds), evidence (secagg.daemon.lies).
 """
 
@@ -56,7 +56,7 @@ STATE = "state"
 
 class Due(Struct, frozen=True, forbid_unknown_fields=True):
     """A round that is to be checked: its manifest and whose it is, the published result (a blob) and what was said of
-    it, H(U3) as this node signed it (zeros if it never did), the leaves that were drawn, and since when it waits."""
+    it. It has H(U3) as this node signed it (zeros if it never did), the drawn leaves, and since when it waits."""
 
     scope: Scope
     manifest: Manifest
