@@ -203,7 +203,7 @@ class MemberSide(Protocol):
         ...
 
     def check_words(self, words: Collection[Signed], custody: Custody, scope: Scope) -> None:
-        """Check that enough trustees signed that an attempt is over for them. Raises: Refused, BadSignature."""
+        """Check that enough trustees signed that an attempt is over for them. Raises: Refused."""
         ...
 
 

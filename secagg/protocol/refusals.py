@@ -155,7 +155,6 @@ _OF_TRUSTEES = {
     "custody.seats": "the trustees are not the roster's",
     "custody.threshold": "the threshold allows two sums of one round",
     "custody.trial": "the key is for trials only",
-    "ended.signer": "somebody who is no trustee of the attempt says that it is over",
     "ended.words": "too few trustees said that the attempt is over",
     "trustee.aggregator": "the manifest is not the aggregator's",
     "trustee.colluders": "the manifest assumes fewer colluders than the roster",

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
-from secagg.errors import Refused, VerificationFailed
+from secagg.errors import Refused
 from secagg.ids import EVERYBODY
 from secagg.log.log import MemoryLog
 from secagg.log.statements import Contributors, OverlapAllowed, parse_statement, sign_statement
@@ -85,7 +85,7 @@ def allowance(of: Federation, name: str, job: str = "", **changes: Any) -> bytes
         federation=changes.get("federation", spec.federation), time=START_OF_TIME, member=changes.get("member", name),
         job=job or spec.name,
     )  # fmt: skip
-    key: SigningKey = changes.get("key", of.members[name])
+    key: SigningKey = changes.get("key") or of.members[name]
     return sign_statement(said, name, key)
 
 
@@ -130,9 +130,19 @@ def test_another_set_beside_an_earlier_one_needs_the_word_of_every_member() -> N
     ):
         assert refused(scene, freeze(scene, overlap, leaves=(*words[:4], wrong))) == "ledger.overlap"
     forged = allowance(federation, "node-04", key=federation.aggregator)
-    with pytest.raises(VerificationFailed):
-        scene.show(freeze(scene, overlap, leaves=(*words[:4], forged)))
+    assert refused(scene, freeze(scene, overlap, leaves=(*words[:4], forged))) == "ledger.overlap"
     assert scene.show(freeze(scene, overlap, leaves=tuple(words))).send
+
+
+def test_what_is_nobodys_word_takes_nothing_from_the_words_beside_it() -> None:
+    """Who allowed it and was revoked since has no seat any more, and would stop the round of everybody else."""
+    scene = stopped()
+    federation = scene.federation
+    overlap = {"node-01": Only("overlap", seats_digest(propose(federation).members[:4]))}
+    words = [allowance(federation, name) for name in NAMES]
+    gone = allowance(federation, "node-99", key=federation.aggregator)
+    forged = allowance(federation, "node-04", key=federation.aggregator)
+    assert scene.show(freeze(scene, overlap, leaves=(gone, forged, b"no statement", *words, gone, forged))).send
 
 
 def test_a_node_that_excused_a_set_asks_for_the_words_of_those_who_were_in_it() -> None:

@@ -60,8 +60,7 @@ def check_inputs(
 
     `allowances` are members' signed words that persons allow more, `roster` the seats of all members now.
     Raises: Refused: `ledger.only` when a header says another set, `trustee.input` when this trustee opened the input
-    over another set, `ledger.overlap` when not everybody allowed it who had to; VerificationFailed for an allowance
-    that is none.
+    over another set, `ledger.overlap` when not everybody allowed it who had to.
     """
     found, bounds = summed(u, manifest)
     check_fits(bounds, found.seats)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from secagg.errors import BadSignature, ProtocolViolation, Refused, SecaggError, VerificationFailed
+from secagg.errors import ProtocolViolation, Refused, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY
 from secagg.protocol.custody import custody_of, words_needed
 from secagg.protocol.paillier.ending import check_frozen, check_words
@@ -44,21 +44,26 @@ def test_a_word_is_of_a_trustee_and_of_exactly_this_attempt() -> None:
     scope = Scope(manifest.round, bytes(32))
     good = [word(entrusted, scope, name) for name in ("ana", "ben")]
     check_words(good, custody_of(manifest), scope)
-    with pytest.raises(Refused) as caught:
-        check_words([*good, word(other, scope, "eve")], custody_of(manifest), scope)
-    assert caught.value.rule == "ended.signer"
     elsewhere = (
         Scope(replace(scope.round, attempt=2), scope.manifest), Scope(replace(scope.round, group=1), scope.manifest),
         Scope(scope.round, b"\1" * 32),
     )  # fmt: skip
-    for where in elsewhere:
-        with pytest.raises(ProtocolViolation):
-            check_words([good[0], word(entrusted, where, "ben")], custody_of(manifest), scope)
-    with pytest.raises(BadSignature):
-        check_words([good[0], replace(good[1], signature=bytes(64))], custody_of(manifest), scope)
-    witness = sign(entrusted.trustees["ben"], "Witness", scope, "ben", EVERYBODY, encode(Ended()))
-    with pytest.raises(ProtocolViolation):
-        check_words([good[0], witness], custody_of(manifest), scope)
+    cyd = entrusted.trustees["cyd"]
+    bad = [
+        *(word(entrusted, where, "cyd") for where in elsewhere),
+        replace(word(entrusted, scope, "cyd"), signature=bytes(64)),
+        replace(good[0], sender="cyd"),
+        sign(cyd, "Witness", scope, "cyd", EVERYBODY, encode(Ended())),
+        sign(cyd, "Ended", scope, "cyd", "aggregator", encode(Ended())),
+        *(sign(cyd, "Ended", scope, "cyd", EVERYBODY, junk) for junk in (b"", b"\xc1", b"\x81\xa1a\x01", b"\x80\x80")),
+        word(other, scope, "eve"),
+    ]
+    for one in bad:
+        with pytest.raises(Refused) as caught:
+            check_words([good[0], one], custody_of(manifest), scope)
+        assert (caught.value.rule, "1 beside them" in caught.value.cause) == ("ended.words", True)
+        check_words([one, *good], custody_of(manifest), scope)
+        check_words([*good, one], custody_of(manifest), scope)
 
 
 class Told:
