@@ -5,9 +5,9 @@
     class Risk:
         def train(self, model, data, round: secagg.RoundContext) -> secagg.Trained: ...
 
-Rules: importing this loads nothing but the errors; a name is found by entry point (group `secagg.api`) when it is used,
-so that no room imports a role and a machine without numpy or torch can still read `secagg.errors`. What each name is
-stands in `__init__.pyi` for editors and type checkers. Leaves to others: what the names do (node.task).
+Rules: importing this loads nothing but the errors. A name is found by entry point (group `secagg.api`) when it is used.
+So no room imports a role, and a machine without numpy or torch can still read `secagg.errors`. What each name is stands
+in `__init__.pyi` for editors and type checkers. Leaves to others: what the names do (node.task).
 """
 
 from importlib import metadata

@@ -1,8 +1,8 @@
 """The command `secagg`: a group that finds its nouns by entry point and imports one only when it is used.
 
-Rules: this file and its imports load click and the errors, nothing else, so that `secagg --help` is quick and works
-on a machine where a noun's dependencies are missing. A noun is one file with one click command, declared in the group
-`secagg.commands`; its one-line help stands in `HELP` so that listing nouns imports none of them.
+Rules: this file and its imports load click and the errors, nothing else. So `secagg --help` is quick, and works on a
+machine where a noun's dependencies are missing. A noun is one file with one click command, declared in the group
+`secagg.commands`. Its one-line help stands in `HELP` so that listing nouns imports none of them.
 Leaves to others: the global options and how an error is printed (secagg.daemon.options).
 Source: docs/operations.md "Commands".
 """
@@ -111,8 +111,8 @@ class Nouns(click.Group):
 def main() -> None:
     """Train one model, or sum vectors, on data that may not be pooled.
 
-    Exit codes: 0 done, 64 usage, 65 verification failed, 66 bundle incomplete, 69 peer unavailable, 75 try later,
-    76 protocol violation, 77 not authorised, 78 bad configuration, 1 a bug.
+    Exit codes: 0 done, 64 usage, 65 verification failed, 66 bundle incomplete, 69 peer unavailable, 75 try later.
+    Further, 76 protocol violation, 77 not authorised, 78 bad configuration, 1 a bug.
     """
 
 

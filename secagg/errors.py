@@ -1,6 +1,6 @@
 """Every error the product shows a person: one sentence of cause, one of remedy, a stable code, an exit code.
 
-Rules: a class names the *kind* of failure and fixes the exit code of the command line; `code` names the exact case and
+Rules: a class names the *kind* of failure and fixes the exit code of the command line. `code` names the exact case and
 is documented in docs/reference/errors.md. Text never holds a secret, a share, a mask or an update.
 Leaves to others: formatting for the terminal (secagg.daemon.options), strikes against peers (secagg.transport).
 """

@@ -1,6 +1,6 @@
 """Names and identifiers that every room uses.
 
-Rules: a name is matched whole (`\\A…\\Z`: msgspec searches patterns, and `$` would accept a newline); an identifier
+Rules: a name is matched whole (`\\A…\\Z`: msgspec searches patterns, and `$` would accept a newline). An identifier
 of a round is complete, so that nothing signed for one round means anything in another (protocol §1).
 """
 

@@ -125,8 +125,8 @@ class Evidence:
     def spans(self) -> list[range]:
         """Return the roster versions that each entry of the round log can have been made under.
 
-        What is about a manifest is made under the roster that the manifest names, whatever the key server issued since;
-        anything else under one from the manifest before it to the one behind it, or to the newest.
+        What is about a manifest is made under the roster that the manifest names, whatever the key server issued since.
+        Anything else under one from the manifest before it to the one behind it, or to the newest.
         """
         statements = [entry.statement for entry in self.entries if entry.log == ROUNDS]
         first, after = min(self.rosters, default=1), max(self.rosters, default=1)

@@ -1,10 +1,10 @@
 """From what the key server and the aggregator keep to a bundle, also while both of them run.
 
 How it stays whole: the round log is copied first and the directory second, because what a manifest relies on was
-published before the manifest; of each log the checkpoint first, then what it covers, then exactly the files that its
-statements name, which were on disk before the statements were logged.
+published before the manifest. Of each log the checkpoint is first, then what it covers. Then come exactly the files
+that its statements name, which were on disk before the statements were logged.
 
-Rules: nothing is copied that no logged statement names, so that no key and no journal can get in; a bundle is of one
+Rules: nothing is copied that no logged statement names, so that no key and no journal can get in. A bundle is of one
 root, and its logs only grow, so that two operators may fill one after the other. The bundle's directory is made with
 mode 0700: an auditor who holds uploads and answers counts as the aggregator in the collusion bound (protocol §7).
 Leaves to others: the form of a bundle (secagg.log.bundle), judging it (verify.py).
@@ -61,8 +61,8 @@ class Exported(Struct, frozen=True):
 def export(output: Path, keyserver: Path | None, aggregator: Path | None) -> Exported:
     """Write the state directories of a key server and of an aggregator into a bundle; either may be left out.
 
-    Raises: UsageError when both are; BadInput when a directory is not what it should be; BundleIncomplete when nothing
-    is published yet; VerificationFailed when `output` holds other logs than these.
+    Raises: UsageError when both are. BadInput when a directory is not what it should be. BundleIncomplete when nothing
+    is published yet. VerificationFailed when `output` holds other logs than these.
     """
     if keyserver is None and aggregator is None:
         raise UsageError("There is nothing to export.", "Name --keyserver, --aggregator, or both.")

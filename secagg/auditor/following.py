@@ -1,7 +1,7 @@
 """That every manifest is the one that follows from its signed job and the roster it names.
 
 Rules (protocol §1): an auditor derives a manifest as a node does and compares every leaf, but for what neither bundle
-nor formulas say (`FREE`); a manifest of a job that was not created, or not in a signed file of the bundle, follows from
+nor formulas say (`FREE`). A manifest of a job that was not created, or not in a signed file of the bundle, follows from
 nothing. Leaves to others: the roster itself (check 5), the order of rounds and attempts (check 6).
 """
 

@@ -1,14 +1,13 @@
 """The inputs of every frozen set, as members' signed headers name them: what may be summed over which sets.
 
-How to read it: check 6 walks the round log and tells this ledger of every statement; `freeze` reads the headers of a
-set and holds it against what they say of their inputs, `opened` judges it against every set before it that was opened
-or may have been.
-Rules (protocol §6.5): an input is what its owner's header calls it, whatever job, task, round or engine it stands in,
-and a member is its signing key; no set is frozen with an input in it that its header binds to another one, whatever
-became of it, since an aggregator that follows the rules leaves that member out; an input is opened over one set only,
-but for a set without members whose fault is proven in the log, or where every member of either set allowed the job
-before the freeze. What was lost in its last step may have been opened, for those members (or by those trustees) that
-the log does not name as missing.
+How to read it: check 6 walks the round log and tells this ledger of every statement. `freeze` reads the headers of a
+set and holds it against what they say of their inputs. `opened` judges it against every set before it that was opened
+or may have been. Rules (protocol §6.5): an input is what its owner's header calls it, whatever job, task, round or
+engine it stands in. A member is its signing key. No set is frozen with an input in it that its header binds to another
+one, whatever became of it. For an aggregator that follows the rules leaves that member out. An input is opened over one
+set only. The exceptions are a set without members whose fault is proven in the log, and one that all of either set
+allowed before the freeze. What was lost in its last step may have been opened. That counts for those members (or by
+those trustees) that the log does not name as missing.
 Leaves to others: the order of statements (checks/c06_order.py), who signed them (checks/c04_statements.py).
 """
 

@@ -1,7 +1,7 @@
 """Members that the log names by a proof: each proof is judged again, and who is named is in no later set of the job.
 
-Rules (protocol §3): a fault without its evidence names nobody; a proof is of the attempt and the member that the
-statement says; an attempt whose manifest was logged behind a fault has the named member neither in U1 nor in U3.
+Rules (protocol §3): a fault without its evidence names nobody. A proof is of the attempt and the member that the
+statement says. An attempt whose manifest was logged behind a fault has the named member neither in U1 nor in U3.
 Leaves to others: what proves what (the engine's check_fault), who signed the statement (check 4).
 """
 

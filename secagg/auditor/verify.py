@@ -1,6 +1,6 @@
 """The verdict on a bundle: every check in order, one line each, the first violation named.
 
-Rules (audit-log format): checks keep their numbers; one that does not apply says `n/a` with its reason; a file that is
+Rules (audit-log format): checks keep their numbers. One that does not apply says `n/a` with its reason. A file that is
 missing makes the bundle incomplete (66), a broken rule a violation (65). Opens no socket.
 Leaves to others: printing (command.py).
 """

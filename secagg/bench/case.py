@@ -1,7 +1,8 @@
 """A measured case of engine `masks`, and what each role reports about it.
 
-Rules: seconds are medians over `repeat` rounds of one role's own work: CPU time on one thread, which is wall time where
-nobody else computes and holds where somebody does; wall time on two. `best` is the least of the rounds.
+Rules: seconds are medians over `repeat` rounds of one role's own work. On one thread they are CPU time, which is wall
+time where nobody else computes and holds where somebody does. On two threads they are wall time. `best` is the least of
+the rounds.
 Leaves to others: measuring (client.py, server.py), ratios (masks.py).
 """
 

@@ -1,6 +1,6 @@
 """What a member's spot check of a round costs it: requests, parts opened, leaves recomputed (protocol §7).
 
-Rules: what the node does is timed and counted (node.spot), what the aggregator hands out is made beforehand; every part
+Rules: what the node does is timed and counted (node.spot), what the aggregator hands out is made beforehand. Every part
 travels sealed to the key of the check. Leaves to others: judging (the engine's `SpotSide`).
 """
 

@@ -1,10 +1,10 @@
 """What a round costs one member, in a process of its own: everything it computes and every byte it sends.
 
-Rules (operations, bench): the cryptographic work of a round, from the words of the update to signed chunks in memory,
-keys, shares, signatures and answers included; quantising, which no cipher asks for, is a figure of its own. The other
-members and the aggregator are real in what they say (peers.py, stage.py) and their time is not counted. The part that
-does not depend on the length of the update is a round of the same members with one parameter. Peak memory counts the
-update itself, and everything else that came after the process had started and warmed up.
+Rules: the cryptographic work of a round, from the words of the update to signed chunks in memory. Keys, shares,
+signatures and answers are included. Quantising, which no cipher asks for, is a figure of its own. The other members and
+the aggregator are real in what they say (peers.py, stage.py) and their time is not counted. The part that does not
+depend on the length of the update is a round of the same members with one parameter. Peak memory counts the update
+itself, and everything else that came after the process had started and warmed up.
 """
 
 import gc

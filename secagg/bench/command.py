@@ -38,8 +38,8 @@ def bench(
 ) -> None:  # fmt: skip
     """Measure what an engine costs, and that its sum is exact.
 
-    Engine paillier is measured beside phe (10 nodes and 10^5 parameters are the specification's case); only it reads
-    --key-bits, --profile and --s, and of the options from --dropout to --handicap it reads --whole: with it two of
+    Engine paillier is measured beside phe; the specification's case is 10 nodes and 10^5 parameters. Only it reads
+    --key-bits, --profile and --s, and of the options from --dropout to --handicap it reads --whole. With --whole two of
     three trustees open the sum, or a single holder where a key cannot be shared.
     """
     import msgspec

@@ -1,8 +1,8 @@
 """What a power with a secret exponent costs, and whether its time tells the exponent.
 
 Rules (protocol §8, attack 30, ADR 14): the power that decryption takes of every ciphertext, modulo p^(s+1), by three
-routines in one run: GMP's ordinary one, which tells the exponent to whoever measures time, GMP's constant-time one,
-and OpenSSL's. The ratio beside each is to naive `phe`, as if nothing but two powers were left of decryption: no
+routines in one run. They are GMP's ordinary one, which tells the exponent to whoever measures time, GMP's constant-time
+one, and OpenSSL's. The ratio beside each is to naive `phe`, as if nothing but two powers were left of decryption. No
 decryption with that routine can do better. Timing is Welch's test between two exponents of the same length.
 Leaves to others: everything else that decryption does (paillier.py).
 """

@@ -1,6 +1,6 @@
 """How much memory this process used at most since a moment: peak resident set above its own baseline.
 
-Rules: the baseline is taken after everything that was freed has gone back to the system; the peak is the kernel's own
+Rules: the baseline is taken after everything that was freed has gone back to the system. The peak is the kernel's own
 (VmHWM), reset at the baseline where the kernel lets a process do so. `ru_maxrss` would not do: it survives exec, so a
 child starts with the peak of its parent. Linux only; elsewhere the figures are 0.
 """

@@ -1,6 +1,6 @@
 """What the measured rounds are fed with: float updates, clear words, and the time that plain sums take.
 
-Rules: made block by block, so that making an input never shows in the peak memory of whoever is measured; bytes come
+Rules: made block by block, so that making an input never shows in the peak memory of whoever is measured. Bytes come
 from AES key streams, because updates that are constant would flatter caches and compression.
 """
 

@@ -1,9 +1,9 @@
 """What a round of engine `masks` costs one member and the aggregator, each measured in a process of its own.
 
-Rules (operations, bench): one JSON object per case; seconds are medians (case.py says of which clock); every ratio
-(`_x`, `_part`) divides figures of the same run by the AES rate and the numpy sums of the same process, so that it holds
-on any machine; memory is the peak above the process's own baseline, in vectors of 4·d bytes. `handicap` does the
-member's vector work twice and must show.
+Rules: one JSON object per case; seconds are medians (case.py says of which clock). Every ratio (`_x`, `_part`) divides
+figures of the same run by the AES rate and the numpy sums of the same process. So it holds on any machine. Memory is
+the peak above the process's own baseline, in vectors of 4·d bytes. `handicap` does the member's vector work twice and
+must show.
 Leaves to others: the roles (client.py, server.py), printing (command.py), judging (targets.py).
 """
 
@@ -27,14 +27,13 @@ F = TypeVar("F", ClientFigures, ServerFigures)
 class Figures(Struct, frozen=True):
     """What a case costs; fields from `client_x` on are ratios of one run.
 
-    `client_seconds` is a member's cryptographic work in the round; `quantise_seconds`, from floats to words, come on
+    `client_seconds` is a member's cryptographic work in the round. `quantise_seconds`, from floats to words, come on
     top, and `protect_seconds`, its work on its vector, holds both. `client_x` = client ÷ (mask bytes ÷ AES rate),
     `client_settled_x` the same less 15 ms, `client_whole_x` = (client + quantise) ÷ it. `server_seconds` runs from the
-    last upload to the logged sum; `server_x` = server ÷ (AES time of the masks that come off + as many plain numpy
-    additions as there were uploads), `server_adding_x` the same with the additions of all uploads (`adding_seconds`,
-    done while they arrive), `server_vector_x` only with what it does with vectors (`unmask_seconds`,
-    `adding_seconds`), `server_aes_x` = server ÷ that AES time alone. `verify_part` = verify ÷ client. Vectors: peak
-    memory ÷ 4·d.
+    last upload to the logged sum. `server_x` = server ÷ (AES time of the masks that come off + as many plain numpy
+    additions as there were uploads). `server_adding_x` is the same with the additions of all uploads (`adding_seconds`,
+    done while they arrive). `server_vector_x` has only what it does with vectors (`unmask_seconds`, `adding_seconds`),
+    and `server_aes_x` = server ÷ that AES time alone. `verify_part` = verify ÷ client. Vectors: peak memory ÷ 4·d.
     """
 
     engine: str

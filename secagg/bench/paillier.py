@@ -1,10 +1,10 @@
 """What engine `paillier`'s cryptography costs, beside `phe` used naively and packed by hand, under the same key.
 
-Rules (protocol §8, operations, bench): CPU time of one thread, microseconds per parameter (`_us`), all in one run so
-that the ratios (`_x`) hold on any machine. Encryption: from offset codes to the bytes of an upload. Online: the same
-with obfuscators from a full pool on disk. Adding: from the bytes of an upload to the running product, range checks
-included; verifying its proof of knowledge is a figure of its own. Decryption: from the product to the sums, in constant
-time (`phe` does not take care of that). `exact` compares with the integer sum of the codes.
+Rules (protocol §8): CPU time of one thread, microseconds per parameter (`_us`), all in one run so that the ratios
+(`_x`) hold on any machine. Encryption: from offset codes to the bytes of an upload. Online: the same with obfuscators
+from a full pool on disk. Adding: from the bytes of an upload to the running product, range checks included; verifying
+its proof of knowledge is a figure of its own. Decryption: from the product to the sums, in constant time (`phe` does
+not take care of that). `exact` compares with the integer sum of the codes.
 Leaves to others: rounds with messages and processes (the engine), printing (command), judging.
 """
 

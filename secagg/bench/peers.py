@@ -1,8 +1,8 @@
 """Members who say what members say and check nothing: the company that a measured role is kept in.
 
 Rules: keys, shares, seals, signatures and answers are real, so that whoever is measured does exactly the work of a
-round; pieces are sealed to the measured members only, since nobody opens the others. What a member here skips is its
-own checking: in a round of n members everybody verifies everybody, and only one of them is being measured.
+round. Pieces are sealed to the measured members only, since nobody opens the others. What a member here skips is its
+own checking. In a round of n members everybody verifies everybody, and only one of them is being measured.
 Leaves to others: the measured roles (client.py, server.py), whole members (secagg.protocol.masks.node).
 """
 

@@ -1,7 +1,7 @@
 """The plots of docs/performance.md, from the results file: small SVGs, the same bytes for the same results.
 
-Rules: log-log; what the hardware allows stands beside what we take, from the same run (AES time of the masks, plain
-numpy sums); text stays text, nothing in the file depends on the day. Needs matplotlib (the extra `bench`).
+Rules: log-log. What the hardware allows stands beside what we take, from the same run (AES time of the masks, plain
+numpy sums). Text stays text, nothing in the file depends on the day. Needs matplotlib (the extra `bench`).
 """
 
 from collections.abc import Callable, Iterable

@@ -1,6 +1,6 @@
 """Measured cases in a file of JSON lines: one row per case with its command, commit, date and figures.
 
-Rules: a row is replaced when its case is measured again; the order is that of the cases; the file is whole at every
+Rules: a row is replaced when its case is measured again. The order is that of the cases. The file is whole at every
 moment, so that a run that was stopped goes on where it was. Leaves to others: measuring (suite.py).
 """
 

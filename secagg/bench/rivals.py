@@ -1,7 +1,7 @@
 """What others' homomorphic encryption costs on the same numbers in the same run: pypaillier, TenSEAL's BFV and CKKS.
 
-Rules: every package is optional, and one that is not installed is said to be missing, never left out in silence; only
-public calls, as the package's own pages show them; CPU time; from codes to the bytes that would travel, from bytes to
+Rules: every package is optional, and one that is not installed is said to be missing, never left out in silence. Only
+public calls, as the package's own pages show them. CPU time. From codes to the bytes that would travel, from bytes to
 the running sum, from the sum to numbers. `exact` says whether the sum of two vectors is the integer sum; CKKS rounds.
 Leaves to others: `phe`, which ours shares a key with (paillier.py).
 """

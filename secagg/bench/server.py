@@ -1,7 +1,7 @@
 """What a round costs the aggregator, in a process of its own, and what one member's spot check of it costs.
 
 Rules: every upload is masked by its member with its real masks and lies in a file, as uploads do; nothing of that is
-counted. `seconds` runs from the last upload (verified and added) to the published, logged sum; adding and verifying all
+counted. `seconds` runs from the last upload (verified and added) to the published, logged sum. Adding and verifying all
 uploads, which happens while they arrive, are figures of their own. The sum must be the integer sum of the clear words.
 Leaves to others: chunks and durable storage (aggregator.uploads), ratios (masks.py).
 """

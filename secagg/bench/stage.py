@@ -1,6 +1,6 @@
 """The aggregator's state machine with its log, played against whoever answers: what a measured round runs on.
 
-Rules: time is counted for the aggregator's own work alone (its machine, its log, removing masks), by phase; the machine
+Rules: time is counted for the aggregator's own work alone (its machine, its log, removing masks), by phase. The machine
 is pure, so a round can be continued many times from the same phase. Headers of uploads are held back until they are
 asked for, because "the last upload" is where the server's time begins.
 Leaves to others: who answers (peers.py, client.py), vectors (server.py).

@@ -1,8 +1,8 @@
 """`make bench`: run the cases one after another, keep their figures, rewrite tables and plots of docs/performance.md.
 
 How to read it: `python -m secagg.bench.suite [--quick] [--again] [--only NAME…]`. Rules: every case is a process of the
-command that a person would type; one that was measured with this very code is not measured again, so a run that was
-stopped goes on; a quick run writes into a folder of its own and leaves the committed page alone. A case whose sum is
+command that a person would type. One that was measured with this very code is not measured again, so a run that was
+stopped goes on. A quick run writes into a folder of its own and leaves the committed page alone. A case whose sum is
 not exact ends the run. Leaves to others: what is measured (cases.py), tables (report.py), plots (plots.py).
 """
 

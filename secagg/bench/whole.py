@@ -1,6 +1,6 @@
 """A whole round in one process: every member real, every message checked by everybody (secagg.protocol.run).
 
-Rules: the sum is compared with the numpy sum of the clear words; uploads are added as they come and dropped, so that
+Rules: the sum is compared with the numpy sum of the clear words. Uploads are added as they come and dropped, so that
 memory stays O(d) whatever the number of members. Slower than one role per process, and the proof that what those
 measure is a round. Leaves to others: figures by role (masks.py).
 """

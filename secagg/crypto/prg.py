@@ -1,8 +1,8 @@
 """The mask generator: AES-CTR key stream over word arrays, blockwise through warm buffers.
 
-Rules (protocol §3): IV 0, counter = absolute byte offset / 16, so block size never matters and blocks are independent;
-raw key stream words, uniform over the whole group. `update_into` releases the GIL and, into a reused buffer of 128 to
-384 KiB, runs at the speed of the hardware; a fresh buffer per call costs an order of magnitude, one that does not start
+Rules (protocol §3): IV 0, counter = absolute byte offset / 16, so block size never matters and blocks are independent.
+Raw key stream words, uniform over the whole group. `update_into` releases the GIL and, into a reused buffer of 128 to
+384 KiB, runs at the speed of the hardware. A fresh buffer per call costs an order of magnitude, one that does not start
 at a page 5 %.
 """
 

@@ -1,6 +1,6 @@
 """Shamir secret sharing of 32 bytes over the prime 2^256 + 297.
 
-Rules (protocol §3): shares are 33 bytes big-endian, x is the roster index + 1; a share at or above the prime and a
+Rules (protocol §3): shares are 33 bytes big-endian, x is the roster index + 1. A share at or above the prime and a
 secret of more than 256 bits are refused. Lagrange weights depend on the set only and are computed once per set.
 Source: Shamir, CACM 1979.
 """
@@ -83,7 +83,7 @@ def outliers(shares: Mapping[int, bytes], base: Sequence[int]) -> set[int]:
 def on_one_polynomial(secrets: Sequence[Mapping[int, bytes]], base: Sequence[int]) -> bool:
     """Say whether no secret's shares hold an outlier, for many secrets shared among the same x at once.
 
-    One random combination of all secrets is checked in place of each: it is wrong with probability below 2^-127, as its
+    One random combination of all secrets is checked in place of each. It is wrong with probability below 2^-127, as its
     coefficients are hashes of all shares.
     """
     xs, everybody = tuple(base), tuple(secrets[0])

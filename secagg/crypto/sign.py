@@ -1,6 +1,6 @@
 """Ed25519 signatures (RFC 8032) under keys that only their owner can sign with.
 
-Rule: a public key of small order, or one not written as RFC 8032 writes it, verifies nothing: under a small-order key
+Rule: a public key of small order, or one not written as RFC 8032 writes it, verifies nothing. Under a small-order key
 anybody makes signatures that hold for any message, and two texts of one key would pass for two members.
 """
 

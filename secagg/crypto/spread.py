@@ -1,7 +1,7 @@
 """Work on the parts of an array or a list by several threads: the caller and those of a `concurrent.futures.Executor`.
 
-Rules: whoever is free takes the next part that is left, so that a thread which the machine keeps waiting takes fewer;
-the caller is one of them, for it has a core already, where a thread that wakes must find one. Nobody works any more
+Rules: whoever is free takes the next part that is left, so that a thread which the machine keeps waiting takes fewer.
+The caller is one of them, for it has a core already, where a thread that wakes must find one. Nobody works any more
 when `spread` returns or raises; a pool that is busy, even with the caller itself, is not waited for.
 Leaves to others: work that gives up the interpreter's lock, without which threads gain nothing.
 """

@@ -1,7 +1,7 @@
 """Large values as files named by their SHA-256: written once, re-hashed when read, put together from chunks.
 
-Rules: draft → fsync → rename → fsync of the directory, so that a blob is whole or not there; a chunk counts as stored
-when its data and its entry are on disk; a chunk with other bytes than the one that is stored is equivocation, and the
+Rules: draft → fsync → rename → fsync of the directory, so that a blob is whole or not there. A chunk counts as stored
+when its data and its entry are on disk. A chunk with other bytes than the one that is stored is equivocation, and the
 first stays. Leaves to others: who may write what, signatures, when blobs are no longer needed.
 Source: docs/transport.md "Uploads" and "Crash rules".
 """

@@ -1,8 +1,9 @@
 """A member's boot epoch: asked for at every start, and nothing is done in rounds before the key server has granted it.
 
-How to read it: `start` draws a nonce and counts the start, `ask` tells the key server where this member stands, `take`
-hears the answer: `granted` (kept, and said), then `held`. `tell` lets the key server know that the ledger has grown.
-Rules: what was fenced once stays fenced; only an answer to this very start counts; a ledger shorter than the one the
+How to read it: `start` draws a nonce and counts the start, and `ask` tells the key server where this member stands.
+`take` hears the answer: `granted` (kept, and said), then `held`. `tell` lets the key server know that the ledger has
+grown.
+Rules: what was fenced once stays fenced. Only an answer to this very start counts. A ledger shorter than the one the
 key server knows of is an old one, whatever the epoch says. Leaves to others: the verdict (keyserver.boots).
 Source: docs/threat-model.md row 14.
 """

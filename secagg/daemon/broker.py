@@ -1,9 +1,9 @@
 """The broker as a process: its configuration, its key, its limits, its signals.
 
-Rules: the key lies in the state directory (0600 in 0700); the process announces itself only after it has tried its own
-doors; memory is limited, because an enrolled peer that sends a message of endless frames would fill it, and a broker
-that ends is started again by its supervisor and has lost nothing that matters. Memory and descriptors are looked at
-every few seconds and said before they run out; `status` answers over the admin socket, as that of every daemon.
+Rules: the key lies in the state directory (0600 in 0700). The process announces itself only after it has tried its own
+doors. Memory is limited, because an enrolled peer that sends a message of endless frames would fill it. A broker that
+ends is started again by its supervisor and has lost nothing that matters. Memory and descriptors are looked at every
+few seconds and said before they run out. `status` answers over the admin socket, as that of every daemon.
 Leaves to others: relaying (secagg.transport.broker), restarting (the service manager).
 Source: docs/transport.md "Security traps of ZeroMQ", docs/operations.md "Deployment".
 """

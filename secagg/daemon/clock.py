@@ -1,6 +1,6 @@
 """The two clocks of a daemon: wall time for signed statements, monotonic time for everything that waits.
 
-Rule: this is the only file that reads wall time; everybody else takes a time, or this function, as an argument, so a
+Rule: this is the only file that reads wall time. Everybody else takes a time, or this function, as an argument, so a
 clock that jumps moves no deadline. Source: docs/transport.md "Crash rules".
 """
 

@@ -1,7 +1,7 @@
 """A console for what is drawn in colours: tables, bars, a table that lives.
 
-Rules: whatever reaches the terminal through it is plain (secagg.daemon.writing), each piece of text on its own, so that
-no escape sequence of a peer gets past; a text of a peer that stands in markup goes through `marked`, so that it is not
+Rules: whatever reaches the terminal through it is plain (secagg.daemon.writing), each piece of text on its own. So no
+escape sequence of a peer gets past. A text of a peer that stands in markup goes through `marked`, so that it is not
 taken for markup. Leaves to others: what is drawn (secagg.demo, the commands).
 """
 

@@ -1,13 +1,13 @@
 """Crash points: a daemon kills itself at a named place of its own loop, so that every line of the crash table is tried.
 
 `SECAGG_DRILL` in the environment is `WHERE/WHAT@COUNT`: the process dies by SIGKILL when it comes to that place for the
-COUNT-th time. WHERE is `before-save` (decided, files written, the journal not committed), `after-save` (committed,
-nothing sent), `chunk-data` (a chunk's bytes are on disk, its entry is not) or `relay` (the broker holds a message that
-it has not passed on). WHAT is the kind of the event: that of a message (`round.MaskedInput`, `chunk`, `enrol`),
-`timer.`, `work.` or `command.` and its name, the door of a broker; `*` is any.
+COUNT-th time. WHERE is `before-save` (decided, files written, the journal not committed) or `after-save` (committed,
+nothing sent). It is `chunk-data` (a chunk's bytes are on disk, its entry is not) or `relay` (the broker has not passed
+a message on). WHAT is the kind of the event: that of a message (`round.MaskedInput`, `chunk`, `enrol`), or the door of
+a broker. It is `timer.`, `work.` or `command.` and its name; `*` is any.
 
-Rules: it is refused unless the federation's name begins with `drill`, so that nobody's service carries it by mistake;
-it cannot make a role send anything it would not. Leaves to others: starting the role again.
+Rules: it is refused unless the federation's name begins with `drill`, so that nobody's service carries it by mistake.
+It cannot make a role send anything it would not. Leaves to others: starting the role again.
 Source: docs/transport.md "Crash rules".
 """
 

@@ -164,8 +164,8 @@ async def ask(
 ) -> Standing:
     """Ask until a person has approved, at most `wait` seconds (0: until the first answer); return the roster.
 
-    Raises: NotAuthorised and others for a refusal, by code; TryLater when nobody has decided yet; PeerUnavailable when
-    nobody answered; VerificationFailed when the roster is not to be believed.
+    Raises: NotAuthorised and others for a refusal, by code. TryLater when nobody has decided yet. PeerUnavailable when
+    nobody answered. VerificationFailed when the roster is not to be believed.
     """
     now = asyncio.get_running_loop().time
     begun, told, answered = now(), set[str](), False
@@ -271,7 +271,7 @@ def join(
     policy: Mapping[str, object] | None = None,
 ) -> Path:  # fmt: skip
     """Enrol this machine and write its configuration, with its organisation where the role says that, and `policy` as
-    its section of that name; return the path.
+    its section of that name. Return the path.
 
     Raises: as `prepare` and `ask`; BadConfiguration when the file exists already.
     """

@@ -1,7 +1,7 @@
 """A blob of the aggregator, piece by piece, by its digest: a job's first model, a round's result, a member's upload.
 
-Rules: what is fetched is known by its SHA-256 and by the largest length it may have before the first byte arrives;
-pieces are on disk one by one, so that a restart goes on where it stopped; a piece that does not come is asked for
+Rules: what is fetched is known by its SHA-256 and by the largest length it may have before the first byte arrives.
+Pieces are on disk one by one, so that a restart goes on where it stopped. A piece that does not come is asked for
 again. Leaves to others: what is wanted (the roles), serving it (aggregator). Source: docs/transport.md "Uploads".
 """
 

@@ -1,7 +1,7 @@
 """The roster in force, as a member keeps it in its journal: asked for until there is one, believed once per push.
 
 Rules: manifests name the very roster bytes and the very directory checkpoint that were received, so both are kept as
-received; a member that the roster knows under another key or role takes part in nothing.
+received. A member that the roster knows under another key or role takes part in nothing.
 Leaves to others: judging a push (secagg.daemon.membership), distributing it (keyserver), using it (the roles).
 """
 

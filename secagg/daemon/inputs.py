@@ -1,11 +1,11 @@
 """The ledger of inputs of one institution: every header that its nodes signed, what became of it, what was allowed.
 
-How to read it: `InputLedger` is what a node asks; `SqliteInputs` is the file that all nodes of an institution on a
-machine share; `MemoryInputs` (secagg.daemon.memory) is what tests use, under the same contract. `hold` keeps others
-away while a node reads, decides and writes.
-Rules (protocol §6.5): entries are appended, and changed by secagg.protocol.inputs alone; what is written here is on
-disk before the journal's turn that relies on it is kept, so that a crash leaves one entry too many and never one too
-few; a file that has forgotten something is noticed, because each writer's journal keeps how often it wrote (`require`).
+How to read it: `InputLedger` is what a node asks. `SqliteInputs` is the file that all nodes of an institution on a
+machine share. `MemoryInputs` (secagg.daemon.memory) is what tests use, under the same contract. `hold` keeps others
+away while a node reads, decides and writes. Rules (protocol §6.5): entries are appended, and changed by
+secagg.protocol.inputs alone. What is written here is on disk before the journal's turn that relies on it is kept. So a
+crash leaves one entry too many and never one too few. A file that has forgotten something is noticed, because each
+writer's journal keeps how often it wrote (`require`).
 Leaves to others: what follows from entries (secagg.protocol.inputs), what is an input (node.inputs).
 """
 
@@ -163,8 +163,8 @@ class SqliteInputs:
     def __init__(self, path: Path, phrase: Secret, writer: bytes, rng: Rng, cost: int = COST) -> None:
         """Open the ledger at `path`, or make it; `writer` is this node's signing key, `phrase` opens the ledger's key.
 
-        Raises: BadConfiguration (`E-LEDGER`) when the file or its directory is open to others, the passphrase is
-        another one, or it is no ledger of this version.
+        Raises: BadConfiguration (`E-LEDGER`) when the file or its directory is open to others. So it is when the
+        passphrase is another one, or it is no ledger of this version.
         """
         _check_place(path)
         self._path, self._writer, self._holding = path, writer, False

@@ -4,9 +4,9 @@ One event is one transaction; what the event sends lies in the outbox of the sam
 both or neither. Transactions within a group are kept by one commit, at its end. Two implementations under one contract
 test: SQLite for daemons, memory (secagg.daemon.memory) for tests.
 
-Rules: one daemon per journal; nothing is acknowledged or sent before `transaction()`, or the `group()` around it, has
-ended without an error; a journal that cannot be written raises TryLater and remembers nothing of that event or group;
-secrets are sealed by the service before they come here (secagg.daemon.vault).
+Rules: one daemon per journal. Nothing is acknowledged or sent before `transaction()`, or the `group()` around it, has
+ended without an error. A journal that cannot be written raises TryLater and remembers nothing of that event or group.
+Secrets are sealed by the service before they come here (secagg.daemon.vault).
 Leaves to others: when to send (secagg.daemon.outbox), what keys mean.
 Source: docs/transport.md "Crash rules".
 """

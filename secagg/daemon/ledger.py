@@ -1,7 +1,7 @@
 """What a node or a trustee has taken part in, opened and witnessed, kept in its journal for as long as it exists.
 
-Rules (protocol §3): records are only ever appended, and numbered, so that their order survives a restart; they are
-written in the turn that keeps the phase depending on them; they hold no secret and so are not sealed. Of a log only the
+Rules (protocol §3): records are only ever appended, and numbered, so that their order survives a restart. They are
+written in the turn that keeps the phase depending on them. They hold no secret and so are not sealed. Of a log only the
 last checkpoint matters, so it has one place per origin and never goes back. What goes into the ledger of inputs is
 written there before the turn is kept, and the journal keeps how often this node wrote.
 Leaves to others: what a record forbids (secagg.protocol.memory), the transaction (secagg.daemon.turn), the ledger of
@@ -81,7 +81,7 @@ class Ledger:
     def add(self, records: Iterable[Record]) -> None:
         """Keep `records` in the transaction of this turn.
 
-        Raises: VerificationFailed when a checkpoint is older than, or another one of the same size as, the last;
+        Raises: VerificationFailed when a checkpoint is older than, or another one of the same size as, the last.
         Refused (`ledger.lifted`) for an input whose attempt is over.
         """
         for record in records:

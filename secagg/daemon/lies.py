@@ -1,9 +1,9 @@
 """Evidence that an aggregator lied, at a member: brought to the key server, or fetched from it, judged here, kept.
 
-How to read it: `found` is for who found a lie, `serve` hands the evidence to the key server; `pushed` is the key
-server's word that there is some, `finished` the verdict on it; `require_trust` ends all work with who lied.
+How to read it: `found` is for who found a lie, `serve` hands the evidence to the key server. `pushed` is the key
+server's word that there is some, `finished` the verdict on it. `require_trust` ends all work with who lied.
 Rules (protocol §7): evidence is believed by what is in it and not by who sends it (secagg.protocol.round.lie), so a
-forged one changes nothing; only the federation's aggregator of now is judged, once; what proves a lie is kept for good.
+forged one changes nothing. Only the federation's aggregator of now is judged, once. What proves a lie is kept for good.
 Leaves to others: finding lies (node.spot), logging and pushing them (keyserver.lies), leaving rounds (the roles).
 """
 

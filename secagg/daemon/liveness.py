@@ -5,7 +5,7 @@ A frozen process keeps its connections, so that only words from it prove that it
 Who was heard once is asked after two seconds of silence, and is silent after six, which the loop notices within one
 more. The answer comes from the shell's loop, not from a thread of its own, so that a role that hangs is silent too.
 
-Rules: time is ticks of the loop (one second); nobody is forgotten before ten minutes of silence; strangers and the
+Rules: time is ticks of the loop (one second). Nobody is forgotten before ten minutes of silence. Strangers and the
 broker are not asked (the link itself has heartbeats). Leaves to others: what follows from silence (the services).
 Source: docs/transport.md "Security traps of ZeroMQ" 12.
 """

@@ -1,7 +1,7 @@
 """Logs: one event is a verb in snake_case and allow-listed fields; lines for people on a terminal, JSON otherwise.
 
-Rules: a field that is not in FIELDS is dropped and its name alone is shown, so that a new field is a decision and no
-update, share, mask or secret is logged by accident; bytes are never shown. Logs go to standard error.
+Rules: a field that is not in FIELDS is dropped and its name alone is shown. So a new field is a decision, and no
+update, share, mask or secret is logged by accident. Bytes are never shown. Logs go to standard error.
 Source: docs/operations.md "Logs, metrics, health".
 """
 

@@ -4,10 +4,10 @@ An event (a message, a timer, finished work, a command) is one turn: the service
 then effects happen. Turns are plain functions on the loop's thread, so two of them never mix. Messages that wait on
 the link share one commit (ADR 13): each is a turn that fails alone; nothing is waited for.
 
-Rules: a durable message (16-byte id) is acknowledged after its commit and handled once, however often it comes; an
-error of the service rolls its turn back, is logged, and the daemon goes on; a peer's faulty message is acknowledged, so
+Rules: a durable message (16-byte id) is acknowledged after its commit and handled once, however often it comes. An
+error of the service rolls its turn back, is logged, and the daemon goes on. A peer's faulty message is acknowledged, so
 that it does not come again, but one that met a full disk (TryLater, OSError) is answered `retry-later`. An outcome, a
-timer or work that met a full disk waits until the disk is back (storage); a timer that met another error rings again in
+timer or work that met a full disk waits until the disk is back (storage). A timer that met another error rings again in
 half a minute. A peer that says nothing is noticed within eight seconds (liveness). Leaves to others: order and age of
 unacknowledged messages (outbox), decisions (Service). Source: docs/transport.md "Crash rules".
 """

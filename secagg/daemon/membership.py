@@ -6,7 +6,7 @@ A push of the key server is believed once, in this order:
  3. the log entry is the key server's word that exactly these bytes are in force;
  4. the entry is in a signed checkpoint of the directory that extends the last one this member accepted.
 
-Rules: every member keeps the checkpoint that came with the roster, because a manifest names it; a push that starts from
+Rules: every member keeps the checkpoint that came with the roster, because a manifest names it. A push that starts from
 another checkpoint than ours is no proof for us (`E-BEHIND`): ask again with `request`. Leaves to others: keeping the
 `Standing` (it is plain bytes), asking. Source: docs/protocol.md §6.2, docs/audit-log.md "Two logs",
 docs/threat-model.md rows 9 and 20.

@@ -1,7 +1,7 @@
 """The options that every command shares, and the one way an error reaches a person.
 
-Rules: `--config --format -q -v --no-color` mean the same before and after the noun, and the last one given wins; data
-goes to standard output, errors to standard error as `error[CODE]: cause` and the remedy below it; the exit code is the
+Rules: `--config --format -q -v --no-color` mean the same before and after the noun, and the last one given wins. Data
+goes to standard output, errors to standard error as `error[CODE]: cause` and the remedy below it. The exit code is the
 error's. This file imports click and the errors alone, because every command file loads it before any work is imported.
 Leaves to others: finding the nouns (secagg.cli), reading the configuration file (secagg.daemon.config).
 Source: docs/operations.md "Commands".

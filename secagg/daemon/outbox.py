@@ -4,13 +4,13 @@ Control messages to one peer go one at a time, so that a message lost in a crash
 Bulk kinds may have eight on the way (docs/transport.md "Uploads"): each piece is complete in itself. Time is ticks of
 the loop.
 
-Rules: when no acknowledgement has come for as long as a lane has patience, its oldest message is sent again, after the
-next such silence two, then four; and any that was overtaken, by one that left later and was acknowledged before it.
-With pieces, patience doubles with every silence up to sixteen ticks and follows how far apart acknowledgements are, so
-that a slow link, where eight pieces need far longer than two ticks, is not filled with pieces that it has already. A
-peer or a link that is back is told everything again at once. Leaves to others: keeping the messages
-(secagg.daemon.journal) and sending them (secagg.daemon.loop). Source: docs/transport.md "Crash rules" (two seconds,
-back-off); the timer is TCP's, RFC 6298 §5.
+Rules: when no acknowledgement has come for as long as a lane has patience, its oldest message is sent again. After the
+next such silence two are, then four. Any is sent again that was overtaken, by one that left later and was acknowledged
+before it. With pieces, patience doubles with every silence up to sixteen ticks and follows how far apart
+acknowledgements are. A slow link, where eight pieces need far longer than two ticks, is thus not filled with pieces
+that it has already. A peer or a link that is back is told everything again at once. Leaves to others: keeping the
+messages (secagg.daemon.journal) and sending them (secagg.daemon.loop). Source: docs/transport.md "Crash rules" (two
+seconds, back-off); the timer is TCP's, RFC 6298 §5.
 """
 
 from collections import deque

@@ -1,7 +1,7 @@
 """A daemon as a process: state directory, signals, readiness, and an end that loses nothing.
 
-Rules: no core file, because memory holds keys; "ready" is printed and sent to the service manager only after the
-journal was read and the admin socket is open; a signal stops the loop between two turns, so what is kept is whole.
+Rules: no core file, because memory holds keys. "ready" is printed and sent to the service manager only after the
+journal was read and the admin socket is open. A signal stops the loop between two turns, so what is kept is whole.
 Leaves to others: configuration and keys (the role), the loop itself (secagg.daemon.loop).
 Source: docs/operations.md "Commands" and "Deployment".
 """
@@ -53,8 +53,8 @@ def run_daemon(
 ) -> None:
     """Run a role until SIGTERM or SIGINT; `link_factory` is called inside the running loop.
 
-    Raises: BadConfiguration for a state directory that cannot be used, or a drill outside of a federation for drills;
-    TryLater when the disk has no room; what the service's `start` raises.
+    Raises: BadConfiguration for a state directory that cannot be used, or a drill outside of a federation for drills.
+    TryLater when the disk has no room. What the service's `start` raises.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     drill.arm(federation)

@@ -1,6 +1,6 @@
 """The tables of a journal, version by version.
 
-Rules: an entry takes the schema one version further, as a whole or not at all (journal); entries are only ever
+Rules: an entry takes the schema one version further, as a whole or not at all (journal). Entries are only ever
 appended, and nothing that an older version kept is lost. The first entry gives version `FIRST`: what 0.1 wrote before
 it is refused, because it counted inputs by rules that attacks went around. Leaves to others: what is in the tables.
 """

@@ -1,7 +1,7 @@
 """What leaves a daemon: control and bulk in a line of their own each, so that an upload holds up no decision.
 
 Rules: a durable message is read from the journal when its turn comes, so that one that is acknowledged or withdrawn
-meanwhile does not leave; what cannot be handed over is not kept here: the outbox brings durable messages again, and
+meanwhile does not leave. What cannot be handed over is not kept here: the outbox brings durable messages again, and
 single ones are their owner's to repeat. That a peer cannot be reached is said once, and when it can again.
 Leaves to others: when a message is due (secagg.daemon.outbox), sockets (the link). Source: docs/transport.md "Sockets".
 """

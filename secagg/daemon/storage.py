@@ -2,7 +2,7 @@
 
 While it is read-only nothing is decided, so nothing is acknowledged: a durable message is answered `retry-later`, a
 timer or an outcome waits. A probe writes as much as an event may and decides when it is over. A reserved file of 64 MiB
-is given back only when the daemon ends while the disk is full, so that the journal can be closed cleanly.
+is given back only when the daemon ends while the disk is full. Then the journal can be closed cleanly.
 
 Rules: commands that only read are answered all the while. Leaves to others: what counts as a disk's fault
 (secagg.daemon.faults), when to probe and what waits (secagg.daemon.loop). Source: docs/transport.md "Crash rules".

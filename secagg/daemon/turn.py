@@ -89,8 +89,8 @@ class Turn:
         """Send after commit, again and again until acknowledged, also after a restart.
 
         Messages to one peer arrive in the order of sending, each once; kinds `chunk` and `piece` in any order. What
-        waits already is not sent beside itself, and a peer that has not acknowledged `MOST` is sent nothing more:
-        whoever asks again and again, and takes nothing, fills no disk.
+        waits already is not sent beside itself, and a peer that has not acknowledged `MOST` is sent nothing more.
+        Whoever asks again and again, and takes nothing, fills no disk.
         """
         message = Outgoing(self._rng(16), to, kind, header, body)
         waiting, same = self._transaction.waiting(message)

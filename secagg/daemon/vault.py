@@ -1,6 +1,6 @@
 """Secrets on disk: a daemon's long-lived keys under a passphrase, and the keys of one round, which can be destroyed.
 
-Rules: a secret lies in a file of mode 0600, without links, owned by this user, in a directory of mode 0700; looser is
+Rules: a secret lies in a file of mode 0600, without links, owned by this user, in a directory of mode 0700. Looser is
 refused, not repaired, because somebody may already have read it. A passphrase comes from a file, the service manager's
 credentials or a prompt, never from the command line. Erasing overwrites and unlinks the round's own data key: on disks
 that keep old blocks the overwritten bytes are still wrapped under the storage key.

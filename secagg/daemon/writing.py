@@ -1,6 +1,6 @@
 """Where commands write: every text goes through `plain` here, because a peer may have written part of it.
 
-Rules: a command writes with `say`, a line for each text, or with `say_json`; nothing else writes to a terminal (a test
+Rules: a command writes with `say`, a line for each text, or with `say_json`. Nothing else writes to a terminal (a test
 reads the sources), so that nobody can forget what a terminal would obey. What is drawn in colours is
 secagg.daemon.drawing's. This file imports click and json alone, because every command file loads it.
 """

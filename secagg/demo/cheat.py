@@ -1,8 +1,8 @@
 """An aggregator that cheats, as a program of its own: `python -m secagg.demo.cheat --config aggregator.toml`.
 
 It is the honest aggregator's process but for the sum, which is off in one word before the result is logged and
-published, so that log, result and models agree with each other and only the uploads tell otherwise. No role carries a
-switch that makes it cheat: this program is the one place of the product that builds a role from the outside.
+published. So log, result and models agree with each other and only the uploads tell otherwise. No role carries a switch
+that makes it cheat: this program is the one place of the product that builds a role from the outside.
 Leaves to others: the lie itself (lying.py), finding it (secagg.auditor).
 """
 

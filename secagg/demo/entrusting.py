@@ -1,8 +1,8 @@
 """Trustees for a federation on this machine: enrolled as real ones, a ceremony of files, a daemon for each.
 
-How to read it: `entrust` enrols trustees, lets each hand out a card, holds the ceremony, lets each accept, and puts the
-custody together that jobs name; `publish_key` logs the ceremony; `start_trustee` runs one, `kill_trustee` ends one as a
-power cut would.
+How to read it: `entrust` enrols trustees, lets each hand out a card, holds the ceremony and lets each accept. It puts
+the custody together that jobs name. `publish_key` logs the ceremony. `start_trustee` runs one, `kill_trustee` ends one
+as a power cut would.
 Rules: every step is the command that people type, each trustee in its own directory; the sealed shares are removed once
 they were accepted. Leaves to others: the federation (founding.py), jobs.
 """

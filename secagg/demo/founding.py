@@ -1,8 +1,8 @@
 """A whole federation on this machine: key server, broker, aggregator and nodes, enrolled as real ones are.
 
 How to read it: `open` founds the federation and starts the operator's roles, `enrol` lets members join with tokens and
-approves them, `start_node` runs one, `submit`, `watch` and `export` are what an operator does afterwards.
-Rules: every role has its own directory (0700), keys and passphrase; an institution's directory holds its own data and
+approves them. `start_node` runs one; `submit`, `watch` and `export` are what an operator does afterwards.
+Rules: every role has its own directory (0700), keys and passphrase. An institution's directory holds its own data and
 its own copy of the task, and nothing of another one's. Ports are free ones of loopback. Nothing outlives the block.
 Leaves to others: what the federation is for (heart.py), showing it (live.py).
 """

@@ -3,7 +3,7 @@
 How to read it: `play` is the whole story in order. Two jobs run: the sums for standardisation, then the training, which
 uses them. What people see on the way is told to a `Screen`; what is left at the end is a `Story`.
 Rules: every number shown was read where its owner keeps it: reports in the hospitals' directories, uploads in the
-aggregator's, traffic from the daemons; the demonstration plays all of them, which is why it may read everything.
+aggregator's, traffic from the daemons. The demonstration plays all of them, which is why it may read everything.
 Leaves to others: processes and enrolment (founding.py), the pictures (live.py, ending.py), what hospitals compute
 (sites/heart/task.py, copied into each hospital's directory and loaded there).
 """

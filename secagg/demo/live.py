@@ -1,6 +1,6 @@
 """The federation while it works: hospitals by steps, who is waited for and until when, who died and who is back.
 
-Rules: progress goes to standard error, a live table on a terminal and plain lines elsewhere; it shows what the
+Rules: progress goes to standard error, a live table on a terminal and plain lines elsewhere. It shows what the
 aggregator tells everybody who watches, and never anything that depends on data.
 Leaves to others: what happens (heart.py), the tables at the end (ending.py).
 """

@@ -1,6 +1,6 @@
 """The lie that the demonstrations tell: a sum that is one off in one word.
 
-It exists for demonstrations and tests. Canaries stay as they are, so that no member notices; the auditor does, because
+It exists for demonstrations and tests. Canaries stay as they are, so that no member notices. The auditor does, because
 it recomputes the sum from the kept uploads and the members' signed answers (protocol §7).
 Leaves to others: the aggregator that tells it over a real network (cheat.py).
 """

@@ -1,7 +1,7 @@
 """Ends the children of a program that was killed: a process beside it that notices its death, however it died.
 
-SIGKILL lets a program end nothing. So its children are told to this process, one number a line on its standard input;
-when that closes without a `done`, whoever was told and still runs is ended, and the directory is removed. The death
+SIGKILL lets a program end nothing. So its children are told to this process, one number a line on its standard input.
+When that closes without a `done`, whoever was told and still runs is ended, and the directory is removed. The death
 signal of Linux (PR_SET_PDEATHSIG) was rejected: it comes when the *thread* that started a child ends.
 
 Rules: a child is held by a pidfd from the moment it is told, so that a number which is used again reaches nobody else.

@@ -1,9 +1,9 @@
 """Children of a demonstration: every role as a process of its own, and none of them left behind.
 
 Rules: a child is started in a session of its own, so that Ctrl-C reaches this program alone, which then ends its
-children in order; whatever happens, leaving the block ends them all, and a process beside this one does so when this
-one is killed (orphans.py). No signal comes between starting a child and
-knowing it, nor between ending and being done. What a child says goes to a file of its own.
+children in order. Whatever happens, leaving the block ends them all, and a process beside this one does so when this
+one is killed (orphans.py). No signal comes between starting a child and knowing it, nor between ending and being done.
+What a child says goes to a file of its own.
 Leaves to others: which processes there are (founding.py). The roles are started by command, never imported.
 """
 

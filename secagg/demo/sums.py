@@ -1,7 +1,7 @@
 """Four hospitals sum what they know about their patients, in one process: the whole protocol, a drop-out, the audit.
 
 Each hospital's vector is, per measurement, how many patients were measured, Σx and Σx²; plus patients and diagnoses.
-The masked round gives the exact sums; one hospital falls silent on the way; then the aggregator asks for the same data
+The masked round gives the exact sums. One hospital falls silent on the way. Then the aggregator asks for the same data
 without one hospital, which would reveal it by subtraction, and every node refuses. Data: secagg/demo/sites/heart.
 Leaves to others: real processes over a real network (the roles), models (learning).
 """

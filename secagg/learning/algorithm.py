@@ -2,8 +2,9 @@
 
 How to read it: `Algorithm` is the seam; secagg.learning.algorithms is the table of those there are, one file each.
 Rules: a step is computed by the aggregator, by every node and by whoever audits, and all must get the same bytes. So it
-is float64, elementwise, + − × ÷ √ max and sign alone, rounded once to each tensor's dtype: no dot product, norm or sum
-over a vector (their last bits depend on the machine's library), no exp, log or power (no promise of IEEE 754).
+is float64, elementwise, + − × ÷ √ max and sign alone, rounded once to each tensor's dtype. There is no dot product,
+norm or sum over a vector (their last bits depend on the machine's library). There is no exp, log or power (no promise
+of IEEE 754).
 Leaves to others: lanes and codes (secagg.protocol.lanes), local training (node.training).
 Source: docs/adr/0018-an-algorithm-is-a-file-and-a-line.md.
 """

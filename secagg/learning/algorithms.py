@@ -2,8 +2,8 @@
 
 How to read it: a new algorithm is a file beside this one, a line in the table and a file of vectors. Its numbers are
 the fields of its struct, each with its range and, for job files, a default.
-Rules: a signed job names the algorithm and every one of its numbers, in the order of their names, so that no default of
-a release changes what a job means; what the table does not know is refused by name, and nothing is ignored.
+Rules: a signed job names the algorithm and every one of its numbers, in the order of their names. So no default of a
+release changes what a job means. What the table does not know is refused by name, and nothing is ignored.
 Leaves to others: what an algorithm is (secagg.learning.algorithm).
 """
 

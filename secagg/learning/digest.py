@@ -1,7 +1,7 @@
 """Digests of models: the bytes that a manifest pins, a node compares and an auditor recomputes.
 
-Rules: a digest covers exact bytes (little-endian), order, dtype and shape of every tensor, each field led by its
-length, so that no two models share an encoding; the safetensors file itself is not hashed, because its padding and its
+Rules: a digest covers exact bytes (little-endian), order, dtype and shape of every tensor. Each field is led by its
+length, so that no two models share an encoding. The safetensors file itself is not hashed, because its padding and its
 metadata are no part of the model.
 Leaves to others: comparing digests (secagg.protocol.acceptance), making models (node.local).
 Source: docs/protocol.md §1, docs/learning.md "A task, as an institution writes it".

@@ -1,7 +1,7 @@
 """FedAdam: the published mean update is the gradient of an adaptive step that every party takes with the same state.
 
-Rules: those of a step (secagg.learning.algorithm). m starts at 0 and v at tau², and neither is corrected for its start:
-Flower's FedAdam starts v at 0 and multiplies by √(1 − beta2^r)/(1 − beta1^r), which gives other numbers.
+Rules: those of a step (secagg.learning.algorithm). Values m start at 0 and v at tau², and neither is corrected for its
+start. Flower's FedAdam starts v at 0 and multiplies by √(1 − beta2^r)/(1 − beta1^r), which gives other numbers.
 Source: Reddi, Charles, Zaheer, Garrett, Rush, Konečný, Kumar, McMahan, "Adaptive Federated Optimization" (2021),
 algorithm 2. Known answers stand in tests/vectors/algorithms.json.
 """

@@ -1,8 +1,8 @@
 """FedProx: federated averaging whose members are pulled back to the model that they were given.
 
 Rules: those of a step (secagg.learning.algorithm); the step is that of federated averaging, and with mu 0 the member's
-is too. `mu` is at most 1: a job's number must not be able to make training explode at some members and not at others,
-by which their data would show in the sum.
+is too. `mu` is at most 1. A job's number must not be able to make training explode at some members and not at others.
+Their data would show in the sum by that.
 Source: Li, Sahu, Zaheer, Sanjabi, Talwalkar, Smith, "Federated Optimization in Heterogeneous Networks" (2020),
 equation 2: the local loss has the term mu/2 · ‖w − x‖².
 """

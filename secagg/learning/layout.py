@@ -1,6 +1,6 @@
 """A model's tensors as one vector and back: the order, shapes and dtypes that everybody in a job agrees on.
 
-Rules: tensors are ordered by name, whatever order a state dict had; only float32 and float64 travel; a layout that does
+Rules: tensors are ordered by name, whatever order a state dict had. Only float32 and float64 travel. A layout that does
 not fit is refused by the name of the tensor. A model at rest or on the wire is safetensors, and its header is checked
 against limits before anything is allocated for it.
 Leaves to others: digests (secagg.learning.digest), which tensors of a torch module travel (node.training).

@@ -1,8 +1,8 @@
 """What was queued for a log and cannot be read: it is set aside, and a statement about it takes its place.
 
-Rules: what every reader would refuse is never appended; a place is never given to another statement, because whoever
-waits for an entry knows it by its place, so that what is proved there is that the entry was set aside, and nothing
-else. What was set aside is evidence, and kept. Leaves to others: keeping it, and telling people (aggregator.logbook,
+Rules: what every reader would refuse is never appended. A place is never given to another statement, because whoever
+waits for an entry knows it by its place. So what is proved there is that the entry was set aside, and nothing else.
+What was set aside is evidence, and kept. Leaves to others: keeping it, and telling people (aggregator.logbook,
 keyserver.restating).
 """
 
@@ -45,7 +45,7 @@ def unreadable(
 ) -> Iterator[Replaced]:  # fmt: skip
     """Yield what takes the place of every leaf that cannot be read, or is not there, of those that are to be written.
 
-    `places` are the indices from the end of the log to that of the last statement that was decided, `others` whose
+    `places` are the indices from the end of the log to that of the last statement that was decided. `others` says whose
     those leaves are that `signer` did not sign itself: name and public key.
     """
     for index in places:

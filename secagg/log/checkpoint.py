@@ -1,7 +1,7 @@
 """C2SP tlog-checkpoint and tlog-cosignature: the signed size and root of a log.
 
-Rules: body = origin, size in decimal, root in base64, one per line; the log signs the body under its origin as key
-name; a witness signs `cosignature/v1`, its time and the body. Source: c2sp.org, tlog-checkpoint and tlog-cosignature.
+Rules: body = origin, size in decimal, root in base64, one per line. The log signs the body under its origin as key
+name. A witness signs `cosignature/v1`, its time and the body. Source: c2sp.org, tlog-checkpoint and tlog-cosignature.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """The log on disk: C2SP tlog-tiles and a checkpoint in one directory, written so that a crash loses nothing signed.
 
-Rules: entries and tiles are flushed, read back and hashed again before a checkpoint is signed over them; the checkpoint
+Rules: entries and tiles are flushed, read back and hashed again before a checkpoint is signed over them. The checkpoint
 replaces the old one in one step. What lies beyond the checkpoint after a crash was never signed: whole entries count as
 appended, torn ones are dropped. A partial tile can be made again from its entries; a full one never changes, so damage
 there stops the log. One process writes a log. Leaves to others: what the entries mean (statements).

@@ -1,8 +1,8 @@
 """C2SP signed-note: text, an empty line, and signature lines `— name base64(key id ‖ signature)`.
 
-Rules: the text ends with a newline and holds no control characters; a key id is the first four bytes of
-SHA-256(name ‖ 0x0A ‖ type ‖ public key); lines of unknown keys are ignored. Types: 0x01 Ed25519, 0x04 Ed25519
-co-signature with a timestamp (C2SP tlog-cosignature). Source: c2sp.org/signed-note.
+Rules: the text ends with a newline and holds no control characters. A key id is the first four bytes of SHA-256(name ‖
+0x0A ‖ type ‖ public key). Lines of unknown keys are ignored. Types: 0x01 Ed25519, 0x04 Ed25519 co-signature with a
+timestamp (C2SP tlog-cosignature). Source: c2sp.org/signed-note.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """The entries of both logs: one struct per statement, canonical JSON, signed by the role that acted.
 
-Rules (audit-log format): sorted keys, no spaces, no floats, integers below 2^53, bytes as lowercase hex; the leaf is
-the JSON with `signer` and `signature`; the signature covers a label and the JSON without `signature`. Digests name side
+Rules (audit-log format): sorted keys, no spaces, no floats, integers below 2^53, bytes as lowercase hex. The leaf is
+the JSON with `signer` and `signature`. The signature covers a label and the JSON without `signature`. Digests name side
 files by SHA-256. Never in the log: plaintext, ciphertext, shares, tokens, addresses, anything guessable without a salt.
 Leaves to others: what the statements prove (secagg.auditor).
 """
@@ -291,7 +291,7 @@ def canonical(value: object) -> bytes:
 def sign_statement(statement: Statement, signer: str, key: SigningKey) -> bytes:
     """Return the leaf: canonical JSON of the statement with its signer and signature.
 
-    Raises: ProtocolViolation (`statement.form`) when no reader of the log would take it back: it may hold what a peer
+    Raises: ProtocolViolation (`statement.form`) when no reader of the log would take it back. It may hold what a peer
     wrote, and an entry that cannot be read stops whoever reads the log.
     """
     document = {**msgspec.to_builtins(statement), "signer": signer}

@@ -1,7 +1,7 @@
 """C2SP tlog-tiles: where hashes and entries of a log lie in a directory, and the form of their files.
 
-Rules: `tile/<L>/<N>` holds the hashes at level 8·L of the tree, 256 to a file; `tile/entries/<N>` the entries, each
-behind its length in two bytes, big-endian; N is written in groups of three digits, all but the last behind an `x`; a
+Rules: `tile/<L>/<N>` holds the hashes at level 8·L of the tree, 256 to a file. `tile/entries/<N>` the entries, each
+behind its length in two bytes, big-endian. N is written in groups of three digits, all but the last behind an `x`. A
 file that is not full ends in `.p/<W>`. A file is written whole, flushed, then renamed, and its directory is flushed.
 Leaves to others: which files there must be, and signing (durable). Source: c2sp.org/tlog-tiles.
 """

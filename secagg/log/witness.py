@@ -1,6 +1,6 @@
 """A light witness: believe an entry only if it is in a signed checkpoint that extends the last one accepted.
 
-Rules (audit-log format): check consistency from the last checkpoint, write the new one down, then co-sign; two
+Rules (audit-log format): check consistency from the last checkpoint, write the new one down, then co-sign. Two
 checkpoints of one size with different roots are evidence of a fork. Leaves to others: storing the last checkpoint.
 """
 

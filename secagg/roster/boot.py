@@ -3,7 +3,7 @@
 A member that was restored from a backup has forgotten what it opened, and two copies of one member would open twice. So
 the key server numbers every start of every member, and remembers how long the member's ledger was.
 
-Rules: a reply names the nonce that this start drew, so that no other start believes it; requests are signed by the
+Rules: a reply names the nonce that this start drew, so that no other start believes it. Requests are signed by the
 member and replies by the key server's online key, because a broker carries them. Leaves to others: judging
 (keyserver.boots), asking (secagg.daemon.booting). Source: docs/threat-model.md row 14.
 """

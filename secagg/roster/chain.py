@@ -1,6 +1,6 @@
 """The chain of trust: an offline root delegates to an online key, which signs versioned rosters.
 
-Rules (TUF's pattern: no rollback, no freeze, no mix and match): everybody pins the root's fingerprint; a roster names
+Rules (TUF's pattern: no rollback, no freeze, no mix and match): everybody pins the root's fingerprint. A roster names
 its predecessor's digest, its version only grows by one, it expires. Leaves to others: distributing, logging.
 """
 

@@ -1,8 +1,8 @@
 """A member's fingerprint, which two people compare by voice before the operator approves: hex groups and eight words.
 
-It is a hash over federation, root, name, organisation, role and every public key, so that whoever changes one of them
-on the way changes the words. Rules: the words are the first eight bytes; the hex is all of it. Leaves to others: asking
-for the words (keyserver), the root's own fingerprint (chain.py). Source: docs/operations.md "Enrolment".
+It is a hash over federation, root, name, organisation, role and every public key. So whoever changes one of them on the
+way changes the words. Rules: the words are the first eight bytes; the hex is all of it. Leaves to others: asking for
+the words (keyserver), the root's own fingerprint (chain.py). Source: docs/operations.md "Enrolment".
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The members of a federation, their public keys and the limits that every manifest must keep.
 
-Rules (operations, Enrolment): a name is a routing name; one organisation has one seat per round; the roster carries the
+Rules (operations, Enrolment): a name is a routing name. One organisation has one seat per round. The roster carries the
 federation's c, so that a hand-picked cohort does not lower it. Leaves to others: who signed it (chain.py), approval.
 """
 

@@ -1,6 +1,6 @@
 """Messages of enrolment (kind `enrol`, from guests), of the roster and of lies (kinds `roster`, `lie`, with members).
 
-Rules: a request is signed twice, by the new member's key and by the token's, over the same bytes; a reply never tells
+Rules: a request is signed twice, by the new member's key and by the token's, over the same bytes. A reply never tells
 more than the token's holder may know. A roster travels with the log entry that put it in force and the proof that the
 entry is in the directory. Leaves to others: judging them (keyserver; enrolment and membership of secagg.daemon).
 Source: docs/operations.md "Enrolment".
@@ -83,7 +83,7 @@ class RosterPush(Struct, frozen=True, forbid_unknown_fields=True):
 
 class LieNotice(Struct, frozen=True, forbid_unknown_fields=True):
     """Member → key server, kind `lie`: the sender holds evidence (secagg.protocol.round.lie) of so many bytes under
-    this SHA-256 that the aggregator with this key lied; the key server fetches it."""
+    this SHA-256 that the aggregator with this key lied. The key server fetches it."""
 
     aggregator_key: Key
     digest: Digest

@@ -1,9 +1,9 @@
 """One-time enrolment tokens: one line of text that the operator sends to an institution over another channel.
 
-`sa1_` and base64url of [checksum, 4 bytes][msgpack of Token]. It tells the newcomer whom to dial and whom to trust; its
+`sa1_` and base64url of [checksum, 4 bytes][msgpack of Token]. It tells the newcomer whom to dial and whom to trust. Its
 secret gives the Ed25519 key that signs the request, of which the key server keeps the public half alone.
 
-Rules: a token is a secret, so it has no text form by accident and is never logged; logs and the directory name it by
+Rules: a token is a secret, so it has no text form by accident and is never logged. Logs and the directory name it by
 `token_id`. Leaves to others: single use, expiry and tries (keyserver). Source: docs/operations.md "Enrolment".
 """
 

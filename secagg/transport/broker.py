@@ -1,7 +1,7 @@
 """The broker: three sockets that everybody dials, and a loop that moves frames between them.
 
-Rules: it holds no secret but its own key, reads no header and no body but a newcomer's request, promises nothing
-(acknowledgements are end to end); the key of a connection (`User-Id`) is looked up again with every message. A key that
+Rules: it holds no secret but its own key, and reads no header and no body but a newcomer's request. It promises nothing
+(acknowledgements are end to end). The key of a connection (`User-Id`) is looked up again with every message. A key that
 does not read gets its own bounded waiting room (waiting.py), whatever connections it has. One that sends a message
 without an end is cut off (unended.py). The broker serves only after the fixed options were read back and a random key
 was refused.

@@ -1,9 +1,9 @@
 """One socket of a role, kept alive: watched, greeted, rebuilt.
 
-A handshake that succeeded is followed by `hello`, and `welcome` to exactly this one says that the broker knows where to
+A handshake that succeeded is followed by `hello`. A `welcome` to exactly this one says that the broker knows where to
 reach us: without it nothing that others send arrives. One that was refused is never tried again by libzmq, while `send`
-goes on succeeding: the socket is thrown away and built anew after a pause that doubles up to 16 s, because an approval
-may come later. One that met a byte out of place is given up by libzmq for good and in silence: a socket that is not
+goes on succeeding. The socket is thrown away and built anew after a pause that doubles up to 16 s, because an approval
+may come later. One that met a byte out of place is given up by libzmq for good and in silence. A socket that is not
 connected and says nothing for six seconds is built anew too. Every other loss is left to libzmq's own reconnection.
 
 Rules: the monitor is always watched; whoever waits for the socket is told within `patience` seconds. Leaves to others:

@@ -1,9 +1,9 @@
 """CURVE keys, the fixed options of every socket, and the proof that a stranger is refused.
 
 Rules: CURVE without a ZAP handler accepts any key, and a domain without `ZAP_ENFORCE_DOMAIN` (or that without a domain)
-skips ZAP: every option is set from one table and read back before the socket is used. `ROUTER_MANDATORY` cannot be read
-back; an unknown peer must give EHOSTUNREACH. Routing ids are never set, `ROUTER_HANDOVER` neither: both let a peer take
-another one's messages. Leaves to others: who is known (directory.py, zap.py).
+skips ZAP. So every option is set from one table and read back before the socket is used. `ROUTER_MANDATORY` cannot be
+read back; an unknown peer must give EHOSTUNREACH. Routing ids are never set, `ROUTER_HANDOVER` neither: both let a peer
+take another one's messages. Leaves to others: who is known (directory.py, zap.py).
 Source: docs/transport.md "Security traps of ZeroMQ".
 """
 

@@ -1,7 +1,7 @@
 """The broker's dictionary: which CURVE key is whose, out of the roster that the key server pushed.
 
-Rules: a roster counts once it verifies against the pinned root and is newer than the last; it replaces the dictionary
-in one assignment, so that a revocation acts on the next message; an expired roster knows nobody but the key server. The
+Rules: a roster counts once it verifies against the pinned root and is newer than the last. It replaces the dictionary
+in one assignment, so that a revocation acts on the next message. An expired roster knows nobody but the key server. The
 names `broker`, `keyserver` and `guest-…` are taken: no member gets a message that was meant for those.
 Leaves to others: signatures and the chain (secagg.roster.chain), connections (broker.py).
 Source: docs/transport.md "Sockets".

@@ -1,7 +1,7 @@
 """What a role knows of the network: it sends to a name and receives from a name.
 
-Rules: `sender` is stamped by the broker out of the roster, never taken from the message; nothing is acknowledged here
-(acknowledgements are end to end, from the role that stored the bytes), so a message may be lost, doubled or late;
+Rules: `sender` is stamped by the broker out of the roster, never taken from the message. Nothing is acknowledged here
+(acknowledgements are end to end, from the role that stored the bytes), so a message may be lost, doubled or late.
 `send` never blocks for ever. Leaves to others: durability (secagg.daemon.outbox), signatures (secagg.wire.signed).
 Source: docs/transport.md "Sockets".
 """

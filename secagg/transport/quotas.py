@@ -1,6 +1,6 @@
 """How much one peer may send, and what becomes of one that breaks the frame rules.
 
-Rules: going over a quota drops the message and nothing else, since what matters is sent again; three broken messages
+Rules: going over a quota drops the message and nothing else, since what matters is sent again. Three broken messages
 within ten minutes, and the key is ignored for ten minutes. Time is an argument (monotonic seconds). Tables are bounded,
 because strangers choose their keys freely: the oldest entry goes first.
 Source: docs/transport.md "Sockets".

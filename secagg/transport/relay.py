@@ -9,7 +9,7 @@ A message comes in at a door under an authenticated key, and goes on to at most 
  5. `broker` is this broker: greetings, `ping`, and `roster` from the key server, the only thing it acknowledges.
  6. The sender is stamped by key; a name that nobody has is dropped and counted.
 
-Rules: header and body are passed on as they came; only a guest's are read, because anybody may be one, and a bucket
+Rules: header and body are passed on as they came. Only a guest's are read, because anybody may be one, and a bucket
 that is shared is charged last, for what passes everything else. Leaves to others: sockets (broker.py), durability.
 Source: docs/transport.md "Sockets".
 """

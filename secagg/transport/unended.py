@@ -1,12 +1,12 @@
 """Messages without an end: a connection on which bytes arrive and no message comes out is cut.
 
 libzmq gathers the frames of a message until the last one is there. MAXMSGSIZE bounds one frame and the high-water mark
-counts whole messages, so that whoever got through a handshake, at the door for enrolment anybody, could fill the memory
-of the broker. The kernel knows how much a connection has received (TCP_INFO): what came since the last message is at
-most what is held back. A message is complete or it blocks its connection, so nothing that is honest grows like this.
+counts whole messages. So whoever got through a handshake, at the door for enrolment anybody, could fill the memory of
+the broker. The kernel knows how much a connection has received (TCP_INFO): what came since the last message is at most
+what is held back. A message is complete or it blocks its connection, so nothing that is honest grows like this.
 
 Rules: `HELD` bytes for one connection, `BUILDING` for all of one door that have said nothing for a while, where the
-largest goes first; looked at `LOOK` seconds apart, so that a fast peer gets so much further. Heartbeats of a connection
+largest goes first. Looked at `LOOK` seconds apart, so that a fast peer gets so much further. Heartbeats of a connection
 that is idle for months are allowed for. Where the kernel does not tell (not Linux), nothing is cut, and the limit of
 memory is all there is.
 Leaves to others: which connections there are (broker.py), the limit of memory (secagg.daemon.broker).

@@ -1,7 +1,7 @@
 """Room for messages to a peer whose queue in libzmq is full, so that a burst of chunks is not lost.
 
 Rules: a room belongs to a key, whatever connections it has, and is bounded in bytes; all rooms together are bounded
-too. When one is full, the sender that has most in it gives way, and when all are, the key that has most does: its
+too. When one is full, the sender that has most in it gives way, and when all are, the key that has most does. Its
 newest message is dropped and counted, and whoever sent it sends it again. What one sender has sent to one connection
 arrives in order; senders take turns. One that never reads ends with its heartbeat.
 """

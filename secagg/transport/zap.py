@@ -1,9 +1,9 @@
 """Who may finish a CURVE handshake: the handler that libzmq asks (ZeroMQ RFC 27).
 
-Rules: the answer is one lookup, because a slow handler blocks every handshake; whatever goes wrong is a refusal; the
+Rules: the answer is one lookup, because a slow handler blocks every handshake. Whatever goes wrong is a refusal. The
 User-Id of a connection is its CURVE key in hexadecimal, checked again with every message, since a live connection
-outlives its revocation. Leaves to others: the lookup itself (directory.py).
-Written here because a callback in pyzmq's authenticator that raises ends authentication for good.
+outlives its revocation. Leaves to others: the lookup itself (directory.py). Written here because a callback in pyzmq's
+authenticator that raises ends authentication for good.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """A role's link over ZeroMQ: a control and a bulk socket to the broker, or one enrolment socket for a guest.
 
-Rules: everybody dials out; both sockets have their own queue, so that an upload holds up no decision; what arrives
+Rules: everybody dials out. Both sockets have their own queue, so that an upload holds up no decision. What arrives
 waits in one bounded queue, and a role that does not read makes the broker keep its messages, then drop them.
 Leaves to others: keeping a socket alive (channel.py), durability (secagg.daemon.outbox).
 Source: docs/transport.md "Sockets".

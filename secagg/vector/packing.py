@@ -6,7 +6,7 @@
 | lane32   | ≤ 32 bits | uint32         | 4                          |
 | lane64   | 64 bits   | uint64         | 8 (two's complement)       |
 
-Rules: a slot has room for the sum of n_max values, so nothing carries into a neighbour; sums wrap modulo the word, and
+Rules: a slot has room for the sum of n_max values, so nothing carries into a neighbour. Sums wrap modulo the word, and
 for `3bytes` modulo 2^24. Words are little-endian. Leaves to others: offset codes (quantize), sums and masks.
 """
 

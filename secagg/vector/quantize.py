@@ -1,9 +1,9 @@
 """Floats to offset codes and back: unbiased stochastic rounding with operating-system randomness (protocol §2).
 
 Rules: Q(x) = floor(x·S + u), u uniform with 32 bits from AES-CTR under a fresh key, S a power of two, code = q +
-2^(b−1); what does not fit saturates and is counted; NaN and infinity are refused by index. Any block can be made by
-itself and comes out the same again.
-Error: variance at most 1/(4 S²) per value. Leaves to others: weights and lanes (secagg.protocol.lanes).
+2^(b−1). What does not fit saturates and is counted. NaN and infinity are refused by index. Any block can be made by
+itself and comes out the same again. Error: variance at most 1/(4 S²) per value. Leaves to others: weights and lanes
+(secagg.protocol.lanes).
 """
 
 import math

@@ -1,7 +1,7 @@
 """Arrays that are warm: memory for the work of a block that stays with its thread.
 
 Rule: what is in such an array holds until the same thread asks for the same use again. Memory fresh from the operating
-system is cleared page by page when it is touched, which costs more than most of what is done with it.
+system is cleared page by page when it is touched. That costs more than most of what is done with it.
 Leaves to others: what goes into a result (that is never warm memory).
 """
 

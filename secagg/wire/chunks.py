@@ -1,7 +1,7 @@
 """An upload in pieces: the signed header of a chunk, its acknowledgement, and the arithmetic of the split.
 
-Rules (transport, Uploads): a chunk is named by (round id, node, index) and bound to its bytes by their hash; header and
-acknowledgement are signed (secagg.wire.signed); same key and hash, same acknowledgement. After a silence the sender
+Rules (transport, Uploads): a chunk is named by (round id, node, index) and bound to its bytes by their hash. Header and
+acknowledgement are signed (secagg.wire.signed). Same key and hash, same acknowledgement. After a silence the sender
 asks which chunks are stored, and sends only what is not.
 Leaves to others: storing and fsync (secagg.daemon.blobs), resending (node).
 """

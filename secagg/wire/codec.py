@@ -3,7 +3,7 @@
 Rules: strict types, unknown fields refused, length checked before decoding, and `WireError` is the only exception that
 leaves (msgspec also leaks UnicodeDecodeError and RecursionError). Bytes received are what is signed, hashed and logged;
 nothing here re-encodes to verify, because msgpack accepts reordered and duplicate keys. For the same reason a member's
-bytes that go into a list or a proof for others have to be in their one form (`decode_exact`): a field said a thousand
+bytes that go into a list or a proof for others have to be in their one form (`decode_exact`). A field said a thousand
 times would make it longer than a message may be.
 Leaves to others: signatures (secagg.wire.signed), meaning.
 """

@@ -1,7 +1,7 @@
 """A signed message: the body's bytes as received, sender, receiver, and an Ed25519 signature over its whole context.
 
 Rule (protocol §1): the signature covers (label, type, federation, job, round, attempt, group, H(manifest), sender,
-receiver, H(body)), length-prefixed; so nothing can be replayed in another slot. Verification uses the received bytes.
+receiver, H(body)), length-prefixed. So nothing can be replayed in another slot. Verification uses the received bytes.
 Leaves to others: which key belongs to a sender (the manifest's members), what the body means.
 """
 

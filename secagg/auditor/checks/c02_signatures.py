@@ -1,6 +1,6 @@
 """Check 2: both checkpoints are signed by their logs, and every opening had its witness quorum (protocol §6.2).
 
-The witnesses of a round are the manifest's members, or its trustees where they open the sum; a quorum of them co-signed
+The witnesses of a round are the manifest's members, or its trustees where they open the sum. A quorum of them co-signed
 the checkpoint of the freeze and the directory checkpoint that the manifest names.
 """
 

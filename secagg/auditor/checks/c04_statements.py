@@ -1,10 +1,10 @@
 """Check 4: every statement is about this federation, in the log and by the role it belongs to, and signed by it.
 
 The directory holds the key server's statements, the round log those about jobs and rounds. What the aggregator decides
-only the aggregator states; a refusal or a piece of evidence may come from any member, and what a person at an
-institution says only from that member itself, or an aggregator could allow itself anything. A member's key is the one
-of the roster that the statement's manifest names, not of today's: who is revoked later did nothing wrong. That an
-aggregator lied stands in the directory only with evidence that convinces by itself.
+only the aggregator states. A refusal or a piece of evidence may come from any member. What a person at an institution
+says comes only from that member itself, or an aggregator could allow itself anything. A member's key is the one of the
+roster that the statement's manifest names, not of today's: who is revoked later did nothing wrong. That an aggregator
+lied stands in the directory only with evidence that convinces by itself.
 """
 
 from secagg.auditor.evidence import DIRECTORY, ROUNDS, Entry, Evidence, Finding, Violation

@@ -1,9 +1,9 @@
 """Check 5: the roster chain from the pinned root: versions, predecessors, expiry; and that manifests rely on it.
 
-A manifest relies on the newest roster of the directory checkpoint that it names, and never goes back to an older one:
-every other check judges what belongs to a manifest under that roster. Every leaf of it follows from its signed job and
-that roster (secagg.auditor.following). Where trustees open, the directory says that a
-ceremony dealt the key to exactly them.
+A manifest relies on the newest roster of the directory checkpoint that it names, and never goes back to an older one.
+Every other check judges what belongs to a manifest under that roster. Every leaf of it follows from its signed job and
+that roster (secagg.auditor.following). Where trustees open, the directory says that a ceremony dealt the key to exactly
+them.
 """
 
 from msgspec import UNSET

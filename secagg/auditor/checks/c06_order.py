@@ -4,9 +4,9 @@ Order: manifest → contributors → opening → result, each about exactly the 
 opening could hide behind another number. K_min is at least what the formula gives for the cohort, whatever the manifest
 says, with the federation's c. One opening of a round over all attempts and groups; an attempt that is stated to have
 ended is opened no more. What was summed over which sets is judged in secagg.auditor.inputs. An opening stands on the
-signatures of at least t members of U3 on exactly the U2 and U3 of the freeze (protocol §3 step 4), or of a quorum of
-trustees on U (§5): without them nobody honest answers. A fault that is stated is proven, and who was named is in no
-later set of the job.
+signatures of at least t members of U3 on exactly the frozen U2 and U3 (protocol §3 step 4). Where trustees open, it
+stands on a quorum of them on U (§5). Without them nobody honest answers. A fault that is stated is proven, and who was
+named is in no later set of the job.
 """
 
 from msgspec.structs import astuple

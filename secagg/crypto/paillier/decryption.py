@@ -1,7 +1,7 @@
 """Proof of a single holder that it decrypted right: one root for a whole vector.
 
-Rules (protocol §5, §8): e_j = SHAKE256(label, H(manifest), H(U), N, all C_j, all m_j, j), 128 bits; C = Π C_j^(e_j),
-E = Σ e_j m_j; the proof is the N^s-th root ρ of C·(1 + N)^(−E); verified: C = (1 + N)^E · ρ^(N^s). A wrong plaintext
+Rules (protocol §5, §8): e_j = SHAKE256(label, H(manifest), H(U), N, all C_j, all m_j, j), 128 bits. C = Π C_j^(e_j), E
+= Σ e_j m_j. The proof is the N^s-th root ρ of C·(1 + N)^(−E). Verified: C = (1 + N)^E · ρ^(N^s). A wrong plaintext
 survives with probability 2^−128 per hash trial when the modulus has no small factor (keys). The proof reveals one root
 of a random combination of honest randomness, which opens no ciphertext; the threat model says so.
 Leaves to others: threshold keys, where nobody can take roots (partial).

@@ -1,8 +1,8 @@
 """Encryption of packed words: an obfuscator from the table or the pool, then one product modulo N^s.
 
-Rules (protocol §5, §8): c = (1 + N)^m · h_s^r mod N^(s+1), computed as ρ + N·(K·ρ mod N^s) and at most one subtraction;
-r is drawn anew for every ciphertext, and an obfuscator that was used is gone. Exponents are kept only as long as the
-proof of knowledge needs them.
+Rules (protocol §5, §8): c = (1 + N)^m · h_s^r mod N^(s+1), computed as ρ + N·(K·ρ mod N^s) and at most one subtraction.
+The exponent r is drawn anew for every ciphertext, and an obfuscator that was used is gone. Exponents are kept only as
+long as the proof of knowledge needs them.
 Leaves to others: packing, the pool on disk, the proof (knowledge).
 """
 

@@ -1,7 +1,7 @@
 """Keys in and out of `phe` (python-paillier), the oracle that our ciphertexts are compared with.
 
-Rules: only g = N + 1, which is the only generator `phe` makes; an imported key is of profile `imported`, whose
-exponents assume nothing about its primes, and still needs a statement, which the holder makes from its private key.
+Rules: only g = N + 1, which is the only generator `phe` makes. An imported key is of profile `imported`, whose
+exponents assume nothing about its primes. It still needs a statement, which the holder makes from its private key.
 Every ciphertext of s = 1 decrypts with `phe` under the same key, and the other way round.
 """
 

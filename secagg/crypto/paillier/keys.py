@@ -1,12 +1,12 @@
 """Public keys: what a key is, and the checks that every key passes before anything is encrypted to it.
 
-Rules (protocol §5, attacks 25, 38): the modulus has exactly the length that was agreed, at least 2048 bits; it is odd,
-composite, no power, has no factor below 2^20 and none in common with a key that came earlier; 8 hashed challenges have
+Rules (protocol §5, attacks 25, 38): the modulus has exactly the length that was agreed, at least 2048 bits. It is odd,
+composite, no power, has no factor below 2^20 and none in common with a key that came earlier. 8 hashed challenges have
 N-th roots in the key's statement, which with the former proves gcd(N, φ(N)) = 1, so that no ciphertext has two
-openings. What this does not prove: that the factors are large, or two; a holder who hides a factor f in its own key
+openings. What this does not prove: that the factors are large, or two. A holder who hides a factor f in its own key
 weakens every proof made under it to 1/f. Threshold keys come from a dealer that is assumed honest (protocol §5).
-Profiles: `provable` (exponents of half the modulus' length; a Blum integer), `fast` (hidden subgroup, one holder only),
-`imported` (made elsewhere, nothing assumed about its primes: exponents of full length).
+Profiles: `provable` (exponents of half the modulus' length; a Blum integer) and `fast` (hidden subgroup, one holder
+only). `imported` keys were made elsewhere, and nothing is assumed about their primes: exponents have full length.
 Sources: Damgård, Jurik, Nielsen, IJIS 2010; Ma, Han, Lei, ACSAC 2021; Goldberg et al., eprint 2018/057 (roots).
 """
 

@@ -1,14 +1,14 @@
 """Proof that an uploader knows what is in its ciphertexts, one for the whole upload.
 
-Ciphertexts are malleable: without this, an aggregator with one node could upload the inverse of the product of the
-others' and have a single update opened (attack 19).
+Ciphertexts are malleable. Without this, an aggregator with one node could upload the inverse of the product of the
+others'. It would have a single update opened (attack 19).
 
-Rules (protocol §5): e_j = SHAKE256(label ‖ H(manifest) ‖ sender ‖ H(all c) ‖ j), 128 bits;
-C = Π c_j^(e_j) = (1 + N)^E · R^(N^s) with E = Σ e_j m_j, R = Π r_j^(e_j). Proof: the first message
-a = (1 + N)^x · u^(N^s); e over the same fields and a, 128 bits; z = x + e·E mod N^s; w = u·R^e mod N. Verified:
-(1 + N)^z · w^(N^s) = a · C^e, with a recomputed from (e, z, w). Verifying multiplies everything and therefore finds a
-factor of the modulus too. The batched form awaits external review; a proof for each ciphertext alone (an upload of one)
-is the conservative setting.
+Rules (protocol §5): e_j = SHAKE256(label ‖ H(manifest) ‖ sender ‖ H(all c) ‖ j), 128 bits. C = Π c_j^(e_j) = (1 + N)^E
+· R^(N^s) with E = Σ e_j m_j, R = Π r_j^(e_j). The proof has a first message a = (1 + N)^x · u^(N^s). The challenge e is
+over the same fields and a, 128 bits. Then z = x + e·E mod N^s and w = u·R^e mod N. Verified: (1 + N)^z · w^(N^s) = a ·
+C^e, with a recomputed from (e, z, w). Verifying multiplies everything and therefore finds a factor of the modulus too.
+The batched form awaits external review; a proof for each ciphertext alone (an upload of one) is the conservative
+setting.
 Leaves to others: that the manifest names the key, that each seat uploads once.
 """
 

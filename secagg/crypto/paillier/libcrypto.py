@@ -1,10 +1,10 @@
 """Constant-time powers by OpenSSL: the libcrypto that the interpreter's own `ssl` is linked with, through ctypes.
 
 Rules (protocol §5, attack 30, ADR 14): only `BN_mod_exp_mont_consttime`, the routine behind OpenSSL's own private RSA
-and Diffie-Hellman keys: windows of one width, every entry of the table read for every window, so that its time and its
-memory accesses depend on lengths only. Exponent and modulus carry BN_FLG_CONSTTIME, and the exponent is overwritten
-when it is freed. ctypes gives up the interpreter's lock for every call. Where no such library can be reached, `LIBRARY`
-is None; nothing else in the product loads a foreign library.
+and Diffie-Hellman keys. It has windows of one width, and every entry of the table is read for every window. So its time
+and its memory accesses depend on lengths only. Exponent and modulus carry BN_FLG_CONSTTIME, and the exponent is
+overwritten when it is freed. ctypes gives up the interpreter's lock for every call. Where no such library can be
+reached, `LIBRARY` is None; nothing else in the product loads a foreign library.
 Leaves to others: what runs instead, blinding, which exponents are secret (powers).
 """
 

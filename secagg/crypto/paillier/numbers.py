@@ -1,7 +1,7 @@
 """Numbers from bytes: random and hashed elements, challenges, fixed-width vectors.
 
-Rules: randomness comes from an `Rng`, 128 bits longer than needed, so that reduction leaves a bias below 2^−128; what
-is hashed is bound through `fields`; challenge coefficients are the first 128 bits of SHAKE256 over the label, the
+Rules: randomness comes from an `Rng`, 128 bits longer than needed, so that reduction leaves a bias below 2^−128. What
+is hashed is bound through `fields`. Challenge coefficients are the first 128 bits of SHAKE256 over the label, the
 context and the position (protocol §5). Numbers travel big-endian in fixed width.
 """
 
@@ -74,7 +74,7 @@ def read(data: bytes | memoryview, width: int, below: int | mpz, what: str) -> l
     Big-endian is what mpz.from_bytes takes when it is not told; telling it costs a tenth of reading.
 
     Raises: ProtocolViolation when the length is no multiple of the width (rule paillier.length) or a number is out of
-    range (paillier.range); `what` names the things, in the plural.
+    range (paillier.range). `what` names the things, in the plural.
     """
     if len(data) % width:
         raise ProtocolViolation(

@@ -1,6 +1,6 @@
 """`phe` as others use it, under our key: what interoperability is checked against and costs are compared with.
 
-Rules: nothing of this is on a path of the product; every call is `phe`'s own public one, so that a comparison measures
+Rules: nothing of this is on a path of the product. Every call is `phe`'s own public one, so that a comparison measures
 `phe` and not us.
 """
 

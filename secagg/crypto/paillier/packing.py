@@ -1,9 +1,9 @@
 """Many small numbers in one plaintext: slots side by side, with room for the sum.
 
-Rules (protocol §2): a slot has `value_bits + ceil(log2 summands)` bits, so that the sum of at most `summands` offset
-codes cannot carry into its neighbour; more summands than that are refused when a sum is taken apart, and so is a sum
-that no honest summands have: a slot above its bound, a bit above the last slot. Slots lie in a word from its lowest
-bit on. Shifts run over whole columns of a block of words in numpy; 7-15 ns per slot.
+Rules (protocol §2): a slot has `value_bits + ceil(log2 summands)` bits. So the sum of at most `summands` offset codes
+cannot carry into its neighbour. More summands than that are refused when a sum is taken apart. So is a sum that no
+honest summands have: a slot above its bound, a bit above the last slot. Slots lie in a word from its lowest bit on.
+Shifts run over whole columns of a block of words in numpy; 7-15 ns per slot.
 Leaves to others: offset codes and their meaning (vector.quantize), encryption (encrypt).
 """
 

@@ -1,11 +1,11 @@
 """Threshold decryption: a trustee's partial decryptions of a vector, their proof, and putting t of them together.
 
-Rules (protocol §5): d_j = C_j^(2Δ·s_i), blinded, in constant time. One proof for the vector:
-e_j = SHAKE256(label, H(manifest), U, trustee, v, v_i, all C_j, all d_j, j); X = (Π C_j^(e_j))^4, Y = (Π d_j^(e_j))^2;
-knowledge of σ = Δ·s_i with v_i = v^σ and Y = X^σ: nonce below 2^(|σ| + 256), response z = nonce + e·σ over the
-integers, never reduced, its length checked. All partials are hashed and the statement is on squares, so that neither
-errors that cancel between positions nor elements of order 2 pass (attack 37). Combined: Π d_i^(2λ_i) = C^(4Δ²·d), and
-the plaintext is its logarithm divided by 4Δ². A wrong answer names its trustee; any t right ones give the sum.
+Rules (protocol §5): d_j = C_j^(2Δ·s_i), blinded, in constant time. One proof for the vector: e_j = SHAKE256(label,
+H(manifest), U, trustee, v, v_i, all C_j, all d_j, j). X = (Π C_j^(e_j))^4, Y = (Π d_j^(e_j))^2. It shows knowledge of σ
+= Δ·s_i with v_i = v^σ and Y = X^σ. The nonce is below 2^(|σ| + 256), and the response z = nonce + e·σ is over the
+integers, never reduced, its length checked. All partials are hashed and the statement is on squares. So neither errors
+that cancel between positions nor elements of order 2 pass (attack 37). Combined: Π d_i^(2λ_i) = C^(4Δ²·d), and the
+plaintext is its logarithm divided by 4Δ². A wrong answer names its trustee; any t right ones give the sum.
 Leaves to others: what a trustee may decrypt at all (only a product that it computed itself), one answer for a round.
 """
 

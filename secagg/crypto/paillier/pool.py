@@ -1,7 +1,7 @@
 """Obfuscators made ahead, on disk: filled while the model trains, deleted before they are used.
 
 Rules (protocol §8): a segment's file is overwritten, unlinked and the directory synced *before* one of its obfuscators
-is handed out, so no crash, and no second process, gives one out twice; what was taken and not used is lost, never put
+is handed out. So no crash, and no second process, gives one out twice. What was taken and not used is lost, never put
 back. A restored backup is another epoch: entries of other epochs, other keys and half-written files are deleted when
 the pool is opened. One process at a time holds the directory's lock.
 Leaves to others: the epoch (the key server's boot epoch), when to fill. Who reads an entry can decrypt what it hides.

@@ -1,11 +1,11 @@
 """Modular powers and products of many: secret exponents in one place, constant time and blinded.
 
-Rules (protocol §5, §8): every power with a secret exponent goes through `secret_power` or `secret_powers`; both take
-it with a constant-time routine (`constant_time`: OpenSSL's, or GMP's where OpenSSL cannot be reached), and the second,
-whose exponent lives longer than one use, also blinds the base. No other module takes powers. What a caller passes to
-`public_power` may be known to everyone who can measure time.
-Vectors are worked on in blocks on a `concurrent.futures.Executor`; both libraries give up the interpreter's lock there.
-A thread that finds the lock taken sleeps for longer than one product takes: many products are reduced in one call.
+Rules (protocol §5, §8): every power with a secret exponent goes through `secret_power` or `secret_powers`. Both take it
+with a constant-time routine (`constant_time`: OpenSSL's, or GMP's where OpenSSL cannot be reached). The second, whose
+exponent lives longer than one use, also blinds the base. No other module takes powers. What a caller passes to
+`public_power` may be known to everyone who can measure time. Vectors are worked on in blocks on a
+`concurrent.futures.Executor`; both libraries give up the interpreter's lock there. A thread that finds the lock taken
+sleeps for longer than one product takes: many products are reduced in one call.
 Leaves to others: what the exponents mean. Source of products of powers: de Rooij, Eurocrypt '94 (Bos and Coster).
 """
 

@@ -1,7 +1,7 @@
 """Primes for keys: pairs (x, a·x + 1) that are both prime, found with one sieve for both.
 
-Rules (protocol §8): a = 2 gives safe primes, a = 2·(secret prime) the primes of a hidden subgroup; the top two bits of
-a·x + 1 are set, so that a product of two has exactly twice the bits; the search starts at a random odd x and takes the
+Rules (protocol §8): a = 2 gives safe primes, a = 2·(secret prime) the primes of a hidden subgroup. The top two bits of
+a·x + 1 are set, so that a product of two has exactly twice the bits. The search starts at a random odd x and takes the
 first pair in a window of 2^17 odd numbers, then draws again. Accepting is left to many rounds of Miller-Rabin and a
 Lucas test. Testing takes as long as it takes: keys are made where nobody measures, on an offline machine.
 Source: Wiener, "Safe prime generation with a combined sieve" (eprint 2003/186).

@@ -2,8 +2,8 @@
 
 Rules (protocol §8): primes of `provable` keys are safe, those of `fast` keys hide a subgroup of secret order.
 Decryption works modulo p^(s+1) and q^(s+1) and takes the p-adic logarithm; every base is blinded by an encryption of
-zero. For `fast` keys the exponent is the subgroup's order; when the result is not ±1 modulo the prime, a summand had
-ordinary randomness and the full exponent follows, otherwise the answer would be garbage without a sign.
+zero. For `fast` keys the exponent is the subgroup's order. When the result is not ±1 modulo the prime, a summand had
+ordinary randomness and the full exponent follows. Otherwise the answer would be garbage without a sign.
 Leaves to others: keeping the bytes safe, threshold keys (threshold). Whoever has this key can read every ciphertext.
 """
 

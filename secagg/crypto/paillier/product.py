@@ -1,8 +1,8 @@
 """Adding up: products of ciphertexts, upload by upload, as they arrive as bytes.
 
-Rules (protocol §5): an upload has exactly the agreed number of ciphertexts, each in its range; a factor shared with the
-modulus is found by one gcd over the whole vector when the product is closed, and `offender` then says whose it was (the
-proof of knowledge of each upload, which is verified before, finds it as well). Memory is one vector.
+Rules (protocol §5): an upload has exactly the agreed number of ciphertexts, each in its range. A factor shared with the
+modulus is found by one gcd over the whole vector when the product is closed. `offender` then says whose it was. The
+proof of knowledge of each upload, which is verified before, finds it as well. Memory is one vector.
 Leaves to others: whose uploads count, and their proofs.
 """
 

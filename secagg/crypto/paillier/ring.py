@@ -1,8 +1,8 @@
 """The arithmetic of a key: plaintexts modulo N^s, ciphertexts modulo N^(s+1) (Damgård-Jurik, s = 1…3).
 
-Rules: a plaintext word holds `capacity` = bit_length(N^s) − 1 bits; ciphertexts travel big-endian in `width` bytes.
-(1 + N)^m is computed in its binomial form. The base of obfuscators is h_s = h^(N^s); h = −y² for a y that follows from
-the modulus by hashing, so there is nothing to trust, or the generator of a `fast` key.
+Rules: a plaintext word holds `capacity` = bit_length(N^s) − 1 bits; ciphertexts travel big-endian in `width` bytes. (1
++ N)^m is computed in its binomial form. The base of obfuscators is h_s = h^(N^s). Either h = −y² for a y that follows
+from the modulus by hashing, so there is nothing to trust. Or h is the generator of a `fast` key.
 Leaves to others: drawing exponents (encrypt), secret keys (private).
 """
 

@@ -1,8 +1,8 @@
 """Powers of one base without squarings: T[j][d] = h_s^(d·2^(w·j)), one product per digit of the exponent.
 
-Rules (protocol §8): w is the largest that the given memory holds, up to the knee where the table stops to pay (10 for
-half-length exponents, 12 for short ones); a table is shared by threads and saved per key, and a saved one is used only
-when its digest fits. What a table's reader can see of memory accesses tells digits of exponents: the process that
+Rules (protocol §8): w is the largest that the given memory holds, up to the knee where the table stops to pay. That is
+10 for half-length exponents, 12 for short ones. A table is shared by threads and saved per key, and a saved one is used
+only when its digest fits. What a table's reader can see of memory accesses tells digits of exponents: the process that
 encrypts is the institution's own.
 Leaves to others: drawing exponents (encrypt). Source: Brickell, Gordon, McCurley, Wilson, Eurocrypt '92.
 """

@@ -1,10 +1,10 @@
 """Keys that nobody holds: the dealer, its trustees' shares, and the check that each trustee runs on its own.
 
-Rules (protocol §5): s = 1 and profile `provable` only; N = pq of safe primes, m' = (p−1)(q−1)/4, the secret d is 0
-modulo m' and 1 modulo N, shared with a polynomial modulo N·m' so that any `threshold` of the trustees decrypt. v is a
-square modulo N² that follows from N; the commitments V_k = v^(a_k) let everybody check V_0 = v^d ≡ 1 mod N and let a
-trustee check v^(s_i) = Π V_k^(i^k). An honest dealer is assumed: it knows the primes and must be erased, which a Python
-process cannot promise for its memory; the ceremony ends the process.
+Rules (protocol §5): s = 1 and profile `provable` only. N = pq of safe primes, m' = (p−1)(q−1)/4, and the secret d is 0
+modulo m' and 1 modulo N. It is shared with a polynomial modulo N·m' so that any `threshold` of the trustees decrypt.
+The base v is a square modulo N² that follows from N. The commitments V_k = v^(a_k) let everybody check V_0 = v^d ≡ 1
+mod N. They let a trustee check v^(s_i) = Π V_k^(i^k). An honest dealer is assumed: it knows the primes and must be
+erased, which a Python process cannot promise for its memory. The ceremony ends the process.
 Leaves to others: sealing shares, the ceremony's transcript, policy on t and m (2t > m + c').
 Sources: Shoup, Eurocrypt 2000; Damgård, Jurik, PKC 2001; Feldman 1987.
 """

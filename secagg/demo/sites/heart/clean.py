@@ -1,9 +1,9 @@
 """Make the four hospitals' files from the UCI heart-disease file: `python clean.py heart_disease_uci.csv [INTO]`.
 
-The rule, complete: one file per value of the column `dataset`; the columns keep their names, except that `id` becomes
-`patient` and `dataset` becomes `hospital`; a cholesterol or a blood pressure of 0 means "not measured" and becomes
-empty; TRUE and FALSE become 1 and 0; everything else stays as it is, rows in their order, none left out, none
-corrected (README.md beside this file lists what looks odd and was left).
+The rule, complete: there is one file per value of the column `dataset`. The columns keep their names, except that `id`
+becomes `patient` and `dataset` becomes `hospital`. A cholesterol or a blood pressure of 0 means "not measured" and
+becomes empty. TRUE and FALSE become 1 and 0. Everything else stays as it is, rows in their order, none left out, none
+corrected. README.md beside this file lists what looks odd and was left.
 """
 
 import csv

@@ -1,14 +1,14 @@
 """Heart disease at four hospitals: the tasks that each of them runs on its own patients.
 
 Ten random 70/30 splits are ten logistic regressions stacked in one module, so one federation trains all ten. Which
-patients a split trains on follows from SHA-256 of split and patient, stratified by diagnosis: the same on every
-machine, without a seed to agree on, and with both diagnoses on both sides at every hospital (Switzerland has 8 healthy
+patients a split trains on follows from SHA-256 of split and patient, stratified by diagnosis. It is the same on every
+machine, without a seed to agree on. Both diagnoses are on both sides at every hospital (Switzerland has 8 healthy
 patients of 123). A model never sees a patient that its split holds out, and neither do the sums for standardisation.
 
-`MomentsTask` gives, per split and measurement, Σx, Σx² and the number of patients measured; `HeartRisk` standardises
+`MomentsTask` gives, per split and measurement, Σx, Σx² and the number of patients measured. `HeartRisk` standardises
 with the means and variances of all hospitals together, as a secure sum published them. A missing value becomes the mean
 (0 after standardisation). Not used: `ca` and `thal`, hardly recorded outside Cleveland, and `slope`, missing for half
-of two hospitals: their absence would say more about the hospital than about the heart.
+of two hospitals. Their absence would say more about the hospital than about the heart.
 """
 
 import csv
