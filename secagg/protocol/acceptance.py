@@ -1,8 +1,8 @@
 """A node's judgement of a proposed manifest: derive it, compare every leaf, refuse by name.
 
-Rules (protocol §1): no parameter is taken on trust; what follows from the signed job, the roster and the formulas must
-be equal; what a node cannot derive stands in one table with its reason (deriving.py); policy is the institution's own
-and never negotiates; one seat per organisation.
+Rules (protocol §1): no parameter is taken on trust. What follows from the signed job, the roster and the formulas must
+be equal. What a node cannot derive stands in one table with its reason (deriving.py). Policy is the institution's own
+and never negotiates. One seat per organisation.
 Leaves to others: reading policy and roster (node), log proofs (masks.checks).
 """
 
@@ -33,7 +33,7 @@ class Policy:
 
     `allow_trials`: trustees of whom none may collude (c' = 0), a single holder among them. `min_key_bits` is the least
     length of a Paillier modulus; configuration knows none below 2048. `changing_sets`, `unlisted_jobs`, `min_change`
-    and `static_inputs` bind inputs to sets of members (secagg.protocol.inputs); `max_failures` is how many rounds may
+    and `static_inputs` bind inputs to sets of members (secagg.protocol.inputs). `max_failures` is how many rounds may
     fail on a source's data until a person is asked (secagg.protocol.failing).
     """
 
@@ -90,9 +90,9 @@ class RoundLog(NamedTuple):
 class Expectation:
     """What a node knows before it reads a manifest.
 
-    `seats` is every node member of the roster in force, `trustees` every trustee, `colluders` the federation's c;
-    `model` and `state` the digests of what this node has itself recomputed; `directory` the last directory checkpoint
-    it verified; `earlier_moduli` those of the keys it has encrypted to before.
+    `seats` is every node member of the roster in force, `trustees` every trustee, `colluders` the federation's c.
+    `model` and `state` the digests of what this node has itself recomputed. `directory` the last directory checkpoint
+    it verified. `earlier_moduli` those of the keys it has encrypted to before.
     """
 
     me: str

@@ -1,7 +1,7 @@
 """What a signed job may ask of an institution's memory, disk and time, at most.
 
-Rules (protocol §1): every number that a job chooses is held against a limit of the institution's own policy before
-anything is fetched or allocated for it; a formula or the wire bounds the rest, and a test names which does.
+Rules (protocol §1): every number that a job chooses is held against a limit of the institution's own policy. That is
+before anything is fetched or allocated for it. A formula or the wire bounds the rest, and a test names which does.
 Leaves to others: reading the policy (node.policy), telling a refusal (node.jobs).
 """
 

@@ -1,12 +1,11 @@
 """What persons allowed of a job: to sum an input over another set than before (`secagg node allow JOB --overlap`).
 
 How to read it: `allowed_by` reads the signed statements that came with a freeze; `require_allowed` asks everybody whom
-the difference of two sets could show.
-Rules (protocol §6.5): the difference of two overlapping sums shows those who are in one of the sets only, so every
-member of either has to have written it, for exactly this job. A seat that is revoked or has left has no word any more;
-where its organisation has another one now, because it was enrolled anew, that one is asked: the data is the same
-people's. One function says so for members, aggregator, trustees and auditor. Leaves to others: which sets an input was
-in (the ledgers of nodes and trustees, the auditor).
+the difference of two sets could show. Rules (protocol §6.5): the difference of two overlapping sums shows those who are
+in one of the sets only. So every member of either has to have written it, for exactly this job. A seat that is revoked
+or has left has no word any more. Where its organisation has another one now, because it was enrolled anew, that one is
+asked: the data is the same people's. One function says so for members, aggregator, trustees and auditor. Leaves to
+others: which sets an input was in (the ledgers of nodes and trustees, the auditor).
 """
 
 from collections import defaultdict
@@ -21,7 +20,7 @@ from secagg.protocol.manifest import Seat
 def allowed_by(leaves: Iterable[bytes], round_id: RoundId, roster: Iterable[Seat]) -> frozenset[str]:
     """Return who allowed this job to sum inputs over other sets than before; `roster` are the seats of all members.
 
-    What is no statement of a member allows nothing, and takes nothing from the words beside it: whoever is revoked
+    What is no statement of a member allows nothing, and takes nothing from the words beside it. Whoever is revoked
     between its word and the freeze would stop everybody else.
     """
     keys, found = {seat.name: seat.key for seat in roster}, set()

@@ -1,11 +1,11 @@
 """What travels of a bound input: its tag, and the one set that it may still be summed over.
 
 How to read it: a node says `Bound` in every signed header and, where it knows it before the round, in its word of
-presence; `fits` is the one rule by which aggregator, nodes, trustees and auditor hold a frozen set against it.
-Rules (protocol §6.5): the tag is a keyed digest that only its owner can make, equal for one input in every job, round,
-attempt and engine of a federation; a set is one of seats, so a member that was enrolled anew is another one under its
-old name; whoever does not fit is left out of the set, and a frozen set with somebody in it who does not fit is opened
-by nobody. Leaves to others: what an input is and to what it is bound (secagg.protocol.inputs).
+presence. `fits` is the one rule by which aggregator, nodes, trustees and auditor hold a frozen set against it. Rules
+(protocol §6.5): the tag is a keyed digest that only its owner can make. It is equal for one input in every job, round,
+attempt and engine. A set is one of seats, so a member that was enrolled anew is another one under its old name. Whoever
+does not fit is left out of the set. A frozen set with somebody in it who does not fit is opened by nobody. Leaves to
+others: what an input is and to what it is bound (secagg.protocol.inputs).
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,9 +1,9 @@
 """Who may open: the seats of trustees, their number and threshold, and that enough of them accepted the key.
 
-Rules (protocol §4, §5): trustees are members of the roster with that role, one seat per organisation; 2t > m + c', so
-that two openings of one round share an honest trustee; t of them signed that they checked their shares of exactly this
-key, or whoever proposes a job could deal a key of its own. The numbers are 5, 1, 4 (m, c', t) by default or 7, 2, 5;
-c' = 0 (3, 0, 2, or a single holder) is for trials, and a person has to allow it.
+Rules (protocol §4, §5): trustees are members of the roster with that role, one seat per organisation. 2t > m + c', so
+that two openings of one round share an honest trustee. Of them t signed that they checked their shares of exactly this
+key. Else whoever proposes a job could deal a key of its own. The numbers are 5, 1, 4 (m, c', t) by default or 7, 2, 5.
+With c' = 0 (3, 0, 2, or a single holder) it is for trials, and a person has to allow it.
 Leaves to others: the key itself (secagg.protocol.paillier.door), dealing and shares (the ceremony).
 """
 

@@ -1,9 +1,9 @@
 """The one place where a manifest is put together: from the signed job, the facts of the round, and the formulas.
 
-How to read it: the aggregator proposes what `derive` gives it, a node (and an auditor) derives its own and `differing`
+How to read it: the aggregator proposes what `derive` gives it. A node (and an auditor) derives its own, and `differing`
 names the first leaf that is another one.
-Rules (protocol §1): every leaf is compared, nested ones too, or stands in `FREE` with the reason why whoever reads the
-manifest cannot know it and what judges it instead. Who sees no job (a trustee) has a table of its own.
+Rules (protocol §1): every leaf is compared, nested ones too, or stands in `FREE`. There the reason stands why whoever
+reads the manifest cannot know it, and what judges it instead. Who sees no job (a trustee) has a table of its own.
 Leaves to others: reading jobs and rosters, refusing (acceptance.py, paillier/checks.py, the auditor's checks).
 """
 

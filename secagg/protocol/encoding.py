@@ -1,10 +1,10 @@
 """Which words an input becomes, as far as a job chooses it: what has to stay when an input is summed again.
 
-Rules (protocol §6.5): two sums of one input in two encodings tell more than one does: W · Σ min(n, W) · update is a
-line in the bound W but at members that have exactly W examples, and a clip bends it at their values. So the digest
-covers every field of a job that an unchanged input's words depend on, the rule of local training too. It covers
-nothing that only says how words lie (engine, layouts, room for the cohort), so that one input may be summed by any
-engine, and no step that is computed from the sum.
+Rules (protocol §6.5): two sums of one input in two encodings tell more than one does. W · Σ min(n, W) · update is a
+line in the bound W but at members that have exactly W examples. A clip bends it at their values. So the digest covers
+every field of a job that an unchanged input's words depend on, the rule of local training too. It covers nothing that
+only says how words lie (engine, layouts, room for the cohort), so that one input may be summed by any engine. It covers
+no step that is computed from the sum.
 Leaves to others: making words (lanes.py), which input it is and when it is refused (inputs.py).
 """
 

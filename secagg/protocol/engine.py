@@ -1,8 +1,9 @@
 """What an engine is: the sides of it that members, the aggregator, trustees and auditors ask, each a type.
 
 How to read it: an engine is a folder with modules that have these functions, put together as an `Engine` by its
-engine.py; secagg.protocol.engines finds it by name. A function that is renamed or changes its shape there is an error
-of the type checker. One worked example: `engines.load("masks").sums.stage(phase)` says what the aggregator does next.
+engine.py. The table in secagg.protocol.engines finds it by name. A function that is renamed or changes its shape there
+is an error of the type checker. One worked example: `engines.load("masks").sums.stage(phase)` says what the aggregator
+does next.
 Rules: whoever asks knows no engine; a phase goes in and comes out as the engine made it, and only its `stage` is asked.
 Leaves to others: what a round of an engine is (its folder), the vocabulary they share (secagg.protocol.round), what
 is asked of values (round/asked.py).

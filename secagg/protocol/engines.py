@@ -1,6 +1,6 @@
 """The table of engines: a name and where it lives. Read by command line and policy without numpy.
 
-A new engine is one folder and one line here; its engine.py says which of its modules is which side, and the type
+A new engine is one folder and one line here. Its engine.py says which of its modules is which side, and the type
 checker holds each to its type (secagg.protocol.engine).
 """
 

@@ -1,10 +1,10 @@
 """How often a task may fail on its data before a person is asked: the rules of an institution's count of failures.
 
-How to read it: a `Failed` is one round of which this institution could give nothing, once its task had seen the data;
-`spent` says how many count against a job, `judge` refuses.
-Rules (protocol §6.5, §7): whether somebody fails tells one bit of its data to whoever chose the job, so the number of
-these bits is bounded per data source and kind of job; all attempts at a round are one, and are not computed again; a
-person's word (`secagg node allow JOB`) gives exactly this job a count of its own, from that word on.
+How to read it: a `Failed` is one round of which this institution could give nothing, once its task had seen the data.
+`spent` says how many count against a job, `judge` refuses. Rules (protocol §6.5, §7): whether somebody fails tells one
+bit of its data to whoever chose the job. So the number of these bits is bounded per data source and kind of job. All
+attempts at a round are one, and are not computed again. A person's word (`secagg node allow JOB`) gives exactly this
+job a count of its own, from that word on.
 Leaves to others: what a failure is (node.work), writing it down (secagg.daemon.inputs), telling it (node.leaving).
 """
 

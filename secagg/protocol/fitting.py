@@ -1,12 +1,13 @@
 """Which of the members who uploaded can be summed together, when inputs are bound to sets.
 
-Rules (protocol §6.5): a set is frozen only when every input in it may be summed over exactly this set; of the sets that
-could be, the largest is taken, so that as few as possible are left out; among equals the one of free inputs, because a
-member's word that it is bound is its own, and else the first by names, so that a repeated decision is the same. Sets
-that inputs are bound to are known by digest: those that this aggregator froze before, as they would be with today's
-seats. An input that a person lets overlap needs that word of every member of either set. An input that was summed
-before is known by its member's key and its tag, whatever its header says: a member that repeats one as if it were new
-would be refused by trustees and auditors, round after round, so it is bound here as an honest one would have said.
+Rules (protocol §6.5): a set is frozen only when every input in it may be summed over exactly this set. Of the sets that
+could be, the largest is taken, so that as few as possible are left out. Among equals it is the one of free inputs,
+because a member's word that it is bound is its own. Else it is the first by names, so that a repeated decision is the
+same. Sets that inputs are bound to are known by digest: those that this aggregator froze before, as they would be with
+today's seats. An input that a person lets overlap needs that word of every member of either set. An input that was
+summed before is known by its member's key and its tag, whatever its header says. A member that repeats one as if it
+were new would be refused by trustees and auditors, round after round. So it is bound here as an honest one would have
+said.
 Leaves to others: what binds an input (inputs.py), refusing a set that does not fit (binding.py), keeping what was
 summed (aggregator.records).
 """
@@ -35,8 +36,8 @@ def never(key: bytes, tag: bytes) -> tuple[bytes, ...]:
 
 
 class Known(NamedTuple):
-    """What an aggregator knows beside a round: the sets frozen before, members' signed `OverlapAllowed` entries for
-    this job, the seats of all members now, and what was summed over which sets."""
+    """What an aggregator knows beside a round: the sets frozen before, and members' signed `OverlapAllowed` entries for
+    this job. It knows the seats of all members now, and what was summed over which sets."""
 
     earlier: Earlier = MappingProxyType({})
     allowances: tuple[bytes, ...] = ()
@@ -50,8 +51,8 @@ def choose(
 ) -> tuple[str, ...]:  # fmt: skip
     """Return whom to freeze, in the order of `bounds`; nobody when no set fits.
 
-    `bounds` are the inputs at hand by member, `seats` those of the whole cohort, `allowed` who lets this job overlap,
-    `roster` the seats of all members now: nobody else is asked. `summed` is where each input was summed before.
+    `bounds` are the inputs at hand by member, `seats` those of the whole cohort, `allowed` who lets this job overlap.
+    `roster` holds the seats of all members now: nobody else is asked. `summed` is where each input was summed before.
     """
     best: tuple[str, ...] = ()
     before = {name: summed(seats[name].key, bound.input) for name, bound in bounds.items()}

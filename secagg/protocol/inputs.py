@@ -1,11 +1,11 @@
 """What an institution has given to sums, and what follows from it for the next one: the rules of its ledger.
 
-How to read it: a `Counted` is one signed header; `froze`, `left_out`, `lift` and `answer` are all that can happen to
-it; `bind` says to which set an input is bound and by which rule, `admit` which job is refused whatever the set.
-Rules (protocol §6.5): an input is what its owner computes it from, never a field that somebody else chose; it counts
-from the signed header on; inputs of one identity are summed over one set only and in one encoding; sums and training
-over one source keep one set; only a logged end of exactly this attempt lifts, and only where nothing was answered; a
-person may allow more, by name, and never for what comes after.
+How to read it: a `Counted` is one signed header. `froze`, `left_out`, `lift` and `answer` are all that can happen to
+it. `bind` says to which set an input is bound and by which rule, `admit` which job is refused whatever the set. Rules
+(protocol §6.5): an input is what its owner computes it from, never a field that somebody else chose. It counts from the
+signed header on. Inputs of one identity are summed over one set only and in one encoding. Sums and training over one
+source keep one set. Only a logged end of exactly this attempt lifts, and only where nothing was answered. A person may
+allow more, by name, and never for what comes after.
 Leaves to others: storing entries (secagg.daemon.inputs), computing identities (node), what a set is (binding.py), what
 an encoding is (encoding.py).
 """
@@ -40,11 +40,11 @@ class Counted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """One signed header: an input that may be in a sum from now on.
 
     `state`: pending (no freeze is known), frozen (over `seats`), out (the agreed freeze left this upload out), lifted
-    (a logged end of this attempt). `answered`: opening material was released, so nothing lifts it any more.
-    `root` is the fingerprint of the federation, since two may have one name. `tag` is what travels; `handed_out` says
-    that the model was given and not computed here; `vector` is a keyed digest of a sum's exact values; `sketch` a
-    sealed sketch of a training update; `encoding` what names the job's way from values to words. `seats` is the frozen
-    set; while pending the cohort, of which it is a part.
+    (a logged end of this attempt). `answered`: opening material was released, so nothing lifts it any more. `root` is
+    the fingerprint of the federation, since two may have one name. `tag` is what travels. `handed_out` says that the
+    model was given and not computed here. `vector` is a keyed digest of a sum's exact values. `sketch` a sealed sketch
+    of a training update. `encoding` what names the job's way from values to words. `seats` is the frozen set; while
+    pending the cohort, of which it is a part.
     """
 
     round: RoundId
@@ -86,8 +86,8 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Given(Struct, frozen=True, forbid_unknown_fields=True):
-    """What goes with a header: what it says of the input, the entry that is written before it leaves, the sets of
-    earlier entries that a person excused, and to what the input is bound where that word is not enough."""
+    """What goes with a header: what it says of the input, the entry that is written before it leaves, the sets that a
+    person excused. Where that word is not enough, it says to what the input is bound."""
 
     bound: Bound
     counted: Counted
@@ -123,8 +123,8 @@ class Allowed(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Binding(NamedTuple):
-    """To what an input is bound: the word that travels, the tag, by which rule, and the entries that bind it or that a
-    person excused."""
+    """To what an input is bound: the word that travels, the tag, and by which rule. Then the entries that bind it or
+    that a person excused."""
 
     only: Only
     tag: bytes
@@ -272,7 +272,7 @@ def admit(entries: Sequence[Counted], wanted: Wanted, terms: Terms, allowed: Seq
 def _require_encoding(entries: Sequence[Counted], wanted: Wanted, allowed: Sequence[Allowed]) -> None:
     """Refuse an input in another encoding than before, unless a person listed the job.
 
-    All training from models that were handed out is one input, and every job begins with it: so jobs keep the encoding
+    All training from models that were handed out is one input, and every job begins with it. So jobs keep the encoding
     of the source's first training. Sums are compared where the very same values are wanted again.
     """
     counting = [e for e in entries if e.counts]

@@ -1,9 +1,9 @@
 """A node's values to words and summed words back to values: the arithmetic both ends of a round must agree on.
 
-Rules (protocol §2): the first slot of every group is 1, so the sum of the canaries must equal the contributor count;
-the weight is inside the value, q = Q(n_k/W · Δ); honest overflow is impossible by construction and what does not fit is
+Rules (protocol §2): the first slot of every group is 1, so the sum of the canaries must equal the contributor count.
+The weight is inside the value, q = Q(n_k/W · Δ). Honest overflow is impossible by construction and what does not fit is
 refused here. An upload is the wire form of the groups, the last of the manifest first, each filled up with zeros to
-whole 8 bytes; a leaf of its Merkle tree lies in one group, and how large it is follows from the group alone.
+whole 8 bytes. A leaf of its Merkle tree lies in one group, and how large it is follows from the group alone.
 Leaves to others: masks, sums of words (engines), floats of the model (secagg.learning).
 """
 
@@ -84,8 +84,8 @@ def check_signed_length(manifest: Manifest, member: str, length: int) -> None:
 
 
 class Run(NamedTuple):
-    """The leaves of one lane group in an upload: [start, stop) in bytes with what fills it up, `many` leaves of `leaf`
-    bytes from number `first` on, the last of which may be shorter."""
+    """The leaves of one lane group in an upload: [start, stop) in bytes with what fills it up. There are `many` leaves
+    of `leaf` bytes from number `first` on, the last of which may be shorter."""
 
     group: LaneGroup
     start: int

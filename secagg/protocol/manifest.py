@@ -1,7 +1,7 @@
 """The job and the manifest of a round: every parameter that anybody relies on, in one signed, immutable value.
 
-Rules (protocol §1): H is SHA-256 of the manifest's bytes as received and enters every signature, derivation and seal;
-`n` is the whole cohort and never shrinks; `c` is absolute; t and K_min follow the formulas below and may only be
+Rules (protocol §1): H is SHA-256 of the manifest's bytes as received and enters every signature, derivation and seal.
+`n` is the whole cohort and never shrinks. `c` is absolute. t and K_min follow the formulas below and may only be
 stricter. A clip is a power of two; the numbers of an algorithm are the only floats that travel.
 Leaves to others: refusing what does not fit (secagg.protocol.acceptance), slots and words (secagg.protocol.lanes).
 """
@@ -153,11 +153,10 @@ class Lanes(Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """One attempt at one round, complete.
 
-    `threshold` is t of the signatures and witnesses; `share_threshold` that of a member's shares, the same on the
-    complete graph (`degree` 0), else among the member and its `degree` neighbours.
-    With trustees (`custody`) both are theirs, and `degree` is 0.
-    `model` is the digest of what members train from, `state` of what the algorithm keeps beside it: zeros before the
-    first result, and always when it keeps nothing.
+    `threshold` is t of the signatures and witnesses. `share_threshold` that of a member's shares, the same on the
+    complete graph (`degree` 0), else among the member and its `degree` neighbours. With trustees (`custody`) both are
+    theirs, and `degree` is 0. `model` is the digest of what members train from, `state` of what the algorithm keeps
+    beside it. The latter is zeros before the first result, and always when it keeps nothing.
     """
 
     round: RoundId

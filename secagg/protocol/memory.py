@@ -1,8 +1,8 @@
 """What a node or a trustee remembers between rounds and what the protocol asks of that memory.
 
-Rules (protocol §3): one manifest per (job, round, attempt); a later attempt ends the earlier ones; one opening per
+Rules (protocol §3): one manifest per (job, round, attempt). A later attempt ends the earlier ones. One opening per
 (federation, job, round), whatever the attempt or the group. Records are written in the same transaction as the phase
-that depends on them, but for entries of the ledger of inputs, which are written before it.
+that depends on them. Only entries of the ledger of inputs are written before it.
 Leaves to others: durability (secagg.daemon.ledger over the journal, secagg.daemon.inputs), what follows from inputs
 (secagg.protocol.inputs), policy.
 """

@@ -1,8 +1,8 @@
 """The one reader of a published result: node, spot check, auditor and whoever pulls a sum see the same words.
 
-Rules (protocol §7): a result holds exactly the lane groups of its job, each once and in order, each of exactly the
-length that its layout has; its round is exactly the one it is read for, of group 0; its contributors are members of the
-cohort, once each, in order. Whatever else is in it is not a result: a group that stood in it twice could be one thing
+Rules (protocol §7): a result holds exactly the lane groups of its job. Each is there once, in order and of exactly the
+length that its layout has. Its round is exactly the one it is read for, of group 0. Its contributors are members of the
+cohort, once each, in order. Whatever else is in it is not a result. A group that stood in it twice could be one thing
 to who checks and another to who goes on from it.
 Leaves to others: believing it (its log entry), decoding words (lanes.py).
 """

@@ -1,8 +1,8 @@
 """What a job may say of its lanes, so that no bound of its own choice can make one member fail and another not.
 
-Rules (protocol §2): every bound that a job could get wrong is held against what follows from the job itself, or from
-what an institution's own task declares, before anybody looks at data. A bound that follows from nothing (a metric that
-nobody declared) is the job's choice: whoever fails by it counts that (secagg.protocol.failing).
+Rules (protocol §2): every bound that a job could get wrong is judged before anybody looks at data. It is held against
+what follows from the job itself, or from what an institution's own task declares. A bound that follows from nothing (a
+metric that nobody declared) is the job's choice: whoever fails by it counts that (secagg.protocol.failing).
 Leaves to others: who asks (node.affording, node.work, aggregator.jobs), values in their lanes (secagg.protocol.lanes).
 """
 

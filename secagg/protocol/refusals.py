@@ -1,8 +1,8 @@
 """Every rule by which a party refuses: its name travels and is logged, its sentence is made by whoever reads it.
 
-Rules: nothing but a name of this table leaves a party that takes no part; a name that is not in it travels as OTHER, so
-that no text, whoever wrote it, is sent or logged as one. A sentence is about the member whose name stands before it.
-A test reads the sources and finds each rule that an error can have here, and nothing else.
+Rules: nothing but a name of this table leaves a party that takes no part. A name that is not in it travels as OTHER, so
+that no text, whoever wrote it, is sent or logged as one. A sentence is about the member whose name stands before it. A
+test reads the sources and finds each rule that an error can have here, and nothing else.
 Leaves to others: raising (the rooms), telling the institution's own people more (node.rounds).
 """
 

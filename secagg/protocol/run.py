@@ -1,9 +1,9 @@
 """A whole round in one process, on one page: what docs, tests, simulation and benchmarks run.
 
-`run_round` plays every member and the aggregator through the real messages, codec, signatures and log; `drops` names
-the step before whose message a member falls silent. Nothing here is simplified except the wire.
-What each side's own work took is kept in `spent`: seconds by member, and by the aggregator's phase; `repeat` makes
-every member do its work on the vector that many times, for benchmarks.
+`run_round` plays every member and the aggregator through the real messages, codec, signatures and log. `drops` names
+the step before whose message a member falls silent. Nothing here is simplified except the wire. What each side's own
+work took is kept in `spent`: seconds by member, and by the aggregator's phase. `repeat` makes every member do its work
+on the vector that many times, for benchmarks.
 Leaves to others: processes, links and crashes (roles); who the parties are (secagg.protocol.rehearsal makes some).
 """
 

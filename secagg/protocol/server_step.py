@@ -1,7 +1,7 @@
 """From a round's published sum to values and to the next model: the step that aggregator, nodes and auditors repeat.
 
-Rules: everything needed follows from the signed job and the size of its cohort, so a member that was away in a round
-computes the same bytes as one that was there; the arithmetic is the algorithm's (secagg.learning.algorithm), and a
+Rules: everything needed follows from the signed job and the size of its cohort. So a member that was away in a round
+computes the same bytes as one that was there. The arithmetic is the algorithm's (secagg.learning.algorithm), and a
 wrong canary makes a result worthless. Leaves to others: believing a result (its log entry), storing models.
 Source: docs/architecture.md "The path of an update", docs/protocol.md §2.
 """

@@ -1,7 +1,7 @@
 """What nodes and the aggregator say to each other around rounds: presence, jobs, results, and blobs by digest.
 
-Rules: a round's messages travel as kind `round` with a `RoundHeader`; updates as kind `chunk` with a signed
-`ChunkHeader`; anything larger than a message is fetched in pieces by its digest, so a receiver knows what it gets
+Rules: a round's messages travel as kind `round` with a `RoundHeader`. Updates as kind `chunk` with a signed
+`ChunkHeader`. Anything larger than a message is fetched in pieces by its digest, so a receiver knows what it gets
 before it gets it. A result is believed only with its log entry and proof (protocol §6.4).
 Leaves to others: who sends when (node.service, aggregator.service).
 """
@@ -42,11 +42,11 @@ class UploadName(Struct, frozen=True):
 class Present(Struct, frozen=True, forbid_unknown_fields=True):
     """Node, trustee → aggregator, kind `present`, every two seconds while it waits: I am here and hold this checkpoint.
 
-    Also sent at once when one of these fields changes, so that the next round need not wait. `job` and `next_round`
-    say what a node needs to catch up with ("" and 1 when it knows no job), and which round a trustee decided to open
-    and heard no end of ("" and 1 when there is none). `proven`: of how many members' faults in this job it has proofs.
-    `changing_sets` and `exact_counts` are what the policy of a node says, so that an operator can be told which jobs it
-    would refuse.
+    Also sent at once when one of these fields changes, so that the next round need not wait. `job` and `next_round` say
+    what a node needs to catch up with ("" and 1 when it knows no job). Of a trustee they say which round it decided to
+    open and heard no end of ("" and 1 when there is none). `proven`: of how many members' faults in this job it has
+    proofs. `changing_sets` and `exact_counts` are what the policy of a node says, so that an operator can be told which
+    jobs it would refuse.
     """
 
     log_size: Count
@@ -113,8 +113,8 @@ class AskRound(Struct, frozen=True, forbid_unknown_fields=True):
 class FrozenNotice(Struct, frozen=True, forbid_unknown_fields=True):
     """Aggregator → node, kind `frozen`: the set of an attempt that has a result, and who agreed to it.
 
-    `manifest` as it was proposed; `leaf` and `proof` of its `Contributors`; `before` and `frozen` are the lists U2 and
-    U3, or nothing and U where trustees open; `agreements` of members to both, or of trustees to U.
+    `manifest` as it was proposed. `leaf` and `proof` of its `Contributors`. `before` and `frozen` are the lists U2 and
+    U3, or nothing and U where trustees open. `agreements` of members to both, or of trustees to U.
     """
 
     round: RoundId
@@ -140,7 +140,7 @@ class SpotRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SpotPart(Struct, frozen=True, forbid_unknown_fields=True):
-    """Header of kind `spot-part`: which of `parts`; the first `pieces` are the transcript, the others leaves of as many
+    """Header of kind `spot-part`: which of `parts`. The first `pieces` are the transcript, the others leaves of as many
     members each as fit a message, in the order of U3."""
 
     round: RoundId

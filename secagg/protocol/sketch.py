@@ -1,11 +1,10 @@
 """A sketch of a training update: small enough to keep, good enough to see that another update is nearly the same.
 
 A count-sketch (Charikar, Chen, Farach-Colton, ICALP 2002): every coordinate goes, with a sign, into one of 1,024
-counters; which, and the sign, come from an AES-CTR key stream. It is linear, so the sketch of a difference is the
-difference of sketches, and its length is that of the vector within a few per cent: two updates that differ by one part
-in a thousand have sketches that do.
-Rules (protocol §6.5): of the clear update, before clipping, quantising or masking; the key is the ledger's, so that
-nobody without it can make an update whose sketch says something else; kept sealed.
+counters. Which, and the sign, come from an AES-CTR key stream. It is linear, so the sketch of a difference is the
+difference of sketches. Its length is that of the vector within a few per cent. So two updates that differ by one part
+in a thousand have sketches that do. Rules (protocol §6.5): of the clear update, before clipping, quantising or masking.
+The key is the ledger's, so that nobody without it can make an update whose sketch says something else. Kept sealed.
 Leaves to others: keeping it (secagg.daemon.inputs), what follows when two are near (secagg.protocol.inputs).
 """
 

@@ -8,7 +8,7 @@ In order:
  5. each share is sealed to its card; the transcript names every file.
 
 Rules: an honest dealer is assumed: for a moment this process knows the primes. It writes no secret anywhere but sealed,
-and forgets by ending: a Python process can overwrite neither what its numbers left in memory nor what the system
+and forgets by ending. A Python process can overwrite neither what its numbers left in memory nor what the system
 swapped out. So it runs on an offline machine that is switched off afterwards.
 Leaves to others: hardening the process, files, asking people (keyserver.trustee). Source: docs/protocol.md §5, §8.
 """

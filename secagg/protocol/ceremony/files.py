@@ -6,8 +6,8 @@
     dealer → trustee     share         the trustee's secret, sealed to its card
     trustee → operator   acceptance    I checked my share of exactly this key (secagg.protocol.custody)
 
-Rules: a card carries the member whose words were read out at enrolment, so the dealer compares the same words again;
-the dealer has no key of its own, so its word is the transcript's digest, whose words every trustee compares with it.
+Rules: a card carries the member whose words were read out at enrolment, so the dealer compares the same words again.
+The dealer has no key of its own, so its word is the transcript's digest, whose words every trustee compares with it.
 Leaves to others: dealing (dealing.py), checking (accepting.py), where files lie (keyserver.trustee).
 """
 

@@ -1,9 +1,9 @@
 """The aggregator's round of engine `masks`: collect, close a step, log, send; pure, no vectors.
 
-How to read it: phases in the order of a round (rounds.py), `advance` is the transition table, `_close_*` ends a step
-when everybody answered or its deadline came.
-Rules (protocol §3, §6): below max(t, K_min) the round aborts, says who was missing where and releases nothing; nothing
-is opened before the freeze is logged and witnessed; the result is published only after its log entry.
+How to read it: phases are in the order of a round (rounds.py), and `advance` is the transition table. `_close_*` ends a
+step when everybody answered or its deadline came.
+Rules (protocol §3, §6): below max(t, K_min) the round aborts, says who was missing where and releases nothing. Nothing
+is opened before the freeze is logged and witnessed. The result is published only after its log entry.
 Leaves to others: uploads and their sum (aggregator.rounds), the log (secagg.log), the model (secagg.learning).
 """
 

@@ -39,8 +39,8 @@ from secagg.wire.signed import Scope, Signed, open_signed
 
 
 def member_keys(u1: bytes, phase: Advertised, me: str, proven: Collection[bytes]) -> tuple[Peer, ...]:
-    """Check U1 (§3 step 1): members, signatures, own entry unchanged, keys usable and distinct, enough of them, and
-    nobody whose fault in this job is proven to this node."""
+    """Check U1 (§3 step 1): members, signatures, own entry unchanged, keys usable and distinct, enough of them. Nobody
+    is in it whose fault in this job is proven to this node."""
     signed = _list(u1, phase.manifest, "AdvertiseKeys", phase.scope, "u1", phase.own)
     if signed.get(me) != phase.own:
         raise Refused("This node's own keys are missing from U1 or changed.", "Leave the round.", rule="u1.self")
@@ -60,8 +60,9 @@ def member_keys(u1: bytes, phase: Advertised, me: str, proven: Collection[bytes]
 
 
 def beacons(data: bytes, phase: Drawing, me: str) -> frozenset[str]:
-    """Check one draw of a sparse graph (§3 step 0b): within the members still in, every value opens its commitment and
-    follows the draw before, own one unchanged, enough of them, and a draw left when somebody is missing."""
+    """Check one draw of a sparse graph (§3 step 0b), within the members still in. Every value opens its commitment and
+    follows the draw before, and the own one is unchanged. There are enough of them, and a draw is left when somebody is
+    missing."""
     signed = _list(data, phase.manifest, "OpenBeacon", phase.scope, "beacon", phase.own)
     if signed.get(me) != phase.own:
         raise Refused("This node's own beacon is missing or changed.", "Leave the round.", rule="beacon.self")
@@ -129,8 +130,8 @@ def dealt_to(members: tuple[str, ...], manifest: Manifest, u1: bytes) -> dict[st
 
 
 def frozen_set(u3: bytes, phase: Uploaded, me: str) -> tuple[str, ...]:
-    """Check U3 (§3 step 3): self in it with its own header, every header names my H(U2) and a whole upload, within U2,
-    enough of them, and what they report of their dealers leaves every secret of U2 recoverable."""
+    """Check U3 (§3 step 3): self in it with its own header, every header names my H(U2) and a whole upload. It is
+    within U2 and has enough of them. What they report of their dealers leaves every secret of U2 recoverable."""
     signed = _list(u3, phase.manifest, "MaskedInput", phase.scope, "u3", phase.header)
     if signed.get(me) != phase.header:
         raise Refused("This node's upload is missing from U3 or changed.", "Leave the round.", rule="u3.self")
@@ -173,7 +174,7 @@ def logged_freeze(
     """Check that exactly this contributor set is frozen in the log (§6.2): statement, inclusion, consistency.
 
     Consistency is with the last checkpoint that this node accepted, which a job or a result may have moved on since the
-    manifest: one that was compared with the manifest's alone could lie on another branch.
+    manifest. One that was compared with the manifest's alone could lie on another branch.
     """
     statement = statement_of(message.leaf, expect, Contributors)
     same = (

@@ -1,7 +1,7 @@
 """What a dealer signs of the shares it deals: a Merkle root over one leaf for each receiver, in roster order.
 
 Rules (protocol §3 step 1): a leaf names its owner and the receiver's coordinate before the digests of the sealed piece
-and of both shares; the list that everybody hashes holds roots only, so that U2 is O(n), and each receiver gets its leaf
+and of both shares. The list that everybody hashes holds roots only, so that U2 is O(n), and each receiver gets its leaf
 with the path. Whoever has all leaves of a root knows that a coordinate stands in it once.
 Leaves to others: sealing and dealing (node.py), what follows from a share that is not the listed one (recovery.py).
 Source: RFC 6962 §2.1 for the tree.

@@ -1,8 +1,8 @@
 """How an attempt of engine `masks` ended, for a member that signed a header and was not there when the set was frozen.
 
-Rules (protocol §6.5): a set is believed once t members of it signed exactly its lists, since of two sets of one attempt
-only one can have that (2t > n + c); so a member that is told of a set without it may give its input to another, and one
-in it knows over whom it was summed. Leaves to others: what follows for the ledger (node.ending).
+Rules (protocol §6.5): a set is believed once t members of it signed exactly its lists. Of two sets of one attempt only
+one can have that (2t > n + c). So a member that is told of a set without it may give its input to another. One in it
+knows over whom it was summed. Leaves to others: what follows for the ledger (node.ending).
 """
 
 from secagg.crypto.derive import sha256

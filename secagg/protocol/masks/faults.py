@@ -1,18 +1,19 @@
 """Proofs of a member's fault: signed bytes that convince anybody who knows the member's signing key.
 
-How to read it: one struct for each kind of fault; `check_fault` judges an encoded proof from nothing but itself and the
+How to read it: one struct for each kind of fault. `check_fault` judges an encoded proof from nothing but itself and the
 key of the member that it names.
-Rules (protocol §3): every proof holds something that the member itself signed under H(manifest), so that a manifest
-that nobody honest took part in names nobody honest; and
+Rules (protocol §3): every proof holds something that the member itself signed under H(manifest). So a manifest that
+nobody honest took part in names nobody honest; and
 1. `answer`: the answer names H(U2), and the U2 with this hash holds the dealer's list as the holder saw it. All leaves
-   under its root are there, so that the holder's coordinate stands in it once. The share is another one, or is missing
-   although the holder's own list shows that the dealer is its neighbour and its header did not report it: a node holds
-   back nothing that it did not report, and sends nothing but what it held against its leaf.
-2. `dealing`: t shares that the dealer listed give another secret than its list or its advertised key commits to, or
-   one more that it listed lies off their polynomial. A listed share is one whose digest stands under the signed root:
-   whoever shows it needs nobody's signature for it, so that a proof tells nothing but the dealer's own secret.
+   under its root are there, so that the holder's coordinate stands in it once. The share is another one, or it is
+   missing without a report. The latter needs the holder's own list, which shows that the dealer is its neighbour, and
+   its header. For a node holds back nothing that it did not report, and sends nothing but what it held against its
+   leaf.
+2. `dealing`: t shares that the dealer listed give another secret than its list or its advertised key commits to. Or one
+   more that it listed lies off their polynomial. A listed share is one whose digest stands under the signed root.
+   Whoever shows it needs nobody's signature for it, so that a proof tells nothing but the dealer's own secret.
 3. `two-lists`: two lists of one attempt.
-4. `reported`: c + 1 members of the attempt report the dealer; one of them is honest, and an honest one reports nothing
+4. `reported`: c + 1 members of the attempt report the dealer. One of them is honest, and an honest one reports nothing
    but a piece that its dealer signed.
 Leaves to others: finding faults (recovery.py, reports.py), making proofs of them (judging.py), what follows from one.
 """

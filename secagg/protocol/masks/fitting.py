@@ -25,8 +25,8 @@ def bounds_of(u3: bytes) -> dict[str, Bound]:
 def bound_inputs(message: Freeze, phase: Uploaded, seats: tuple[Seat, ...], expect: Expectation) -> None:
     """Check that every input in U3 may be summed over this set (§6.5): as its header says, or as persons allowed.
 
-    An input that somebody excused is summed over another set than before, and the difference shows the inputs of
-    those who are in one of the two sets only: every member of either has to have allowed it.
+    An input that somebody excused is summed over another set than before. The difference shows the inputs of those who
+    are in one of the two sets only. So every member of either has to have allowed it.
     """
     bounds = bounds_of(message.u3)
     check_fits(bounds, seats)

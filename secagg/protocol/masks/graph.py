@@ -1,10 +1,10 @@
 """Who deals shares to whom and masks with whom: everybody with everybody, or neighbours on a random Harary graph.
 
-How to read it: `parameters` finds degree and threshold, `Beacon` is a member's part in drawing the graph, `neighbours`
-the graph that everybody computes from what was drawn.
+How to read it: `parameters` finds degree and threshold, and `Beacon` is a member's part in drawing the graph.
+`neighbours` is the graph that everybody computes from what was drawn.
 Rules (protocol §3): the graph follows from the manifest, U1 and a value of every member, committed in step 0 and opened
-in step 0b; who does not open is out, and the rest draw again, at most three times, so that whoever opens last chooses
-among four graphs at most. A member's values are a hash chain: each one opened shows that the next one was fixed before.
+in step 0b. Who does not open is out, and the rest draw again, at most three times. So whoever opens last chooses among
+four graphs at most. A member's values are a hash chain: each one opened shows that the next one was fixed before.
 Leaves to others: messages and phases (node.py, aggregator.py).
 Source: Bell, Bonawitz, Gascón, Lepoint, Raykova, CCS 2020 (eprint 2020/704), theorems 3.10 and B.2; docs/protocol.md
 §3.

@@ -1,8 +1,8 @@
 """Members' messages at the aggregator's door: verified one by one, then kept in the phase; sets read back from lists.
 
 Rules: a message counts once (the first stays; a repeated one changes nothing, another one under the same name is
-equivocation); signature and content are checked before it counts, so that what the members would refuse never reaches
-them, and bodies are in their one form (`wire.form`), so that no member makes a list or a proof too long to be sent.
+equivocation). Signature and content are checked before it counts, so that what the members would refuse never reaches
+them. Bodies are in their one form (`wire.form`), so that no member makes a list or a proof too long to be sent.
 Leaves to others: when a step ends (aggregator.py), complete and verified uploads (aggregator.rounds).
 """
 

@@ -1,7 +1,7 @@
 """What the aggregator does with a round's answers beside its loop: judge them, recover, prove whose fault is seen.
 
-Rules (protocol §3): n² hashes and n interpolations, too long for a turn; nothing is taken from memory, so that it is
-done again after a restart; whoever is named is named with a proof, which is checked here before it is said.
+Rules (protocol §3): n² hashes and n interpolations, too long for a turn. Nothing is taken from memory, so that it is
+done again after a restart. Whoever is named is named with a proof, which is checked here before it is said.
 Leaves to others: what follows from it (aggregator.py), what convinces (faults.py).
 """
 

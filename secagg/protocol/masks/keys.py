@@ -1,7 +1,7 @@
 """Labels and derivations of engine `masks`: one place where a context becomes a key.
 
 Rules (protocol §1, §3): every derivation names H(manifest), round, attempt, group, both parties and the lane group,
-length-prefixed; pair keys also H(U2) and both public keys; so a difference in any of them gives masks that do not
+length-prefixed. Pair keys also H(U2) and both public keys. So a difference in any of them gives masks that do not
 cancel. Leaves to others: expanding a key (secagg.crypto.prg), which masks to add (masking.py, recovery.py).
 """
 

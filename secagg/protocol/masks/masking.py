@@ -1,9 +1,9 @@
 """A node's masks on its words: self mask plus one signed pair mask per peer of U2; from clear values to an upload.
 
-Rules (protocol §3): lo adds and hi subtracts, by roster index; masks are raw AES-CTR key stream over the whole word
-array of a lane group, counter = byte offset / 16, so block size never matters and blocks are independent. An upload is
-made in one pass: a block is quantised, masked, packed and hashed while it is in the cache, so that no array of clear
-words exists and memory holds the values and the upload.
+Rules (protocol §3): lo adds and hi subtracts, by roster index. Masks are raw AES-CTR key stream over the whole word
+array of a lane group. The counter is the byte offset / 16, so block size never matters and blocks are independent. An
+upload is made in one pass: a block is quantised, masked, packed and hashed while it is in the cache. So no array of
+clear words exists, and memory holds the values and the upload.
 Leaves to others: deriving keys (keys.py), storing the upload (the shell).
 """
 
@@ -102,8 +102,8 @@ def apply(words: Words, masks: Sequence[Mask], offset_words: int = 0, executor: 
 def _parts(length: int, step: int) -> list[tuple[int, int]]:
     """Return the ranges that workers take: each begins at a multiple of `step`, so that key streams can stand there.
 
-    The first are large, because going to a new place costs; the last are small, so that at the end nobody waits long
-    for a thread that the machine held up (guided self-scheduling: Polychronopoulos and Kuck, 1987).
+    The first are large, because going to a new place costs. The last are small, so that at the end nobody waits long
+    for a thread that the machine held up. This is guided self-scheduling (Polychronopoulos and Kuck, 1987).
     """
     found, start, least = [], 0, max(1, length // (LEAST * step))
     while start < length:
@@ -163,8 +163,8 @@ def contribute(
 
 
 def _tree(manifest: Manifest, data: bytearray, leaves: Sequence[bytes]) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return the root over the leaves and the hash of every chunk, which is a node of the same tree where a chunk lies
-    in the first lane group and holds a power of two of its leaves."""
+    """Return the root over the leaves and the hash of every chunk. That hash is a node of the same tree where a chunk
+    lies in the first lane group. It then holds a power of two of its leaves."""
     size, leaf, view = manifest.chunk_bytes, chunk_leaf(manifest), memoryview(data)
     many = size // leaf
     if size % leaf or many & (many - 1):

@@ -1,7 +1,7 @@
 """Who is named by a proof, what is stated of it, and how an attempt ends that its members' reports make unusable.
 
-Rules (protocol §3): nobody is named without a proof that convinces anybody; the proof is a side file of the round log
-before the statement that names it; who is named is out, and what it sends afterwards means nothing.
+Rules (protocol §3): nobody is named without a proof that convinces anybody. The proof is a side file of the round log
+before the statement that names it. Who is named is out, and what it sends afterwards means nothing.
 Leaves to others: proofs (faults.py, judging.py), when a step ends (aggregator.py).
 """
 

@@ -1,10 +1,10 @@
 """A node's round of engine `masks`: check, then (the shell) save, then send.
 
 How to read it: `start` answers a proposal, `advance` is the whole transition table, each phase has one legal message
-and one function; the numbered checks are in checks.py and cite protocol §3. Values in, values out: the shell stores
+and one function. The numbered checks are in checks.py and cite protocol §3. Values in, values out: the shell stores
 `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
-Rules: nothing is taken from the aggregator on trust; the node derives itself what it reveals, never both shares of one
-peer; anything not listed in the table is the peer's fault.
+Rules: nothing is taken from the aggregator on trust. The node derives itself what it reveals, never both shares of one
+peer. Anything not listed in the table is the peer's fault.
 Source: Bonawitz et al., CCS 2017 (eprint 2017/281), malicious variant; docs/protocol.md §3.
 """
 

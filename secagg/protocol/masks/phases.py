@@ -1,7 +1,7 @@
 """The phases of a node in a round of engine `masks`: frozen values that hold digests, keys and tuples, never vectors.
 
-Rules: a phase prints its name and nothing else, since it holds secrets; it encodes completely, so that recovering from
-a crash is decoding the phase; at rest it is sealed under the round's data key (secagg.daemon.vault).
+Rules: a phase prints its name and nothing else, since it holds secrets. It encodes completely, so that recovering from
+a crash is decoding the phase. At rest it is sealed under the round's data key (secagg.daemon.vault).
 Leaves to others: the transitions (node.py).
 """
 

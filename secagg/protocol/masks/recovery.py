@@ -1,11 +1,11 @@
 """From at least t answers to the clear sum: judge shares, reconstruct secrets, remove masks.
 
 How to read it: `judge_answers` holds every answered share against what its dealer signed and says whose answers hold
-and which dealers are at fault; `recover` takes the answers that hold, the first t shares of every owner in roster
-order, and checks each secret against what was committed; `unmask` removes the masks.
-Rules (protocol §3): an answer is good as a whole or not at all, so that members and auditors, who see the good ones
-only, recover from the same shares; there is no search over subsets; shares of one owner come either for b or for sk,
-never both. The auditor repeats `recover` exactly (verify.py).
+and which dealers are at fault. `recover` takes the answers that hold, the first t shares of every owner in roster
+order, and checks each secret against what was committed. `unmask` removes the masks.
+Rules (protocol §3): an answer is good as a whole or not at all. So members and auditors, who see the good ones only,
+recover from the same shares. There is no search over subsets. Shares of one owner come either for b or for sk, never
+both. The auditor repeats `recover` exactly (verify.py).
 Leaves to others: collecting answers (aggregator.py), proofs of what was found (faults.py).
 """
 
@@ -61,8 +61,8 @@ class Recovered:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whose answers hold, and whose fault shows: of a holder the dealer whose share is wrong or missing in its answer,
-    of a dealer shares that it listed and that do not give what it committed to."""
+    """Whose answers hold, and whose fault shows. Of a holder it names the dealer whose share is wrong or missing in its
+    answer. Of a dealer it has shares that it listed and that do not give what it committed to."""
 
     good: tuple[str, ...]
     liars: Mapping[str, str]

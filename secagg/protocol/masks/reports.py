@@ -1,10 +1,10 @@
 """What members report of their dealers in step 2, and when it ends an attempt before step 4.
 
-How to read it: a header names the dealers whose signed piece gave its signer no listed shares; `judge` is the one rule
+How to read it: a header names the dealers whose signed piece gave its signer no listed shares. `judge` is the one rule
 by which aggregator and nodes hold a frozen set against all of its headers.
-Rules (protocol §3 step 2): a dealer that more than c members report is at fault, because one of them is honest, and
-c + 1 of their headers prove it; one that fewer than t unreported holders in U3 hold shares of could not be recovered.
-Either ends the attempt. Up to c colluders can report an honest dealer: that alone names nobody.
+Rules (protocol §3 step 2): a dealer that more than c members report is at fault. One of them is honest, and c + 1 of
+their headers prove it. One that fewer than t unreported holders in U3 hold shares of could not be recovered. Either
+ends the attempt. Up to c colluders can report an honest dealer: that alone names nobody.
 Leaves to others: proofs (faults.py), opening pieces (checks.py).
 """
 

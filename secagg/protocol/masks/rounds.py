@@ -1,6 +1,6 @@
 """The aggregator's phases of a round of engine `masks`, the events that move them and the effects they ask for.
 
-Rules: a phase holds digests, signed messages and encoded lists, never vectors, and encodes completely; effects are
+Rules: a phase holds digests, signed messages and encoded lists, never vectors, and encodes completely. Effects are
 carried out in order, after the phase is saved. Leaves to others: the transitions (aggregator.py).
 """
 

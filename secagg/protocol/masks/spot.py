@@ -1,8 +1,8 @@
 """A spot check: any member recomputes drawn leaves of a round's sum from the uploads and the signed answers.
 
 How to read it: `transcript` is what the aggregator hands out beside the leaves, `check` recomputes and compares.
-Rules (protocol §7): a leaf counts with its Merkle path to the root that its owner signed, lists count when the
-aggregator froze exactly them, secrets when they match their commitments.
+Rules (protocol §7): a leaf counts with its Merkle path to the root that its owner signed. Lists count when the
+aggregator froze exactly them, and secrets when they match their commitments.
 Leaves to others: who checks and what is drawn (round/spots.py), what a lie proves to others (round/lie.py).
 """
 
@@ -33,8 +33,8 @@ from secagg.wire.signed import Scope, Signed, open_signed
 
 
 class Transcript(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What opened a round: the signed manifest, its lists as encoded for everybody (`drawn` on a sparse graph), the
-    members' signed answers, and the log entry (`Contributors`) by which the aggregator froze exactly these lists."""
+    """What opened a round: the signed manifest, its lists as encoded for everybody (`drawn` on a sparse graph), and the
+    members' signed answers. It has the log entry (`Contributors`) by which the aggregator froze exactly these lists."""
 
     manifest: Signed
     u1: bytes
@@ -72,7 +72,7 @@ def check(
 ) -> None:  # fmt: skip
     """Recompute the drawn leaves of the sum and compare them with what was published.
 
-    Raises: VerificationFailed naming the member or the leaf that does not hold; with code `E-SPOT` it is the
+    Raises: VerificationFailed naming the member or the leaf that does not hold. With code `E-SPOT` it is the
     aggregator's lie, otherwise what was handed out proves nothing.
     """
     try:

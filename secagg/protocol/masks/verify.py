@@ -1,7 +1,7 @@
 """An auditor's recomputation of a round of engine `masks` from kept files: lists, uploads, answers (protocol §7).
 
-Rules: every signature, order and set is checked again from the bytes; the uploads must be the ones the headers name;
-the secrets must match commitments and advertised keys; so the result is the sum of what the members signed, whoever
+Rules: every signature, order and set is checked again from the bytes. The uploads must be the ones the headers name.
+The secrets must match commitments and advertised keys. So the result is the sum of what the members signed, whoever
 colludes. Leaves to others: which files belong to a round (secagg.auditor), that the manifest is the logged one.
 """
 

@@ -1,8 +1,9 @@
 """An upload at anybody's door: the aggregator's, every trustee's, the auditor's (protocol §5).
 
-Rules: an upload counts when it has the length of the manifest's layout, the SHA-256 and the Merkle root of its signed
-header, ciphertexts in range, and a proof that its sender knows what is in them. Ciphertexts are malleable: without the
-proof an aggregator with one node could upload the inverse of the others' product and have one update opened.
+Rules: an upload counts when it has the length of the manifest's layout, and the SHA-256 and the Merkle root of its
+signed header. Its ciphertexts are in range, and a proof shows that its sender knows what is in them. Ciphertexts are
+malleable: without the proof an aggregator with one node could upload the inverse of the others' product and have one
+update opened.
 Leaves to others: the header's signature (masks.checks.signed_list), which uploads are counted.
 """
 

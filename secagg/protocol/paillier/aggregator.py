@@ -1,11 +1,11 @@
 """The aggregator's round of engine `paillier`: collect, freeze, log, ask trustees, combine, publish; pure, no vectors.
 
-How to read it: phases in the order of a round (rounds.py), `advance` is the transition table, `_close` ends a step when
-everybody answered or its deadline came. A dead trustee delays nothing as long as t others are there: each step goes on
-as soon as t have answered, and who is late is asked late.
+How to read it: phases are in the order of a round (rounds.py), and `advance` is the transition table. `_close` ends a
+step when everybody answered or its deadline came. A dead trustee delays nothing as long as t others are there. Each
+step goes on as soon as t have answered, and who is late is asked late.
 Rules (protocol §5, §6): below K_min members or t trustees the round aborts, says who was missing where and releases
-nothing; nothing is opened before the freeze is logged and witnessed; a wrong answer names its trustee and any t right
-ones finish the round; the result is published only after its log entry.
+nothing. Nothing is opened before the freeze is logged and witnessed. A wrong answer names its trustee and any t right
+ones finish the round. The result is published only after its log entry.
 Leaves to others: uploads, their proofs and products (the shell), the log (secagg.log), the model (secagg.learning).
 """
 

@@ -1,11 +1,11 @@
-"""The inputs in a frozen set, as a trustee holds them against what it decided to open before (protocol §6.5), and the
+"""The inputs in a frozen set, as a trustee holds them against what it decided to open before (protocol §6.5). And the
 one that a node gives, as it holds it against its own ledger.
 
-Rules: an input is what its owner's header calls it, by a keyed digest that nobody else can make, and a member is its
-signing key; names of members, tasks, jobs and models are never compared, so that another name is no way round. What was
+Rules: an input is what its owner's header calls it, by a keyed digest that nobody else can make. A member is its
+signing key. Names of members, tasks, jobs and models are never compared, so that another name is no way round. What was
 opened is never forgotten, and nothing here depends on whether the round then had a result. Trustees do not know the
-sets that others opened, and nodes see no freeze: so a node says `overlap` only once it has seen the word of everybody
-in the sets of its own ledger, and else what it would say had nobody here allowed more.
+sets that others opened, and nodes see no freeze. So a node says `overlap` only once it has seen the word of everybody
+in the sets of its own ledger. Else it says what it would had nobody here allowed more.
 Leaves to others: the headers' signatures and the freeze (checks.py), keeping what was decided (memory), what the
 members' own ledgers say (node).
 """
@@ -60,7 +60,7 @@ def check_inputs(
 
     `allowances` are members' signed words that persons allow more, `roster` the seats of all members now.
     Raises: Refused: `ledger.only` when a header says another set, `trustee.input` when this trustee opened the input
-    over another set, `ledger.overlap` when not everybody allowed it who had to.
+    over another set. It is `ledger.overlap` when not everybody allowed it who had to.
     """
     found, bounds = summed(u, manifest)
     check_fits(bounds, found.seats)

@@ -1,7 +1,7 @@
 """What a trustee checks before it witnesses and before it opens (protocol §4, §5, §6), one function per rule.
 
 Rules: each raises an error that names its rule; none has an effect. `rule` names are what logs, tests and
-tests/attacks/defences.toml use. A trustee does not see the job; that a manifest follows from it is what every honest
+tests/attacks/defences.toml use. A trustee does not see the job. That a manifest follows from it is what every honest
 node checked before it signed an upload for exactly this manifest.
 Leaves to others: order and consequences (trustee.py), the uploads themselves (accepting.py, decrypting.py).
 """

@@ -1,7 +1,7 @@
 """A trustee's work on the frozen set: verify every upload, multiply it in, decrypt the product with its own share.
 
-Rules (protocol §5, attacks 19, 31): the product is this trustee's own, made from the complete uploads that the headers
-of the frozen set sign for, each with its proof of knowledge; nobody hands it a product. Memory is one vector.
+Rules (protocol §5, attacks 19, 31): the product is this trustee's own, and nobody hands it one. It is made from the
+complete uploads that the headers of the frozen set sign for, each with its proof of knowledge. Memory is one vector.
 Leaves to others: fetching uploads by their digest (the shell), whether to open at all (trustee.py).
 """
 

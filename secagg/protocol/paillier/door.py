@@ -1,9 +1,9 @@
 """The key that a round encrypts to, judged before anything is encrypted to it.
 
-Rules (protocol §5, attacks 38): of one trustee the key is a `PublicKey` of any profile and s, of more a `ThresholdKey`
-of profile `provable` and s = 1 that names exactly the custody's trustees and threshold; `fast` is for one only.
-Length, form and statement are `keys.validate`'s; a key once found good is not checked again in this process, because
-a check takes longer than a small round.
+Rules (protocol §5, attack 38): of one trustee the key is a `PublicKey` of any profile and s. Of more it is a
+`ThresholdKey` of profile `provable` and s = 1 that names exactly the custody's trustees and threshold. Profile `fast`
+is for one only. Length, form and statement are `keys.validate`'s. A key once found good is not checked again in this
+process, because a check takes longer than a small round.
 Leaves to others: who the trustees are and that they accepted the key (secagg.protocol.custody).
 """
 

@@ -1,6 +1,6 @@
 """A node's clear words to an encrypted upload, with the proof that it knows what it holds (protocol §5).
 
-Rules: every ciphertext has an obfuscator of its own, which comes ready made (a pool) or from the table; the proof is
+Rules: every ciphertext has an obfuscator of its own, which comes ready made (a pool) or from the table. The proof is
 bound to the manifest, the sender and all ciphertexts. Clear words and exponents are never written.
 Leaves to others: storing the upload (the shell), signing its header (node.py).
 """

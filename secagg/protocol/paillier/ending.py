@@ -1,9 +1,9 @@
 """How an attempt of engine `paillier` ended, as a node verifies it: the node itself sees no freeze and answers nothing.
 
-Rules (protocol §6.5): a node believes a frozen set once a quorum of trustees signed that they saw exactly this one,
-since of two sets of one attempt only one can have that; it takes an input out of its ledger only once so many trustees
-signed that the attempt is over for them that fewer than t are left who could answer, whoever of them lies; whoever
-says something else beside them changes nothing of that.
+Rules (protocol §6.5): a node believes a frozen set once a quorum of trustees signed that they saw exactly this one. Of
+two sets of one attempt only one can have that. A node takes an input out of its ledger only once enough trustees signed
+that the attempt is over for them. Then fewer than t are left who could answer, whoever of them lies. Whoever says
+something else beside them changes nothing of that.
 Leaves to others: what follows for the ledger (node), that the `Aborted` is logged (node), who is asked (aggregator).
 """
 
@@ -27,7 +27,7 @@ from secagg.wire.signed import Scope, Signed, open_signed
 def check_words(words: Iterable[Signed], custody: Custody, scope: Scope) -> None:
     """Check that enough distinct trustees signed that they never answer exactly this attempt.
 
-    What is no word of a trustee about it counts for nothing, and takes nothing from the words beside it: else one
+    What is no word of a trustee about it counts for nothing, and takes nothing from the words beside it. Else one
     trustee's bad word would keep every input counted. The last word of each is judged, so that a list costs no more
     than there are trustees. Raises: Refused (`ended.words`).
     """

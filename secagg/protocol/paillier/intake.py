@@ -1,7 +1,7 @@
 """Messages of members and trustees at the aggregator's door: verified one by one, then kept in the phase.
 
 Rules: a message counts once: the first stays, a repeated one changes nothing, and a trustee's second, different answer
-is equivocation, which the log states; signature and content are checked before it counts, so that what a trustee would
+is equivocation, which the log states. Signature and content are checked before it counts, so that what a trustee would
 refuse never reaches it. Leaves to others: when a step ends (aggregator.py), uploads and their proofs (the shell, with
 accepting.py), the proofs of answers (opening.py).
 """
@@ -121,8 +121,8 @@ def agreed(phase: Witnessing | Opening, event: FromNode, message: Witness) -> No
 
 
 def decrypt(phase: Opening, event: FromNode, key: SealingKey) -> tuple[Opening, bytes, bytes]:
-    """Take a piece of a trustee's sealed answer; return the phase that names it, the signed piece, to be kept, and the
-    SHA-256 of the other piece that it contradicts, if it does: its trustee is then in `doubled`.
+    """Take a piece of a trustee's sealed answer. Return the phase that names it, the signed piece, to be kept, and the
+    SHA-256 of the other piece that it contradicts, if it does. Its trustee is then in `doubled`.
     """
     aggregator = phase.manifest.aggregator
     envelope = decode(Signed, event.data, ANSWER_LIMIT)

@@ -1,7 +1,7 @@
 """Lane groups to plaintext words of a key and back: which slots lie in which ciphertext of an upload.
 
-Rules (protocol §2): slots of a group lie side by side in plaintexts of `capacity` bits; an upload is the ciphertexts of
-all groups, one group after another, each group beginning a new ciphertext; Merkle leaves are 32 ciphertexts of one
+Rules (protocol §2): slots of a group lie side by side in plaintexts of `capacity` bits. An upload is the ciphertexts of
+all groups, one group after another, each group beginning a new ciphertext. Merkle leaves are 32 ciphertexts of one
 group. Signed slots (64 bits: scalars, lossless sums) carry an offset, so that no sum is negative and nothing wraps.
 Leaves to others: slots from floats (secagg.protocol.lanes), encryption (encrypting.py).
 """

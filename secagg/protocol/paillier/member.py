@@ -1,7 +1,7 @@
 """What a node's shell asks of engine `paillier` beside its transitions; as masks/member.py does for `masks`.
 
-Rules: the table of powers is saved per key and kept for the next round; its size follows from what is free and from how
-many ciphertexts an upload has, because a large table takes longer to build than a small model to encrypt.
+Rules: the table of powers is saved per key and kept for the next round. Its size follows from what is free and from how
+many ciphertexts an upload has. A large table takes longer to build than a small model to encrypt.
 Leaves to others: the transitions (node.py), training, storing and sending (node.rounds, node.work).
 """
 

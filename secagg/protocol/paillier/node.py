@@ -2,9 +2,9 @@
 
 How to read it: `start` answers a proposal, `advance` takes the shell's `Encrypted`. Values in, values out: the shell
 stores `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
-Rules: parameters, trustees and key are judged here and taken from nobody on trust; no header leaves without its entry
-in the ledger of inputs, nor one for an input that a person excused before everybody in the sets that it was summed over
-allowed that; a later attempt ends the earlier one.
+Rules: parameters, trustees and key are judged here and taken from nobody on trust. No header leaves without its entry
+in the ledger of inputs. None leaves for an input that a person excused before everybody in the sets that it was summed
+over allowed that. A later attempt ends the earlier one.
 Leaves to others: the upload itself (encrypting.py), what is opened (the trustees). Source: docs/protocol.md §5.
 """
 

@@ -1,6 +1,6 @@
 """What a trustee's shell asks of engine `paillier`: its transitions, the product of a frozen set, the use of its share.
 
-Rules: a product travels as its bytes and is made by this trustee itself; the share is a secret value until the one
+Rules: a product travels as its bytes and is made by this trustee itself. The share is a secret value until the one
 function that decrypts with it.
 Leaves to others: the transitions (trustee.py), the arithmetic (decrypting.py), fetching, processes (keyserver.trustee).
 """

@@ -1,6 +1,6 @@
 """Answers of trustees to the clear sum: t proven partial decryptions, or a single holder's proven plaintexts.
 
-Rules (protocol §5): every answer is verified against the product that the opener made itself; a wrong one names its
+Rules (protocol §5): every answer is verified against the product that the opener made itself. A wrong one names its
 trustee, and any t right ones open the round. The same function serves the aggregator and the auditor.
 Leaves to others: whose uploads were multiplied (decrypting.Collector), signatures of answers (intake.py, verify.py).
 """

@@ -1,10 +1,10 @@
 """What a trustee compares of a manifest: every leaf that follows from the roster, the custody and the formulas.
 
-Rules (protocol §1): a trustee sees no job, so what only a job says is free here, with its reason: every honest node
-held it against the signed job before it signed an upload for exactly this manifest. All else is compared leaf by leaf;
-a group other than 0 would be a second opening of a round, a model in a sum a second name for its input.
+Rules (protocol §1): a trustee sees no job, so what only a job says is free here, with its reason. Every honest node
+held it against the signed job before it signed an upload for exactly this manifest. All else is compared leaf by leaf.
+A group other than 0 would be a second opening of a round, a model in a sum a second name for its input.
 Leaves to others: seats, custody and directory (checks.py). How long a trustee keeps a round, and how many bytes of an
-upload and an answer, is bounded here: it has no policy file that a job could be held against.
+upload and an answer, is bounded here. It has no policy file that a job could be held against.
 """
 
 from collections.abc import Mapping

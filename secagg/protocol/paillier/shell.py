@@ -1,6 +1,6 @@
 """What the aggregator's shell asks of engine `paillier` beside its transitions; as masks/shell.py does for `masks`.
 
-Rules: an upload counts once its proof of knowledge holds; the running product is one vector; answers of trustees are
+Rules: an upload counts once its proof of knowledge holds. The running product is one vector. Answers of trustees are
 side files, read when they are put together.
 Leaves to others: the transitions (aggregator.py), storing and timers (aggregator.rounds, aggregator.uploads).
 """

@@ -2,10 +2,10 @@
 
 How to read it: `start` answers a proposal, `advance` is the whole transition table; the checks are in checks.py. The
 shell stores `Step.phase` and `Step.records` in one transaction and only then sends `Step.send`.
-Rules (protocol §4, §5, §6): it opens only a product that it made itself from the signed uploads of the frozen set, once
-per (job, round) whatever the attempt, and only with the logged freeze and a quorum of trustees that witnessed it; the
-decision is recorded when it is made, before any work on it, so a round that then fails is lost. Every set it decided
-for is remembered with the inputs in it, which are opened over that set again or not at all (bound.py).
+Rules (protocol §4, §5, §6): it opens only a product that it made itself from the signed uploads of the frozen set. It
+does so once per (job, round) whatever the attempt, and only with the logged freeze and a quorum of trustees that
+witnessed it. The decision is recorded when it is made, before any work on it, so a round that then fails is lost. Every
+set it decided for is remembered with the inputs in it, which are opened over that set again or not at all (bound.py).
 Leaves to others: uploads, the share and the work with it (decrypting.py), the end of an attempt (round/trustees.py),
 the shell (keyserver.trustee).
 """

@@ -1,10 +1,10 @@
 """An auditor's recomputation of a round of engine `paillier` from kept files: U, uploads, answers (protocol §7).
 
-Rules: every signature, order and set is checked again from the bytes; every upload must be the one its header names and
-carry its proof; the product is made anew; every answer that the log names must be proven for exactly this product, and
+Rules: every signature, order and set is checked again from the bytes. Every upload must be the one its header names and
+carry its proof. The product is made anew. Every answer that the log names must be proven for exactly this product, and
 together they must give the sum. So the result is the sum of what the members signed, whoever colludes.
-Leaves to others: which files belong to a round (secagg.auditor), that the manifest is the logged one and its key and
-trustees the federation's (`custody`, by the roster that the manifest names).
+Leaves to others: which files belong to a round (secagg.auditor), and that the manifest is the logged one. So is that
+its key and trustees are the federation's (`custody`, by the roster that the manifest names).
 """
 
 from collections.abc import Callable, Sequence
@@ -118,8 +118,9 @@ def bounds(data: bytes, manifest: Manifest, scope: Scope) -> dict[str, Bound]:
 
 
 def answered(manifest: Manifest, names: tuple[str, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the members of a set whose inputs count as opened when a round is lost in its last step: all of them,
-    unless so many trustees are missing that their words could have taken the inputs out of the members' ledgers."""
+    """Return the members of a set whose inputs count as opened when a round is lost in its last step. That is all of
+    them, unless enough trustees are missing. Then their words could have taken the inputs out of the members'
+    ledgers."""
     custody = custody_of(manifest)
     silent = sum(name in missing for name in custody.names())
     return () if silent >= words_needed(custody) else names

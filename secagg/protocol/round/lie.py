@@ -1,12 +1,12 @@
 """Evidence that an aggregator lied: a published sum beside signed uploads that do not give it, for anybody to judge.
 
-In order (`check_lie`): the manifest is signed by the aggregator's key; the log entry `Result` is signed by it, is about
-that manifest and is in a checkpoint that it signed; the published bytes have the digest of that entry under the salt;
-the lists are those that the aggregator froze; the members' answers give the secrets that were committed to; every leaf
-is under the root that its owner signed; and the words that were published are not the sum of the leaves.
+In order (`check_lie`): the manifest is signed by the aggregator's key. The log entry `Result` is signed by it, is about
+that manifest and is in a checkpoint that it signed. The published bytes have the digest of that entry under the salt.
+The lists are those that the aggregator froze. The members' answers give the secrets that were committed to. Every leaf
+is under the root that its owner signed. And the words that were published are not the sum of the leaves.
 Rules (protocol §7): nothing is taken from who found it, so evidence convinces whoever gets it and cannot be forged
-without the aggregator's key. It holds what opened the round, and leaves of every upload, as its finder drew them:
-whoever has it counts as the aggregator among those who may collude.
+without the aggregator's key. It holds what opened the round, and leaves of every upload, as its finder drew them.
+Whoever has it counts as the aggregator among those who may collude.
 Leaves to others: recomputing leaves (the engine's `SpotSide`), finding a lie (node.spot), carrying evidence
 (secagg.daemon.lies, keyserver.lies).
 """

@@ -28,8 +28,8 @@ def senders(data: bytes) -> tuple[str, ...]:
 def signed_list(
     data: bytes, manifest: Manifest, kind: str, scope: Scope, own: Signed | None = None
 ) -> dict[str, Signed]:
-    """Return a list of signed messages by sender, in roster order, each signature verified but that of `own`, the
-    message that the reader itself signed for this place.
+    """Return a list of signed messages by sender, in roster order, each signature verified. Only `own`, the message
+    that the reader itself signed for this place, is not verified again.
 
     Raises: ProtocolViolation when it is not in strict roster order, holds a stranger, or a signature fails.
     """

@@ -15,7 +15,7 @@ from secagg.wire.signed import Signed
 class Propose(Struct, frozen=True, forbid_unknown_fields=True):
     """Aggregator → node: the signed manifest, the log entry that names it and the proof that it is logged.
 
-    `allowances` are members' signed `OverlapAllowed` entries for this job, where trustees open: a node is shown no
+    `allowances` are members' signed `OverlapAllowed` entries for this job, where trustees open. A node is shown no
     freeze there, and holds them against the sets that its own ledger knows before it signs a header.
     """
 
@@ -52,6 +52,6 @@ class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
 class Ended(Struct, frozen=True, forbid_unknown_fields=True):
     """Trustee → everybody: I decided nothing in this attempt, whose `Aborted` is logged, and never answer it.
 
-    It says nothing but its scope, so that it is the same however often it is told; m − t + 1 + c' of them leave fewer
-    than t trustees that could answer.
+    It says nothing but its scope, so that it is the same however often it is told. Once there are m − t + 1 + c' of
+    them, fewer than t trustees are left that could answer.
     """

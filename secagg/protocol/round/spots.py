@@ -1,9 +1,9 @@
 """What every spot check has, whatever the engine: who checks, which leaves are drawn, leaves and their paths.
 
 How to read it: `throw` and `draw` choose, `leaves` is what the aggregator hands out, `part` says what a leaf holds.
-Rules (protocol §7): the checker throws its own coin and draws with its own secret generator, once a round and after the
-result is logged, so that a lie cannot avoid the draw. How often a lie survives is `survival`; one in a single word of a
-large model is for the auditor, who recomputes everything.
+Rules (protocol §7): the checker throws its own coin and draws with its own secret generator. It does so once a round
+and after the result is logged, so that a lie cannot avoid the draw. How often a lie survives is `survival`; one in a
+single word of a large model is for the auditor, who recomputes everything.
 Leaves to others: recomputing (an engine's `SpotSide`), fetching (node.spot), handing out (aggregator.spot).
 """
 
@@ -115,8 +115,8 @@ def throw(manifest: Manifest, rng: Rng) -> bool:
 
 
 def draw(manifest: Manifest, rng: Rng, count: int = LEAVES) -> tuple[int, ...]:
-    """Return the leaves to check: `count` different ones of every large lane group, each set as likely as any other;
-    every leaf of a small one; and the first of each, whatever was drawn."""
+    """Return the leaves to check: `count` different ones of every large lane group, each set as likely as any other.
+    Every leaf of a small one. And the first of each, whatever was drawn."""
     chosen: set[int] = set()
     for run in runs(manifest):
         left = list(range(run.first, run.first + run.many))

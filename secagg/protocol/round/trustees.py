@@ -1,7 +1,7 @@
 """A trustee in a round of any engine whose sums trustees open: who it is, what it knows, and the end of an attempt.
 
 Rules (protocol §6.5): of an attempt whose logged end it has heard a trustee decides nothing any more, and says so once
-and for all; what it decided before counts, and then it says nothing.
+and for all. What it decided before counts, and then it says nothing.
 Leaves to others: what is legal in a round (each engine's opener), believing its word (each engine's ending.py).
 """
 
@@ -28,7 +28,7 @@ from secagg.wire.signed import Scope, Signed, sign
 class TrusteeExpectation:
     """What a trustee knows before it reads a manifest.
 
-    `seats` and `trustees` are all of the roster in force, `colluders` the federation's c, `keys` the digests of the
+    `seats` and `trustees` are all of the roster in force, `colluders` the federation's c. `keys` are the digests of the
     keys it accepted a share of, `directory` the last directory checkpoint it verified.
     """
 
@@ -62,8 +62,8 @@ class TrusteeContext:
 
 @dataclass(frozen=True)
 class Ending:
-    """What a trustee makes of a logged `Aborted`: its word that the attempt is over for it, or None when it decided to
-    open exactly this attempt before, and what it has to remember."""
+    """What a trustee makes of a logged `Aborted`: its word that the attempt is over for it, and what it has to
+    remember. The word is None when it decided to open exactly this attempt before."""
 
     scope: Scope
     word: Signed | None
