@@ -5,6 +5,7 @@ Members in one process do not compute again what one of them has (support/rememb
 
 import os
 
+import pytest
 from hypothesis import settings
 
 from support.remembering import remember
@@ -18,3 +19,15 @@ settings.load_profile("secagg")
 
 # Before any test module is imported, so that every `from secagg.crypto.sign import verify` finds what remembers.
 remember()
+
+
+@pytest.fixture
+def short_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every role take a Paillier key of 512 bits: where length is not the question, a full one costs 64 times more.
+
+    What a full key is refused for below 2048 bits is tested without (tests/unit/crypto_paillier/test_keys.py).
+    """
+    from secagg.crypto.paillier import keys
+    from support.paillier_keys import SMALL
+
+    monkeypatch.setattr(keys, "FLOOR_BITS", SMALL)

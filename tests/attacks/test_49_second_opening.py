@@ -35,6 +35,9 @@ from support.entrusted import make as entrust
 from support.entrusted_hall import EntrustedWard
 from support.federation import counted_rng, job, make, names_of
 from support.nodes import Ward
+from support.paillier_keys import SMALL
+
+pytestmark = pytest.mark.usefixtures("short_keys")
 
 GROUPS = (1, 7)
 
@@ -118,11 +121,11 @@ def test_nodes_that_opened_a_round_open_it_for_no_other_group(tmp_path: Path) ->
 
 
 def test_nodes_that_encrypted_for_a_round_encrypt_for_no_other_group(tmp_path: Path) -> None:
-    key, shares = dealt(3, 2, 2048)
+    key, shares = dealt(3, 2)
     spec = job(names_of(4), purpose="sum", bits=64, scalars=())
     secrets = dict(zip(key.trustees, shares, strict=True))
     entrusted = rehearsal.entrust(names_of(4), spec, key, secrets, counted_rng(b"group"))
-    willing = Policy(engines=("paillier",), exact_counts=True, allow_trials=True)
+    willing = Policy(engines=("paillier",), exact_counts=True, allow_trials=True, min_key_bits=SMALL)
     ward = EntrustedWard(entrusted, tmp_path, willing)
     refused(ward, attacked(ward, GROUPS), GROUPS)
 

@@ -34,6 +34,8 @@ from support.entrusted import TRUSTEES
 from support.entrusted_bundles import write_entrusted
 from support.federation import names_of
 
+pytestmark = pytest.mark.usefixtures("short_keys")
+
 FOUR, GONE = tuple(names_of(4)), {"node-02": "EncryptedInput"}
 
 
@@ -118,8 +120,11 @@ def test_a_header_of_another_length_than_the_manifests_is_not_frozen(tmp_path: P
     """Also of an attempt that was never opened, and in a bundle that has no uploads of it."""
     entrusted = write_entrusted(tmp_path, [Play(1)])
     nodes, manifest, writer = entrusted.nodes, propose(entrusted, 2), BundleWriter(tmp_path)
-    first = next(found for leaf in read_entries(tmp_path / "rounds")[0]
-                 if isinstance(found := parse_statement(leaf)[0], Contributors))
+    first = next(
+        found
+        for leaf in read_entries(tmp_path / "rounds")[0]
+        if isinstance(found := parse_statement(leaf)[0], Contributors)
+    )
     length, said = Layout(manifest).upload_bytes, []
     scope = Scope(manifest.round, digest(encode(manifest)))
     for signed in decode(tuple[Signed, ...], Bundle(tmp_path).file(first.u3), LIMIT_LIST):

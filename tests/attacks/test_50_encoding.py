@@ -26,8 +26,11 @@ from support.entrusted import dealt
 from support.entrusted_hall import EntrustedWard
 from support.federation import counted_rng, job, make, names_of
 from support.nodes import SUM_TASK, Ward
+from support.paillier_keys import SMALL
 
-WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True)
+pytestmark = pytest.mark.usefixtures("short_keys")
+
+WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True, min_key_bits=SMALL)
 FIVE, FOUR = names_of(5), names_of(4)
 PLAIN: dict[str, Any] = {"cohort": {"max_examples": 3}}
 OTHERS: dict[str, dict[str, Any]] = {
@@ -159,7 +162,7 @@ def test_sums_of_different_tasks_over_one_source_need_nobody(tmp_path: Path) -> 
 
 @lru_cache
 def federation() -> Entrusted:
-    key, shares = dealt(3, 2, 2048)
+    key, shares = dealt(3, 2)
     spec = job(FOUR, purpose="sum", bits=64, scalars=())
     return entrust(FOUR, spec, key, dict(zip(key.trustees, shares, strict=True)), counted_rng(b"encoding"))
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from secagg.crypto.paillier.ring import Ring
@@ -20,9 +21,11 @@ from secagg.wire.codec import encode
 from support.entrusted import TRUSTEES, dealt
 from support.entrusted_hall import EntrustedWard, Trustee
 from support.federation import counted_rng, job, names_of
-from support.paillier_keys import seeded
+from support.paillier_keys import SMALL, seeded
 
-WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True)
+pytestmark = pytest.mark.usefixtures("short_keys")
+
+WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True, min_key_bits=SMALL)
 SECOND = TRUSTEES[3:6]
 KEYS = {name: SigningKey.from_private_bytes(counted_rng(name.encode())(32)) for name in SECOND}
 Script = Callable[[EntrustedWard], Awaitable[None]]
@@ -30,7 +33,7 @@ Script = Callable[[EntrustedWard], Awaitable[None]]
 
 def federation() -> Entrusted:
     """Return a federation whose roster has six trustees; three of them hold the key."""
-    key, shares = dealt(3, 2, 2048)
+    key, shares = dealt(3, 2)
     spec = job(names_of(4), purpose="sum", bits=64, scalars=())
     secrets = dict(zip(key.trustees, shares, strict=True))
     return entrust(names_of(4), spec, key, secrets, counted_rng(b"holders"), beside=KEYS)
@@ -38,7 +41,7 @@ def federation() -> Entrusted:
 
 def second_group(first: Entrusted) -> Entrusted:
     """Return the same federation as the other three trustees see it, who hold a key of their own."""
-    key, shares = deal(2048, SECOND, 2, seeded("another group"), weak=True)
+    key, shares = deal(SMALL, SECOND, 2, seeded("another group"), weak=True)
     encoded = encode(key)
     seats = tuple(Seat(name, f"of-{name}", one.public) for name, one in KEYS.items())
     accepted = tuple(accept_key(one, "fed", name, encoded) for name, one in KEYS.items())
@@ -132,4 +135,3 @@ def test_members_open_nothing_of_what_trustees_opened_over_another_set(tmp_path:
     ward = play(tmp_path, script)
     assert done(ward) == ["job"]
     assert [event["job"] for event in ward.nodes["node-00"].named("result")] == ["job"]
-

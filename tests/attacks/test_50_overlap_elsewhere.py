@@ -29,6 +29,8 @@ from support.entrusted_hall import EntrustedWard
 from support.living import allow
 from support.malice import stop_before
 
+pytestmark = pytest.mark.usefixtures("short_keys")
+
 FOUR = ("node-00", "node-01", "node-02", "node-03")
 
 

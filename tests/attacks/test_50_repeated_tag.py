@@ -23,15 +23,18 @@ from support.bound import closed, refused
 from support.entrusted import TRUSTEES, dealt, make
 from support.entrusted_hall import EntrustedWard
 from support.federation import counted_rng, job, names_of
+from support.paillier_keys import SMALL
+
+pytestmark = pytest.mark.usefixtures("short_keys")
 
 SIX, LIAR, AWAY = names_of(6), "node-01", "node-05"
-WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True)
+WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True, min_key_bits=SMALL)
 REASON = f"its data was summed over {', '.join(SIX)} before, and may be summed over these only"
 
 
 def ward_of(tmp_path: Path) -> EntrustedWard:
     """Return six institutions and three trustees; every one has a second task over data of its own."""
-    key, shares = dealt(3, 2, 2048)
+    key, shares = dealt(3, 2)
     spec = job(SIX, purpose="sum", bits=64, scalars=())
     secrets = dict(zip(key.trustees, shares, strict=True))
     ward = EntrustedWard(entrust(SIX, spec, key, secrets, counted_rng(b"repeated")), tmp_path, WILLING)

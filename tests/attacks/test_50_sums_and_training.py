@@ -18,9 +18,12 @@ from support.entrusted import dealt
 from support.entrusted_hall import EntrustedWard
 from support.federation import counted_rng, job, make, names_of
 from support.nodes import Ward
+from support.paillier_keys import SMALL
+
+pytestmark = pytest.mark.usefixtures("short_keys")
 
 FIVE, FOUR, THREE = names_of(5), names_of(4), names_of(3)
-WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True)
+WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True, min_key_bits=SMALL)
 RULE = "ledger.source"
 Ask = Callable[..., object]
 
@@ -132,7 +135,7 @@ def test_where_an_institution_wrote_that_sets_change_training_is_bound_to_no_sum
 
 @lru_cache
 def federation() -> Entrusted:
-    key, shares = dealt(3, 2, 2048)
+    key, shares = dealt(3, 2)
     spec = job(FOUR, purpose="sum", bits=64, scalars=())
     return entrust(FOUR, spec, key, dict(zip(key.trustees, shares, strict=True)), counted_rng(b"both"))
 

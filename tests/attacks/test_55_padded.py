@@ -39,6 +39,8 @@ from support.entrusted import dealt as dealt_keys
 from support.entrusted_hall import EntrustedHall
 from support.federation import counted_rng, inputs_of, job, make, names_of
 
+pytestmark = pytest.mark.usefixtures("short_keys")
+
 BAD = "node-03"
 STEPS = ("AdvertiseKeys", "ShareKeys", "MaskedInput", "ConsistencyCheck", "Unmask")
 
@@ -200,7 +202,7 @@ def test_an_honest_piece_is_as_long_as_any_may_be() -> None:
 
 def federation() -> Entrusted:
     """Return four nodes and three trustees whose key is long enough for a job."""
-    key, shares = dealt_keys(3, 2, 2048)
+    key, shares = dealt_keys(3, 2)
     spec = job(names_of(4), purpose="sum", bits=64, scalars=())
     return entrust(names_of(4), spec, key, dict(zip(key.trustees, shares, strict=True)), counted_rng(b"words"))
 

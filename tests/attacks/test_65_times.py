@@ -30,6 +30,8 @@ from support.entrusted import dealt
 from support.entrusted_hall import EntrustedHall
 from support.federation import counted_rng, job, make
 
+pytestmark = pytest.mark.usefixtures("short_keys")
+
 NAMES = tuple(f"node-{index:02d}" for index in range(4))
 UPLOAD = "MaskedInput"
 
@@ -229,7 +231,7 @@ def test_the_picture_shows_how_many_and_not_who(monkeypatch: pytest.MonkeyPatch)
 
 def test_ciphertexts_come_in_no_order_either(tmp_path: Path) -> None:
     """Engine paillier: the last of the roster is the first to encrypt."""
-    key, shares = dealt(3, 2, 2048)
+    key, shares = dealt(3, 2)
     spec = job(NAMES, purpose="sum", bits=64, scalars=())
     federation = entrust(NAMES, spec, key, dict(zip(key.trustees, shares, strict=True)), counted_rng(b"times"))
     stage, held = EntrustedHall(federation, tmp_path / "state"), list[Received]()

@@ -29,6 +29,9 @@ from support.entrusted import dealt
 from support.entrusted_hall import EntrustedWard
 from support.federation import counted_rng, job, names_of
 from support.nodes import Institution
+from support.paillier_keys import SMALL as SHORT
+
+pytestmark = pytest.mark.usefixtures("short_keys")
 
 VICTIM = "node-03"
 SMALL, LARGE = "1 1\n2 1\n", "1 3\n2 5\n3 7\n"
@@ -43,7 +46,7 @@ Prepare = Callable[[Institution], None]
 @lru_cache
 def federation() -> Entrusted:
     """Return four institutions and three trustees, of whom two open a sum of engine paillier."""
-    key, shares = dealt(3, 2, 2048)
+    key, shares = dealt(3, 2)
     secrets = dict(zip(key.trustees, shares, strict=True))
     return entrust(names_of(4), job(names_of(4)), key, secrets, counted_rng(b"refusals"))
 
@@ -52,7 +55,9 @@ class Chosen:
     """A federation in which somebody chose the jobs, and all that leaves one institution, with its moment."""
 
     def __init__(self, place: Path, engine: str, prepare: Prepare, **policy: Any) -> None:
-        willing = Policy(exact_counts=True, engines=("masks", "paillier"), allow_trials=True, **policy)
+        willing = Policy(
+            exact_counts=True, engines=("masks", "paillier"), allow_trials=True, min_key_bits=SHORT, **policy
+        )
         self.ward, self.engine = EntrustedWard(federation(), place, willing), engine
         self.saw: list[Saw] = []
         for node in self.ward.nodes.values():

@@ -18,12 +18,14 @@ from support.entrusted import dealt
 from support.entrusted_hall import EntrustedHall
 from support.federation import counted_rng, job, names_of
 
+pytestmark = pytest.mark.usefixtures("short_keys")
+
 EVERYBODY = [15.0] * 7
 
 
 @lru_cache
 def federation() -> Entrusted:
-    key, shares = dealt(3, 2, 2048)
+    key, shares = dealt(3, 2)
     names = names_of(4)
     spec = job(names, purpose="sum", bits=64, scalars=())
     secrets = dict(zip(key.trustees, shares, strict=True))

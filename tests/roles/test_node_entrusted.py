@@ -14,14 +14,17 @@ from secagg.protocol.paillier.rehearsal import Entrusted, entrust
 from support.entrusted import dealt
 from support.entrusted_hall import EntrustedWard
 from support.federation import counted_rng, job, names_of
+from support.paillier_keys import SMALL
 
-WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True)
+pytestmark = pytest.mark.usefixtures("short_keys")
+
+WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True, min_key_bits=SMALL)
 Script = Callable[[EntrustedWard], Awaitable[None]]
 
 
 @lru_cache
 def federation() -> Entrusted:
-    key, shares = dealt(3, 2, 2048)
+    key, shares = dealt(3, 2)
     spec = job(names_of(4), purpose="sum", bits=64, scalars=())
     secrets = dict(zip(key.trustees, shares, strict=True))
     return entrust(names_of(4), spec, key, secrets, counted_rng(b"ward"))

@@ -26,7 +26,7 @@ def write_entrusted(
 
     Members and trustees have forgotten what was before: what their own ledgers refuse is not the question here.
     """
-    key, shares = dealt(trustees, threshold, 2048)
+    key, shares = dealt(trustees, threshold)
     secrets = dict(zip(key.trustees, shares, strict=True))
 
     def open_directory(origin: str, name: str, signing: SigningKey) -> Log:

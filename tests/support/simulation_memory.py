@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey, MLKEM7
 from secagg.crypto import agree, seal, sign
 from secagg.log import statements
 from secagg.wire import codec
+from support.remembering import forgotten
 
 MANY = 50_000
 """Claims about signatures after which all are forgotten: those of the founding serve every seed."""
@@ -227,7 +228,9 @@ def remembered() -> Iterator[None]:
     """Compute once what all roles compute, until the end of the block."""
     if len(_good) > MANY:
         _good.clear()
+    # Keys in here are of another kind: what every test remembers waits outside.
     with ExitStack() as stack:
+        stack.enter_context(forgotten())
         for holder, name, new in _replacements():
             stack.enter_context(_instead(holder, name, new))
         stack.enter_context(_instead(SourceFileLoader, "source_to_code", _compiled))

@@ -10,7 +10,8 @@ Leaves to others: who the trustees are and that they accepted the key (secagg.pr
 from collections.abc import Iterable
 from functools import lru_cache
 
-from secagg.crypto.paillier.keys import FLOOR_BITS, PublicKey, validate
+from secagg.crypto.paillier import keys
+from secagg.crypto.paillier.keys import PublicKey, validate
 from secagg.crypto.paillier.threshold import ThresholdKey, validate_threshold
 from secagg.errors import ProtocolViolation, Refused
 from secagg.protocol.manifest import Custody
@@ -27,20 +28,22 @@ def threshold_key(custody: Custody) -> ThresholdKey:
     return _threshold(custody.key)
 
 
-def admit(custody: Custody, least_bits: int = FLOOR_BITS, earlier: Iterable[bytes] = ()) -> None:
+def admit(custody: Custody, least_bits: int | None = None, earlier: Iterable[bytes] = ()) -> None:
     """Judge a custody's key, which must have at least `least_bits` bits and no factor of the moduli of `earlier` keys.
 
-    `least_bits` is below 2048 in tests only. Raises: Refused (custody.bits, custody.key, custody.profile, or a rule
-    of `keys.validate` and `threshold.validate_threshold`); WireError.
+    `least_bits` is 2048 when not given, and below in tests only.
+
+    Raises: Refused (custody.bits, custody.key, custody.profile, or a rule of `keys.validate` and
+    `threshold.validate_threshold`); WireError.
     """
-    public = public_key(custody)
-    if public.bits < least_bits:
-        raise _refusal(f"A key of {public.bits} bits is refused: this institution asks for {least_bits}.", "bits")
+    public, least = public_key(custody), keys.FLOOR_BITS if least_bits is None else least_bits
+    if public.bits < least:
+        raise _refusal(f"A key of {public.bits} bits is refused: this institution asks for {least}.", "bits")
     if len(custody.trustees) > 1:
         _admit_shared(custody)
     others = tuple(sorted(modulus for modulus in set(earlier) if modulus != public.modulus))
     try:
-        _validated(custody.key, len(custody.trustees), others, least_bits < FLOOR_BITS)
+        _validated(custody.key, len(custody.trustees), others, least < keys.FLOOR_BITS)
     except ProtocolViolation as error:
         raise Refused(error.cause, error.remedy, rule=error.rule) from None
 

@@ -34,8 +34,13 @@ from secagg.wire.signed import Scope, Signed, sign
 from support.bundles import rewrite
 from support.entrusted import dealt, inputs
 from support.federation import counted_rng, job, names_of
+from support.paillier_keys import SMALL
+
+pytestmark = pytest.mark.usefixtures("short_keys")
 
 Change = Callable[["Made", AnyStatement], AnyStatement]
+WIDTH = 2 * SMALL // 8
+"""Bytes of a ciphertext."""
 
 
 class Made:
@@ -43,7 +48,7 @@ class Made:
 
     def __init__(self, path: Path, stated: Callable[[Custody], Custody] = lambda custody: custody) -> None:
         self.path = path
-        key, shares = dealt(3, 2, 2048)
+        key, shares = dealt(3, 2)
         secrets = dict(zip(key.trustees, shares, strict=True))
 
         def open_directory(origin: str, name: str, signing: SigningKey) -> Log:
@@ -145,7 +150,7 @@ def test_a_forged_answer_fails_check_7_alone(made: Made) -> None:
         answer = read_answer([bundle.file(statement.answers[0].digest)])
         assert answer.partial is not None
         values = answer.partial.values
-        bad = encode(replace(answer, partial=replace(answer.partial, values=values[512:] + values[:512])))
+        bad = encode(replace(answer, partial=replace(answer.partial, values=values[WIDTH:] + values[:WIDTH])))
         key = made.entrusted.trustees[statement.answers[0].member]
         inner = sign(
             key, "Answer", made.scope, statement.answers[0].member, "aggregator", encode(Piece(answer.u, 0, 1, bad))
