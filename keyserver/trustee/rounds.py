@@ -28,7 +28,8 @@ from secagg.protocol import manifest as rules
 from secagg.protocol import refusals
 from secagg.protocol.engines import opener_of
 from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.round.asked import Stage, Step
+from secagg.protocol.round.asked import Stage
+from secagg.protocol.round.events import Step
 from secagg.protocol.round.messages import Propose, Refuse
 from secagg.protocol.round.trustees import TrusteeContext, TrusteeExpectation, end
 from secagg.protocol.session import RoundHeader
@@ -233,7 +234,7 @@ class Rounds:
             # In a turn of its own: the decision is on disk when work on it begins.
             turn.after(AGAIN, 0)
 
-    def _keep(self, kept: Round, done: Step, turn: Turn) -> None:
+    def _keep(self, kept: Round, done: Step[object], turn: Turn) -> None:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
         Ledger(turn).add(done.records)
         records.put_round(turn, Round(kept.scope, encode(done.phase), kept.answer, turn.now(), kept.until, kept.engine))

@@ -138,6 +138,7 @@ def check_fields(proposed: Manifest, expect: Expectation) -> None:
 
     Raises: Refused naming the first field that lies.
     """
+    check_engine(expect)
     if proposed.roster_version != expect.roster_version:
         # Said first: under another roster the cohort may have no seats to derive from.
         raise _lie("roster_version", "is not that of the roster in force")
@@ -154,6 +155,16 @@ def check_fields(proposed: Manifest, expect: Expectation) -> None:
         raise _lie("round", "is beyond the job's rounds")
     if not LIMIT_CONTROL // 16 <= proposed.chunk_bytes <= LIMIT_BULK:
         raise _lie("chunk_bytes", "is outside the limits of the wire")
+
+
+def check_engine(expect: Expectation) -> None:
+    """Hold the job's engine against the institution's policy, before that engine is asked for anything.
+
+    Raises: Refused with rule `policy.engines`.
+    """
+    engine, allowed = expect.spec.engine, expect.policy.engines
+    if engine not in allowed:
+        raise _policy("engines", f"allows {', '.join(allowed)}, the job uses {engine}")
 
 
 def check_cohort(proposed: Manifest, expect: Expectation) -> None:
@@ -219,8 +230,6 @@ def check_policy(proposed: Manifest, expect: Expectation) -> None:
     if nodes < policy.min_nodes or nodes < expect.spec.min_nodes:
         wanted = max(policy.min_nodes, expect.spec.min_nodes)
         raise _policy("min_nodes", f"asks for at least {wanted} nodes, the job has {nodes}")
-    if proposed.engine not in policy.engines:
-        raise _policy("engines", f"allows {', '.join(policy.engines)}, the job uses {proposed.engine}")
     if proposed.graph != "complete" and policy.server != "semi-malicious":
         raise _policy("server", "assumes a malicious one, which a sparse graph does not bear")
     if proposed.round.round > policy.max_rounds_per_source:

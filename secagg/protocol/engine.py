@@ -24,8 +24,8 @@ from secagg.protocol.binding import Bound
 from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, Groups
 from secagg.protocol.manifest import Custody, JobSpec, Manifest, Numbers, Published, Seat
-from secagg.protocol.round.asked import Collector, Decided, Fault, Named, Running, Stage, Step
-from secagg.protocol.round.events import Effect, Event, FromNode, Turned
+from secagg.protocol.round.asked import Collector, Decided, Fault, Named, Running, Stage
+from secagg.protocol.round.events import Effect, Event, FromNode, Step, Turned
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext, NodeContext
 from secagg.protocol.round.phases import Closed, Common, Failed, Out, Standing
@@ -162,11 +162,11 @@ class MemberSide(Protocol):
         """Return an encoded phase. Raises: WireError."""
         ...
 
-    def start(self, propose: Propose, ctx: NodeContext) -> Step:
+    def start(self, propose: Propose, ctx: NodeContext) -> Step[object]:
         """Accept a proposal and answer it. Raises: Refused naming the rule; VerificationFailed."""
         ...
 
-    def advance(self, phase: object, event: object, ctx: NodeContext) -> Step:
+    def advance(self, phase: object, event: object, ctx: NodeContext) -> Step[object]:
         """Take one event in one phase. Raises: ProtocolViolation; the phase is then unchanged."""
         ...
 
@@ -258,11 +258,11 @@ class OpenerSide(Protocol):
         """Return an encoded phase. Raises: WireError."""
         ...
 
-    def start(self, propose: Propose, ctx: TrusteeContext) -> Step:
+    def start(self, propose: Propose, ctx: TrusteeContext) -> Step[object]:
         """Accept a proposal and answer it. Raises: Refused naming the rule; VerificationFailed."""
         ...
 
-    def advance(self, phase: object, event: object, ctx: TrusteeContext) -> Step:
+    def advance(self, phase: object, event: object, ctx: TrusteeContext) -> Step[object]:
         """Take a signed message, or what `answer` gave. Raises: ProtocolViolation; the phase is then unchanged."""
         ...
 

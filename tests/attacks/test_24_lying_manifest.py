@@ -121,7 +121,10 @@ def test_trustees_have_no_part_in_this_engine_although_the_job_is_signed() -> No
 def test_trustees_are_those_of_the_signed_job() -> None:
     federation = make(4, engine="paillier", custody=LIES["custody"])
     other = replace(LIES["custody"], key=b"another")
-    assert refused(federation, replace(propose(federation), custody=other)) == "manifest.custody"
+    lying = replace(propose(federation), custody=other)
+    assert refused(federation, lying) == "policy.engines"
+    ctx = party(federation, "node-00", policy=Policy(engines=("masks", "paillier"))).ctx
+    assert refused(federation, lying, ctx) == "manifest.custody"
 
 
 def test_a_directory_that_this_node_was_not_shown_is_refused() -> None:

@@ -141,7 +141,8 @@ def test_plain_sums_have_no_engine_and_no_institution_takes_part(engines_allowed
         engines.load("plain")
     federation = make(MEMBERS, engine="plain")
     seat: Any = party(federation, "node-00", policy=Policy(exact_counts=True, engines=engines_allowed))
+    proposed = replace(propose(make(MEMBERS)), engine="plain")
     with pytest.raises(Refused) as caught:
-        node.start(proposal_of(federation, propose(federation)), seat.ctx)
+        node.start(proposal_of(federation, proposed), seat.ctx)
     assert caught.value.rule == "policy.engines"
     assert not seat.notebook.records

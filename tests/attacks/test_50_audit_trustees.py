@@ -22,9 +22,9 @@ from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.paillier import aggregator, bound
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import EncryptedInput
-from secagg.protocol.paillier.notices import contributor_list, contributors
 from secagg.protocol.paillier.rehearsal import propose
 from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.protocol.round.stating import contributor_list, contributors
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, sign
@@ -136,6 +136,6 @@ def test_a_header_of_another_length_than_the_manifests_is_not_frozen(tmp_path: P
     propose_in(tmp_path, nodes, manifest)
     for data in (u, *map(encode, said)):
         writer.put_file(data)
-    frozen = contributors(scope, u, contributor_list(u), START_OF_TIME)
+    frozen = contributors(scope, contributor_list(u), START_OF_TIME, u3=u)
     append(tmp_path, "rounds", frozen, AGGREGATOR, nodes.aggregator, nodes.aggregator)
     assert outcome(tmp_path) == [(6, f"The upload of node-01 has {length + 1} bytes, not {length}.")]

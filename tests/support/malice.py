@@ -16,7 +16,7 @@ from secagg.log.log import MemoryLog
 from secagg.log.statements import sign_statement
 from secagg.protocol.binding import ANY, Bound
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.paillier import notices, trustee
+from secagg.protocol.paillier import trustee
 from secagg.protocol.paillier.decrypting import answer, collect
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import Answer, EncryptedInput, Freeze, Open, Witness
@@ -101,7 +101,7 @@ class Scene:
     def logged(self, u: bytes, log: MemoryLog | None = None) -> Callable[[str], Freeze]:
         """Log any set as frozen; return what proves it to a trustee from the checkpoint that it holds."""
         into: Any = log or self.played.log
-        statement = notices.contributors(self.scope, u, notices.contributor_list(u), START_OF_TIME)
+        statement = stating.contributors(self.scope, stating.contributor_list(u), START_OF_TIME, u3=u)
         leaf = sign_statement(statement, AGGREGATOR, self.entrusted.nodes.aggregator)
         index = into.append(leaf)
         into.publish()

@@ -26,7 +26,6 @@ from secagg.protocol.masks import notices
 from secagg.protocol.masks.aggregator import Turned
 from secagg.protocol.masks.messages import Freeze
 from secagg.protocol.masks.rounds import Unmasking
-from secagg.protocol.paillier import notices as entrusted
 from secagg.protocol.paillier.messages import Freeze as EntrustedFreeze
 from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.round import stating
@@ -294,7 +293,7 @@ def _statement(phase: Any, engine: str, turn: Turn) -> Contributors:
     """State the set of a phase as frozen."""
     if engine == "masks":
         return notices.contributors(phase, turn.now())
-    return entrusted.contributors(phase.scope, phase.u, entrusted.contributor_list(phase.u), turn.now())
+    return stating.contributors(phase.scope, stating.contributor_list(phase.u), turn.now(), u3=phase.u)
 
 
 def _bent(words: bytes) -> bytes:

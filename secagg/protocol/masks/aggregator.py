@@ -11,11 +11,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from secagg.crypto.derive import hmac_sha256, sha256
-from secagg.errors import ProtocolViolation
-from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.crypto.derive import sha256
 from secagg.protocol.fitting import left_out
-from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
 from secagg.protocol.masks import graph, intake, judging, naming, notices, reports
 from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import Beacons, DeliverShares, Freeze, MaskedInput, MemberKeys, Open, Piece
@@ -29,7 +26,6 @@ from secagg.protocol.masks.rounds import (
     Judging,
     Opening,
     Phase,
-    Proposing,
     Sharing,
     Unmask,
     Unmasked,
@@ -37,33 +33,16 @@ from secagg.protocol.masks.rounds import (
     Uploading,
 )
 from secagg.protocol.round import events, lists, stating
+from secagg.protocol.round.aggregating import close, proposals, publish, what
+from secagg.protocol.round.aggregating import start as start
 from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Judge, Keep, Log, Logged, Send
-from secagg.protocol.round.messages import Cosignature, Propose, Witnesses
+from secagg.protocol.round.messages import Cosignature, Witnesses
 from secagg.protocol.round.parties import AggregatorContext
-from secagg.protocol.round.phases import Closed, Common, Failed, Out, Publishing, Standing
+from secagg.protocol.round.phases import Common, Failed, Out, Proposing, Publishing, unexpected
 from secagg.wire.codec import decode, encode
-from secagg.wire.signed import Scope, sign, sign_each
+from secagg.wire.signed import sign_each
 
 Turned = events.Turned[Phase]
-
-
-def start(
-    manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorContext, out: tuple[Out, ...] = ()
-) -> Turned:
-    """Sign a manifest and ask for its log entry; `standings` says which checkpoint each member holds.
-
-    Those in `out` keep their seats and are in no U1: they are not proposed to, and what they send means nothing.
-    """
-    body = encode(manifest)
-    signed = sign(ctx.key, "Manifest", Scope(round=manifest.round, manifest=NO_DIGEST), ctx.name, EVERYBODY, body)
-    scope = Scope(round=manifest.round, manifest=digest(body))
-    statement = stating.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
-    phase = Proposing(scope=scope, manifest=manifest, signed=signed, out=out, standings=standings)
-    return Turned(phase, (Keep(encode(signed)), Log(statement, _sizes(standings))))
-
-
-def _sizes(standings: tuple[Standing, ...]) -> tuple[int, ...]:
-    return tuple(sorted({entry.size for entry in standings}))
 
 
 def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # noqa: C901 - the whole table, one match
@@ -97,26 +76,18 @@ def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # no
         case Judging(), Judged():
             return _judged(phase, event, ctx)
         case Unmasking(), Unmasked():
-            return _publish(phase, event, ctx)
+            return publish(phase, event.groups, lists.senders(phase.u3), phase.out, ctx)
         case Publishing(), Logged():
-            after = Closed(phase.scope, phase.published, phase.salt, event.leaf, event.proofs[0], phase.out)
-            return Turned(after)
+            return close(phase, event)
         case _, Deadline():
             return Turned(phase)
         case _:
-            raise ProtocolViolation(
-                f"{_what(event)} is not legal in phase {type(phase).__name__}.", "It is discarded.",
-                rule="phase.message",
-            )  # fmt: skip
+            raise unexpected(phase, what(event))
 
 
 def step_of(phase: intake.Collecting) -> str:
     """Return the protocol's name of the step a collecting phase belongs to."""
     return intake.STEP[type(phase)]
-
-
-def _what(event: Event) -> str:
-    return f"{event.kind} of {event.sender}" if isinstance(event, FromNode) else type(event).__name__
 
 
 def waiting_for(phase: intake.Collecting) -> tuple[str, ...]:
@@ -207,13 +178,7 @@ def _send(
 
 
 def _propose(phase: Proposing, event: Logged) -> Turned:
-    proofs = {proof.old_size: proof for proof in event.proofs}
-    sent = tuple(
-        Send(entry.member, "Propose", encode(Propose(phase.signed, event.leaf, proofs[entry.size])))
-        for entry in phase.standings
-    )
-    after = Advertising(phase.scope, phase.manifest, phase.signed, phase.out)
-    return Turned(after, sent)
+    return Turned(Advertising(phase.scope, phase.manifest, phase.signed, phase.out), proposals(phase, event))
 
 
 def _announce(phase: Advertising, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
@@ -279,7 +244,7 @@ def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turn
     sizes = tuple(sorted(set(intake.log_sizes(phase.u1).values())))
     kept = (Keep(u3), *(Keep(encode(header)) for header in phase.headers))
     statement = notices.contributors(after, ctx.now)
-    listed = (Keep(encode(notices.contributor_list(after))),) if statement.listed else ()
+    listed = (Keep(encode(stating.contributor_list(u3))),) if statement.listed else ()
     return Turned(after, (*kept, *listed, Log(statement, sizes)))
 
 
@@ -338,12 +303,3 @@ def _judged(phase: Judging, event: Judged, ctx: AggregatorContext) -> Turned:
     return Turned(
         after, (*noted, *kept, *listed, Append(opened), Unmask(event.evidence, event.recovered))
     )  # fmt: skip
-
-
-def _publish(phase: Unmasking, event: Unmasked, ctx: AggregatorContext) -> Turned:
-    groups = tuple(GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups)
-    published = Published(phase.scope.round, phase.scope.manifest, lists.senders(phase.u3), groups)
-    salt = ctx.rng(32)
-    statement = stating.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
-    after = Publishing(phase.scope, phase.manifest, phase.signed, phase.out, published, salt)
-    return Turned(after, (Log(statement),))

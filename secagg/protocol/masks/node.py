@@ -8,8 +8,6 @@ peer. Anything not listed in the table is the peer's fault.
 Source: Bonawitz et al., CCS 2017 (eprint 2017/281), malicious variant; docs/protocol.md §3.
 """
 
-from dataclasses import dataclass
-
 from msgspec import UNSET
 
 from secagg.crypto.agree import AgreementKey
@@ -55,23 +53,16 @@ from secagg.protocol.masks.phases import (
     Shared,
     Uploaded,
 )
-from secagg.protocol.memory import Accepted, Opened, Record, Witnessed, check_current, check_unopened
-from secagg.protocol.round import parties
+from secagg.protocol.memory import Opened, Witnessed, check_current, check_unopened
+from secagg.protocol.round import events, parties
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import NodeContext
-from secagg.protocol.round.phases import Over
+from secagg.protocol.round.phases import Over, unexpected
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, open_signed, sign
 
-
-@dataclass(frozen=True)
-class Step:
-    """What the shell saves (`phase`, `records`) and then sends (`send`: kind and encoded message), in this order."""
-
-    phase: Phase
-    send: tuple[tuple[str, bytes], ...] = ()
-    records: tuple[Record, ...] = ()
+Step = events.Step[Phase]
 
 
 def start(propose: Propose, ctx: NodeContext) -> Step:
@@ -97,11 +88,7 @@ def start(propose: Propose, ctx: NodeContext) -> Step:
         seen=seen,
         chain=chain,
     )
-    records = (
-        Accepted(round=scope.round, manifest=scope.manifest),
-        Witnessed(origin=seen.origin, size=seen.size, root=seen.root),
-    )
-    return Step(phase, (("AdvertiseKeys", encode(own)),), records)
+    return Step(phase, (("AdvertiseKeys", encode(own)),), parties.entered(scope, seen))
 
 
 def advance(phase: Phase, signed: Signed | Protected, ctx: NodeContext) -> Step:  # noqa: C901 - the whole table, one match
@@ -113,9 +100,9 @@ def advance(phase: Phase, signed: Signed | Protected, ctx: NodeContext) -> Step:
     if isinstance(signed, Protected):
         if isinstance(phase, Masking):
             return _protected(phase, signed, ctx)
-        raise _unexpected(phase, "Protected")
+        raise unexpected(phase, "A Protected")
     if isinstance(phase, Over):
-        raise _unexpected(phase, signed.kind)
+        raise unexpected(phase, f"A {signed.kind}")
     check_current(ctx.memory, phase.scope.round)
     body = open_signed(signed, ctx.expect.aggregator_key, signed.kind, phase.scope, ctx.name)
     match phase, signed.kind:
@@ -132,13 +119,7 @@ def advance(phase: Phase, signed: Signed | Protected, ctx: NodeContext) -> Step:
         case Answered(), "Open":
             return Step(phase, (("Unmask", encode(phase.answer)),))
         case _:
-            raise _unexpected(phase, signed.kind)
-
-
-def _unexpected(phase: Phase, kind: str) -> ProtocolViolation:
-    return ProtocolViolation(
-        f"A {kind} is not legal in phase {type(phase).__name__}.", "It is discarded.", rule="phase.message"
-    )
+            raise unexpected(phase, f"A {signed.kind}")
 
 
 def _members(phase: Advertised, message: MemberKeys, ctx: NodeContext) -> Step:
@@ -236,7 +217,7 @@ def _hold(phase: Shared, message: DeliverShares, ctx: NodeContext) -> Step:
 def _protected(phase: Masking, done: Protected, ctx: NodeContext) -> Step:
     """Step 2, second half: the upload is stored; sign its header, with what the ledger says of the input."""
     if done.given is UNSET:
-        raise _unexpected(phase, "Protected without its entry in the ledger")
+        raise unexpected(phase, "A Protected without its entry in the ledger")
     reported = tuple(entry.owner for entry in phase.held if not entry.seed)
     body = encode(
         MaskedInput(upload=done.upload, length=done.length, u2=phase.u2, reported=reported, bound=done.given.bound)

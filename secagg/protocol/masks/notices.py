@@ -9,16 +9,14 @@ from secagg.crypto.derive import sha256
 from secagg.log.statements import (
     INLINE,
     AnswerDigest,
-    Contributor,
     Contributors,
     Fault,
     Opening,
 )
-from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.rounds import Charge, Freezing, Unmasking
+from secagg.protocol.round import stating
 from secagg.protocol.round.stating import where
-from secagg.wire.codec import decode, encode
-from secagg.wire.limits import LIMIT_LIST
+from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, Signed
 
 
@@ -32,27 +30,8 @@ def fault(scope: Scope, charge: Charge, now: int) -> Fault:
 
 def contributors(phase: Freezing, now: int) -> Contributors:
     """State the frozen contributor set with a digest per header and upload."""
-    found = contributor_list(phase)
-    long = len(found) > INLINE
-    return Contributors(
-        **where(phase.scope, now),
-        manifest=phase.scope.manifest.hex(),
-        u1=sha256(phase.u1).hex(),
-        u2=sha256(phase.u2).hex(),
-        u3=sha256(phase.u3).hex(),
-        members=() if long else found,
-        listed=sha256(encode(found)).hex() if long else "",
-        drawn=sha256(phase.drawn).hex() if phase.drawn else "",
-    )
-
-
-def contributor_list(phase: Freezing) -> tuple[Contributor, ...]:
-    """Return the frozen set with a digest per header and the root of each upload."""
-    headers = decode(tuple[Signed, ...], phase.u3, LIMIT_LIST)
-    return tuple(
-        Contributor(entry.sender, sha256(encode(entry)).hex(), decode(MaskedInput, entry.body).upload.hex())
-        for entry in headers
-    )
+    found = stating.contributor_list(phase.u3)
+    return stating.contributors(phase.scope, found, now, u1=phase.u1, u2=phase.u2, u3=phase.u3, drawn=phase.drawn)
 
 
 def answer_list(phase: Unmasking) -> tuple[AnswerDigest, ...]:

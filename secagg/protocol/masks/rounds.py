@@ -16,14 +16,8 @@ from secagg.protocol.masks.messages import ShareKeys, ShareLeaf
 from secagg.protocol.masks.recovery import Evidence, Recovered
 from secagg.protocol.round.events import Event, Open
 from secagg.protocol.round.messages import Cosignature
-from secagg.protocol.round.phases import Closed, Common, Failed, Publishing, Standing
+from secagg.protocol.round.phases import Closed, Common, Failed, Proposing, Publishing
 from secagg.wire.signed import Signed
-
-
-class Proposing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
-    """The manifest is signed; waiting for its statement to be logged."""
-
-    standings: tuple[Standing, ...]
 
 
 class Advertising(Common, frozen=True, forbid_unknown_fields=True, tag=True):

@@ -36,11 +36,12 @@ from secagg.protocol.masks.rounds import (
     Uploading,
 )
 from secagg.protocol.masks.verify import answered
-from secagg.protocol.round import stating
+from secagg.protocol.round.aggregating import lose
+from secagg.protocol.round.aggregating import start as start
 from secagg.protocol.round.asked import Running, Stage
-from secagg.protocol.round.events import Append, Effect, Event, FromNode
+from secagg.protocol.round.events import Effect, Event, FromNode
 from secagg.protocol.round.parties import AggregatorContext
-from secagg.protocol.round.phases import Common, Failed, within
+from secagg.protocol.round.phases import Common, within
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -58,8 +59,6 @@ _STAGES: dict[type, Stage] = {
     Judging: Stage.JUDGES,
     Unmasking: Stage.OPENS,
 }
-
-start = aggregator.start
 
 
 def read(data: bytes) -> Phase:
@@ -141,8 +140,7 @@ def judge(phase: Common) -> Event:
 
 def failed(phase: Common, reason: str, now: int) -> Turned:
     """Return the end of a round whose sum cannot be opened."""
-    statement = stating.aborted(phase.scope, OPENING, reason, phase.out, now)
-    return Turned(Failed(phase.scope, OPENING, reason, phase.out), (Append(statement),))
+    return lose(phase, OPENING, reason, now)
 
 
 def upload_bytes(manifest: Manifest) -> int:

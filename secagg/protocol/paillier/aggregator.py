@@ -13,13 +13,10 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from secagg.crypto.derive import hmac_sha256, sha256
-from secagg.errors import ProtocolViolation
-from secagg.ids import EVERYBODY, NO_DIGEST
+from secagg.crypto.derive import sha256
 from secagg.log.checkpoint import read_checkpoint
 from secagg.protocol.custody import custody_of
 from secagg.protocol.fitting import left_out
-from secagg.protocol.manifest import GroupSum, Manifest, Published, digest
 from secagg.protocol.paillier import intake, notices
 from secagg.protocol.paillier.messages import EncryptedInput, Freeze, Open, Witness
 from secagg.protocol.paillier.rounds import (
@@ -29,19 +26,20 @@ from secagg.protocol.paillier.rounds import (
     Freezing,
     Opening,
     Phase,
-    Proposing,
     Waiting,
     Witnessing,
     complete,
 )
 from secagg.protocol.round import events, stating
+from secagg.protocol.round.aggregating import close, proposals, publish, sizes, what
+from secagg.protocol.round.aggregating import start as start
 from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Keep, Log, Logged, Send
 from secagg.protocol.round.lists import in_order, senders
-from secagg.protocol.round.messages import Propose, Witnesses
+from secagg.protocol.round.messages import Witnesses
 from secagg.protocol.round.parties import AggregatorContext
-from secagg.protocol.round.phases import Closed, Common, Failed, Out, Publishing, Standing
+from secagg.protocol.round.phases import Closed, Common, Failed, Out, Proposing, Publishing, unexpected
 from secagg.wire.codec import decode, encode
-from secagg.wire.signed import Scope, sign
+from secagg.wire.signed import sign
 
 _LAST = 3
 _RANK = {"Attend": 2, "EncryptedInput": 0, "Witness": 1, "Decrypt": 2}
@@ -53,25 +51,6 @@ _RANK_OF: dict[type, int] = {
 
 
 Turned = events.Turned[Phase]
-
-
-def start(
-    manifest: Manifest, standings: tuple[Standing, ...], ctx: AggregatorContext, out: tuple[Out, ...] = ()
-) -> Turned:
-    """Sign a manifest and ask for its log entry; `standings`: which checkpoint each member and trustee holds.
-
-    Those in `out` keep their seats and are in no set: they are not proposed to, and what they send means nothing.
-    """
-    body = encode(manifest)
-    signed = sign(ctx.key, "Manifest", Scope(manifest.round, NO_DIGEST), ctx.name, EVERYBODY, body)
-    scope = Scope(manifest.round, digest(body))
-    statement = stating.manifest_logged(scope, signed, manifest.roster_version, ctx.now)
-    phase = Proposing(scope, manifest, signed, out, standings)
-    return Turned(phase, (Keep(encode(signed)), Log(statement, _sizes(standings))))
-
-
-def _sizes(standings: tuple[Standing, ...]) -> tuple[int, ...]:
-    return tuple(sorted({entry.size for entry in standings}))
 
 
 def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # noqa: C901 - the whole table, one match
@@ -103,17 +82,14 @@ def advance(phase: Phase, event: Event, ctx: AggregatorContext) -> Turned:  # no
         case Freezing(), Logged():
             return _freeze(phase, event, ctx)
         case Publishing(), Logged():
-            return Turned(Closed(phase.scope, phase.published, phase.salt, event.leaf, event.proofs[0], phase.out))
+            return close(phase, event)
         case _, Deadline():
             return Turned(phase)
         case _, FromNode(kind=kind) if _RANK.get(kind, _LAST) < _RANK_OF[type(phase)]:
             # Nobody's fault: steps go on as soon as enough have answered.
             return Turned(phase)
         case _:
-            what = f"{event.kind} of {event.sender}" if isinstance(event, FromNode) else type(event).__name__
-            raise ProtocolViolation(
-                f"{what} is not legal in phase {type(phase).__name__}.", "It is discarded.", rule="phase.message"
-            )
+            raise unexpected(phase, what(event))
 
 
 def step_of(phase: Waiting) -> str:
@@ -204,11 +180,7 @@ def _send(phase: Common, to: str, kind: str, message: object, ctx: AggregatorCon
 
 
 def _propose(phase: Proposing, event: Logged, ctx: AggregatorContext) -> Turned:
-    proofs, allowances = {proof.old_size: proof for proof in event.proofs}, ctx.known().allowances
-    sent = tuple(
-        Send(entry.member, "Propose", encode(Propose(phase.signed, event.leaf, proofs[entry.size], allowances)))
-        for entry in phase.standings
-    )
+    sent = proposals(phase, event, ctx.known().allowances)
     size = read_checkpoint(event.proofs[0].checkpoint).size
     return Turned(Collecting(phase.scope, phase.manifest, phase.signed, phase.out, size), sent)
 
@@ -217,11 +189,11 @@ def _fix(phase: Collecting, out: tuple[Out, ...], ctx: AggregatorContext) -> Tur
     """Freeze U and have it logged, with a proof for the checkpoint of every trustee that attends, or may yet."""
     u = encode(in_order(phase.manifest, phase.headers))
     after = Freezing(phase.scope, phase.manifest, phase.signed, out, phase.size, phase.attending, u)
-    listed = notices.contributor_list(u)
-    statement = notices.contributors(phase.scope, u, listed, ctx.now)
+    listed = stating.contributor_list(u)
+    statement = stating.contributors(phase.scope, listed, ctx.now, u3=u)
     kept = (Keep(encode(listed)),) if statement.listed else ()
-    sizes = tuple(sorted({phase.size, *_sizes(phase.attending)}))
-    return Turned(after, (*_noted(phase, out, ctx), Keep(u), *kept, Log(statement, sizes)))
+    wanted = tuple(sorted({phase.size, *sizes(phase.attending)}))
+    return Turned(after, (*_noted(phase, out, ctx), Keep(u), *kept, Log(statement, wanted)))
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:
@@ -310,9 +282,5 @@ def _combined(phase: Opening, event: Combined, ctx: AggregatorContext) -> Turned
     out = (*out, *(Out(name, "Attend", "took no part") for name in absent))
     noted = _noted(phase, out, ctx)
     opened = notices.opening(phase.scope, used, phase.agreements, phase.witnesses, ctx.now)
-    groups = tuple(GroupSum(group.name, event.groups[group.name].tobytes()) for group in phase.manifest.groups)
-    published = Published(phase.scope.round, phase.scope.manifest, senders(phase.u), groups)
-    salt = ctx.rng(32)
-    statement = stating.result(phase.scope, published, hmac_sha256(salt, encode(published)), ctx.now)
-    after = Publishing(phase.scope, phase.manifest, phase.signed, out, published, salt)
-    return Turned(after, (*noted, Append(opened), Log(statement)))
+    published = publish(phase, event.groups, senders(phase.u), out, ctx)
+    return Turned(published.phase, (*noted, Append(opened), *published.effects))

@@ -8,8 +8,6 @@ over allowed that. A later attempt ends the earlier one.
 Leaves to others: the upload itself (encrypting.py), what is opened (the trustees). Source: docs/protocol.md §5.
 """
 
-from dataclasses import dataclass
-
 from msgspec import UNSET
 
 from secagg.errors import ProtocolViolation
@@ -17,24 +15,19 @@ from secagg.ids import EVERYBODY
 from secagg.protocol.acceptance import accept
 from secagg.protocol.allowing import allowed_by
 from secagg.protocol.custody import custody_of
-from secagg.protocol.memory import Accepted, Record, Witnessed, check_current
+from secagg.protocol.memory import check_current
 from secagg.protocol.paillier.bound import own_bound
 from secagg.protocol.paillier.door import admit
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase, Uploaded
+from secagg.protocol.round import events, parties
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import NodeContext, logged_manifest
+from secagg.protocol.round.phases import unexpected
 from secagg.wire.codec import encode
 from secagg.wire.signed import Signed, sign
 
-
-@dataclass(frozen=True)
-class Step:
-    """What the shell saves (`phase`, `records`) and then sends (`send`: kind and encoded message), in this order."""
-
-    phase: NodePhase
-    send: tuple[tuple[str, bytes], ...] = ()
-    records: tuple[Record, ...] = ()
+Step = events.Step[NodePhase]
 
 
 def start(propose: Propose, ctx: NodeContext) -> Step:
@@ -46,11 +39,7 @@ def start(propose: Propose, ctx: NodeContext) -> Step:
     admit(custody_of(manifest), ctx.expect.policy.min_key_bits, ctx.expect.earlier_moduli)
     seen = logged_manifest(propose, scope, ctx.expect, ctx.memory)
     allowed = allowed_by(propose.allowances, scope.round, ctx.expect.seats)
-    records = (
-        Accepted(round=scope.round, manifest=scope.manifest),
-        Witnessed(origin=seen.origin, size=seen.size, root=seen.root),
-    )
-    return Step(Encrypting(scope, manifest, tuple(sorted(allowed))), (), records)
+    return Step(Encrypting(scope, manifest, tuple(sorted(allowed))), (), parties.entered(scope, seen))
 
 
 def advance(phase: NodePhase, event: Signed | Encrypted, ctx: NodeContext) -> Step:
@@ -64,9 +53,7 @@ def advance(phase: NodePhase, event: Signed | Encrypted, ctx: NodeContext) -> St
             return _upload(phase, event, ctx)
         case _:
             kind = event.kind if isinstance(event, Signed) else type(event).__name__
-            raise ProtocolViolation(
-                f"A {kind} is not legal in phase {type(phase).__name__}.", "It is discarded.", rule="phase.message"
-            )
+            raise unexpected(phase, f"A {kind}")
 
 
 def _upload(phase: Encrypting, done: Encrypted, ctx: NodeContext) -> Step:

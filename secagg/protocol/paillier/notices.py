@@ -7,30 +7,11 @@ trustees'. Leaves to others: signing and appending (the shell), judging (secagg.
 from collections.abc import Sequence
 
 from secagg.crypto.derive import sha256
-from secagg.log.statements import INLINE, AnswerDigest, Contributor, Contributors, Equivocation, Opening
-from secagg.protocol.paillier.messages import EncryptedInput
+from secagg.log.statements import AnswerDigest, Equivocation, Opening
 from secagg.protocol.paillier.rounds import Given
 from secagg.protocol.round.stating import where
-from secagg.wire.codec import decode, encode
-from secagg.wire.limits import LIMIT_LIST
+from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, Signed
-
-
-def contributor_list(u: bytes) -> tuple[Contributor, ...]:
-    """Return the frozen set with a digest per header and upload."""
-    return tuple(
-        Contributor(entry.sender, sha256(encode(entry)).hex(), decode(EncryptedInput, entry.body).upload.hex())
-        for entry in decode(tuple[Signed, ...], u, LIMIT_LIST)
-    )
-
-
-def contributors(scope: Scope, u: bytes, found: tuple[Contributor, ...], now: int) -> Contributors:
-    """State the frozen contributor set."""
-    long = len(found) > INLINE
-    return Contributors(
-        **where(scope, now), manifest=scope.manifest.hex(), u1="", u2="", u3=sha256(u).hex(),
-        members=() if long else found, listed=sha256(encode(found)).hex() if long else "",
-    )  # fmt: skip
 
 
 def opening(

@@ -13,7 +13,7 @@ from secagg.ids import Count, Digest, Name, Ordinal
 from secagg.protocol.lanes import Groups
 from secagg.protocol.round.events import Event, Open
 from secagg.protocol.round.messages import Cosignature
-from secagg.protocol.round.phases import Closed, Common, Failed, Publishing, Standing
+from secagg.protocol.round.phases import Closed, Common, Failed, Proposing, Publishing, Standing
 from secagg.wire.signed import Signed
 
 
@@ -33,12 +33,6 @@ def complete(answers: tuple[Given, ...]) -> dict[str, tuple[Given, ...]]:
         found.setdefault(entry.trustee, []).append(entry)
     whole = {name: pieces for name, pieces in found.items() if len(pieces) == pieces[0].count}
     return {name: tuple(sorted(pieces, key=lambda piece: piece.index)) for name, pieces in whole.items()}
-
-
-class Proposing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
-    """The manifest is signed; waiting for its statement to be logged. `standings` are of members and trustees."""
-
-    standings: tuple[Standing, ...]
 
 
 class Collecting(Common, frozen=True, forbid_unknown_fields=True, tag=True):

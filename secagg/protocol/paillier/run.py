@@ -110,7 +110,7 @@ def run_round(table: Rehearsal) -> Closed | Failed:
     """
     parties: Mapping[str, Member | Holder] = {**table.holders, **table.members}
     standings = tuple(Standing(name, _held(party)) for name, party in parties.items())
-    turned = aggregator.start(table.manifest, standings, table.keeper)
+    turned: aggregator.Turned = aggregator.start(table.manifest, standings, table.keeper)
     table.phase = turned.phase
     _carry_out(table, turned.effects)
     while not isinstance(table.phase, Closed | Failed):

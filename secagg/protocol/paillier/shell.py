@@ -35,12 +35,13 @@ from secagg.protocol.paillier.rounds import (
     Witnessing,
     complete,
 )
-from secagg.protocol.round import stating
+from secagg.protocol.round.aggregating import lose
+from secagg.protocol.round.aggregating import start as start
 from secagg.protocol.round.asked import Running, Stage
-from secagg.protocol.round.events import Append, Effect, Event, FromNode
+from secagg.protocol.round.events import Effect, Event, FromNode
 from secagg.protocol.round.lists import senders
 from secagg.protocol.round.parties import AggregatorContext
-from secagg.protocol.round.phases import Common, Failed, within
+from secagg.protocol.round.phases import Common, within
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 
@@ -48,8 +49,6 @@ WHOLE = 2**40
 UPLOAD = "EncryptedInput"
 OPENING = "Decrypt"
 WORKERS = 2
-
-start = aggregator.start
 
 
 def read(data: bytes) -> Phase:
@@ -140,8 +139,7 @@ def claimed_size(event: FromNode) -> int | None:
 
 def failed(phase: Common, reason: str, now: int) -> Turned:
     """Return the end of a round whose sum cannot be opened."""
-    statement = stating.aborted(phase.scope, OPENING, reason, phase.out, now)
-    return Turned(Failed(phase.scope, OPENING, reason, phase.out), (Append(statement),))
+    return lose(phase, OPENING, reason, now)
 
 
 def upload_bytes(manifest: Manifest) -> int:

@@ -10,8 +10,6 @@ Leaves to others: uploads, the share and the work with it (decrypting.py), the e
 the shell (keyserver.trustee).
 """
 
-from dataclasses import dataclass
-
 from secagg.crypto.derive import sha256
 from secagg.crypto.seal import seal
 from secagg.errors import ProtocolViolation
@@ -19,9 +17,7 @@ from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import cosign
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.memory import (
-    Accepted,
     Opened,
-    Record,
     check_attempt,
     check_current,
     check_going,
@@ -34,8 +30,9 @@ from secagg.protocol.paillier import checks
 from secagg.protocol.paillier.bound import check_inputs
 from secagg.protocol.paillier.messages import PIECE, Agreement, Answer, Attend, Decrypt, Freeze, Open, Piece, Witness
 from secagg.protocol.paillier.phases import Answered, Attending, Decrypted, Decrypting, TrusteePhase, Witnessed
+from secagg.protocol.round import events, parties
 from secagg.protocol.round.messages import Propose
-from secagg.protocol.round.phases import Over
+from secagg.protocol.round.phases import Over, unexpected
 from secagg.protocol.round.trustees import TrusteeContext
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
@@ -43,14 +40,7 @@ from secagg.wire.signed import Scope, Signed, context, open_signed, sign
 
 ANSWER_LABEL = "secagg/v1/paillier/answer"
 
-
-@dataclass(frozen=True)
-class Step:
-    """What the shell saves (`phase`, `records`) and then sends (`send`: kind and encoded message), in this order."""
-
-    phase: TrusteePhase
-    send: tuple[tuple[str, bytes], ...] = ()
-    records: tuple[Record, ...] = ()
+Step = events.Step[TrusteePhase]
 
 
 def start(propose: Propose, ctx: TrusteeContext) -> Step:
@@ -63,11 +53,7 @@ def start(propose: Propose, ctx: TrusteeContext) -> Step:
     check_attempt(ctx.memory, scope.round, scope.manifest)
     seen = checks.logged_manifest(propose, scope, ctx.expect, ctx.memory.last(ctx.expect.log_origin))
     signed = sign(ctx.key, "Attend", scope, ctx.name, manifest.aggregator, encode(Attend(seen.size)))
-    records = (
-        Accepted(round=scope.round, manifest=scope.manifest),
-        Seen(origin=seen.origin, size=seen.size, root=seen.root),
-    )
-    return Step(Attending(scope, manifest, seen), (("Attend", encode(signed)),), records)
+    return Step(Attending(scope, manifest, seen), (("Attend", encode(signed)),), parties.entered(scope, seen))
 
 
 def advance(phase: TrusteePhase, event: Signed | Decrypted, ctx: TrusteeContext) -> Step:
@@ -79,9 +65,9 @@ def advance(phase: TrusteePhase, event: Signed | Decrypted, ctx: TrusteeContext)
     if isinstance(event, Decrypted):
         if isinstance(phase, Decrypting):
             return _answer(phase, event.answer, ctx)
-        raise _unexpected(phase, "Decrypted")
+        raise unexpected(phase, "A Decrypted")
     if isinstance(phase, Over):
-        raise _unexpected(phase, event.kind)
+        raise unexpected(phase, f"A {event.kind}")
     check_going(ctx.memory, phase.scope)
     check_current(ctx.memory, phase.scope.round)
     body = open_signed(event, ctx.expect.aggregator_key, event.kind, phase.scope, ctx.name)
@@ -93,13 +79,7 @@ def advance(phase: TrusteePhase, event: Signed | Decrypted, ctx: TrusteeContext)
         case Answered(), "Open":
             return _answered(phase)
         case _:
-            raise _unexpected(phase, event.kind)
-
-
-def _unexpected(phase: TrusteePhase, kind: str) -> ProtocolViolation:
-    return ProtocolViolation(
-        f"A {kind} is not legal in phase {type(phase).__name__}.", "It is discarded.", rule="phase.message"
-    )
+            raise unexpected(phase, f"A {event.kind}")
 
 
 def _witness(phase: Attending, message: Freeze, ctx: TrusteeContext) -> Step:

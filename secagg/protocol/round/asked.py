@@ -9,7 +9,6 @@ from enum import Flag, auto
 from typing import NamedTuple, Protocol
 
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.memory import Record
 from secagg.wire.signed import Scope
 
 
@@ -63,25 +62,6 @@ class Named(Protocol):
     @property
     def chunks(self) -> tuple[bytes, ...]:
         """Return the hash of every chunk."""
-        ...
-
-
-class Step(Protocol):
-    """What a member saves (`phase`, `records`) and then sends: kind and encoded message, in this order."""
-
-    @property
-    def phase(self) -> object:
-        """Return the phase, which encodes completely."""
-        ...
-
-    @property
-    def send(self) -> tuple[tuple[str, bytes], ...]:
-        """Return what is sent after the phase is saved."""
-        ...
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """Return what must be remembered for ever."""
         ...
 
 

@@ -9,9 +9,11 @@ from typing import Generic, TypeVar
 
 from secagg.log.statements import Statement
 from secagg.log.witness import LogProof
+from secagg.protocol.memory import Record
 from secagg.protocol.round.phases import Closed, Common, Failed
 
 Phase = TypeVar("Phase", bound=Common | Closed | Failed, covariant=True)
+Own = TypeVar("Own", covariant=True)
 
 
 class Event:
@@ -28,6 +30,16 @@ class Turned(Generic[Phase]):
 
     phase: Phase
     effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step(Generic[Own]):
+    """What a member or a trustee saves (`phase`, `records`) and then sends (`send`: kind and message), in this order.
+    """
+
+    phase: Own
+    send: tuple[tuple[str, bytes], ...] = ()
+    records: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from secagg.log.witness import check as check_proof
 from secagg.protocol.acceptance import Expectation, KnownLog
 from secagg.protocol.fitting import Known
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.memory import Memory
+from secagg.protocol.memory import Accepted, Memory, Record, Witnessed
 from secagg.protocol.round.messages import Propose
 from secagg.wire.signed import Scope
 
@@ -33,6 +33,14 @@ def logged_manifest(propose: Propose, scope: Scope, expect: Expectation, memory:
         raise VerificationFailed("The log entry names another manifest.", "Ask the operator for the log.")
     last = memory.last(expect.log_origin)
     return check_proof(propose.leaf, propose.proof, expect.log_origin, expect.aggregator_key, last)
+
+
+def entered(scope: Scope, seen: Checkpoint) -> tuple[Record, ...]:
+    """Return what a party remembers of an attempt that it entered: that it did, and the checkpoint it was shown."""
+    return (
+        Accepted(round=scope.round, manifest=scope.manifest),
+        Witnessed(origin=seen.origin, size=seen.size, root=seen.root),
+    )
 
 
 def opening_key(manifest: Manifest) -> None:

@@ -45,6 +45,12 @@ class Standing(Struct, frozen=True, forbid_unknown_fields=True):
     size: int
 
 
+class Proposing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The manifest is signed; waiting for its statement to be logged. `standings` say who holds which checkpoint."""
+
+    standings: tuple[Standing, ...]
+
+
 class Publishing(Common, frozen=True, forbid_unknown_fields=True, tag=True):
     """The sum is clear; waiting for the result's statement to be logged."""
 
@@ -78,6 +84,12 @@ class Over(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     scope: Scope
     outcome: Literal["closed", "aborted", "refused"]
     rule: str = ""
+
+
+def unexpected(phase: object, what: str) -> ProtocolViolation:
+    """Return the error for what is not legal in a phase."""
+    cause = f"{what} is not legal in phase {type(phase).__name__}."
+    return ProtocolViolation(cause, "It is discarded.", rule="phase.message")
 
 
 def within(found: object, kind: type[T]) -> T:

@@ -11,6 +11,8 @@ from secagg.crypto.derive import sha256
 from secagg.log.statements import (
     INLINE,
     Aborted,
+    Contributor,
+    Contributors,
     DropOut,
     ManifestLogged,
     Report,
@@ -18,7 +20,9 @@ from secagg.log.statements import (
 )
 from secagg.protocol.manifest import Published
 from secagg.protocol.round.phases import Out
-from secagg.wire.codec import encode
+from secagg.protocol.session import UploadName
+from secagg.wire.codec import decode, encode
+from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed
 
 
@@ -50,6 +54,30 @@ def manifest_logged(scope: Scope, signed: Signed, roster_version: int, now: int)
 def drop_out(scope: Scope, out: Out, now: int) -> DropOut:
     """State that a member dropped, in which step and why."""
     return DropOut(**where(scope, now), member=out.member, step=out.step, reason=out.reason)
+
+
+def contributor_list(listed: bytes) -> tuple[Contributor, ...]:
+    """Return a frozen set, as the list of its headers has it, with a digest per header and the name of each upload."""
+    return tuple(
+        Contributor(entry.sender, sha256(encode(entry)).hex(), decode(UploadName, entry.body).upload.hex())
+        for entry in decode(tuple[Signed, ...], listed, LIMIT_LIST)
+    )
+
+
+def contributors(
+    scope: Scope, found: tuple[Contributor, ...], now: int, *, u1: bytes = b"", u2: bytes = b"", u3: bytes,
+    drawn: bytes = b"",
+) -> Contributors:  # fmt: skip
+    """State the frozen contributor set by the lists that it is in; `u3` is that of the headers, others may be none."""
+    long = len(found) > INLINE
+    return Contributors(
+        **where(scope, now), manifest=scope.manifest.hex(), u1=_named(u1), u2=_named(u2), u3=_named(u3),
+        members=() if long else found, listed=sha256(encode(found)).hex() if long else "", drawn=_named(drawn),
+    )  # fmt: skip
+
+
+def _named(data: bytes) -> str:
+    return sha256(data).hex() if data else ""
 
 
 def reports(pairs: Iterable[tuple[str, str]]) -> tuple[Report, ...]:
