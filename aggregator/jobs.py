@@ -29,7 +29,7 @@ from secagg.protocol.deriving import numbers as numbers
 from secagg.protocol.engines import ENTRUSTED
 from secagg.protocol.lanes import Sums
 from secagg.protocol.manifest import (
-    LOSSLESS_BITS,
+    VECTOR,
     Custody,
     Graph,
     JobSpec,
@@ -39,8 +39,9 @@ from secagg.protocol.manifest import (
     Seat,
     lane_groups,
 )
-from secagg.protocol.ranges import own_lanes
+from secagg.protocol.ranges import check_lanes, own_lanes
 from secagg.roster.members import Roster
+from secagg.vector.codec import Fixed, Lane, Offset
 from secagg.wire.chunks import Size
 from secagg.wire.codec import decode
 from secagg.wire.limits import CHUNK
@@ -173,9 +174,7 @@ def make_spec(file: JobFile, roster: Roster, model: Model | None, custody: Custo
     spec = JobSpec(
         federation=roster.federation, name=file.job.name, purpose=file.job.purpose, task=file.job.task,
         rounds=file.job.rounds, cohort=_cohort(file, roster), min_nodes=file.cohort.min_nodes,
-        parameters=model.parameters if model else file.job.length,
-        bits=file.engine.bits if training else LOSSLESS_BITS,
-        clip_log2=_exponent(file.engine.clip) if training else 0,
+        lanes=_lanes(file, model),
         weight_bound=file.cohort.max_examples if training else 1,
         step_ms=_milliseconds(file.cohort.step_timeout), round_ms=_milliseconds(file.cohort.round_timeout),
         engine=file.engine.name, scalars=_scalars(file, model), uses=file.job.uses,
@@ -199,6 +198,7 @@ def _check(spec: JobSpec, roster: Roster) -> None:
         )  # fmt: skip
     lane_groups(spec, nodes)
     server_step.algorithm_of(spec)
+    check_lanes(spec)
     engines.load(spec.engine).terms.check(spec)
 
 
@@ -221,10 +221,19 @@ def _cohort(file: JobFile, roster: Roster) -> tuple[str, ...]:
     return chosen
 
 
+def _lanes(file: JobFile, model: Model | None) -> tuple[Lane, ...]:
+    """Return a lane for every vector that the algorithm sums, or that of a sum. Raises: Refused; BadConfiguration."""
+    if model is None:
+        return (Lane(VECTOR, file.job.length, Fixed()),)
+    codec = Offset(file.engine.bits, _exponent(file.engine.clip))
+    vectors = algorithms.algorithm_of(_algorithm(file)).vectors
+    return tuple(Lane(vector.name, model.parameters, codec, vector.weighted) for vector in vectors)
+
+
 def _scalars(file: JobFile, model: Model | None) -> tuple[Scalar, ...]:
     if model is None:
         return ()
-    own = own_lanes(file.cohort.max_examples, model.parameters)
+    own = own_lanes(file.cohort.max_examples, sum(lane.count for lane in _lanes(file, model)))
     lanes = tuple(Scalar(part.name, _bound(part), part.fraction) for part in file.metrics)
     names = [lane.name for lane in (*own, *lanes)]
     if len(set(names)) != len(names):

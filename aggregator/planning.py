@@ -14,7 +14,7 @@ from secagg.protocol import engines, server_step
 from secagg.protocol import manifest as rules
 from secagg.protocol.affordable import Most, check_affordable
 from secagg.protocol.custody import readers
-from secagg.protocol.lanes import packing
+from secagg.protocol.lanes import group_of, packing, quantizer
 from secagg.protocol.manifest import Custody, JobSpec
 from secagg.roster.members import Limits, Member, Roster
 
@@ -36,7 +36,7 @@ def plan(
     limit = rules.default_colluders(nodes) if colluders is None else colluders
     spec = jobs.make_spec(file, _roster(file, nodes, limit, custody), model, custody)
     lanes = server_step.lanes_of(spec)
-    update = next(group for group in lanes.groups if group.name == "update")
+    update = group_of(lanes, spec.lanes[0].name)
     numbers = jobs.numbers(spec, limit)
     found: dict[str, object] = {
         "job": spec.name, "purpose": spec.purpose, "nodes": nodes, "colluders": limit,
@@ -78,7 +78,8 @@ def _entrusted(spec: JobSpec, custody: Custody) -> dict[str, object]:
 
 def _training(spec: JobSpec, nodes: int, examples: int) -> dict[str, object]:
     """Return scale and error of the mean: W √n / (2 S Σ n_k), the root of its expected square."""
-    scale = 2.0 ** (spec.bits - 1 - spec.clip_log2)
+    rounding = quantizer(spec.lanes[0])
+    scale = rounding.scale
     expected = examples or nodes * spec.weight_bound
     if expected > nodes * spec.weight_bound:
         raise BadInput(
@@ -88,7 +89,7 @@ def _training(spec: JobSpec, nodes: int, examples: int) -> dict[str, object]:
     error = spec.weight_bound * math.sqrt(nodes) / (2 * scale * expected)
     algorithm = " ".join((spec.algorithm.name, *(f"{one.name} {one.value:g}" for one in spec.algorithm.numbers)))
     return {
-        "algorithm": algorithm, "clip": 2.0**spec.clip_log2, "scale": scale, "examples": expected,
+        "algorithm": algorithm, "clip": rounding.clip, "scale": scale, "examples": expected,
         "rms_error_of_mean": error,
     }  # fmt: skip
 

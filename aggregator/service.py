@@ -35,6 +35,7 @@ from secagg.protocol.round.asked import Stage
 from secagg.protocol.round.phases import Common
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present, RoundHeader
 from secagg.transport.link import Received
+from secagg.vector.codec import code_bits
 from secagg.wire.codec import decode, encode
 
 _TICK = "tick"
@@ -259,6 +260,7 @@ def _shown(job: records.Job) -> dict[str, object]:
     return {
         "name": spec.name, "number": job.number, "task": spec.task, "purpose": spec.purpose, "state": job.state,
         "round": job.round, "attempt": job.attempt, "rounds": spec.rounds, "cohort": list(spec.cohort),
-        "parameters": spec.parameters, "bits": spec.bits, "model": job.model_digest.hex(), "reason": job.reason,
+        "parameters": spec.parameters, "bits": code_bits(spec.lanes[0].codec), "model": job.model_digest.hex(),
+        "reason": job.reason,
         "rule": job.rule, "remedy": job.remedy,
     }  # fmt: skip

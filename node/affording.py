@@ -14,7 +14,7 @@ from node.records import Job
 from secagg.daemon.turn import Turn
 from secagg.errors import Refused
 from secagg.protocol.affordable import Most, check_affordable
-from secagg.protocol.ranges import check_lanes
+from secagg.protocol.ranges import check_built, check_lanes
 from secagg.protocol.server_step import algorithm_of
 
 
@@ -22,8 +22,9 @@ def declined(job: Job, most: Most) -> Refused | None:
     """Return why nothing is done for a job, None for one that can be taken part in."""
     try:
         check_affordable(job.spec, most)
-        check_lanes(job.spec)
+        check_built(job.spec)
         algorithm_of(job.spec)
+        check_lanes(job.spec)
     except Refused as refusal:
         return refusal
     if job.skipped:

@@ -25,6 +25,7 @@ from secagg.daemon.blobs import Blobs
 from secagg.daemon.inputs import InputKeys
 from secagg.errors import BadInput, Refused, SecaggError
 from secagg.ids import NO_DIGEST, RoundId
+from secagg.learning import algorithms
 from secagg.learning.digest import architecture_digest, model_digest, state_digest
 from secagg.learning.layout import Arrays, decode_model, encode_model, of_arrays
 from secagg.protocol import engines, server_step, sketch
@@ -132,7 +133,7 @@ class Work:
             found = (layout.size, architecture_digest(layout), model_digest(arrays))
         except SecaggError:
             found = (0, b"", b"")
-        if found != (spec.parameters, spec.architecture, digest):
+        if found != (spec.size, spec.architecture, digest):
             raise Refused(
                 f"The model of {spec.name} is not the one that the signed job pins.",
                 "Ask the operator: somebody changed it on the way.", rule="job.model",
@@ -178,7 +179,8 @@ class Work:
 
         trained = run_training(task, arrays, data, context)
         mark = Mark(sketch=sketch.encode(sketch.sketch(trained.delta, self._keys.sketch)))
-        given = Quantised(manifest, trained.delta, trained.num_examples, trained.metrics, self._rng)
+        vectors = algorithms.algorithm_of(manifest.algorithm).contribute(trained.delta)
+        given = Quantised(manifest, vectors, trained.num_examples, trained.metrics, self._rng)
         return Computed(given, mark)
 
     def prepare(self, engine: str, label: str, phase: object, name: str) -> None:

@@ -18,6 +18,7 @@ from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import packing
 from secagg.protocol.manifest import JobSpec, Manifest, Scalar
 from secagg.protocol.rehearsal import Federation, found, propose
+from secagg.vector.codec import Lane, Offset
 
 Clock = Callable[[], float]
 SCALARS = (Scalar("examples", 2**30), Scalar("saturated", 2**40))
@@ -97,7 +98,8 @@ def establish(case: Case, rng: Rng, params: int | None = None) -> tuple[Federati
     sparse = case.graph != "complete"
     spec = JobSpec(
         federation="bench", name="bench", purpose="training", task="bench", rounds=1, cohort=case.names, min_nodes=3,
-        parameters=case.params if params is None else params, bits=case.bits, clip_log2=0, weight_bound=100,
+        lanes=(Lane("update", case.params if params is None else params, Offset(case.bits, 0), weighted=True),),
+        weight_bound=100,
         step_ms=60_000, round_ms=600_000, scalars=SCALARS, graph="harary" if sparse else "complete",
         dropouts=int(case.delta * case.nodes) if sparse else 0,
     )  # fmt: skip

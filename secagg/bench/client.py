@@ -116,7 +116,7 @@ class Measured:
     def _protect(self, phase: Masking) -> Protected:
         """Do what the node does between training and its last chunk (node.work, node.uploading)."""
         began = self._clock()
-        quantised = Quantised(phase.manifest, self._vector.update, 100, {}, self._federation.rng)
+        quantised = Quantised(phase.manifest, {"update": self._vector.update}, 100, {}, self._federation.rng)
         given = Timed(quantised, self._clock)
         upload = masking.contribute(given, phase, self.name, self._executor, self._vector.warm)
         self._vector.warm = upload.data

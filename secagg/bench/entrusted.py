@@ -29,6 +29,7 @@ from secagg.protocol.manifest import JobSpec, Manifest
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust, propose, table
 from secagg.protocol.paillier.run import run_round
 from secagg.protocol.round.phases import Closed
+from secagg.vector.codec import Lane, Offset
 
 _TRUSTEES = ("ana", "ben", "cyd")
 _THRESHOLD = 2
@@ -83,7 +84,8 @@ def _entrust(case: Case, rng: Rng, weak: bool) -> Entrusted:
     names = tuple(f"node-{index:04d}" for index in range(case.nodes))
     spec = JobSpec(
         federation="bench", name="bench", purpose="training", task="bench", rounds=1, cohort=names, min_nodes=3,
-        parameters=case.params, bits=case.bits, clip_log2=0, weight_bound=100, step_ms=60_000, round_ms=600_000,
+        lanes=(Lane("update", case.params, Offset(case.bits, 0), weighted=True),), weight_bound=100,
+        step_ms=60_000, round_ms=600_000,
         scalars=SCALARS,
     )  # fmt: skip
     if case.profile == "provable" and case.s == 1:

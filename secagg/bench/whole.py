@@ -42,7 +42,7 @@ class _Kept(Quantised):
 
     def __init__(self, federation: Federation, manifest: Manifest, factor: float, inputs: "Inputs") -> None:
         update = inputs.template * np.float32(factor)
-        super().__init__(manifest, update, 100, {}, federation.rng)
+        super().__init__(manifest, {manifest.lanes[0].name: update}, 100, {}, federation.rng)
         self._inputs = inputs
 
     def fill(self, group: str, start: int, out: Words) -> None:

@@ -15,7 +15,7 @@ from msgspec import Struct, json
 from secagg.errors import SecaggError
 from secagg.log.durable import read_entries
 from secagg.log.statements import Contributors, parse_statement
-from secagg.protocol.manifest import LOSSLESS_FRACTION
+from secagg.vector.codec import FRACTION
 
 
 class Line(Struct, frozen=True):
@@ -67,7 +67,7 @@ def look(bundle: Path, uploads: Path, job: str, hospital: str, vector: list[floa
     statement = next(found for found in _frozen(bundle) if found.job == job)
     digest = next(entry.upload for entry in statement.members if entry.member == hospital)
     masked = (uploads / digest).read_bytes()
-    words = np.rint(np.array(vector) * 2.0**LOSSLESS_FRACTION).astype(np.int64)
+    words = np.rint(np.array(vector) * 2.0**FRACTION).astype(np.int64)
     # An upload begins with its canary and the words of the vector.
     return Seen(hospital, words.tobytes(), masked[words.itemsize : words.itemsize + words.nbytes])
 

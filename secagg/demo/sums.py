@@ -25,11 +25,12 @@ from secagg.log.bundle import BundleWriter
 from secagg.log.durable import TileLog
 from secagg.log.log import Log, MemoryLog
 from secagg.protocol.lanes import Groups, Sums, decode_sums, encode_sum, packing
-from secagg.protocol.manifest import LOSSLESS_FRACTION, JobSpec, Manifest, Published
+from secagg.protocol.manifest import VECTOR, JobSpec, Manifest, Published
 from secagg.protocol.rehearsal import Federation, create_job, found, party, propose, table
 from secagg.protocol.round.phases import Closed, Failed
 from secagg.protocol.run import Table, run_round
 from secagg.roster.chain import fingerprint
+from secagg.vector.codec import FRACTION, Fixed, Lane
 
 HOSPITALS = ("cleveland", "hungary", "long-beach", "switzerland")
 MEASUREMENTS = ("age", "trestbps", "chol", "thalch", "oldpeak")
@@ -87,8 +88,8 @@ def run(bundle: Path, drop: dict[str, str], cheat: bool, rng: Rng) -> Story:
     keep(writer, seated, end)
     if isinstance(end, Closed):
         story.sums = _decoded(manifest, end.published)
-        fixed = [np.rint(vectors[name] * 2.0**LOSSLESS_FRACTION) for name in end.published.contributors]
-        story.reference = np.sum(fixed, axis=0) / 2.0**LOSSLESS_FRACTION
+        fixed = [np.rint(vectors[name] * 2.0**FRACTION) for name in end.published.contributors]
+        story.reference = np.sum(fixed, axis=0) / 2.0**FRACTION
         story.upload_bytes = len(next(iter(seated.uploads.values())))
         story.refused = _ask_without_one(federation, seated)
     log.close()
@@ -101,7 +102,7 @@ def run(bundle: Path, drop: dict[str, str], cheat: bool, rng: Rng) -> Story:
 def _job(parameters: int) -> JobSpec:
     return JobSpec(
         federation=FEDERATION, name="moments", purpose="sum", task="heart-moments", rounds=2, cohort=HOSPITALS,
-        min_nodes=3, parameters=parameters, bits=64, clip_log2=0, weight_bound=1, step_ms=3000, round_ms=60_000,
+        min_nodes=3, lanes=(Lane(VECTOR, parameters, Fixed()),), weight_bound=1, step_ms=3000, round_ms=60_000,
     )  # fmt: skip
 
 

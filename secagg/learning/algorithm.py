@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from secagg.errors import BadInput
 from secagg.learning.layout import Arrays, Floats, Layout, flatten, require_finite, unflatten
@@ -21,17 +22,28 @@ from secagg.learning.layout import Arrays, Floats, Layout, flatten, require_fini
 Float64 = npt.NDArray[np.float64]
 
 
-class Totals(NamedTuple):
-    """What a round published, in clear values: Σ n_k/W · Δ_k (1-D), Σ n_k, and W, the bound of a weight."""
+class Vector(NamedTuple):
+    """What members send: a vector of the model's size; a `weighted` one travels as n_k/W times itself."""
 
-    update: Float64
+    name: str
+    weighted: bool
+
+
+UPDATE = Vector("update", weighted=True)
+"""The vector that most algorithms sum, and nothing else: what training changed."""
+
+
+class Totals(NamedTuple):
+    """What a round published, in clear values: the sum of each vector (1-D), Σ n_k, and W, the bound of a weight."""
+
+    vectors: Mapping[str, Float64]
     examples: float
     weight_bound: int
 
     @property
     def mean(self) -> Float64:
         """Return Σ n_k Δ_k / Σ n_k (float64, 1-D). Raises: BadInput when there is no example to divide by."""
-        return mean(self.update, self.examples, self.weight_bound)
+        return mean(self.vectors[UPDATE.name], self.examples, self.weight_bound)
 
 
 State = Mapping[str, Floats]
@@ -54,6 +66,16 @@ class Rule(NamedTuple):
     pull: float
 
 
+class OneUpdate(Struct, frozen=True, forbid_unknown_fields=True):
+    """An algorithm whose members send their update and nothing else."""
+
+    vectors: ClassVar[tuple[Vector, ...]] = (UPDATE,)
+
+    def contribute(self, delta: Floats) -> Mapping[str, Floats]:
+        """Return the update as it is."""
+        return {UPDATE.name: delta}
+
+
 class Algorithm(Protocol):
     """One rule of federated learning: a frozen struct whose fields are its numbers, each with range and default."""
 
@@ -63,6 +85,13 @@ class Algorithm(Protocol):
 
     keeps: ClassVar[tuple[str, ...]]
     """The names of its state, in order; none when it keeps nothing."""
+
+    vectors: ClassVar[tuple[Vector, ...]]
+    """What members send, one lane each, in this order."""
+
+    def contribute(self, delta: Floats) -> Mapping[str, Floats]:
+        """Return what a member sends of each vector (1-D) when its training changed the model by `delta` (1-D)."""
+        ...
 
     def local(self) -> Rule | None:
         """Return the rule of local training, None when tasks train as they are."""
@@ -82,7 +111,7 @@ class Algorithm(Protocol):
 
 def alone(delta: npt.NDArray[np.float32]) -> Totals:
     """Return the totals of a round of one contributor: its update is the mean."""
-    return Totals(delta.astype(np.float64), 1, 1)
+    return Totals({UPDATE.name: delta.astype(np.float64)}, 1, 1)
 
 
 def weighted(update: Floats, examples: int, weight_bound: int) -> Float64:

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from secagg.learning.algorithm import Next, State, Totals, fitting, moved
+from secagg.learning.algorithm import Next, OneUpdate, State, Totals, fitting, moved
 from secagg.learning.layout import Floats, of_arrays
 
 Share = Annotated[float, Meta(ge=0, lt=1)]
 
 
-class FedAdam(Struct, frozen=True, forbid_unknown_fields=True):
+class FedAdam(OneUpdate, frozen=True, forbid_unknown_fields=True):
     """m = beta1·m + (1 − beta1)·δ; v = beta2·v + (1 − beta2)·δ²; x += rate·m/(√v + tau); δ is the mean update."""
 
     rate: Annotated[float, Meta(gt=0, le=1)] = 0.03

@@ -8,13 +8,11 @@ Decentralized Data" (2017), algorithm 1, with one common bound W so that n_k tra
 from collections.abc import Mapping
 from typing import ClassVar
 
-from msgspec import Struct
-
-from secagg.learning.algorithm import Next, State, Totals, moved
+from secagg.learning.algorithm import Next, OneUpdate, State, Totals, moved
 from secagg.learning.layout import Floats, of_arrays
 
 
-class FedAvg(Struct, frozen=True, forbid_unknown_fields=True):
+class FedAvg(OneUpdate, frozen=True, forbid_unknown_fields=True):
     """Every value plus its mean update; no numbers, and nothing is kept between rounds."""
 
     at_members: ClassVar[bool] = False

@@ -10,13 +10,13 @@ equation 2: the local loss has the term mu/2 · ‖w − x‖².
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from secagg.learning.algorithm import Next, Rule, State, Totals, moved
+from secagg.learning.algorithm import Next, OneUpdate, Rule, State, Totals, moved
 from secagg.learning.layout import Floats, of_arrays
 
 
-class FedProx(Struct, frozen=True, forbid_unknown_fields=True):
+class FedProx(OneUpdate, frozen=True, forbid_unknown_fields=True):
     """The mean update is taken as it is; members train with gradient g + mu · (w − x)."""
 
     mu: Annotated[float, Meta(ge=0, le=1)] = 0.01

@@ -83,7 +83,7 @@ def derive(spec: JobSpec, facts: Facts) -> Manifest:
         roster_version=facts.roster_version, roster=facts.roster,
         members=tuple(known[name] for name in spec.cohort), colluders=facts.colluders, threshold=found.threshold,
         k_min=found.k_min, degree=found.degree, share_threshold=found.among, groups=rules.lane_groups(spec, nodes),
-        scalars=spec.scalars, weight_bound=spec.weight_bound, bits=spec.bits, clip_log2=spec.clip_log2,
+        scalars=spec.scalars, lanes=spec.lanes, weight_bound=spec.weight_bound,
         prg=rules.PRG, suite=rules.SUITE, graph=spec.graph, step_ms=spec.step_ms, round_ms=spec.round_ms,
         chunk_bytes=rules.chunk_bytes(spec, nodes), directory=facts.directory, aggregator=facts.aggregator,
         opening_key=facts.opening_key, custody=spec.custody, algorithm=spec.algorithm,
@@ -92,8 +92,10 @@ def derive(spec: JobSpec, facts: Facts) -> Manifest:
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Yield every leaf of a struct with its path: fields by name, places of a tuple by number."""
+    """Yield every leaf of a struct with its path: fields by name, places of a tuple by number, its kind as `type`."""
     if isinstance(value, Struct):
+        if value.__struct_config__.tag is not None:
+            yield f"{path}.type", value.__struct_config__.tag
         for name in value.__struct_fields__:
             yield from leaves(getattr(value, name), f"{path}.{name}".lstrip("."))
     elif isinstance(value, tuple):

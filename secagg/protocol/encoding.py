@@ -12,17 +12,22 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
 from secagg.learning.algorithms import at_members
 from secagg.protocol.manifest import JobSpec, Manifest
+from secagg.vector.codec import described
 
 ENCODING_LABEL = "secagg/v2/ledger/encoding"
 
 
 def encoding_digest(of: JobSpec | Manifest) -> bytes:
-    """Return what names the encoding of a job; a sum has no weight and no clip.
+    """Return what names the encoding of a job; a sum has no weight.
 
-    Which metrics there are belongs to it, with their bounds; in which order they lie does not.
+    Which lanes and metrics there are belongs to it, with codecs and bounds; in which order they lie does not.
     """
-    weighed: tuple[int | bytes, ...] = (of.clip_log2, of.weight_bound) if of.purpose == "training" else ()
-    lanes = sorted((lane.name, lane.bound, lane.fraction) for lane in of.scalars)
-    local = at_members(of.algorithm)
-    weighed += (fields(*local),) if local else ()
-    return sha256(fields(ENCODING_LABEL, of.purpose, of.bits, *weighed, *(part for lane in lanes for part in lane)))
+    vectors = [fields(lane.name, int(lane.weighted), *described(lane.codec)) for lane in of.lanes]
+    scalars = [fields(lane.name, lane.bound, lane.fraction) for lane in of.scalars]
+    bound = of.weight_bound if of.purpose == "training" else 0
+    return sha256(
+        fields(
+            ENCODING_LABEL, of.purpose, bound, fields(*at_members(of.algorithm)), fields(*sorted(vectors)),
+            fields(*sorted(scalars)),
+        )
+    )  # fmt: skip

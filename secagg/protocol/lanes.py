@@ -18,8 +18,9 @@ from secagg.crypto.rng import Rng
 from secagg.errors import BadInput, ProtocolViolation, Refused
 from secagg.log.tree import pieces, root
 from secagg.protocol.manifest import LEAF_WORDS as LEAF_WORDS
-from secagg.protocol.manifest import LOSSLESS_BITS, LOSSLESS_FRACTION, LaneGroup, Lanes, Manifest, Scalar
+from secagg.protocol.manifest import SCALARS, LaneGroup, Lanes, Manifest, Scalar
 from secagg.protocol.manifest import leaf_bytes as leaf_bytes
+from secagg.vector.codec import Fixed, Lane, Offset
 from secagg.vector.packing import Packing
 from secagg.vector.quantize import BLOCK, Encoder, Quantizer, decode_sum
 
@@ -49,9 +50,19 @@ def packing(group: LaneGroup) -> Packing:
         ) from None
 
 
-def quantizer(manifest: Manifest | Lanes) -> Quantizer:
-    """Return the quantiser that the manifest fixes."""
-    return Quantizer(bits=manifest.bits, clip=2.0**manifest.clip_log2)
+def quantizer(lane: Lane) -> Quantizer:
+    """Return the quantiser of a lane. Raises: ProtocolViolation (`lanes.codec`) when its codec does not round."""
+    if not isinstance(lane.codec, Offset):
+        raise ProtocolViolation(f"Lane {lane.name} has a codec that does not round.", rule="lanes.codec")
+    return lane.codec.quantizer
+
+
+def group_of(manifest: Manifest | Lanes, name: str) -> LaneGroup:
+    """Return the lane group that a lane's words are in. Raises: ProtocolViolation when there is none."""
+    for group in manifest.groups:
+        if group.name == name:
+            return group
+    raise ProtocolViolation(f"Lane {name} has no lane group.", "The manifest is malformed.", rule="manifest.groups")
 
 
 def spans(manifest: Manifest) -> dict[str, tuple[int, int]]:
@@ -141,54 +152,70 @@ class Ready:
         out[:] = self._groups[group][start : start + len(out)]
 
 
-class Quantised:
-    """A float update (1-D, d values, kept) weighted by examples/W, with its scalars, quantised when it is asked for.
+class _Coded:
+    """One lane of a contribution: its codes in the words of its group, block by block."""
 
-    Asked again it gives the same words. The scalars tell how many values saturated, so they come after the update.
-    Raises: BadInput on a wrong length or a scalar out of its range; `fill` on NaN.
-    """
-
-    def __init__(
-        self, manifest: Manifest, update: npt.NDArray[np.floating], examples: int, metrics: Mapping[str, float],
-        rng: Rng,
-    ) -> None:  # fmt: skip
-        _check_length(manifest, update)
-        self._weight = min(examples, manifest.weight_bound)
-        self._scalars, self._metrics = manifest.scalars, metrics
-        group = next(group for group in manifest.groups if group.name == "update")
-        self._pack, self._values = packing(group), len(update)
-        self._codes = Encoder(update, quantizer(manifest), rng, self._weight / manifest.weight_bound)
+    def __init__(self, lane: Lane, group: LaneGroup, values: npt.NDArray[np.floating], weight: float, rng: Rng) -> None:
+        self.pack = packing(group)
+        # A lane that does not count examples travels as it is.
+        self._codes = Encoder(values, quantizer(lane), rng, weight if lane.weighted else 1.0)
         self._done: dict[int, tuple[int, int]] = {}
-        # So that a scalar out of its range stops the work before it begins.
-        _scalars(self._scalars, self._values_of(0))
 
-    def fill(self, group: str, start: int, out: Words) -> None:
-        """Quantise one block of the update, or write the scalars once all of it was quantised."""
-        if group == "update":
-            self._fill_update(start, out)
-            return
-        if sum(words for words, _ in self._done.values()) != self._pack.words:
-            raise RuntimeError("the scalars are asked for before the update is quantised, or in blocks of two sizes")
-        saturated = sum(saturated for _, saturated in self._done.values())
-        out[:] = _scalars(self._scalars, self._values_of(saturated))[start : start + len(out)]
+    @property
+    def saturated(self) -> int:
+        """Return how many values saturated. Raises: RuntimeError before all of them were quantised."""
+        if sum(words for words, _ in self._done.values()) != self.pack.words:
+            raise RuntimeError("the scalars are asked for before the lanes are quantised, or in blocks of two sizes")
+        return sum(saturated for _, saturated in self._done.values())
 
-    def _values_of(self, saturated: int) -> dict[str, float]:
-        return {**self._metrics, "examples": float(self._weight), "saturated": float(saturated)}
-
-    def _fill_update(self, start: int, out: Words) -> None:
-        """Slot 0 is the canary: slot s holds value s − 1."""
-        lanes = 3 if self._pack.layout == "3x21" else 1
-        first, last = lanes * start, min(lanes * (start + len(out)), self._pack.count)
-        slots = out if lanes == 1 else np.zeros(lanes * len(out), dtype=np.uint32)
+    def fill(self, start: int, out: Words) -> None:
+        """Write the words of a block. Slot 0 is the canary: slot s holds value s − 1."""
+        each = 3 if self.pack.layout == "3x21" else 1
+        first, last = each * start, min(each * (start + len(out)), self.pack.count)
+        slots = out if each == 1 else np.zeros(each * len(out), dtype=np.uint32)
         saturated, begin = 0, max(first, 1)
         slots[: begin - first] = 1
         for at in range(begin, last, BLOCK):
             saturated += self._codes.fill(at - 1, slots[at - first : min(at + BLOCK, last) - first])
-        if lanes == 3:
+        if each == 3:
             out[:] = slots[0::3]
             out |= slots[1::3].astype(np.uint64) << np.uint64(21)
             out |= slots[2::3].astype(np.uint64) << np.uint64(42)
         self._done[start] = len(out), saturated
+
+
+class Quantised:
+    """A float vector for every lane (1-D, kept), weighted by examples/W where the lane is, quantised when asked for.
+
+    Asked again it gives the same words. The scalars tell how many values saturated, so they come after the lanes.
+    Raises: BadInput on a lane that is missing or has a wrong length, or a scalar out of its range; `fill` on NaN.
+    """
+
+    def __init__(
+        self, manifest: Manifest, vectors: Mapping[str, npt.NDArray[np.floating]], examples: int,
+        metrics: Mapping[str, float], rng: Rng,
+    ) -> None:  # fmt: skip
+        self._weight = min(examples, manifest.weight_bound)
+        self._scalars, self._metrics = manifest.scalars, metrics
+        self._lanes = {
+            lane.name: _Coded(
+                lane, group_of(manifest, lane.name), fitting(lane, vectors), self._weight / manifest.weight_bound, rng
+            )
+            for lane in manifest.lanes
+        }
+        # So that a scalar out of its range stops the work before it begins.
+        _scalars(self._scalars, self._values_of(0))
+
+    def fill(self, group: str, start: int, out: Words) -> None:
+        """Quantise one block of a lane, or write the scalars once all of them were quantised."""
+        if group in self._lanes:
+            self._lanes[group].fill(start, out)
+            return
+        saturated = sum(lane.saturated for lane in self._lanes.values())
+        out[:] = _scalars(self._scalars, self._values_of(saturated))[start : start + len(out)]
+
+    def _values_of(self, saturated: int) -> dict[str, float]:
+        return {**self._metrics, "examples": float(self._weight), "saturated": float(saturated)}
 
 
 def words_of(manifest: Manifest, given: Contribution) -> Groups:
@@ -205,36 +232,38 @@ def words_of(manifest: Manifest, given: Contribution) -> Groups:
 def encode_training(
     manifest: Manifest, update: npt.NDArray[np.floating], examples: int, metrics: Mapping[str, float], rng: Rng
 ) -> Groups:
-    """Return the words of a `Quantised` update per lane group. Raises: as it does."""
-    return words_of(manifest, Quantised(manifest, update, examples, metrics, rng))
+    """Return the words of a `Quantised` update per lane group, of a job with one lane. Raises: as it does."""
+    return words_of(manifest, Quantised(manifest, {manifest.lanes[0].name: update}, examples, metrics, rng))
 
 
 def encode_sum(manifest: Manifest, vector: npt.NDArray[np.floating]) -> Groups:
-    """Fix a float vector (1-D) at 24 fractional bits, losslessly summable, into words per group.
+    """Fix a float vector (1-D) at the binary point of its lane, losslessly summable, into words per group.
 
-    Raises: BadInput on NaN, a wrong length, or values whose sum could leave 63 bits.
+    Raises: BadInput on NaN, a wrong length, or values whose sum could leave 63 bits. ProtocolViolation when the lane
+    does not sum exactly.
     """
-    values = np.asarray(vector, dtype=np.float64)
-    _check_length(manifest, values)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        raise BadInput(f"The vector holds a value that is not finite at index {int(bad[0])}.", "Clean the data.")
-    limit = 2.0 ** (62 - LOSSLESS_FRACTION) / len(manifest.members)
-    if values.size and float(np.abs(values).max()) >= limit:
-        raise BadInput(f"A value exceeds {limit:g}, the largest that a sum can hold.", "Rescale the vector.")
-    group = next(group for group in manifest.groups if group.name == "update")
+    lane = manifest.lanes[0]
+    if not isinstance(lane.codec, Fixed):
+        raise ProtocolViolation(f"Lane {lane.name} does not sum exactly.", rule="lanes.codec")
+    values = np.asarray(fitting(lane, {lane.name: vector}), dtype=np.float64)
+    group = group_of(manifest, lane.name)
     slots = np.empty(group.count, dtype=np.int64)
     slots[0] = 1
-    slots[1:] = np.rint(values * 2.0**LOSSLESS_FRACTION).astype(np.int64)
-    return {"scalars": _scalars(manifest.scalars, {}), "update": packing(group).pack(slots)}
+    slots[1:] = lane.codec.encode(values, len(manifest.members))
+    return {SCALARS: _scalars(manifest.scalars, {}), lane.name: packing(group).pack(slots)}
 
 
 class Sums:
-    """The clear sums of a round: `scalars` by name, `update` as float64 (d values), before division by any weight."""
+    """The clear sums of a round: `scalars` and `vectors` (float64, 1-D) by name, before division by any weight."""
 
-    def __init__(self, scalars: dict[str, float], update: npt.NDArray[np.float64]) -> None:
+    def __init__(self, scalars: dict[str, float], vectors: dict[str, npt.NDArray[np.float64]]) -> None:
         self.scalars = scalars
-        self.update = update
+        self.vectors = vectors
+
+    @property
+    def update(self) -> npt.NDArray[np.float64]:
+        """Return the first lane's sum: of a job that sums, all there is."""
+        return next(iter(self.vectors.values()))
 
 
 def check_canaries(manifest: Manifest | Lanes, words: Mapping[str, Words], contributors: int) -> None:
@@ -263,11 +292,15 @@ def decode_sums(manifest: Manifest | Lanes, words: Mapping[str, Words], contribu
         slots[group.name] = packing(group).unpack(words[group.name])[1:]
     scalars = {
         lane.name: int(value) / 2**lane.fraction
-        for lane, value in zip(manifest.scalars, slots["scalars"].astype(np.int64), strict=True)
+        for lane, value in zip(manifest.scalars, slots[SCALARS].astype(np.int64), strict=True)
     }
-    if manifest.bits == LOSSLESS_BITS:
-        return Sums(scalars, slots["update"].astype(np.int64) / 2.0**LOSSLESS_FRACTION)
-    return Sums(scalars, decode_sum(slots["update"].astype(np.uint64), contributors, quantizer(manifest)))
+    return Sums(scalars, {lane.name: _decoded(lane, slots[lane.name], contributors) for lane in manifest.lanes})
+
+
+def _decoded(lane: Lane, slots: npt.NDArray[np.integer], contributors: int) -> npt.NDArray[np.float64]:
+    if isinstance(lane.codec, Fixed):
+        return lane.codec.decode(slots.astype(np.int64))
+    return decode_sum(slots.astype(np.uint64), contributors, quantizer(lane))
 
 
 def to_upload(manifest: Manifest, groups: Mapping[str, Words]) -> bytes:
@@ -318,12 +351,13 @@ def upload_root(manifest: Manifest, data: bytes | memoryview) -> bytes:
     return root(leaf_hashes(manifest, data))
 
 
-def _check_length(manifest: Manifest, values: npt.NDArray[np.floating]) -> None:
-    expected = next(group.count for group in manifest.groups if group.name == "update") - 1
-    if values.shape != (expected,):
-        raise BadInput(
-            f"The update has shape {values.shape}, the job expects ({expected},).", "Run the task the job was made for."
-        )
+def fitting(lane: Lane, vectors: Mapping[str, npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:
+    """Return the vector of a lane. Raises: BadInput when it is missing, or has another length than the job expects."""
+    found = np.asarray(vectors.get(lane.name, ()))
+    if found.shape != (lane.count,):
+        cause = f"The {lane.name} has shape {found.shape}, the job expects ({lane.count},)."
+        raise BadInput(cause, "Run the task the job was made for.")
+    return found
 
 
 def _scalars(lanes: tuple[Scalar, ...], values: Mapping[str, float]) -> Words:

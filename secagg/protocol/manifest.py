@@ -15,6 +15,7 @@ from secagg.crypto.derive import sha256
 from secagg.errors import BadInput
 from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, Organisation, RoundId, Signature, Word
 from secagg.learning.algorithms import Chosen
+from secagg.vector.codec import WIDTH, Fixed, Lane, Noised, code_bits
 from secagg.vector.packing import Packing, cheapest, slot_bits
 from secagg.wire.chunks import Size
 from secagg.wire.limits import CHUNK
@@ -25,8 +26,12 @@ LEAF_WORDS = 4096
 LEAST_LEAF, MOST_LEAF, LEAVES = 512, 4096, 256
 """A leaf of a lane group has the largest power of two of bytes that gives at least so many leaves, within the two."""
 
-LOSSLESS_BITS = 64
-LOSSLESS_FRACTION = 24
+VECTOR = "update"
+"""The name of the one lane that a sum has."""
+
+SCALARS = "scalars"
+"""The lane group of single values, which no lane may be named after."""
+
 PRG = "aes-128-ctr"
 SUITE = "mlkem768-x25519/hkdf-sha256/aes-256-gcm"
 Purpose = Literal["training", "sum"]
@@ -99,11 +104,32 @@ class Numbers(NamedTuple):
     among: int
 
 
+class Setting(Struct, frozen=True, forbid_unknown_fields=True):
+    """A setting that a job gives its task."""
+
+    name: Name
+    value: bool | int | float | str
+
+
+class Privacy(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a job promises every record or institution: (epsilon, delta), by which mechanism."""
+
+    unit: Name
+    mechanism: Name
+    epsilon: float
+    delta: float
+
+
+IN_STEP = "in-step"
+"""The mode of a job whose rounds follow one another, each from the model that the last one gave."""
+
+
 class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """What the operator signs once: the work, the cohort and the parameters that every round repeats.
 
     `dropouts` is how many members may drop out of a round on a sparse graph; a complete one needs no such number.
     `custody` is there for engines with trustees only. `algorithm` is what it trains by; sums name the default.
+    `config`, `privacy` and `mode` are names for what is not built: a job that sets one is refused (ranges.py).
     """
 
     federation: Name
@@ -113,9 +139,7 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     rounds: Ordinal
     cohort: tuple[Name, ...]
     min_nodes: Ordinal
-    parameters: Ordinal
-    bits: Annotated[int, Meta(ge=2, le=64)]
-    clip_log2: Annotated[int, Meta(ge=-64, le=64)]
+    lanes: Annotated[tuple[Lane, ...], Meta(min_length=1)]
     weight_bound: Ordinal
     step_ms: Milliseconds
     round_ms: Milliseconds
@@ -129,6 +153,19 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     dropouts: Count = 0
     custody: Custody | UnsetType = UNSET
     algorithm: Chosen = Chosen()
+    config: tuple[Setting, ...] = ()
+    privacy: Privacy | UnsetType = UNSET
+    mode: Name = IN_STEP
+
+    @property
+    def parameters(self) -> int:
+        """Return how many values a member sends, in all lanes together."""
+        return sum(lane.count for lane in self.lanes)
+
+    @property
+    def size(self) -> int:
+        """Return how many values the model has, or the vector of a sum: every lane has as many."""
+        return self.lanes[0].count
 
 
 class LaneGroup(Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,8 +183,7 @@ class Lanes(Struct, frozen=True, forbid_unknown_fields=True):
 
     groups: tuple[LaneGroup, ...]
     scalars: tuple[Scalar, ...]
-    bits: Annotated[int, Meta(ge=2, le=64)]
-    clip_log2: Annotated[int, Meta(ge=-64, le=64)]
+    lanes: tuple[Lane, ...]
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -176,9 +212,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     share_threshold: Ordinal
     groups: tuple[LaneGroup, ...]
     scalars: tuple[Scalar, ...]
+    lanes: tuple[Lane, ...]
     weight_bound: Ordinal
-    bits: Annotated[int, Meta(ge=2, le=64)]
-    clip_log2: Annotated[int, Meta(ge=-64, le=64)]
     prg: Word
     suite: Word
     graph: Word
@@ -259,10 +294,12 @@ def fewest_entrusted(colluders: int) -> int:
 
 
 def lane_groups(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
-    """Return the lane groups of a round of `nodes` members: `scalars`, then `update`, each led by its canary.
+    """Return the lane groups of a round of `nodes` members: `scalars`, then one per lane, each led by its canary.
 
-    Raises: BadInput when a slot does not fit a word, or the sum of a metric its lane.
+    Raises: BadInput when a slot does not fit a word, or the sum of a metric its lane; or for a lane with noise.
     """
+    for noised in (lane.name for lane in spec.lanes if isinstance(lane.codec, Noised)):
+        raise BadInput(f"Lane {noised} has noise, which is not built.", "Name another codec.")
     if spec.custody is not UNSET:
         return _slots_of(spec, nodes)
     for lane in spec.scalars:
@@ -270,15 +307,16 @@ def lane_groups(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
             raise BadInput(
                 f"The metric {lane.name} of {nodes} members does not fit its lane.", "Lower its bound or its fraction."
             )
-    scalars = LaneGroup("scalars", "lane64", 64, 64, 1 + len(spec.scalars))
-    if spec.bits == LOSSLESS_BITS:
-        return scalars, LaneGroup("update", "lane64", 64, 64, 1 + spec.parameters)
-    if spec.bits > 31:
-        raise BadInput(
-            f"{spec.bits} bits per value fit no packed word.", "Choose at most 31 bits, or 64 for lossless sums."
-        )
-    width = slot_bits(spec.bits, nodes)
-    return scalars, LaneGroup("update", cheapest(width), spec.bits, width, 1 + spec.parameters)
+    scalars = LaneGroup(SCALARS, "lane64", WIDTH, WIDTH, 1 + len(spec.scalars))
+    return scalars, *(_packed(lane, nodes) for lane in spec.lanes)
+
+
+def _packed(lane: Lane, nodes: int) -> LaneGroup:
+    bits = code_bits(lane.codec)
+    if isinstance(lane.codec, Fixed):
+        return LaneGroup(lane.name, "lane64", bits, WIDTH, 1 + lane.count)
+    width = slot_bits(bits, nodes)
+    return LaneGroup(lane.name, cheapest(width), bits, width, 1 + lane.count)
 
 
 def leaf_bytes(pack: Packing) -> int:
@@ -311,16 +349,21 @@ def _slots_of(spec: JobSpec, nodes: int) -> tuple[LaneGroup, ...]:
 
     Raises: BadInput when a slot has more than 64 bits, or a metric no room beside the others'.
     """
-    whole = 64 - (nodes - 1).bit_length()
-    scalars = LaneGroup("scalars", "lane64", whole, 64, 1 + len(spec.scalars))
+    whole = WIDTH - (nodes - 1).bit_length()
+    scalars = LaneGroup(SCALARS, "lane64", whole, WIDTH, 1 + len(spec.scalars))
     if any(lane.bound >> (whole - 1) for lane in spec.scalars):
         raise BadInput(f"A metric leaves no room for {nodes} members in 64 bits.", "Lower its bound or its fraction.")
-    if spec.bits == LOSSLESS_BITS:
-        return scalars, LaneGroup("update", "lane64", whole, 64, 1 + spec.parameters)
-    width = slot_bits(spec.bits, nodes)
-    if width > 64:
+    return scalars, *(_slotted(lane, whole, nodes) for lane in spec.lanes)
+
+
+def _slotted(lane: Lane, whole: int, nodes: int) -> LaneGroup:
+    if isinstance(lane.codec, Fixed):
+        return LaneGroup(lane.name, "lane64", whole, WIDTH, 1 + lane.count)
+    bits = code_bits(lane.codec)
+    width = slot_bits(bits, nodes)
+    if width > WIDTH:
         raise BadInput(f"A slot of {width} bits fits no word.", "Use fewer bits per value or fewer members.")
-    return scalars, LaneGroup("update", "lane32" if width <= 32 else "lane64", spec.bits, width, 1 + spec.parameters)
+    return LaneGroup(lane.name, "lane32" if width <= 32 else "lane64", bits, width, 1 + lane.count)
 
 
 def digest(body: bytes) -> bytes:

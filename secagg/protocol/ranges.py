@@ -9,8 +9,12 @@ Leaves to others: who asks (node.affording, node.work, aggregator.jobs), values 
 import math
 from collections.abc import Mapping
 
+from msgspec import UNSET
+
 from secagg.errors import Refused
-from secagg.protocol.manifest import LOSSLESS_BITS, JobSpec, Scalar
+from secagg.learning import algorithms
+from secagg.protocol.manifest import IN_STEP, SCALARS, VECTOR, JobSpec, Scalar
+from secagg.vector.codec import Fixed, Noised, Offset
 
 
 def own_lanes(weight_bound: int, parameters: int) -> tuple[Scalar, Scalar]:
@@ -21,24 +25,61 @@ def own_lanes(weight_bound: int, parameters: int) -> tuple[Scalar, Scalar]:
 def check_lanes(spec: JobSpec) -> None:
     """Hold the lanes of a job against what follows from it.
 
-    Raises: Refused (`lanes.names`, `lanes.sum`, `lanes.bits`, `lanes.examples`, `lanes.saturated`).
+    Raises: Refused (`lanes.names`, `lanes.noised`, `lanes.codec`, `lanes.vectors`, `lanes.sum`, `lanes.examples`,
+    `lanes.saturated`; as `algorithm_of` too).
     """
-    names = [lane.name for lane in spec.scalars]
-    if len(set(names)) != len(names):
-        raise _wrong("has two lanes of one name", rule="lanes.names")
+    names = [lane.name for lane in spec.scalars] + [lane.name for lane in spec.lanes]
+    if len(set(names)) != len(names) or SCALARS in names:
+        raise _wrong(f"has two lanes of one name, or one named {SCALARS}", rule="lanes.names")
+    if any(isinstance(lane.codec, Noised) for lane in spec.lanes):
+        raise _wrong("asks for noise, which is not built", rule="lanes.noised")
     if spec.purpose == "sum":
-        if spec.scalars:
-            raise _wrong("sums a vector and asks for metrics, which a vector has not", rule="lanes.sum")
-        if spec.bits != LOSSLESS_BITS:
-            raise _wrong(f"sums a vector at {spec.bits} bits, and only {LOSSLESS_BITS} hold one", rule="lanes.bits")
-        return
-    if spec.bits == LOSSLESS_BITS:
-        raise _wrong(f"trains at {LOSSLESS_BITS} bits, at which nothing saturates", rule="lanes.bits")
+        _check_sum(spec)
+    else:
+        _check_training(spec)
+
+
+def _check_sum(spec: JobSpec) -> None:
+    if spec.scalars:
+        raise _wrong("sums a vector and asks for metrics, which a vector has not", rule="lanes.sum")
+    if [(lane.name, lane.weighted) for lane in spec.lanes] != [(VECTOR, False)]:
+        raise _wrong("sums another vector than the one that a task gives", rule="lanes.vectors")
+    # Another binary point has another range, in which one member's values may lie and not another's.
+    if spec.lanes[0].codec != Fixed():
+        raise _wrong("sums a vector in a code that is not the one of sums", rule="lanes.codec")
+
+
+def _check_training(spec: JobSpec) -> None:
+    vectors = algorithms.algorithm_of(spec.algorithm).vectors
+    wanted = [(vector.name, vector.weighted, spec.size) for vector in vectors]
+    if [(lane.name, lane.weighted, lane.count) for lane in spec.lanes] != wanted:
+        raise _wrong(f"has other lanes than those that {spec.algorithm.name} sums", rule="lanes.vectors")
+    if not all(isinstance(lane.codec, Offset) for lane in spec.lanes):
+        raise _wrong("trains in a code in which nothing saturates", rule="lanes.codec")
     examples, saturated = own_lanes(spec.weight_bound, spec.parameters)
     if examples not in spec.scalars:
         raise _wrong("has no lane for as many examples as its weight bound", rule="lanes.examples")
     if saturated not in spec.scalars:
         raise _wrong("has no lane for as many saturated values as its parameters", rule="lanes.saturated")
+
+
+def check_built(spec: JobSpec) -> None:
+    """Refuse what a job may name and nothing serves yet.
+
+    Raises: Refused (`job.config`, `job.privacy`, `job.mode`).
+    """
+    if spec.config:
+        raise _unbuilt("config")
+    if spec.privacy is not UNSET:
+        raise _unbuilt("privacy")
+    if spec.mode != IN_STEP:
+        raise _unbuilt("mode")
+
+
+def _unbuilt(name: str) -> Refused:
+    return Refused(
+        f"The job sets {name}, which nothing here obeys.", "Ask the operator for a job without it.", rule=f"job.{name}"
+    )
 
 
 def check_declared(spec: JobSpec, declared: Mapping[str, float]) -> None:

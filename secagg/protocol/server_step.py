@@ -20,7 +20,7 @@ from secagg.protocol.published import words_of
 def lanes_of(spec: JobSpec) -> Lanes:
     """Return the lanes of every round of a job."""
     return Lanes(
-        groups=lane_groups(spec, len(spec.cohort)), scalars=spec.scalars, bits=spec.bits, clip_log2=spec.clip_log2
+        groups=lane_groups(spec, len(spec.cohort)), scalars=spec.scalars, lanes=spec.lanes
     )
 
 
@@ -53,5 +53,5 @@ def next_model(spec: JobSpec, arrays: Arrays, state: State, sums: Sums) -> Next:
     Raises: Refused as `algorithm_of`; BadInput when the sums do not fit the model, or give a value that is not finite.
     """
     algorithm = algorithm_of(spec)
-    totals = Totals(sums.update, sums.scalars["examples"], spec.weight_bound)
-    return algorithm.step(arrays, state or algorithm.begin(spec.parameters), totals)
+    totals = Totals(sums.vectors, sums.scalars["examples"], spec.weight_bound)
+    return algorithm.step(arrays, state or algorithm.begin(spec.size), totals)

@@ -16,7 +16,7 @@ from secagg.protocol.rehearsal import START_OF_TIME, Federation, party, propose
 from secagg.protocol.round import parties
 from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL
 from support.adversary import proposal_of
-from support.federation import BEARS, make, names_of, sparse
+from support.federation import BEARS, lane, make, names_of, sparse
 
 LIES: dict[str, Any] = {
     "federation": {"round": RoundId("another-fed", "job", 1)},
@@ -36,8 +36,7 @@ LIES: dict[str, Any] = {
     "groups": (LaneGroup("scalars", "lane64", 64, 64, 4), LaneGroup("update", "3x21", 16, 17, 8)),
     "scalars": (),
     "weight_bound": 99,
-    "bits": 8,
-    "clip_log2": 3,
+    "lanes": (lane(clip_log2=3),),
     "prg": "mt19937",
     "suite": "none",
     "graph": "harary",

@@ -173,6 +173,7 @@ def numbered() -> list[tuple[type[Struct], str, dict[str, object]]]:
     contents = [
         scene.table.manifest, scene.table.manifest.round, scene.table.manifest.groups[0], keys, freeze.proof,
         decode(MaskedInput, entries[0].body), OpenBeacon(0, bytes(32), bytes(32)), scene.federation.spec,
+        scene.federation.spec.lanes[0], scene.federation.spec.lanes[0].codec,
     ]  # fmt: skip
     found = []
     for content in contents:
@@ -186,7 +187,7 @@ NUMBERED = numbered()
 
 def test_the_integers_of_a_round_are_all_tried() -> None:
     names = {f"{kind.__name__}.{name}" for kind, name, _ in NUMBERED}
-    assert names > {"Manifest.threshold", "LogProof.old_size", "MaskedInput.length", "RoundId.attempt", "JobSpec.bits"}
+    assert names > {"Manifest.threshold", "LogProof.old_size", "MaskedInput.length", "RoundId.attempt", "Offset.bits"}
 
 
 @pytest.mark.parametrize(("kind", "name", "honest"), NUMBERED, ids=[f"{kind.__name__}.{n}" for kind, n, _ in NUMBERED])

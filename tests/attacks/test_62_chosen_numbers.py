@@ -20,15 +20,16 @@ from secagg.protocol.paillier import rehearsal as entrusted
 from secagg.protocol.paillier import trustee
 from secagg.protocol.ranges import own_lanes
 from secagg.transport.link import Received
+from secagg.vector.codec import Noised
 from support.adversary import proposal_of
 from support.entrusted import make as entrust
-from support.federation import job, names_of
+from support.federation import job, lane, names_of
 from support.federation import make as found
 from support.nodes import Ward
 from support.walking import numbers
 
 AT_THE_LIMIT: dict[str, tuple[dict[str, object], dict[str, object]]] = {
-    "max_parameters": ({"parameters": 2**28}, {"parameters": 2**31 - 1}),
+    "max_parameters": ({"lanes": (lane(2**28),)}, {"lanes": (lane(2**27), lane(2**27), lane(1))}),
     "max_rounds": ({"rounds": 10_000}, {"rounds": 10_001}),
     "max_members": ({"cohort": names_of(1_000)}, {"cohort": names_of(1_001)}),
     "max_metrics": (
@@ -40,8 +41,13 @@ AT_THE_LIMIT: dict[str, tuple[dict[str, object], dict[str, object]]] = {
 }
 BOUNDED_OTHERWISE = {
     "min_nodes": "more than the cohort: the job cannot run, and nothing is kept for it",
-    "bits": "its type says 2 to 64",
-    "clip_log2": "its type says -64 to 64",
+    "lanes.count": "policy max_parameters: of all lanes together",
+    "lanes.codec.bits": "its type says 2 to 31",
+    "lanes.codec.clip_log2": "its type says -64 to 64",
+    "lanes.codec.fraction": "its type says 0 to 48",
+    "config.value": "ranges.check_built: a job with a setting is refused",
+    "privacy.epsilon": "ranges.check_built: a job that names privacy is refused",
+    "privacy.delta": "ranges.check_built: a job that names privacy is refused",
     "weight_bound": "a factor of values, which have the same size whatever it is",
     "chunk_bytes": "acceptance.check_fields: within the limits of the wire",
     "dropouts": "a formula gives the degree of the graph, or refuses",
@@ -56,7 +62,7 @@ BOUNDED_OTHERWISE = {
 
 
 def test_every_number_of_a_job_is_limited_by_policy_or_by_something_that_is_named() -> None:
-    limited = {"parameters", "rounds", "step_ms", "round_ms"}
+    limited = {"rounds", "step_ms", "round_ms"}
     assert numbers(JobSpec) == limited | set(BOUNDED_OTHERWISE)
     assert set(Most.__struct_fields__) == set(AT_THE_LIMIT)
 
@@ -117,6 +123,15 @@ def test_an_algorithm_that_is_not_known_here_is_declined_with_the_job(rule: str,
     assert refusal is not None
     assert refusal.rule == rule
     assert declined(Job(spec, NO_DIGEST), Most()) is None
+
+
+@pytest.mark.parametrize("purpose", ["training", "sum"])
+def test_noise_is_declined_with_the_job_until_it_is_built(purpose: str) -> None:
+    """An aggregator that signs what its own release would refuse: nothing is fetched for it."""
+    noised = (replace(lane(), codec=Noised(16, 0)),)
+    refusal = declined(Job(job(names_of(4), purpose=purpose, lanes=noised), NO_DIGEST), Most())
+    assert refusal is not None
+    assert refusal.rule == "lanes.noised"
 
 
 class Beyond:

@@ -17,11 +17,12 @@ from aggregator import jobs
 from node.config import OwnTask
 from node.leaving import PART
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.manifest import Scalar
+from secagg.protocol.manifest import Privacy, Scalar, Setting
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust
 from secagg.protocol.round.messages import Refuse
 from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
+from secagg.vector.codec import Fixed, Lane, Offset
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 from support.bound import TORCH, line
@@ -178,6 +179,8 @@ def played(place: Path, engine: str, prepare: Prepare, **asked: Any) -> Chosen:
 # Before anybody looks at data ----------------------------------------------------------------------------------------
 
 EXAMPLES, SATURATED = Scalar("examples", 5000), Scalar("saturated", 2)
+CODEC = Offset(16, 2)
+UPDATE = Lane("update", 2, CODEC, weighted=True)
 LIES: dict[str, tuple[dict[str, object], str]] = {
     "a count with too little room": ({"scalars": (Scalar("examples", 2), SATURATED)}, "lanes.examples"),
     "a count at another scale": ({"scalars": (Scalar("examples", 5000, 48), SATURATED)}, "lanes.examples"),
@@ -185,11 +188,21 @@ LIES: dict[str, tuple[dict[str, object], str]] = {
     "no count": ({"scalars": (SATURATED,)}, "lanes.examples"),
     "saturated values with no room": ({"scalars": (EXAMPLES, Scalar("saturated", 0))}, "lanes.saturated"),
     "a second count": ({"scalars": (EXAMPLES, SATURATED, Scalar("examples", 2))}, "lanes.names"),
-    "nothing saturates": ({"bits": 64}, "lanes.bits"),
+    "a count named as all of them": ({"scalars": (EXAMPLES, SATURATED, Scalar("scalars", 2))}, "lanes.names"),
+    "nothing saturates": ({"lanes": (Lane("update", 2, Fixed(), weighted=True),)}, "lanes.codec"),
+    "another vector": ({"lanes": (Lane("square", 2, CODEC, weighted=True),)}, "lanes.vectors"),
+    "one vector more": ({"lanes": (UPDATE, Lane("square", 2, CODEC))}, "lanes.vectors"),
+    "a vector of another weight": ({"lanes": (Lane("update", 2, CODEC),)}, "lanes.vectors"),
+    "a setting": ({"config": (Setting("rate", 0.5),)}, "job.config"),
+    "a promise": ({"privacy": Privacy("record", "skellam", 8.0, 1e-5)}, "job.privacy"),
+    "another mode": ({"mode": "buffered"}, "job.mode"),
 }
 OF_A_SUM: dict[str, tuple[dict[str, object], str]] = {
     "a metric": ({"scalars": (Scalar("loss", 1),)}, "lanes.sum"),
-    "few bits": ({"bits": 12}, "lanes.bits"),
+    "few bits": ({"lanes": (Lane("update", 7, Offset(12, 2)),)}, "lanes.codec"),
+    "another binary point": ({"lanes": (Lane("update", 7, Fixed(48)),)}, "lanes.codec"),
+    "two vectors": ({"lanes": (Lane("update", 7, Fixed()), Lane("other", 7, Fixed()))}, "lanes.vectors"),
+    "a weight": ({"lanes": (Lane("update", 7, Fixed(), weighted=True),)}, "lanes.vectors"),
 }
 
 

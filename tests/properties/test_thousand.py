@@ -10,10 +10,11 @@ import pytest
 from secagg.crypto.rng import system_rng
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Groups, encode_sum
-from secagg.protocol.manifest import LOSSLESS_FRACTION, Manifest
+from secagg.protocol.manifest import Manifest
 from secagg.protocol.rehearsal import found, party, propose, table
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.run import run_round
+from secagg.vector.codec import FRACTION
 from support.federation import job
 
 MEMBERS, PARAMETERS = 1000, 100_000
@@ -58,4 +59,4 @@ def test_a_thousand_members_with_a_hundred_drop_outs_sum_exactly() -> None:
     update = next(group.words for group in end.published.groups if group.name == "update")
     wanted = sum(index + 1 for index in range(MEMBERS) if index % 10)
     fixed = np.frombuffer(update, dtype=np.int64)[1:]
-    assert np.array_equal(fixed, np.full(PARAMETERS, wanted << LOSSLESS_FRACTION))
+    assert np.array_equal(fixed, np.full(PARAMETERS, wanted << FRACTION))

@@ -55,7 +55,7 @@ def reference(ward: Ward, name: str, numbers: dict[str, float], members: tuple[s
             update = run_training(load_task(own.spec, own.options), arrays, own.data, context)
             total += weighted(update.delta, update.num_examples, W)
             examples += update.num_examples
-        arrays, state = algorithm.step(arrays, state, Totals(total, examples, W))
+        arrays, state = algorithm.step(arrays, state, Totals({"update": total}, examples, W))
     return arrays
 
 

@@ -14,6 +14,7 @@ from secagg.protocol.manifest import JobSpec, Manifest, Scalar
 from secagg.protocol.rehearsal import Federation, found, propose, table
 from secagg.protocol.round.phases import Closed, Failed
 from secagg.protocol.run import run_round
+from secagg.vector.codec import WIDTH, Fixed, Lane, Offset
 
 SCALARS = (Scalar("examples", 10_000), Scalar("saturated", 10_000), Scalar("loss", 2**40, 24))
 
@@ -44,13 +45,21 @@ def names_of(count: int) -> tuple[str, ...]:
     return tuple(f"node-{index:02d}" for index in range(count))
 
 
+def lane(count: int = 7, bits: int = 16, clip_log2: int = 0) -> Lane:
+    """Return the lane of an update, or with 64 bits that of a sum."""
+    codec = Fixed() if bits == WIDTH else Offset(bits, clip_log2)
+    return Lane("update", count, codec, weighted=bits != WIDTH)
+
+
 def job(names: tuple[str, ...], **fields: object) -> JobSpec:
-    """Return a training job of seven parameters at 16 bits."""
+    """Return a training job of seven parameters at 16 bits; 64 are those of a sum."""
     given: dict[str, object] = {
         "federation": "fed", "name": "job", "purpose": "training", "task": "task", "rounds": 9, "cohort": names,
         "min_nodes": 3, "parameters": 7, "bits": 16, "clip_log2": 0, "weight_bound": 100, "step_ms": 1000,
         "round_ms": 10_000, "scalars": SCALARS, **fields,
     }  # fmt: skip
+    count, bits, clip = (int(str(given.pop(name))) for name in ("parameters", "bits", "clip_log2"))
+    given.setdefault("lanes", (lane(count, bits, clip),))
     return JobSpec(**given)  # type: ignore[arg-type]
 
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from secagg.errors import WireError
 from secagg.learning.algorithms import Number
-from secagg.protocol.manifest import Acceptance, Custody, GroupSum, LaneGroup, Scalar, Seat
+from secagg.protocol.manifest import Acceptance, Custody, GroupSum, LaneGroup, Privacy, Scalar, Seat, Setting
+from secagg.vector.codec import Fixed, Lane, Noised, Offset
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 
@@ -27,10 +28,17 @@ ADDED: dict[type, object] = {
     Seat: Seat("zz-added", "of-zz-added", bytes(range(32))), Scalar: Scalar("zz-added", 7),
     LaneGroup: LaneGroup("zz-added", "lane64", 64, 64, 3), GroupSum: GroupSum("zz-added", bytes(8)),
     Acceptance: Acceptance("zz-added", bytes(64)), Number: Number("zz-added", 0.5), str: "zz-added",
+    Lane: Lane("zz-added", 3, Fixed()), Setting: Setting("zz-added", 0.5),
 }  # fmt: skip
 """What may be put behind the end of a tuple of its type."""
 
-CUSTODY = Custody(b"key", 1, (), 1, 1, ())
+UNWRITTEN = (Custody(b"key", 1, (), 1, 1, ()), Privacy("record", "skellam", 8.0, 1e-5))
+"""What may stand where nothing does: the decoder keeps it where its type is."""
+
+KINDS: dict[type, tuple[Struct, ...]] = {
+    Offset: (Fixed(), Noised(16, 0)), Fixed: (Offset(16, 0), Noised(16, 0)), Noised: (Fixed(), Offset(16, 0)),
+}  # fmt: skip
+"""Other structs that may stand where one of a union does."""
 
 
 def changes(value: Struct) -> Iterator[tuple[str, Any]]:
@@ -56,6 +64,7 @@ def _of_struct(value: Struct, path: str) -> Iterator[tuple[str, Any]]:
 
 def _changed(value: object, path: str, hint: Any) -> Iterator[tuple[str, object]]:
     if isinstance(value, Struct):
+        yield from ((f"{path}.type", other) for other in KINDS.get(type(value), ()))
         yield from _of_struct(value, path)
     elif isinstance(value, tuple):
         item = get_args(hint)[0]
@@ -82,7 +91,7 @@ def _others(value: object) -> tuple[object, ...]:
         case str():
             return (WORDS[value],) if value in WORDS else (f"{value}x", f"x{value[1:]}") if value else ("x",)
         case _ if value is UNSET:
-            return (CUSTODY,)
+            return UNWRITTEN
         case _:
             raise TypeError(type(value))
 

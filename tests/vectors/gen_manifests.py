@@ -9,6 +9,7 @@ from vectors.plain.cohort import (
     directory_note,
     groups,
     job,
+    lanes,
     manifest,
     seats,
     seed_of,
@@ -71,8 +72,11 @@ def lies() -> dict[str, list[tuple[str, Changes]]]:
         ],
         "scalars": [("without a metric", shorter)],
         "weight_bound": [("with another W", {"weight_bound": 1})],
-        "bits": [("with other bits than its groups", {"bits": 20})],
-        "clip_log2": [("with another clip", {"clip_log2": 1})],
+        "lanes": [
+            ("with other bits than its groups", {"lanes": lanes(20, 7)}),
+            ("with another clip", {"lanes": lanes(16, 7, 1)}), ("with another codec", {"lanes": lanes(64, 7)}),
+            ("with a lane more", {"lanes": [*lanes(16, 7), *lanes(16, 7)]}),
+        ],
         "prg": [("with another generator", {"prg": "aes-256-ctr"})],
         "suite": [("with another suite", {"suite": "x25519/hkdf-sha256/aes-256-gcm"})],
         "graph": [("with a sparse graph", {"graph": "harary"})],
@@ -123,6 +127,11 @@ def refused(to: Vectors) -> None:
         to.refuse(name, "accept", {**offered(), "expect": expect}, "Refused", rule=rule)
 
 
+def coded(codec: Changes) -> list[Changes]:
+    """Return the lane of an update under a codec of any kind."""
+    return [{**lanes(16, 7)[0], "codec": codec}]
+
+
 def malformed(to: Vectors) -> None:
     """Add proposals that are not signed, or no manifest."""
     to.refuse(
@@ -139,7 +148,9 @@ def malformed(to: Vectors) -> None:
     to.refuse("of another kind", "accept", other, "BadSignature", rule="signature.slot")
     cases: dict[str, Changes] = {
         "roster of 31 bytes": {"roster": bytes(31)}, "opening key of 1215 bytes": {"opening_key": bytes(1215)},
-        "unknown field": {"noise": 0}, "threshold 0": {"threshold": 0}, "clip as text": {"clip_log2": "0"},
+        "unknown field": {"noise": 0}, "threshold 0": {"threshold": 0},
+        "clip as text": {"lanes": coded({"type": "offset", "bits": 16, "clip_log2": "0"})},
+        "codec of no kind": {"lanes": coded({"type": "packed", "bits": 16})},
         "W of nothing": {"weight_bound": None},
     }  # fmt: skip
     for name, change in cases.items():

@@ -427,7 +427,8 @@ def _rounds(given: Given) -> Any:
     model: Arrays = {"w": np.array([float.fromhex(value) for value in given["model"]], dtype=given["dtype"])}
     state, found = algorithm.begin(len(given["model"])), []
     for total, examples in zip(given["totals"], given["examples"], strict=True):
-        totals = Totals(np.array([float.fromhex(value) for value in total]), examples, given["weight_bound"])
+        update = np.array([float.fromhex(value) for value in total])
+        totals = Totals({"update": update}, examples, given["weight_bound"])
         model, state = algorithm.step(model, state, totals)
         kept = {name: [float(value).hex() for value in values] for name, values in state.items()}
         found.append({"model": [float(value).hex() for value in model["w"]], "state": kept})

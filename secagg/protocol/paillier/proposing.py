@@ -31,7 +31,7 @@ FREE: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(
             (
                 "round.job", "round.round", "purpose", "task", "job_digest", "architecture", "scalars",
-                "weight_bound", "bits", "clip_log2", "step_ms", "chunk_bytes", "algorithm",
+                "lanes", "weight_bound", "step_ms", "chunk_bytes", "algorithm",
             ), _OF_JOB,
         ),
         "model": "Of a training round the nodes know it; of a sum it is compared.",

@@ -26,7 +26,7 @@ def float32(values: list[str]) -> Any:
 def test_known_answers(case: dict[str, Any]) -> None:
     model: Arrays = {"w": float32(case["model"])}
     total = np.array([float.fromhex(value) for value in case["total"]])
-    following = FedAvg().step(model, {}, Totals(total, case["examples"], case["weight_bound"])).model
+    following = FedAvg().step(model, {}, Totals({"update": total}, case["examples"], case["weight_bound"])).model
     assert following["w"].dtype == np.float32
     assert following["w"].tobytes() == float32(case["next"]).tobytes()
 
@@ -63,13 +63,13 @@ def test_a_mean_of_nobody_is_refused(examples: float) -> None:
 
 def test_the_old_model_stays_as_it_was() -> None:
     model: Arrays = {"w": np.ones(2, dtype=np.float32)}
-    FedAvg().step(model, {}, Totals(np.ones(2), 1, 1))
+    FedAvg().step(model, {}, Totals({"update": np.ones(2)}, 1, 1))
     assert model["w"].tolist() == [1, 1]
 
 
 def test_a_mean_of_another_length_or_not_finite_is_refused() -> None:
     model: Arrays = {"w": np.ones(2, dtype=np.float32)}
     with pytest.raises(BadInput, match=r"\(3,\)"):
-        FedAvg().step(model, {}, Totals(np.ones(3), 1, 1))
+        FedAvg().step(model, {}, Totals({"update": np.ones(3)}, 1, 1))
     with pytest.raises(BadInput, match="next model is not finite"):
-        FedAvg().step(model, {}, Totals(np.array([0.0, np.nan]), 1, 1))
+        FedAvg().step(model, {}, Totals({"update": np.array([0.0, np.nan])}, 1, 1))

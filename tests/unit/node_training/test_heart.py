@@ -144,7 +144,7 @@ def federated(sites: dict[str, Path]) -> tuple[dict[str, float], float]:
         largest = max([largest, *(float(np.abs(share).max()) for share in shares)])
         total = np.sum(shares, axis=0)
         examples = sum(update.num_examples for update in updates)
-        arrays = FedAvg().step(arrays, {}, Totals(total, examples, WEIGHT_BOUND)).model
+        arrays = FedAvg().step(arrays, {}, Totals({"update": total}, examples, WEIGHT_BOUND)).model
     last = RoundContext("heart-risk", ROUNDS, published)
     return {name: run_evaluation(tasks[name], arrays, path, last)["auc"] for name, path in sites.items()}, largest
 

@@ -49,7 +49,7 @@ def test_a_federation_of_one_is_centralised_training(files: list[Path], examples
     for number in range(1, 6):
         update = run_training(task, arrays, files[0], RoundContext("line", number))
         total = weighted(update.delta, examples, 10)
-        arrays = FedAvg().step(arrays, {}, Totals(total, examples, 10)).model
+        arrays = FedAvg().step(arrays, {}, Totals({"update": total}, examples, 10)).model
     whole = run_training(torch_tasks.Line(steps=10, rate=0.02), initial_model(task), files[0], RoundContext("line", 1))
     got = np.concatenate([arrays["bias"].ravel(), arrays["weight"].ravel()])
     assert got == pytest.approx(whole.delta, rel=1e-5)

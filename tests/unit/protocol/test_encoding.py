@@ -11,13 +11,15 @@ from secagg.protocol.encoding import encoding_digest
 from secagg.protocol.lanes import encode_training, packing
 from secagg.protocol.manifest import Scalar
 from secagg.protocol.rehearsal import propose
-from support.federation import counted_rng, make
+from secagg.vector.codec import Fixed
+from support.federation import counted_rng, lane, make
 from support.walking import changes
 
 FEDERATION = make(4)
 SPEC = FEDERATION.spec
 CHOSEN = {
-    "bits", "clip_log2", "weight_bound", "purpose", "algorithm.name", "algorithm.numbers.length",
+    "lanes.length", "lanes.0.name", "lanes.0.weighted", "lanes.0.codec.type", "lanes.0.codec.bits",
+    "lanes.0.codec.clip_log2", "weight_bound", "purpose", "algorithm.name", "algorithm.numbers.length",
     "algorithm.numbers.0.name", "algorithm.numbers.0.value",
 }  # fmt: skip
 LANES = (Scalar("examples", 10), Scalar("loss", 100, 4))
@@ -50,14 +52,15 @@ def test_a_manifest_has_the_encoding_of_its_job_whatever_its_cohort(purpose: str
     assert len(seen) == 1
 
 
-def test_a_sum_has_no_weight_and_no_clip() -> None:
-    spec = replace(SPEC, purpose="sum")
-    assert encoding_digest(replace(spec, clip_log2=spec.clip_log2 + 1, weight_bound=7)) == encoding_digest(spec)
-    assert encoding_digest(replace(spec, bits=64)) != encoding_digest(replace(spec, bits=16))
+def test_a_sum_has_no_weight_and_a_binary_point() -> None:
+    spec = replace(SPEC, purpose="sum", lanes=(lane(bits=64),))
+    assert encoding_digest(replace(spec, weight_bound=7)) == encoding_digest(spec)
+    assert encoding_digest(replace(spec, lanes=(replace(lane(), codec=Fixed(20)),))) != encoding_digest(spec)
+    assert encoding_digest(replace(spec, lanes=(lane(bits=16),))) != encoding_digest(spec)
 
 
 def test_of_one_encoding_the_slots_are_the_same_in_every_layout() -> None:
-    manifest = propose(with_fields(FEDERATION, spec=replace(SPEC, bits=14, scalars=LANES)))
+    manifest = propose(with_fields(FEDERATION, spec=replace(SPEC, lanes=(lane(bits=14),), scalars=LANES)))
     scalars, update = manifest.groups
     found = []
     for layout, width in (("3x21", 16), ("3bytes", 22), ("lane32", 30)):

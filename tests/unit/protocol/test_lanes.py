@@ -56,7 +56,7 @@ def test_the_weighted_mean_is_within_the_quantisers_error() -> None:
     assert sums.scalars["examples"] == 200
     assert sums.scalars["saturated"] == 0
     mean = sums.update * manifest.weight_bound / sums.scalars["examples"]
-    error = 4 * manifest.weight_bound / (200 * lanes.quantizer(manifest).scale)
+    error = 4 * manifest.weight_bound / (200 * lanes.quantizer(manifest.lanes[0]).scale)
     assert np.abs(mean - update).max() <= error
 
 

@@ -12,15 +12,16 @@ from secagg.protocol.manifest import LaneGroup, Manifest, Scalar, lane_groups
 from secagg.protocol.paillier.layout import LEAF_CIPHERTEXTS, Layout
 from secagg.protocol.paillier.rehearsal import propose
 from support.entrusted import alone, make
+from support.federation import lane
 
 MANIFEST = propose(make(4))
 
 
 def of(members: int, bits: int, count: int = 70, scalars: tuple[Scalar, ...] = (Scalar("x", 2**40),)) -> Manifest:
     """Return the manifest of a job of that many members, as far as slots are concerned."""
-    spec = replace(make(4).nodes.spec, bits=bits, parameters=count, scalars=scalars)
+    spec = replace(make(4).nodes.spec, lanes=(lane(count, bits),), scalars=scalars)
     seats = tuple(replace(MANIFEST.members[0], name=f"node-{index}") for index in range(members))
-    return replace(MANIFEST, members=seats, groups=lane_groups(spec, members), scalars=scalars, bits=bits)
+    return replace(MANIFEST, members=seats, groups=lane_groups(spec, members), scalars=scalars, lanes=spec.lanes)
 
 
 def words(manifest: Manifest, update: int, scalar: int) -> Groups:

@@ -17,6 +17,7 @@ from secagg.protocol.paillier.run import Rehearsal, run_round
 from secagg.protocol.paillier.verify import recompute
 from secagg.protocol.round.events import FromNode
 from secagg.protocol.round.phases import Closed, Failed
+from secagg.vector.codec import Fixed, code_bits
 from support.entrusted import TRUSTEES, alone, make, play
 from support.federation import inputs_of, reference
 
@@ -89,10 +90,10 @@ def extremes(entrusted: Entrusted, pattern: int) -> dict[str, Groups]:
             slots = np.zeros(group.count, dtype=np.int64 if group.layout == "lane64" else np.uint64)
             if group.name == "scalars":
                 slots[1:] = [(lane.bound if high else -lane.bound) for lane in manifest.scalars]
-            elif manifest.bits == 64:
+            elif isinstance(manifest.lanes[0].codec, Fixed):
                 slots[1:] = (2**62 // len(manifest.members) - 1) * (1 if high else -1)
             else:
-                slots[1:] = (2**manifest.bits - 1) * high
+                slots[1:] = (2**code_bits(manifest.lanes[0].codec) - 1) * high
             slots[0] = 1
             groups[group.name] = packing(group).pack(slots)
         found[name] = groups

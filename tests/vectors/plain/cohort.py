@@ -66,15 +66,22 @@ def chunk(bits: int, most: int) -> int:
     return size
 
 
+def lanes(bits: int, parameters: int, clip_log2: int = 0) -> list[Value]:
+    """Return the one lane of a job: the update, or with 64 bits the vector of a sum."""
+    offset = {"type": "offset", "bits": bits, "clip_log2": clip_log2}
+    codec = {"type": "fixed", "fraction": 24} if bits == 64 else offset
+    return [{"name": "update", "count": parameters, "codec": codec, "weighted": bits != 64}]
+
+
 def job(bits: int = 16, parameters: int = 7) -> Value:
     """Return the signed job."""
     return {
         "federation": "fed-a", "name": "heart", "purpose": "training", "task": "heart-risk", "rounds": 9,
-        "cohort": list(MEMBERS), "min_nodes": 3, "parameters": parameters, "bits": bits, "clip_log2": 0,
+        "cohort": list(MEMBERS), "min_nodes": 3, "lanes": lanes(bits, parameters),
         "weight_bound": 100, "step_ms": 60_000, "round_ms": 600_000, "engine": "masks", "scalars": SCALARS, "uses": [],
         "architecture": drawn("architecture", 32), "initial_model": drawn("model", 32), "chunk_bytes": 262_144,
         "graph": "complete", "dropouts": 0,
-        "algorithm": {"name": "fedavg", "numbers": []},
+        "algorithm": {"name": "fedavg", "numbers": []}, "config": [], "mode": "in-step",
     }  # fmt: skip
 
 
@@ -92,7 +99,7 @@ def manifest(value_bits: int = 16, parameters: int = 7, /, **changes: object) ->
         "job_digest": sha(msgpack(spec)), "model": drawn("model", 32), "architecture": spec["architecture"],
         "roster_version": 5, "roster": drawn("roster", 32), "members": seats(), "colluders": 1, "threshold": 3,
         "k_min": 3, "degree": 0, "share_threshold": 3, "groups": groups(value_bits, parameters),
-        "scalars": SCALARS, "weight_bound": spec["weight_bound"], "bits": value_bits, "clip_log2": spec["clip_log2"],
+        "scalars": SCALARS, "lanes": spec["lanes"], "weight_bound": spec["weight_bound"],
         "prg": "aes-128-ctr", "suite": "mlkem768-x25519/hkdf-sha256/aes-256-gcm", "graph": "complete",
         "step_ms": spec["step_ms"], "round_ms": spec["round_ms"], "chunk_bytes": chunk(value_bits, 262_144),
         "directory": directory_note(),
