@@ -44,13 +44,13 @@ class Membership(Follower):
 
     def opening(self, job: str, turn: Turn) -> SealingKey:
         """Return the key to which members seal what opens this job's rounds; drawn on first use."""
-        kept = turn.get(f"opening/{job}")
-        if kept is None:
-            kept = self._keys.seal(_label(job), self._rng(96))
-            turn.put(f"opening/{job}", kept)
-        if kept not in self._openings:
-            self._openings = {kept: SealingKey.from_private_bytes(self._keys.open(_label(job), kept))}
-        return self._openings[kept]
+        sealed = turn.get(f"opening/{job}")
+        if sealed is None:
+            sealed = self._keys.seal(_label(job), self._rng(96))
+            turn.put(f"opening/{job}", sealed)
+        if sealed not in self._openings:
+            self._openings = {sealed: SealingKey.from_private_bytes(self._keys.open(_label(job), sealed))}
+        return self._openings[sealed]
 
     def erase_opening(self, job: str, turn: Turn) -> None:
         """Destroy a job's opening key."""

@@ -206,7 +206,7 @@ class Spots:
             published = due.notice.published
             turn.run(f"forget/{published.hex()}", lambda: self._blobs.delete(published))
 
-    def _expose(self, now: Check, found: VerificationFailed, turn: Turn) -> None:
+    def _expose(self, now: Check, lie: VerificationFailed, turn: Turn) -> None:
         """Keep the evidence, and say what it is."""
         (transcript, leaves), notice = _opened(now), now.due.notice
         evidence = Lie(
@@ -215,9 +215,9 @@ class Spots:
         )  # fmt: skip
         data = encode(evidence)
         digest = self._blobs.put(data)
-        told = {"cause": found.cause, "remedy": found.remedy, "path": str(self._blobs.path(digest))}
+        told = {"cause": lie.cause, "remedy": lie.remedy, "path": str(self._blobs.path(digest))}
         turn.event({"event": "lie", **where(now.due.scope.round), "rule": "spot.sum", **told})
-        self._lies.found(digest, len(data), now.due.aggregator_key, found.cause, turn)
+        self._lies.found(digest, len(data), now.due.aggregator_key, lie.cause, turn)
 
     def _go_on(self, now: Check, turn: Turn) -> None:
         """Ask for what is missing, or judge once nothing is."""
@@ -276,7 +276,7 @@ def _judge(now: Check, blobs: Blobs) -> None:
 
 def dues(turn: Turn) -> list[Due]:
     """Return the checks that have no verdict yet, the oldest first."""
-    found = [decode(Due, kept, records.WHOLE) for _, kept in turn.scan("spot/")]
+    found = [decode(Due, data, records.WHOLE) for _, data in turn.scan("spot/")]
     return sorted(found, key=lambda due: (due.since, due.scope.round.round))
 
 
