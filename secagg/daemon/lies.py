@@ -14,7 +14,7 @@ from pathlib import Path
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
 from secagg.daemon.turn import Turn
-from secagg.errors import BadInput, NotAuthorised, ProtocolViolation, Refused
+from secagg.errors import BadInput, NotAuthorised, ProtocolViolation, Refused, SecaggError
 from secagg.log.statements import LieReported, parse_statement
 from secagg.protocol.round.lie import EVIDENCE, Proven, check_lie
 from secagg.protocol.session import PIECE, Fetch, PieceHeader
@@ -96,7 +96,7 @@ class Lies:
             turn.event({"event": "lie", **place, "rule": "spot.sum", **told, "path": str(self._blobs.path(digest))})
             return
         turn.run(f"forget/{digest.hex()}", lambda: self._blobs.delete(digest))
-        cause = getattr(outcome, "cause", str(outcome))
+        cause = outcome.cause if isinstance(outcome, SecaggError) else str(outcome)
         turn.event({"event": "false_evidence", "cause": cause, "remedy": "Nothing changes; tell the operator."})
 
     def _keep(self, digest: bytes, key: bytes, cause: str, turn: Turn) -> None:
