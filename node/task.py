@@ -7,6 +7,19 @@ constant between rounds it may keep on itself. A restart makes it anew, so `prep
 the federation published before every use.
 Leaves to others: weighting, quantising and protecting what it returns (node.training, secagg.protocol).
 Source: docs/learning.md "A task, as an institution writes it".
+
+A task that counts, and what a node asks of it in round 1 of job `counts`:
+
+>>> class Counts:
+...     def vector(self, data, round):
+...         return np.array(data.read_text().split(), dtype=np.float64)
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as place:
+...     _ = Path(place, "counts.txt").write_text("120 48")
+...     Counts().vector(Path(place, "counts.txt"), RoundContext("counts", 1)).tolist()
+[120.0, 48.0]
+>>> isinstance(Counts(), SumTask), isinstance(Counts(), Task)
+(True, False)
 """
 
 import hashlib

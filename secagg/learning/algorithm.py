@@ -7,6 +7,14 @@ norm or sum over a vector (their last bits depend on the machine's library). The
 of IEEE 754).
 Leaves to others: lanes and codes (secagg.protocol.lanes), local training (node.training).
 Source: docs/adr/0018-an-algorithm-is-a-file-and-a-line.md.
+
+One contributor's update is the mean, so a step moves the model by exactly that:
+
+>>> from secagg.learning.fedavg import FedAvg
+>>> model = {"w": np.array([1.0, 2.0], dtype=np.float32)}
+>>> following = FedAvg().step(model, {}, alone(np.array([0.5, -1.0], dtype=np.float32)))
+>>> following.model["w"].tolist(), following.state
+([1.5, 1.0], {})
 """
 
 from collections.abc import Mapping

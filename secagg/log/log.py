@@ -2,6 +2,18 @@
 
 Rules: a checkpoint is published only after what it covers is stored; proofs are against the published checkpoint. The
 in-memory log serves rounds in process; the one on disk is durable.TileLog.
+
+An entry is proven against the published checkpoint, and anybody with the log's public key can follow:
+
+>>> key = SigningKey.from_private_bytes(bytes(32))
+>>> log = MemoryLog("fed/rounds", "fed/rounds", key)
+>>> log.append(b"first"), log.append(b"second")
+(0, 1)
+>>> print(log.publish().decode().splitlines()[1])
+2
+>>> proof = log.prove(1)
+>>> proof.inclusion == (leaf_hash(b"first"),)
+True
 """
 
 from typing import Protocol

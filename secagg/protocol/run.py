@@ -5,6 +5,24 @@ the step before whose message a member falls silent. Nothing here is simplified 
 work took is kept in `spent`: seconds by member, and by the aggregator's phase. `repeat` makes every member do its work
 on the vector that many times, for benchmarks.
 Leaves to others: processes, links and crashes (roles); who the parties are (secagg.protocol.rehearsal makes some).
+
+Four members sum two numbers each, and c falls silent before it uploads:
+
+>>> import numpy as np
+>>> from secagg.crypto.rng import system_rng
+>>> from secagg.protocol import lanes, rehearsal
+>>> from secagg.protocol.manifest import JobSpec
+>>> from secagg.vector.codec import Fixed, Lane
+>>> names = ("a", "b", "c", "d")
+>>> spec = JobSpec("fed", "counts", "sum", "counts", 1, names, 3, (Lane("update", 2, Fixed()),), 1, 1000, 10_000)
+>>> federation = rehearsal.found(names, spec, system_rng)
+>>> manifest = rehearsal.propose(federation)
+>>> inputs = {name: lanes.encode_sum(manifest, np.array([1.0, 2.5])) for name in names}
+>>> table = rehearsal.table(federation, inputs, {"c": "MaskedInput"}, manifest=manifest)
+>>> run_round(table).published.contributors
+('a', 'b', 'd')
+>>> lanes.decode_sums(manifest, table.sums, 3).vectors["update"].tolist()
+[3.0, 7.5]
 """
 
 import time

@@ -4,6 +4,17 @@ Rules: Q(x) = floor(x·S + u), u uniform with 32 bits from AES-CTR under a fresh
 2^(b−1). What does not fit saturates and is counted. NaN and infinity are refused by index. Any block can be made by
 itself and comes out the same again. Error: variance at most 1/(4 S²) per value. Leaves to others: weights and lanes
 (secagg.protocol.lanes).
+
+Two members' codes are added as integers, and their sum is decoded once; 9.0 is beyond the clip and is counted:
+
+>>> from secagg.crypto.rng import system_rng
+>>> quantizer = Quantizer(bits=16, clip=4.0)
+>>> first, _ = encode(np.array([1.0, -0.5]), quantizer, system_rng)
+>>> second, saturated = encode(np.array([0.25, 9.0]), quantizer, system_rng)
+>>> int(first[0]), saturated
+(40960, 1)
+>>> decode_sum(first + second, 2, quantizer).round(2).tolist()
+[1.25, 3.5]
 """
 
 import math

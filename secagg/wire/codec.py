@@ -6,6 +6,20 @@ nothing here re-encodes to verify, because msgpack accepts reordered and duplica
 bytes that go into a list or a proof for others have to be in their one form (`decode_exact`). A field said a thousand
 times would make it longer than a message may be.
 Leaves to others: signatures (secagg.wire.signed), meaning.
+
+What has a field too many, or is longer than its place allows, is refused:
+
+>>> class Greeting(msgspec.Struct, forbid_unknown_fields=True):
+...     name: str
+>>> data = encode(Greeting("charite"))
+>>> decode(Greeting, data)
+Greeting(name='charite')
+>>> decode(Greeting, encode({"name": "charite", "age": 3}))
+Traceback (most recent call last):
+secagg.errors.WireError: Bytes are not a valid Greeting: Object contains unknown field `age`. ...
+>>> decode(Greeting, data, limit=8)
+Traceback (most recent call last):
+secagg.errors.WireError: A message of 14 bytes exceeds the limit of 8 for Greeting. ...
 """
 
 from collections.abc import Callable
