@@ -10,9 +10,10 @@ Leaves to others: what an algorithm is (secagg.learning.algorithm).
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from secagg.errors import Refused
 from secagg.ids import Name
@@ -27,6 +28,10 @@ DEFAULT = "fedavg"
 """What a job trains by when its file names nothing."""
 
 
+MOST = 16
+"""Numbers that an algorithm may have: a job that lists more is none, so that no node keeps it."""
+
+
 class Number(Struct, frozen=True, forbid_unknown_fields=True):
     """One number of an algorithm: a float64, which travels bit for bit."""
 
@@ -38,7 +43,7 @@ class Chosen(Struct, frozen=True, forbid_unknown_fields=True):
     """What a signed job trains by: the name, and every number, in the order of their names."""
 
     name: Name = DEFAULT
-    numbers: tuple[Number, ...] = ()
+    numbers: Annotated[tuple[Number, ...], Meta(max_length=MOST)] = ()
 
 
 def choose(name: str, numbers: Mapping[str, float]) -> Chosen:
