@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.process import admin_socket
-from secagg.daemon.admin import call, stream
+from secagg.daemon.admin import call, watch
 from secagg.daemon.options import current
 from secagg.daemon.writing import say, say_json
 from secagg.errors import UsageError
+from secagg.events.line import Event
 
 
 def configuration() -> Path:
@@ -31,9 +32,9 @@ def ask(request: dict[str, object]) -> Any:
     return call(admin_socket(configuration()), request)
 
 
-def watch() -> Iterator[dict[str, Any]]:
+def follow() -> Iterator[Event]:
     """Yield what happens, as it happens."""
-    return stream(admin_socket(configuration()), {"command": "watch"})
+    return watch(admin_socket(configuration()))
 
 
 def show(values: dict[str, Any]) -> None:

@@ -129,7 +129,7 @@ class LogBook:
             turn.put(f"{_ASIDE}{one.index:012d}", one.found)
             turn.put(f"{_LEAF}{one.index:012d}", one.leaf)
             turn.delete(f"{_OTHER}{one.index:012d}")
-            turn.event(one.event())
+            turn.tell(one.event())
 
     def _request(self, turn: Turn) -> None:
         queued = tuple((int(key.removeprefix(_LEAF)), leaf) for key, leaf in turn.scan(_LEAF))

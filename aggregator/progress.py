@@ -8,9 +8,11 @@ Leaves to others: what happens in a round (aggregator.rounds), the events themse
 
 from aggregator.logbook import LogBook
 from aggregator.records import Phase
-from aggregator.telling import dropped, step_of, tell_wait, where
+from aggregator.telling import dropped, step_of, tell_wait
 from aggregator.uploads import shell_of, stage_of
 from secagg.daemon.turn import Turn
+from secagg.events import rounds as told
+from secagg.events.line import place
 from secagg.log.statements import Refusal
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.refusals import sentence
@@ -39,11 +41,11 @@ class Progress:
         if event.kind == "Refuse":
             return
         if event.kind != shell_of(manifest).UPLOAD:
-            turn.event(step_of(manifest.round, event.kind, event.sender, "sent"))
+            turn.tell(step_of(manifest.round, event.kind, event.sender, "sent"))
             return
         turn.put(f"{_SENT}{event.sender}", b"")
-        count = {"count": len(turn.scan(_SENT)), "total": len(manifest.members)}
-        turn.event({"event": "progress", **where(manifest.round), "step": event.kind, **count})
+        count, total = len(turn.scan(_SENT)), len(manifest.members)
+        turn.tell(told.Progress(*place(manifest.round), step=event.kind, count=count, total=total))
 
     def leaves(self, event: FromNode, turn: Turn) -> None:
         """Remember by which rule a member leaves, the first it names; it is stated and told when the step is over."""
@@ -59,8 +61,7 @@ class Progress:
             self._ended(before, turn)
         for entry in after.out:
             if entry not in before.out and not entry.reason.startswith(REFUSED):
-                told = step_of(before.manifest.round, entry.step, entry.member, "dropped", entry.reason)
-                turn.event(told)
+                turn.tell(step_of(before.manifest.round, entry.step, entry.member, "dropped", entry.reason))
 
     def _ended(self, before: Common, turn: Turn) -> None:
         manifest, shell = before.manifest, shell_of(before.manifest)
@@ -68,19 +69,19 @@ class Progress:
         for name in parties(manifest):
             if turn.get(f"{_SENT}{name}") is not None:
                 turn.delete(f"{_SENT}{name}")
-                turn.event(step_of(manifest.round, shell.UPLOAD, name, "sent"))
+                turn.tell(step_of(manifest.round, shell.UPLOAD, name, "sent"))
             if rule := (turn.get(f"{_REFUSED}{name}") or b"").decode():
                 turn.put(f"{_REFUSED}{name}", b"")
                 said = stating.where(before.scope, turn.now())
                 self._book.add(Refusal(**said, member=name, rule=rule), turn)
-                turn.event({**step_of(manifest.round, step, name, "refused", sentence(rule)), "rule": rule})
+                turn.tell(step_of(manifest.round, step, name, "refused", sentence(rule), rule))
 
     def waits(self, phase: Common, turn: Turn) -> None:
         """Tell that a step has begun, or goes on after a restart."""
         step, seconds = shell_of(phase.manifest).step_of(phase), round(phase.manifest.step_ms / 1000)
-        time = {"since": turn.now(), "until": turn.now() + seconds}
-        told = {"step": step, "for": list(awaited(phase)), "missing": missing(phase), "need": phase.manifest.needed}
-        tell_wait({**where(phase.manifest.round), **told, **time}, turn)
+        time = (turn.now(), turn.now() + seconds)
+        counts = (missing(phase), phase.manifest.needed)
+        tell_wait(told.Waiting(*place(phase.manifest.round), step, awaited(phase), *counts, *time), turn)
 
     def over(self, turn: Turn) -> None:
         """Forget what was remembered of a round that is over."""
@@ -108,7 +109,7 @@ def missing(phase: Common) -> int:
     return len(shell_of(phase.manifest).waiting_for(phase))
 
 
-def told_out(phase: Phase) -> list[dict[str, str]]:
+def told_out(phase: Phase) -> tuple[told.Dropped, ...]:
     """Return who is out, as far as the end of a step has told it."""
     running = isinstance(phase, Common) and Stage.WAITS in stage_of(phase)
     return dropped(tuple(entry for entry in phase.out if not (running and _untold(phase, entry))))

@@ -73,4 +73,4 @@ class Receiving:
         self._desk.book.add(Equivocation(**where, member=member, digests=digests), turn)
         reason = "sent two different bodies for one chunk; the first stays"
         upload = shell_of(phase.manifest).UPLOAD
-        turn.event(step_of(phase.manifest.round, upload, member, "refused", reason))
+        turn.tell(step_of(phase.manifest.round, upload, member, "refused", reason))

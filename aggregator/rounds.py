@@ -19,10 +19,12 @@ from aggregator.ending import keep_agreed
 from aggregator.progress import Progress
 from aggregator.receiving import Receiving
 from aggregator.records import WHOLE, Phase, Saved, phase_of
-from aggregator.telling import step_of, where
+from aggregator.telling import step_of
 from aggregator.uploads import named_in, shell_of, stage_of, uploads_of
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, SecaggError, WireError
+from secagg.events.line import place
+from secagg.events.rounds import RoundStarted
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import TEXT, Aborted, Contributors
 from secagg.protocol import engines
@@ -83,7 +85,7 @@ class Rounds:
         """Sign, log and propose a manifest; those in `out` keep their seats and have no part."""
         for standing in standings:
             turn.put(f"told/{standing.member}", str(standing.size).encode())
-        turn.event({"event": "round_started", **where(manifest.round), "members": list(manifest.names())})
+        turn.tell(RoundStarted(*place(manifest.round), members=manifest.names()))
         turned = shell_of(manifest).start(manifest, standings, self._context(manifest, turn), out)
         self._apply(turned, Saved(b"", turn.now(), engine=manifest.engine), None, turn)
 
@@ -252,7 +254,7 @@ class Rounds:
             case Keep(data):
                 self._desk.bundle.put_file(data)
             case Send(to, kind, data):
-                self._desk.sending(turn)(to, "round", encode(RoundHeader(phase.scope.round, kind)), data)
+                turn.send(to, "round", encode(RoundHeader(phase.scope.round, kind)), data)
             case Judge():
                 self._judge(cast(Common, phase), turn)
             case _:
@@ -322,7 +324,7 @@ class Rounds:
         if Stage.GATHERS not in shell.stage(phase) or kept is None or member in shell.uploaded(phase):
             return
         if isinstance(outcome, BaseException):
-            turn.event(step_of(phase.manifest.round, shell.UPLOAD, member, "refused", str(outcome)))
+            turn.tell(step_of(phase.manifest.round, shell.UPLOAD, member, "refused", str(outcome)))
             turn.delete(f"header/{member}")
             return
         self._advance(FromNode(member, shell.UPLOAD, kept), turn)

@@ -22,11 +22,13 @@ from aggregator.membership import Membership
 from aggregator.presence import Presence
 from aggregator.records import Job, Outcome
 from aggregator.rounds import Rounds
-from aggregator.telling import PRESENCE, dropped, tell_wait, where
+from aggregator.telling import PRESENCE, dropped, tell_wait
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, SecaggError
+from secagg.events import rounds as told
+from secagg.events.line import place
 from secagg.ids import NO_DIGEST
 from secagg.protocol.deriving import Facts, derive
 from secagg.protocol.fitting import left_out
@@ -116,7 +118,7 @@ class Schedule:
             said = self._presence.of(member)
             # Whoever still lacks the end of an earlier job is told of this one once it says that it has it.
             if said and said.job != job.spec.name and not records.find_outcome(turn, said.job, said.next_round):
-                self._announce(job, member, self._size(member, turn), turn, self._desk.sending(turn))
+                self._announce(job, member, self._size(member, turn), turn, turn.send)
         self._await_members(records.put_job(turn, job, state="waiting"), turn)
 
     def _wait(self, job: Job, turn: Turn) -> None:
@@ -190,24 +192,19 @@ class Schedule:
 
     def _tell_missing(self, job: Job, missing: tuple[str, ...], turn: Turn, why: str = "") -> None:
         if missing and missing != self._missing:
-            tell_wait(
-                {
-                    "job": job.spec.name, "round": job.round, "attempt": job.attempt, "step": PRESENCE,
-                    # Who is here and loads its task works on its data: how long that takes is nobody's to know.
-                    "for": [name for name in missing if job.round > 1 or self._presence.of(name) is None],
-                    "missing": len(missing), "need": len(job.spec.cohort), "since": turn.now(),
-                    "until": turn.now() + round(job.longest if why or job.state == "queued" else job.patience),
-                    "why": why,
-                }, turn,
-            )  # fmt: skip
+            # Who is here and loads its task works on its data: how long that takes is nobody's to know.
+            named = tuple(name for name in missing if job.round > 1 or self._presence.of(name) is None)
+            until = turn.now() + round(job.longest if why or job.state == "queued" else job.patience)
+            where, counts = (job.spec.name, job.round, job.attempt), (len(missing), len(job.spec.cohort))
+            tell_wait(told.Waiting(*where, PRESENCE, named, *counts, turn.now(), until, why), turn)
         self._missing = missing
 
     def _propose(self, job: Job, turn: Turn) -> None:
         turn.cancel(OVERDUE)
         try:
             manifest = self._manifest(job, turn)
-        except NotAuthorised:
-            self._fail(job, bounds.left(job, self._membership.roster(turn), _again(job, turn)), turn)
+        except NotAuthorised as error:
+            self._fail(job, error.cause, turn)
             return
         few = naming.too_few(job, manifest)
         if few:
@@ -255,7 +252,7 @@ class Schedule:
         for party in job.parties:
             turn.withdraw(party)
             if fresh and party not in named:
-                naming.tell(self._desk, job, party, self._desk.sending(turn))
+                naming.tell(self._desk, job, party, turn.send)
         if isinstance(phase, Closed):
             self._close(job, phase, began, turn)
         else:
@@ -270,12 +267,8 @@ class Schedule:
             manifest=phase.scope.manifest,
         )  # fmt: skip
         self._endings.closed(outcome, job, turn)
-        turn.event(
-            {
-                "event": "round_closed", **where(outcome.round), "contributors": list(outcome.contributors),
-                "dropped": dropped(phase.out), "seconds": turn.now() - began,
-            }
-        )  # fmt: skip
+        where, out = place(outcome.round), dropped(phase.out)
+        turn.tell(told.RoundClosed(*where, contributors=outcome.contributors, dropped=out, seconds=turn.now() - began))
         self._step(records.put_job(turn, job, state="step"), turn)
 
     def _abort(self, job: Job, phase: Failed, entry: int, turn: Turn) -> None:
@@ -285,12 +278,8 @@ class Schedule:
         )
         self._endings.aborted(outcome, turn)
         lost = outcome.lost_round
-        turn.event(
-            {
-                "event": "round_aborted", **where(found), "step": phase.step, "reason": phase.reason,
-                "dropped": dropped(phase.out), "lost": lost,
-            }
-        )  # fmt: skip
+        out = dropped(phase.out)
+        turn.tell(told.RoundAborted(*place(found), step=phase.step, reason=phase.reason, dropped=out, lost=lost))
         if lost:
             self._next(records.put_job(turn, job, reason=phase.reason), turn)
         elif job.attempt >= ATTEMPTS:
@@ -316,8 +305,7 @@ class Schedule:
         after = cast(jobs.Stepped, outcome)
         if job.spec.purpose == "training":
             records.publish_blob(turn, after.model)
-        told = {"job": job.spec.name, "round": job.round, "digest": after.digest.hex(), "scalars": after.sums.scalars}
-        turn.event({"event": "model", **told})
+        turn.tell(told.Model(job.spec.name, job.round, after.digest.hex(), dict(after.sums.scalars)))
         model = {"model": after.model, "model_digest": after.digest}
         state = {"state_blob": after.state, "state_digest": after.state_digest}
         if job.state_blob not in (NO_DIGEST, after.state):
@@ -331,16 +319,16 @@ class Schedule:
         if not any(not outcome.lost for outcome in records.outcomes(turn, job.spec.name)):
             self._fail(job, f"No round has a result; the last one: {job.reason}", turn)
             return
-        self._over(records.put_job(turn, job, state="done"), {"event": "job_done", "rounds": job.round}, turn)
+        self._over(records.put_job(turn, job, state="done"), told.JobDone(job.spec.name, job.round), turn)
 
     def _fail(self, job: Job, end: End | str, turn: Turn) -> None:
         why = bounds.shown(End(end) if isinstance(end, str) else end)
-        self._over(records.put_job(turn, job, state="failed", **why), {"event": "job_failed", **why}, turn)
+        self._over(records.put_job(turn, job, state="failed", **why), told.JobFailed(job.spec.name, **why), turn)
 
-    def _over(self, job: Job, event: dict[str, object], turn: Turn) -> None:
+    def _over(self, job: Job, end: told.JobDone | told.JobFailed, turn: Turn) -> None:
         turn.cancel(OVERDUE)
         self._membership.erase_opening(job.spec.name, turn)
-        turn.event({**event, "job": job.spec.name})
+        turn.tell(end)
         self.consider(turn)
 
     # Members that were away ------------------------------------------------------------------------------------------

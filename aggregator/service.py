@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from aggregator import jobs, logbook, records, spot, stated, submitting
 from aggregator.desk import Desk
@@ -28,6 +29,9 @@ from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation
+from secagg.events.federation import Roster as ListInForce
+from secagg.events.line import TAG
+from secagg.events.rounds import Waiting
 from secagg.log.bundle import BundleWriter
 from secagg.log.log import Log
 from secagg.log.statements import OverlapAllowed
@@ -58,9 +62,8 @@ class AggregatorService:
         self._handing = Handing(name, files, Blobs(state_dir / "opened"), self._book)
         members = self._membership
         self._desk = Desk(
-            name, key, rng, self._book, uploads, bundle, members.opening, self._handing, files, members.seats,
-            members.has,
-        )  # fmt: skip
+            name, key, rng, self._book, uploads, bundle, members.opening, self._handing, files, members.seats
+        )
         self._presence = Presence()
         self._schedule = Schedule(self._desk, self._blobs, self._membership, self._presence)
 
@@ -164,7 +167,7 @@ class AggregatorService:
         roster = self._membership.take(message, turn)
         if roster is not None:
             self._desk.bundle.put_root(roster.federation, self._pin.root_fingerprint)
-            turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
+            turn.tell(ListInForce(roster.version, len(roster.members)))
             self._schedule.consider(turn)
 
     def _serve(self, message: Received, turn: Turn) -> None:
@@ -198,9 +201,9 @@ class AggregatorService:
         phase, job = self._schedule.rounds.running(turn), self._schedule.active(turn)
         if isinstance(phase, Common) and Stage.WAITS in (shell := shell_of(phase.manifest)).stage(phase):
             told = last_wait(shell.step_of(phase), turn)
-            return told and told | {"for": list(awaited(phase)), "missing": missing(phase)}
+            return _wait(told and replace(told, for_whom=awaited(phase), missing=missing(phase)))
         if job and job.state in ("queued", "waiting"):
-            return last_wait(PRESENCE, turn)
+            return _wait(last_wait(PRESENCE, turn))
         return None
 
     def _round(self, turn: Turn) -> dict[str, object] | None:
@@ -211,7 +214,7 @@ class AggregatorService:
         shown: dict[str, object] = {"round": found.round, "attempt": found.attempt, "phase": type(phase).__name__}
         if isinstance(phase, Common) and Stage.WAITS in (shell := shell_of(phase.manifest)).stage(phase):
             shown |= {"step": shell.step_of(phase), "waiting": list(awaited(phase)), "missing": missing(phase)}
-        return shown | {"dropped": told_out(phase)}
+        return shown | {"dropped": [msgspec.to_builtins(out) for out in told_out(phase)]}
 
     def _show(self, name: str, turn: Turn) -> dict[str, object]:
         job = records.get_job(turn, name)
@@ -247,6 +250,10 @@ class AggregatorService:
         return {
             "purpose": "sum", "contributors": list(published[-1].contributors), "values": [float(v) for v in sums],
         }  # fmt: skip
+
+
+def _wait(told: Waiting | None) -> dict[str, object] | None:
+    return {name: value for name, value in told.shown().items() if name != TAG} if told else None
 
 
 def _job_file(given: object) -> jobs.JobFile:

@@ -21,7 +21,9 @@ from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
 from secagg.daemon.lies import TIMER, WORK, piece_of
 from secagg.daemon.turn import Turn
-from secagg.errors import BadInput, SecaggError, VerificationFailed
+from secagg.errors import BadInput, VerificationFailed
+from secagg.events import members as told
+from secagg.events.line import place
 from secagg.ids import Count, Digest, Name
 from secagg.log.statements import LieReported
 from secagg.protocol.round.lie import EVIDENCE, Proven, check_lie
@@ -121,15 +123,15 @@ class Lies:
         blobs = self._arriving()[0]
         turn.run(f"forget/{notice.digest.hex()}", lambda: blobs.delete(notice.digest))
         if not isinstance(outcome, Proven):
-            self._strike(sender, outcome.cause if isinstance(outcome, SecaggError) else str(outcome), turn)
+            self._strike(sender, getattr(outcome, "cause", str(outcome)), turn)
         elif turn.get(f"{_REPORTED}{notice.aggregator_key.hex()}") is None:
             self._state(sender, notice, outcome, register, turn)
         self.pursue(turn)
 
     def published(self, size: int, members: Iterable[Member], turn: Turn) -> None:
         """Push to everybody what is in the directory now."""
-        for key, data in turn.scan(_REPORTED):
-            found = decode(Reported, data)
+        for key, kept in turn.scan(_REPORTED):
+            found = decode(Reported, kept)
             if found.entry < size and not found.told:
                 turn.put(key, encode(replace(found, told=True)))
                 for member in members:
@@ -137,8 +139,8 @@ class Lies:
 
     def tell(self, member: Member, turn: Turn) -> None:
         """Push to a member what was stated, beside a roster: it may be new, or have been told before and not heard."""
-        for _, data in turn.scan(_REPORTED):
-            found = decode(Reported, data)
+        for _, kept in turn.scan(_REPORTED):
+            found = decode(Reported, kept)
             if found.told:
                 self._push(member, found, turn)
 
@@ -166,15 +168,13 @@ class Lies:
         entry, leaf = register.write(statement)
         found = Reported(sender, entry, leaf, notice.digest, notice.length)
         turn.put(f"{_REPORTED}{notice.aggregator_key.hex()}", encode(found))
-        place = {"job": proven.round.job, "round": proven.round.round, "attempt": proven.round.attempt}
         remedy = "Revoke this aggregator; every member is told, and judges the evidence itself."
-        turn.event({"event": "lie", **place, "member": sender, "cause": proven.cause, "remedy": remedy})
+        turn.tell(told.Lie(*place(proven.round), cause=proven.cause, remedy=remedy, member=sender))
 
     def _strike(self, member: str, cause: str, turn: Turn) -> None:
         strikes = _strikes(member, turn) + 1
         turn.put(f"{_STRIKES}{member}", str(strikes).encode())
-        told = {"member": member, "strikes": strikes, "cause": cause, "remedy": f"Ask {member}; nothing changes."}
-        turn.event({"event": "false_evidence", **told})
+        turn.tell(told.FalseEvidence(cause, f"Ask {member}; nothing changes.", member, strikes))
 
     def _push(self, member: Member, found: Reported, turn: Turn) -> None:
         if member.role in ("node", "trustee"):

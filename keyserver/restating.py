@@ -24,7 +24,7 @@ def set_aside(register: Register, authority: Authority, written: int, turn: Turn
     )
     for one in list(found):
         register.set_aside(one.index, one.found, one.leaf)
-        turn.event(one.event())
+        turn.tell(one.event())
     lost = {index for index in register.all_set_aside() if index >= written}
     if lost:
         _state_again(register, authority, lost, turn.now())

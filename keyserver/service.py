@@ -36,6 +36,9 @@ from keyserver.restating import set_aside
 from secagg.crypto.rng import Rng
 from secagg.daemon.turn import Turn
 from secagg.errors import BadConfiguration, BadInput, ProtocolViolation, TryLater
+from secagg.events import federation as told
+from secagg.events import lines
+from secagg.events.line import Logger, write
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import Fenced, RosterRoot
 from secagg.roster.boot import BOOT, open_request, sign_reply
@@ -70,7 +73,7 @@ AGAIN = 2.0
 class KeyserverService:
     """The service of one federation."""
 
-    def __init__(self, authority: Authority, settings: Settings, directory: Directory, rng: Rng, log: Any) -> None:
+    def __init__(self, authority: Authority, settings: Settings, directory: Directory, rng: Rng, log: Logger) -> None:
         self._authority, self._settings, self._directory = authority, settings, directory
         self._rng, self._log = rng, log
         self._lies = Lies(directory, authority.federation)
@@ -148,7 +151,7 @@ class KeyserverService:
         if kind != PUBLISH:
             return
         if not isinstance(outcome, Published):
-            self._log.error("publish", cause=str(outcome), remedy="It is tried again; nothing took effect.")
+            write(self._log, lines.Publish(str(outcome), "It is tried again; nothing took effect."))
             turn.after(PUBLISH, AGAIN)
             return
         register.publish(outcome.size)
@@ -175,7 +178,7 @@ class KeyserverService:
 
     def _create_token(self, asked: CreateToken, turn: Turn) -> object:
         line, id = self._desk(turn).create_token(asked, self._rng)
-        self._log.info("create_token", institution=asked.institution, until=turn.now() + asked.ttl)
+        write(self._log, lines.CreateToken(asked.institution, turn.now() + asked.ttl))
         return {"token": line, "id": id, "expires": turn.now() + asked.ttl}
 
     def _list_tokens(self, asked: ListTokens, turn: Turn) -> object:
@@ -183,7 +186,7 @@ class KeyserverService:
 
     def _revoke_token(self, asked: RevokeToken, turn: Turn) -> object:
         id = self._desk(turn).revoke_token(asked.id)
-        self._log.info("revoke_token", result=id[:16])
+        write(self._log, lines.RevokeToken(id[:16]))
         return {"id": id}
 
     def _list_members(self, asked: ListMembers, turn: Turn) -> object:
@@ -206,17 +209,17 @@ class KeyserverService:
 
     def _approve(self, asked: ApproveMember, turn: Turn) -> object:
         record = self._desk(turn).approve(asked)
-        turn.event({"event": "approve", "member": asked.name, "version": record.version})
+        turn.tell(told.Approve(asked.name, record.version))
         return {"member": asked.name, "version": record.version}
 
     def _revoke(self, asked: RevokeMember, turn: Turn) -> object:
         record = self._desk(turn).revoke(asked)
-        turn.event({"event": "revoke", "member": asked.name, "reason": asked.reason})
+        turn.tell(told.Revoke(asked.name, asked.reason))
         return {"member": asked.name, "version": record.version if record else None}
 
     def _log_key(self, asked: LogKey, turn: Turn) -> object:
         key = dealing.log_key(asked, self._register(turn), self._authority, turn.now())
-        turn.event({"event": "deal_key", "digest": key})
+        turn.tell(told.DealKey(key))
         return {"key": key}
 
     def _show_roster(self, asked: ShowRoster, turn: Turn) -> object:
@@ -225,8 +228,8 @@ class KeyserverService:
         record = register.in_force()
         if record is None:
             raise TryLater("The first roster is not published yet.", "Try again in a second.")
-        present = [kept for member in record.roster().members if (kept := register.member(member.name))]
-        entries = [(self._directory.leaf(one.entry), self._prove(one.entry, record.note, 0)) for one in present]
+        found = [kept for member in record.roster().members if (kept := register.member(member.name))]
+        entries = [(self._directory.leaf(kept.entry), self._prove(kept.entry, record.note, 0)) for kept in found]
         return {
             "push": self._push(record, 0).hex(),
             "entries": [{"leaf": leaf.decode(), "proof": proof.hex()} for leaf, proof in entries],
@@ -257,7 +260,7 @@ class KeyserverService:
             member = enrolment.consider(message.body, message.curve_key, register, self._authority, turn.now())
         except enrolment.Refusal as refusal:
             error = refusal.error
-            self._log.warning("refuse_enrolment", institution=refusal.name, code=error.code, cause=error.cause)
+            write(self._log, lines.RefuseEnrolment(refusal.name, error.code, error.cause))
             return Denied(error.code, error.cause[:512], error.remedy[:512])
         return self._standing(member, register)
 
@@ -304,7 +307,7 @@ class KeyserverService:
             record = replace(record, reported=record.number)
             when = {"federation": asked.federation, "time": turn.now()}
             register.write(Fenced(member=member.name, epoch=record.number, **when))  # type: ignore[arg-type]
-            turn.event({"event": "fenced", "member": member.name, "count": record.number})
+            turn.tell(told.MemberFenced(member.name, record.number))
             self._publish(turn)
         register.keep_boot(member.name, record)
         turn.reply(BOOT, b"", sign_reply(reply, self._authority.online))
@@ -340,7 +343,7 @@ class KeyserverService:
             turn.send(member.name, ROSTER, b"", self._push(record, register.seen(member.name)))
             register.keep_seen(member.name, size)
             self._lies.tell(member, turn)
-        turn.event({"event": "roster", "version": record.version, "members": len(members)})
+        turn.tell(told.Roster(record.version, len(members)))
 
     def _publish(self, turn: Turn) -> None:
         """Publish what was decided and is not in the directory yet."""

@@ -16,6 +16,8 @@ from node.jobs import Jobs
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.turn import Turn
 from secagg.errors import Refused, VerificationFailed
+from secagg.events import members as told
+from secagg.events.line import place
 from secagg.ids import RoundId
 from secagg.log.statements import Aborted
 from secagg.protocol import engines, inputs
@@ -80,23 +82,22 @@ class Endings:
         seats = tuple(manifest.members[manifest.index(name)] for name in names)
         state = inputs.froze(entry, seats) if self._name in names else inputs.left_out(entry)
         Ledger(turn, self._inputs.ledger).move(notice.round, lambda before: state)
-        place = {"job": notice.round.job, "round": notice.round.round, "attempt": notice.round.attempt}
-        turn.event({"event": "ended", **place, "state": state.state, "members": list(names)})
+        turn.tell(told.Ended(*place(notice.round), state=state.state, members=names))
         self._jobs.present(turn)
 
     def ask(self, turn: Turn) -> None:
         """Ask how every attempt ended of which this node knows no end, but for the one that it is in."""
-        current = records.find_round(turn)
-        running = current.scope.round if current else None
-        waiting = [attempt for attempt in self._inputs.pending() if attempt != running]
-        self._pauses = {attempt: self._pauses.get(attempt, (0, 1)) for attempt in waiting}
-        for attempt, (left, pause) in self._pauses.items():
+        kept = records.find_round(turn)
+        running = kept.scope.round if kept else None
+        waiting = [found for found in self._inputs.pending() if found != running]
+        self._pauses = {found: self._pauses.get(found, (0, 1)) for found in waiting}
+        for found, (left, pause) in self._pauses.items():
             if left:
-                self._pauses[attempt] = (left - 1, pause)
+                self._pauses[found] = (left - 1, pause)
             elif self._jobs.reachable(turn):
-                self._pauses[attempt] = (pause, min(2 * pause, LONGEST))
-                last = Ledger(turn).last(f"{attempt.federation}/rounds")
-                asked = encode(AskRound(attempt, last.size if last else 0))
+                self._pauses[found] = (pause, min(2 * pause, LONGEST))
+                last = Ledger(turn).last(f"{found.federation}/rounds")
+                asked = encode(AskRound(found, last.size if last else 0))
                 turn.emit(self._jobs.aggregator(turn).name, "ask-round", b"", asked)
 
     def _over_for_trustees(self, notice: AbortNotice, entry: Counted, turn: Turn) -> bool:
@@ -109,7 +110,6 @@ class Endings:
         try:
             engines.load(job.spec.engine).member.check_words(notice.words, custody, scope)  # type: ignore[union-attr]
         except Refused as few:
-            place = {"job": notice.round.job, "round": notice.round.round, "attempt": notice.round.attempt}
-            turn.event({"event": "counted", **place, "rule": few.rule, "cause": few.cause, "remedy": few.remedy})
+            turn.tell(told.Counted(*place(notice.round), rule=few.rule, cause=few.cause, remedy=few.remedy))
             return False
         return True

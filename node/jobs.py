@@ -27,6 +27,8 @@ from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, SecaggError, TryLater, VerificationFailed
+from secagg.events import members as told
+from secagg.events.line import place
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.learning.layout import HEADER_LIMIT
 from secagg.log.statements import Aborted, JobCreated, Result
@@ -148,7 +150,7 @@ class Jobs:
             job = Job(spec, body, model=announce.model, model_digest=spec.initial_model)
             records.put_job(turn, job)
             records.put_since(turn)
-            turn.event({"event": "announce", "job": spec.name, "task": spec.task, "total": spec.rounds})
+            turn.tell(told.Announce(spec.name, spec.task, spec.rounds))
         elif not known.ready and known.next_round == 1 and known.model != announce.model:
             # Where the model lies is not signed: only what is in it counts, and that was wrong or never came.
             self._faults.pop(spec.name, None)
@@ -194,9 +196,7 @@ class Jobs:
         if job and ended.step in LOST_STEPS and round_id.round == job.next_round:
             # It may have been opened: it never comes again, and the next round starts from the same model.
             self._go_on(records.put_job(turn, job, next_round=job.next_round + 1, awaited=None), turn)
-        told = {"step": ended.step, "reason": ended.reason, "missing": list(ended.missing)}
-        place = {"job": round_id.job, "round": round_id.round, "attempt": round_id.attempt}
-        turn.event({"event": "abort", **place, **told})
+        turn.tell(told.Abort(*place(round_id), step=ended.step, reason=ended.reason, missing=tuple(ended.missing)))
         self.present(turn)
 
     def piece(self, message: Received, turn: Turn) -> None:
@@ -248,15 +248,14 @@ class Jobs:
             metrics = cast(dict[str, float], outcome)
             turn.put(f"metrics/{rest}", msgspec.json.encode(metrics))
             records.put_job(turn, self.job(rest, turn), evaluated=True)
-            turn.event({"event": "evaluate", "job": rest, "metrics": metrics})
+            turn.tell(told.Evaluate(rest, metrics))
         return None
 
     def _checked(self, job: Job, outcome: object, turn: Turn) -> None:
         self._faults.pop(job.spec.name, None)
         if isinstance(outcome, SecaggError):
             self._faults[job.spec.name] = outcome
-            told = {"code": outcome.code, "cause": outcome.cause, "remedy": outcome.remedy}
-            turn.event({"event": "fault", "job": job.spec.name, **told})
+            turn.tell(told.Fault(job.spec.name, outcome.code, outcome.cause, outcome.remedy))
         elif isinstance(outcome, BaseException):
             raise outcome
         another = isinstance(outcome, Refused) and outcome.rule == "job.model"
@@ -273,7 +272,7 @@ class Jobs:
         if job.awaited is None or job.awaited.published != stepped.published:
             # Computed twice, and taken in the first time: the round that is awaited now is another one.
             return None
-        notice, old, old_state = job.awaited, job.model, job.state
+        notice, old, kept = job.awaited, job.model, job.state
         ended, published = notice.round, notice.published
         if job.spec.purpose == "sum":
             job = records.put_job(turn, job, published=published)
@@ -283,10 +282,9 @@ class Jobs:
         job = records.put_job(turn, job, **after, **model, **state)
         if job.spec.purpose == "training" and ended.round > 1:
             self._forget(old, turn)
-        if old_state != NO_DIGEST:
-            self._forget(old_state, turn)
-        told = {"job": name, "round": ended.round, "attempt": ended.attempt, "digest": stepped.digest.hex()}
-        turn.event({"event": "result", **told})
+        if kept != NO_DIGEST:
+            self._forget(kept, turn)
+        turn.tell(told.Result(*place(ended), digest=stepped.digest.hex()))
         self._go_on(job, turn)
         return Ended(ended, notice)
 
@@ -307,8 +305,7 @@ class Jobs:
         try:
             sums = self.uses(job, turn)
         except Refused as error:
-            told = {"code": error.code, "cause": error.cause, "remedy": error.remedy}
-            turn.event({"event": "fault", "job": job.spec.name, **told})
+            turn.tell(told.Fault(job.spec.name, error.code, error.cause, error.remedy))
             return
         turn.run(f"{EVALUATE}/{job.spec.name}", lambda: self._work.evaluate(job.spec, job.model, sums))
 
@@ -334,9 +331,7 @@ class Jobs:
                 self._take_result(job, job.awaited, turn)
             except (ProtocolViolation, VerificationFailed) as error:
                 # Not raised: what was kept must never keep a node from starting. It is told again every two seconds.
-                where = {"job": job.spec.name, "round": job.next_round}
-                told = {"code": error.code, "cause": error.cause, "remedy": error.remedy}
-                turn.event({"event": "disbelieve", **where, **told})
+                turn.tell(told.Disbelieve(job.spec.name, job.next_round, error.code, error.cause, error.remedy))
 
     def _affords(self, job: Job, turn: Turn) -> bool:
         """Say whether the policy lets a job ask for as much as it does; if not, people are told why."""
@@ -344,8 +339,7 @@ class Jobs:
         if refusal is None:
             return True
         self._faults[job.spec.name] = refusal
-        told = {"code": refusal.code, "rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
-        turn.event({"event": "fault", "job": job.spec.name, **told})
+        turn.tell(told.Fault(job.spec.name, refusal.code, refusal.cause, refusal.remedy, refusal.rule))
         records.put_job(turn, job, ready=True, awaited=None)
         self.present(turn)
         return False

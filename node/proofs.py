@@ -10,6 +10,8 @@ from node.jobs import Jobs
 from secagg.daemon.following import Follower
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation
+from secagg.events.line import place
+from secagg.events.members import Named
 from secagg.protocol.round.proofs import check_fault
 from secagg.transport.link import Received
 
@@ -36,6 +38,5 @@ class Proofs:
         key = roster.member(found.member).sign_key
         if key not in records.find_proven(turn, where.job):
             records.put_proven(turn, where.job, key)
-            place = {"job": where.job, "round": where.round, "attempt": where.attempt}
-            turn.event({"event": "named", **place, "institution": found.member, "reason": found.kind})
+            turn.tell(Named(*place(where), institution=found.member, reason=found.kind))
         self._jobs.present(turn)

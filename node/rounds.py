@@ -10,7 +10,7 @@ said of a round that this node leaves is in node.leaving.
 """
 
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -23,7 +23,7 @@ from node.jobs import Jobs
 from node.leaving import PART, Failures, Leaving
 from node.records import Job, Round, Upload
 from node.task import FailedOnData
-from node.telling import say_bound, say_readers, where
+from node.telling import say_bound, say_readers, say_sent
 from node.uploading import Uploading
 from node.work import Computed, Work, member_of
 from secagg.crypto.rng import Rng
@@ -35,13 +35,14 @@ from secagg.daemon.membership import Standing
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLater
+from secagg.events import members as told
+from secagg.events.line import place
 from secagg.ids import RoundId
 from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.round.asked import Named, Stage
-from secagg.protocol.round.events import Step
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.session import RoundHeader
@@ -121,12 +122,10 @@ class Rounds:
     def receipt(self, message: Received, turn: Turn) -> None:
         """Take a receipt for a chunk. Raises: BadSignature."""
         aggregator = self._jobs.aggregator(turn)
-        if message.sender == aggregator.name and self._uploading.stored(
-            message.body, aggregator.name, aggregator.sign_key, turn
-        ):
-            kept = records.find_round(turn)
-            if kept:
-                turn.event({"event": "upload", **where(kept.scope.round), "state": "stored"})
+        known = (aggregator.name, aggregator.sign_key)
+        stored = message.sender == aggregator.name and self._uploading.stored(message.body, *known, turn)
+        if stored and (kept := records.find_round(turn)):
+            turn.tell(told.Upload(*place(kept.scope.round), state="stored"))
 
     def missing(self, message: Received, turn: Turn) -> None:
         """Take the aggregator's word which chunks it lacks."""
@@ -180,7 +179,7 @@ class Rounds:
         """End a round whose time is over: nobody may ask for its answers any more, and its keys are destroyed."""
         kept = records.find_round(turn)
         if kept and kept.scope.round.label() == label:
-            turn.event({"event": "overdue", **where(kept.scope.round)})
+            turn.tell(told.Overdue(*place(kept.scope.round)))
             self.close(kept.scope.round, turn)
 
     def due(self, label: str, turn: Turn) -> None:
@@ -252,7 +251,7 @@ class Rounds:
         answer = done.send[0][1] if done.send else b""
         self._keep(Round(scope, b"", answer, propose.manifest.body, engine=job.spec.engine), done, turn)
         self._limit(scope.round, turn)
-        turn.event({"event": "accept", **where(scope.round), "members": list(proposed.names()), "task": own.name})
+        turn.tell(told.Accept(*place(scope.round), members=proposed.names(), task=own.name))
         say_readers(proposed, turn)
         self._begin_update(proposed, turn)
 
@@ -304,9 +303,10 @@ class Rounds:
         job, engine = self._jobs.job(kept.scope.round.job, turn), member_of(kept.engine)
         done = engine.advance(self._open(kept), event, self._context(job, turn))
         self._keep(kept, done, turn)
-        return done.phase
+        phase: object = done.phase
+        return phase
 
-    def _keep(self, kept: Round, done: Step[object], turn: Turn) -> None:
+    def _keep(self, kept: Round, done: Any, turn: Turn) -> None:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
         self._ledger(turn).add(done.records)
         scope, label = kept.scope, kept.scope.round.label()
@@ -314,7 +314,7 @@ class Rounds:
         records.put_round(turn, replace(kept, sealed=sealed, since=turn.now()))
         for kind, data in done.send:
             self._send(scope.round, kind, data, turn)
-            turn.event({"event": "step", **where(scope.round), "step": kind, "state": "sent"})
+            say_sent(kind, scope.round, turn)
 
     def _limit(self, round_id: RoundId, turn: Turn) -> None:
         """Let the round end by itself after `round_timeout`; a restart never makes it longer."""

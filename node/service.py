@@ -26,7 +26,7 @@ from node.spot import Spots, due_of
 from node.stating import Stating
 from node.uploading import Uploading
 from node.waiting import waiting
-from node.work import Work, member_of
+from node.work import Work
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import booting, fetching, following, lies
@@ -40,6 +40,8 @@ from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation, Refused, TryLater, VerificationFailed
+from secagg.events import members as told
+from secagg.events.federation import Roster as ListInForce
 from secagg.ids import NO_DIGEST
 from secagg.log.statements import OverlapAllowed, SourceChanged
 from secagg.protocol.acceptance import Policy
@@ -105,7 +107,7 @@ class NodeService:
         """
         Ledger(turn, self._inputs.ledger).require_inputs()
         for task, change in sources.changed(self._tasks, turn):
-            turn.event({"event": "source", "task": task, "change": change})
+            turn.tell(told.Source(task, change))
             federation, now = self._pin.federation, turn.now()
             said = SourceChanged(federation=federation, time=now, member=self._name, task=task, change=change)
             self._stating.say(said, turn)
@@ -181,7 +183,7 @@ class NodeService:
         """End a round whose result was taken in, and check its sum if this node was in it."""
         kept, phase, published = records.find_round(turn), self._rounds.phase(turn), closed.notice.published
         self._rounds.close(closed.round, turn)
-        u3 = member_of(kept.engine).agreed(phase) if kept else NO_DIGEST
+        u3 = getattr(phase, "u3", NO_DIGEST)
         due = due_of(kept, closed.notice, u3, self._jobs.aggregator(turn).sign_key) if kept else None
         if due:
             self._spots.begin(due, turn)
@@ -214,7 +216,7 @@ class NodeService:
         if not confirmed:
             return {"tells": tells}
         said = self._inputs.allow(job, overlap, turn.now())
-        turn.event({"event": "allow", "job": job, "overlap": overlap})
+        turn.tell(told.Allow(job, overlap))
         if overlap:
             federation = self._pin.federation
             self._stating.say(OverlapAllowed(federation=federation, time=turn.now(), member=self._name, job=job), turn)
@@ -282,7 +284,7 @@ class NodeService:
         roster = self._follower.take(message, turn)
         if roster is not None:
             self._booting.ask(turn)
-            turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
+            turn.tell(ListInForce(roster.version, len(roster.members)))
             # There may be an aggregator again, to fetch from, to send to, and to check.
             self._jobs.wake(turn)
             self._rounds.upload_again(turn)

@@ -16,7 +16,6 @@ from msgspec import Raw, Struct
 
 from node import records
 from node.jobs import Jobs
-from node.telling import where
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
@@ -25,6 +24,8 @@ from secagg.daemon.blobs import Blobs
 from secagg.daemon.lies import Lies
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, SealBroken, VerificationFailed, WireError
+from secagg.events import members as told
+from secagg.events.line import place
 from secagg.ids import NO_DIGEST, Count, Digest
 from secagg.log.statements import UncheckedAccepted, sign_statement
 from secagg.protocol import engines
@@ -159,8 +160,8 @@ class Spots:
             self._tell(now, turn)
         else:
             size = sum(map(len, now.had.values()))
-            told = {"state": "holds", "count": len(now.due.indexes), "bytes": size}
-            turn.event({"event": "spot", **where(now.due.scope.round), **told})
+            count = len(now.due.indexes)
+            turn.tell(told.Spot(*place(now.due.scope.round), state="holds", count=count, bytes=size))
             self._drop(now.due, turn)
 
     def accept(self, named: str, turn: Turn) -> dict[str, object]:
@@ -171,16 +172,16 @@ class Spots:
         due = next((due for due in dues(turn) if named in (due.name, due.scope.round.label())), None)
         if due is None:
             raise BadInput(f"No check of {named} waits here.", "See `secagg node status` for what waits.")
-        place = due.scope.round
+        round_id = due.scope.round
         leaf = sign_statement(
             UncheckedAccepted(
-                federation=place.federation, time=turn.now(), job=place.job, round=place.round, attempt=place.attempt,
-                group=place.group, member=self._name,
+                federation=round_id.federation, time=turn.now(), job=round_id.job, round=round_id.round,
+                attempt=round_id.attempt, group=round_id.group, member=self._name,
             ),
             self._name, self._key,
         )  # fmt: skip
         turn.send(due.manifest.aggregator, STATE, b"", leaf)
-        turn.event({"event": "unchecked_accepted", **where(due.scope.round)})
+        turn.tell(told.UncheckedAccepted(*place(due.scope.round)))
         self._drop(due, turn)
         return {"accepted": due.name}
 
@@ -198,7 +199,7 @@ class Spots:
         turn.after(TIMER, now.again())
         if now.vain == TELL:
             remedy = f"No upload leaves without a verdict, or `secagg node unchecked accept {now.due.name}`."
-            turn.event({"event": "unchecked", **where(now.due.scope.round), "cause": now.cause, "remedy": remedy})
+            turn.tell(told.Unchecked(*place(now.due.scope.round), cause=now.cause, remedy=remedy))
 
     def _forget(self, due: Due, turn: Turn) -> None:
         """Delete a result that has no further use; a sum is one for the jobs that build on it."""
@@ -206,7 +207,7 @@ class Spots:
             published = due.notice.published
             turn.run(f"forget/{published.hex()}", lambda: self._blobs.delete(published))
 
-    def _expose(self, now: Check, lie: VerificationFailed, turn: Turn) -> None:
+    def _expose(self, now: Check, found: VerificationFailed, turn: Turn) -> None:
         """Keep the evidence, and say what it is."""
         (transcript, leaves), notice = _opened(now), now.due.notice
         evidence = Lie(
@@ -215,9 +216,9 @@ class Spots:
         )  # fmt: skip
         data = encode(evidence)
         digest = self._blobs.put(data)
-        told = {"cause": lie.cause, "remedy": lie.remedy, "path": str(self._blobs.path(digest))}
-        turn.event({"event": "lie", **where(now.due.scope.round), "rule": "spot.sum", **told})
-        self._lies.found(digest, len(data), now.due.aggregator_key, lie.cause, turn)
+        where, path = place(now.due.scope.round), str(self._blobs.path(digest))
+        turn.tell(told.Lie(*where, cause=found.cause, remedy=found.remedy, rule="spot.sum", path=path))
+        self._lies.found(digest, len(data), now.due.aggregator_key, found.cause, turn)
 
     def _go_on(self, now: Check, turn: Turn) -> None:
         """Ask for what is missing, or judge once nothing is."""
@@ -276,7 +277,7 @@ def _judge(now: Check, blobs: Blobs) -> None:
 
 def dues(turn: Turn) -> list[Due]:
     """Return the checks that have no verdict yet, the oldest first."""
-    found = [decode(Due, data, records.WHOLE) for _, data in turn.scan("spot/")]
+    found = [decode(Due, kept, records.WHOLE) for _, kept in turn.scan("spot/")]
     return sorted(found, key=lambda due: (due.since, due.scope.round.round))
 
 

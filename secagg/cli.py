@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from secagg.daemon.faults import told
+from secagg.daemon.faults import explained
 from secagg.daemon.options import explain, options
 from secagg.daemon.writing import say
 from secagg.errors import BadConfiguration, SecaggError, UsageError
@@ -99,7 +99,7 @@ class Nouns(click.Group):
             say(*explain(error), err=True)
             return ctx.exit(error.exit_code)
         except OSError as error:
-            if (full := told(error)) is None:
+            if (full := explained(error)) is None:
                 raise
             say(*explain(full), err=True)
             return ctx.exit(full.exit_code)

@@ -4,14 +4,15 @@ Rule: a job file is read strictly before it is sent, so that a misspelt key is n
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from secagg.daemon.options import current, options
 from secagg.daemon.writing import say, say_json
 
-_ENDS = ("job_done", "job_failed")
+if TYPE_CHECKING:
+    from secagg.events.line import Event
 
 
 @click.group(name="job")
@@ -41,12 +42,12 @@ def submit(file: Path, model: Path | None, custody: Path | None, without: tuple[
     for name, path in (("model", model), ("custody", custody)):
         if path:
             request[name] = str(path.absolute())
-    answer = ask(request | {"without": list(without)})
+    found = ask(request | {"without": list(without)})
     if current().format != "table":
-        show(answer)
+        show(found)
         return
-    told = answer.pop("told")
-    show(answer)
+    told = found.pop("told")
+    show(found)
     say(*told)
 
 
@@ -103,24 +104,25 @@ def list_jobs() -> None:
 def watch(name: str | None) -> None:
     """Follow the rounds, of one job until it is over or of all; exit code 75 when the job failed."""
 
-    from aggregator.console import ask
-    from aggregator.console import watch as follow
+    from aggregator.console import ask, follow
     from secagg.errors import TryLater
+    from secagg.events.line import OfJob
+    from secagg.events.rounds import JobDone, JobFailed
 
     stream = follow()
     if name and (found := ask({"command": "job-show", "name": name}))["state"] in ("done", "failed"):
         stream = iter([_ended(found)])
     for event in stream:
-        if name and event.get("job") not in (None, name):
+        if name and isinstance(event, OfJob) and event.job != name:
             continue
         if current().format == "table":
             say(_line(event))
         else:
-            say_json(event)
-        if name and event["event"] in _ENDS:
-            if event["event"] == "job_failed":
-                remedy = event["remedy"] or "See who was missing, and submit again."
-                raise TryLater(f"The job {name} failed: {event['reason'].rstrip('.')}.", remedy)
+            say_json(event.shown())
+        if name and isinstance(event, JobFailed):
+            remedy = event.remedy or "See who was missing, and submit again."
+            raise TryLater(f"The job {name} failed: {event.reason.rstrip('.')}.", remedy)
+        if name and isinstance(event, JobDone):
             return
 
 
@@ -145,16 +147,17 @@ def pull(name: str, output: Path) -> None:
     say(str(target))
 
 
-def _ended(found: dict[str, Any]) -> dict[str, Any]:
+def _ended(found: dict[str, Any]) -> "Event":
+    from secagg.events.rounds import JobDone, JobFailed
+
     if found["state"] == "failed":
-        why = {key: found[key] for key in ("reason", "rule", "remedy")}
-        return {"event": "job_failed", "job": found["name"], **why}
-    return {"event": "job_done", "job": found["name"], "rounds": found["rounds"]}
+        return JobFailed(found["name"], found["reason"], found["rule"], found["remedy"])
+    return JobDone(found["name"], found["rounds"])
 
 
-def _line(event: dict[str, Any]) -> str:
+def _line(event: "Event") -> str:
     """Return one line for a person: who, for what, since when."""
-    place = f"round {event['round']}" if "round" in event else event.get("job", "")
-    rest = {key: value for key, value in event.items() if key not in ("event", "job", "round", "attempt")}
-    said = "  ".join(f"{key}={value}" for key, value in rest.items() if value not in ("", None, []))
-    return f"{place:<10} {event['event']:<14} {said}"
+    values = event.shown()
+    kind, job, number, _ = (values.pop(name, "") for name in ("event", "job", "round", "attempt"))
+    said = "  ".join(f"{key}={value}" for key, value in values.items() if value not in ("", None, []))
+    return f"{f'round {number}' if number else job:<10} {kind:<14} {said}"

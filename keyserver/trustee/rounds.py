@@ -22,6 +22,9 @@ from secagg.daemon.lies import require_trust
 from secagg.daemon.membership import Standing
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, TryLater
+from secagg.events import members as told
+from secagg.events.line import place
+from secagg.events.rounds import Step as StepEvent
 from secagg.ids import EVERYBODY, RoundId
 from secagg.log.witness import LogProof
 from secagg.protocol import manifest as rules
@@ -119,21 +122,21 @@ class Rounds:
             refusal = Refused(outcome.cause, outcome.remedy, rule=outcome.rule)
             self._leave(kept.scope, refusal, turn)
         elif isinstance(outcome, BaseException):
-            turn.event({"event": "fail", **_where(kept.scope.round), "cause": str(outcome), "step": "Decrypt"})
+            turn.tell(told.Fail(*place(kept.scope.round), cause=str(outcome), step="Decrypt"))
             turn.after(AGAIN, PAUSE)
             return
         elif kind == DECRYPT:
             self._advance(kept, outcome, turn)
             self._work.end(label, turn)
         elif kind == MULTIPLY:
-            turn.event({"event": "multiply", **_where(kept.scope.round), "missing": list(self._work.missing(label))})
+            turn.tell(told.Multiply(*place(kept.scope.round), missing=tuple(self._work.missing(label))))
         self.pursue(turn)
 
     def overdue(self, label: str, turn: Turn) -> None:
         """End a round whose time is over."""
         for kept in records.all_rounds(turn):
             if kept.label == label:
-                turn.event({"event": "overdue", **_where(kept.scope.round)})
+                turn.tell(told.Overdue(*place(kept.scope.round)))
                 self._end(kept, turn)
 
     def close(self, round_id: RoundId, turn: Turn) -> None:
@@ -141,11 +144,11 @@ class Rounds:
 
         A job goes on with its next round only when the last one is over; word of that may never have come.
         """
-        for held in records.all_rounds(turn):
-            found = held.scope.round
+        for kept in records.all_rounds(turn):
+            found = kept.scope.round
             same = (found.federation, found.job, found.group) == (round_id.federation, round_id.job, round_id.group)
             if same and (found.round, found.attempt) <= (round_id.round, round_id.attempt):
-                self._end(held, turn)
+                self._end(kept, turn)
 
     def aborted(self, round_id: RoundId, leaf: bytes, proof: LogProof, turn: Turn) -> None:
         """Take a logged end of an attempt: say that it is over here too, or keep that it was to be opened.
@@ -159,7 +162,7 @@ class Rounds:
             return
         asked = records.find_asked(turn, round_id)
         if asked and records.put_evidence(turn, Evidence(round_id, asked, leaf, proof)):
-            turn.event({"event": "evidence", **_where(round_id), "cause": CONTRADICTED})
+            turn.tell(told.Evidence(*place(round_id), cause=CONTRADICTED))
 
     def decided(self, turn: Turn) -> RoundId | None:
         """Return the round that this trustee decided to open and heard no end of: the first, if there are several."""
@@ -203,7 +206,7 @@ class Rounds:
         begun = Round(scope, b"", done.send[0][1], turn.now(), until, proposed.engine)
         self._keep(begun, done, turn)
         self._limit(begun, turn)
-        turn.event({"event": "attend", **_where(scope.round), "members": list(proposed.names())})
+        turn.tell(told.Attend(*place(scope.round), members=proposed.names()))
 
     def _context(self, standing: Standing, turn: Turn) -> TrusteeContext:
         roster, aggregator = standing.roster(), self.aggregator(turn)
@@ -229,8 +232,8 @@ class Rounds:
         self._keep(kept, done, turn)
         if Stage.OPENS in kept.opener.stage(done.phase) and isinstance(event, Signed):
             records.put_asked(turn, kept.scope.round, event)
-            summed = list(kept.opener.decided(done.phase).contributors)
-            turn.event({"event": "decide", **_where(kept.scope.round), "contributors": summed})
+            summed = tuple(kept.opener.decided(done.phase).contributors)
+            turn.tell(told.Decide(*place(kept.scope.round), contributors=summed))
             # In a turn of its own: the decision is on disk when work on it begins.
             turn.after(AGAIN, 0)
 
@@ -240,7 +243,7 @@ class Rounds:
         records.put_round(turn, Round(kept.scope, encode(done.phase), kept.answer, turn.now(), kept.until, kept.engine))
         for kind, data in done.send:
             self._send(kept.scope.round, kind, data, turn)
-            turn.event({"event": "step", **_where(kept.scope.round), "step": kind, "state": "sent"})
+            turn.tell(StepEvent(*place(kept.scope.round), step=kind, state="sent"))
 
     def _limit(self, kept: Round, turn: Turn) -> None:
         """Let the round end by itself; a restart never makes it longer."""
@@ -257,19 +260,15 @@ class Rounds:
     def _leave(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
         """Take no part, and say by which rule, here and to the aggregator."""
         records.put_refusal(turn, Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy))
-        told = {"rule": refusal.rule, "cause": refusal.cause, "remedy": refusal.remedy}
-        turn.event({"event": "refuse", **_where(scope.round), **told})
+        why = (refusal.rule, refusal.cause, refusal.remedy)
+        turn.tell(told.Refuse(*place(scope.round), *why))
         refuse = encode(Refuse(refusals.named(refusal)))
         signed = sign(self._key, "Refuse", scope, self._name, EVERYBODY, refuse)
         self._send(scope.round, "Refuse", encode(signed), turn)
-        held = records.find_round(turn, scope.round)
-        if held and held.scope == scope:
-            self._end(held, turn)
+        kept = records.find_round(turn, scope.round)
+        if kept and kept.scope == scope:
+            self._end(kept, turn)
 
 
 def _seats(roster: Roster, role: str) -> tuple[Seat, ...]:
     return tuple(Seat(one.name, one.organisation, one.sign_key) for one in roster.members if one.role == role)
-
-
-def _where(round_id: RoundId) -> dict[str, object]:
-    return {"job": round_id.job, "round": round_id.round, "attempt": round_id.attempt}

@@ -29,6 +29,7 @@ from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
+from secagg.events.federation import Roster as ListInForce
 from secagg.ids import RoundId
 from secagg.log.statements import Result, open_statement
 from secagg.log.witness import check
@@ -155,7 +156,7 @@ class TrusteeService:
     def _roster(self, message: Received, turn: Turn) -> None:
         roster = self._follower.take(message, turn)
         if roster is not None:
-            turn.event({"event": "roster", "version": roster.version, "members": len(roster.members)})
+            turn.tell(ListInForce(roster.version, len(roster.members)))
             self._mark(turn)
             self._booting.ask(turn)
             self._say_present(turn)

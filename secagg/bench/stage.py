@@ -121,6 +121,5 @@ def result(phase: Phase) -> Closed:
     Raises: RuntimeError when it failed, which no measured case may.
     """
     if not isinstance(phase, Closed):
-        reason = phase.reason if isinstance(phase, Failed) else ""
-        raise RuntimeError(f"the measured round ended in {type(phase).__name__}: {reason}")
+        raise RuntimeError(f"the measured round ended in {type(phase).__name__}: {getattr(phase, 'reason', '')}")
     return phase

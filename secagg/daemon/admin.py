@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from secagg.errors import BadConfiguration, BadInput, PeerUnavailable, SecaggError
+from secagg.events import kinds
+from secagg.events.line import Event
 
 SOCKET = "admin.sock"
 """Name of the socket inside a state directory."""
@@ -73,9 +75,9 @@ class Admin:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._path.unlink(missing_ok=True)
 
-    def publish(self, event: dict[str, object]) -> None:
+    def publish(self, event: Event) -> None:
         """Give `event` to everybody who watches."""
-        line = _line({"event": event})
+        line = _line({"event": event.shown()})
         for queue, task in list(self._watchers.items()):
             try:
                 queue.put_nowait(line)
@@ -164,17 +166,17 @@ def call(path: Path, request: dict[str, object], timeout: float = 30.0) -> Any:
     raise _silent(path)
 
 
-def stream(path: Path, request: dict[str, object]) -> Generator[Any, None, None]:
+def watch(path: Path) -> Generator[Event, None, None]:
     """Ask the daemon to watch; return its events from now on, one after the other, until the daemon stops.
 
-    Who stops reading earlier closes the generator. Raises: as `call`.
+    Who stops reading earlier closes the generator. Raises: as `call`; BadInput for an event of another version.
     """
-    connection = _connect(path, request, None)
+    connection = _connect(path, {"command": "watch"}, None)
     answers = _answers(connection)
     next(answers, None)
     # The file that `_answers` reads keeps the connection open until the generator ends or is closed.
     connection.close()
-    return answers
+    return (kinds.read(answer) for answer in answers)
 
 
 def _connect(path: Path, request: dict[str, object], timeout: float | None) -> socket.socket:

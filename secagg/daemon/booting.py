@@ -19,6 +19,7 @@ from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, TryLater
+from secagg.events.members import Fenced
 from secagg.ids import Count, Digest
 from secagg.roster.boot import BOOT, BootRequest, open_reply, sign_request
 from secagg.transport.link import KEYSERVER, Received
@@ -125,7 +126,7 @@ class Booting:
         _keep(turn, fenced)
         turn.cancel(TIMER)
         turn.send(KEYSERVER, BOOT, b"", sign_request(replace(self._request(boot, turn), fenced=True), self._key))
-        turn.event({"event": "fenced", "code": "E-FENCED", "cause": CAUSE, "remedy": REMEDY})
+        turn.tell(Fenced("E-FENCED", CAUSE, REMEDY))
 
     def _request(self, boot: Boot, turn: Turn) -> BootRequest:
         federation, size = self._follower.roster(turn).federation, Ledger(turn).size

@@ -14,7 +14,7 @@ import os
 import resource
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -27,6 +27,8 @@ from secagg.daemon.process import notify
 from secagg.daemon.vault import check_private, private_directory, write_private
 from secagg.daemon.writing import say
 from secagg.errors import BadConfiguration, BadInput
+from secagg.events import lines
+from secagg.events.line import Logger, write
 from secagg.ids import Name
 from secagg.transport.broker import Broker
 from secagg.transport.curve import Addresses, addresses, key_text, new_secret, parse_key, public_key
@@ -116,7 +118,7 @@ def admin_socket(path: Path) -> Path:
     return path.parent / load(path, BrokerConfig).broker.state_dir / SOCKET
 
 
-async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: Path | None, log: Any) -> None:
+async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: Path | None, log: Logger) -> None:
     federation = config.federation
     broker = Broker(
         addresses(config.broker.listen, config.broker.port),
@@ -141,7 +143,7 @@ async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: P
     try:
         await admin.open()
         _announce(bound, public_key(secret), federation.name, ready)
-        log.info("serve", pid=os.getpid(), address=bound.control, version=broker.roster_version)
+        write(log, lines.Serve(os.getpid(), bound.control, broker.roster_version))
         await broker.serve()
     finally:
         watch.cancel()
@@ -149,7 +151,7 @@ async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: P
         if ready:
             ready.unlink(missing_ok=True)
         for reason, count in sorted(broker.counts.items()):
-            log.info("count", reason=reason, count=count)
+            write(log, lines.Counts(reason, count))
 
 
 def _answer(request: dict[str, object], broker: Broker, began: int) -> object:
@@ -174,7 +176,7 @@ def _used() -> dict[str, int]:
     }  # fmt: skip
 
 
-async def _watch_limits(log: Any) -> None:
+async def _watch_limits(log: Logger) -> None:
     """Say once, each time that it comes to that, that most of a limit is used."""
     near: set[str] = set()
     while True:
@@ -183,7 +185,7 @@ async def _watch_limits(log: Any) -> None:
             most = used[f"{what}_limit"]
             high = most > 0 and used[what] > NEAR * most
             if high and what not in near:
-                log.error("near_limit", kind=what, have=used[what], need=most, remedy=remedy)
+                write(log, lines.NearLimit(what, used[what], most, remedy))
             near = near | {what} if high else near - {what}
         await asyncio.sleep(LOOK)
 
@@ -206,13 +208,13 @@ def _announce(bound: Addresses, key: bytes, federation: str, ready: Path | None)
     notify("READY=1")
 
 
-def _limit(memory_mib: int, log: Any) -> None:
+def _limit(memory_mib: int, log: Logger) -> None:
     """Allow no core file, as many descriptors as we may have, and only so much memory."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard != resource.RLIM_INFINITY and hard < FILES:
-        log.warning("few_descriptors", have=hard, need=FILES, remedy="Set LimitNOFILE=65536 in the unit.")
+        write(log, lines.FewDescriptors(hard, FILES, "Set LimitNOFILE=65536 in the unit."))
     if memory_mib:
         most = resource.getrlimit(resource.RLIMIT_AS)[1]
         wanted = memory_mib * 2**20

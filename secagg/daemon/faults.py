@@ -20,7 +20,7 @@ def fault(error: object) -> str:
     return ""
 
 
-def told(error: object) -> TryLater | None:
+def explained(error: object) -> TryLater | None:
     """Return what a person is told whom a full or failing disk keeps from something; None when it is not at fault."""
     cause = fault(error)
     return TryLater(cause, "Free space on the disk of the state directory.", code="E-DISK") if cause else None

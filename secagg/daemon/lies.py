@@ -14,7 +14,9 @@ from pathlib import Path
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
 from secagg.daemon.turn import Turn
-from secagg.errors import BadInput, NotAuthorised, ProtocolViolation, Refused, SecaggError
+from secagg.errors import BadInput, NotAuthorised, ProtocolViolation, Refused
+from secagg.events import members as told
+from secagg.events.line import place
 from secagg.log.statements import LieReported, parse_statement
 from secagg.protocol.round.lie import EVIDENCE, Proven, check_lie
 from secagg.protocol.session import PIECE, Fetch, PieceHeader
@@ -46,7 +48,7 @@ class Lies:
             turn.send(KEYSERVER, LIE, b"", encode(LieNotice(key, digest, length)))
         else:
             cause = f"The evidence has {length} bytes, more than the {EVIDENCE} that are sent to the key server."
-            turn.event({"event": "evidence", "cause": cause, "remedy": "Show it to the other members yourself."})
+            turn.tell(told.LongEvidence(cause, "Show it to the other members yourself."))
 
     def serve(self, message: Received, turn: Turn) -> None:
         """Send the key server a piece of evidence. Raises: NotAuthorised; BadInput for anything else."""
@@ -85,19 +87,19 @@ class Lies:
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Take the verdict on evidence."""
-        wanted, digest = turn.get(_WANTED), bytes.fromhex(name.partition("/")[2])
-        if wanted is None or decode(LieNotice, wanted).digest != digest:
+        kept, digest = turn.get(_WANTED), bytes.fromhex(name.partition("/")[2])
+        if kept is None or decode(LieNotice, kept).digest != digest:
             return
         turn.delete(_WANTED)
         if isinstance(outcome, Proven):
             self._keep(digest, outcome.key, outcome.cause, turn)
-            place = {"job": outcome.round.job, "round": outcome.round.round, "attempt": outcome.round.attempt}
-            told = {"cause": outcome.cause, "remedy": "Take part in nothing more of this aggregator."}
-            turn.event({"event": "lie", **place, "rule": "spot.sum", **told, "path": str(self._blobs.path(digest))})
+            remedy, path = "Take part in nothing more of this aggregator.", str(self._blobs.path(digest))
+            where = place(outcome.round)
+            turn.tell(told.Lie(*where, cause=outcome.cause, remedy=remedy, rule="spot.sum", path=path))
             return
         turn.run(f"forget/{digest.hex()}", lambda: self._blobs.delete(digest))
-        cause = outcome.cause if isinstance(outcome, SecaggError) else str(outcome)
-        turn.event({"event": "false_evidence", "cause": cause, "remedy": "Nothing changes; tell the operator."})
+        cause = getattr(outcome, "cause", str(outcome))
+        turn.tell(told.FalseEvidence(cause, "Nothing changes; tell the operator."))
 
     def _keep(self, digest: bytes, key: bytes, cause: str, turn: Turn) -> None:
         turn.put(f"{_DISTRUST}{key.hex()}", cause.encode())

@@ -1,7 +1,8 @@
-"""Logs: one event is a verb in snake_case and allow-listed fields; lines for people on a terminal, JSON otherwise.
+"""Logs: one event is a struct of secagg.events; lines for people on a terminal, JSON otherwise.
 
-Rules: a field that is not in FIELDS is dropped and its name alone is shown. So a new field is a decision, and no
-update, share, mask or secret is logged by accident. Bytes are never shown. Logs go to standard error.
+Rules: a field that the event's struct does not have is dropped and its name alone is shown. So a new field is a
+decision, and no update, share, mask or secret is logged by accident. Bytes and tables of numbers are never shown. Logs
+go to standard error.
 Source: docs/operations.md "Logs, metrics, health".
 """
 
@@ -14,18 +15,10 @@ import structlog
 
 from secagg.daemon import clock
 from secagg.daemon.writing import plain
+from secagg.events.kinds import LOGGED
 
-FIELDS = frozenset(
-    {
-        *("event", "level", "timestamp", "role", "name", "exception", "dropped"),
-        *("federation", "job", "round", "attempt", "group", "step", "engine", "institution", "member", "peer"),
-        *("for", "members", "missing", "contributors", "task"),
-        *("kind", "code", "cause", "remedy", "rule", "reason", "state", "version", "digest", "fingerprint"),
-        *("have", "need", "total", "count", "size", "bytes", "seconds", "since", "until", "strikes"),
-        *("path", "address", "port", "pid", "result", "command", "entry", "index"),
-    }
-)
-"""Everything that may be logged; values are names, numbers and sentences, never data."""
+_BOUND = frozenset({"event", "level", "timestamp", "role", "name", "exception"})
+"""What every line may have, whatever it is."""
 
 _LEVELS = {-1: 40, 0: 20, 1: 10}
 """Verbosity of the command line to the level that is shown: errors, information, everything."""
@@ -59,7 +52,7 @@ def _stamp(logger: object, method: str, values: Values) -> Values:
 
 
 def _allow(logger: object, method: str, values: Values) -> Values:
-    dropped = sorted(set(values) - FIELDS)
+    dropped = sorted(set(values) - _BOUND - LOGGED.get(str(values["event"]), frozenset()))
     for field in dropped:
         del values[field]
     for field, value in values.items():

@@ -23,15 +23,17 @@ from secagg.crypto.rng import Rng, system_rng
 from secagg.daemon import clock, drill
 from secagg.daemon.admin import Admin
 from secagg.daemon.clock import Handle, Later
-from secagg.daemon.faults import fault, told
+from secagg.daemon.faults import explained, fault
 from secagg.daemon.journal import Journal, Outgoing
 from secagg.daemon.liveness import ALIVE, ASK, SILENT_AFTER, Liveness
-from secagg.daemon.logs import FIELDS
 from secagg.daemon.outbox import Outbox
 from secagg.daemon.sending import Sender
 from secagg.daemon.storage import Storage
-from secagg.daemon.turn import After, Effect, Emit, Event, Run, Service, Turn, Withdrawn
+from secagg.daemon.turn import After, Effect, Emit, Run, Service, Tell, Turn, Withdrawn
 from secagg.errors import SecaggError, TryLater
+from secagg.events import federation as told
+from secagg.events import lines
+from secagg.events.line import Event, write
 from secagg.transport.link import CONNECTED, Link, Received
 
 __all__ = ["Daemon", "Service", "Turn"]
@@ -197,13 +199,13 @@ class Daemon:
         sender, id = message.sender, message.id
         if self._peers.heard(sender):
             self._sender.put_ids(self._outbox.heard(sender))
-            self._publish({"event": "heard", "peer": sender})
+            self._publish(told.Heard(sender))
         if message.kind in (ASK, ALIVE):
             if message.kind == ASK:
                 self._sender.put(Emit(sender, ALIVE, b"", b""))
         elif message.kind == PUT_OFF:
             if self._peers.put_off(sender):
-                self._publish({"event": "put_off", "peer": sender, "cause": _FULL})
+                self._publish(told.PutOff(sender, _FULL))
         elif self._storage.read_only:
             self._sender.put(Emit(sender, PUT_OFF, b"", b"", id))
         else:
@@ -276,17 +278,17 @@ class Daemon:
         except _NOT_NOW as error:
             if fault(error):
                 self._failed(error, command=what)
-            raise told(error) or error from None
+            raise explained(error) or error from None
         return answers[0]
 
     def _failed(self, error: BaseException, **where: str) -> None:
         if self._storage.take(error):
-            self._publish({"event": "read_only", "cause": self._storage.cause, "since": self._storage.since})
+            self._publish(told.ReadOnly(self._storage.cause, self._storage.since or self._wall()))
             self._later(AGAIN, self._probe)
         if isinstance(error, SecaggError):
-            self._log.warning("refuse", code=error.code, cause=error.cause, remedy=error.remedy, **where)
+            write(self._log, lines.RefuseMessage(error.code, error.cause, error.remedy, **where))
         else:
-            self._log.error("fail", exc_info=error, **where)
+            write(self._log, lines.Failed(**where), error)
 
     def _probe(self) -> None:
         """Look whether the disk is back; what waited goes on by itself."""
@@ -294,7 +296,7 @@ class Daemon:
             return
         since = self._storage.since
         if self._storage.recovered():
-            self._publish({"event": "writable", "since": since})
+            self._publish(told.Writable(since or self._wall()))
         else:
             self._later(AGAIN, self._probe)
 
@@ -316,15 +318,13 @@ class Daemon:
                 self._set_timer(name, seconds)
             case Run(name, work):
                 self._start_work(name, work)
-            case Event(values):
-                self._publish(values)
+            case Tell(event):
+                self._publish(event)
 
-    def _publish(self, values: dict[str, object]) -> None:
-        known = {key: value for key, value in values.items() if key in FIELDS and key != "event"}
-        log = self._log.warning if "rule" in values or "cause" in values else self._log.info
-        log(str(values.get("event", "event")), **known)
+    def _publish(self, event: Event) -> None:
+        write(self._log, event)
         if self._admin:
-            self._admin.publish(values)
+            self._admin.publish(event)
 
     def _set_timer(self, name: str, seconds: float | None) -> None:
         old = self._timers.pop(name, None)
@@ -371,10 +371,10 @@ class Daemon:
         for peer in asked if self._asks else ():
             self._sender.put(Emit(peer, ASK, b"", b""))
         for peer in silent if self._asks else ():
-            self._publish({"event": "silent", "peer": peer, "since": self._wall() - SILENT_AFTER, "cause": _SILENCE})
+            self._publish(told.Silent(peer, self._wall() - SILENT_AFTER, _SILENCE))
         if self._link.state != self._link_state:
             self._link_state = self._link.state
-            self._log.info("change_link", state=self._link_state)
+            write(self._log, lines.ChangeLink(self._link_state))
             if self._link_state == CONNECTED:
                 self._sender.put_ids(self._outbox.heard())
         if not self._stopping.is_set():

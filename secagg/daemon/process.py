@@ -27,6 +27,8 @@ from secagg.daemon.storage import RESERVED, Storage
 from secagg.daemon.vault import private_directory, write_private
 from secagg.daemon.writing import say
 from secagg.errors import TryLater
+from secagg.events.line import write
+from secagg.events.lines import Serve, Stop
 from secagg.transport.link import Link
 
 JOURNAL = "journal.sqlite"
@@ -65,7 +67,7 @@ def run_daemon(
 
     def announce() -> None:
         _announce(ready, name, role)
-        logger.info("serve", pid=os.getpid())
+        write(logger, Serve(os.getpid()))
 
     async def main() -> None:
         # Opened first: its lock keeps a second daemon away from this state and from this link's key.
@@ -87,7 +89,7 @@ def run_daemon(
 
     asyncio.run(main())
     notify("STOPPING=1")
-    logger.info("stop")
+    write(logger, Stop())
     _leave()
 
 

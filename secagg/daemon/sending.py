@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from secagg.daemon.journal import Journal, Outgoing
 from secagg.daemon.outbox import Outbox
 from secagg.daemon.turn import Emit
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, SecaggError, TryLater
+from secagg.events.line import Logger, write
+from secagg.events.lines import ReachPeer, WaitForPeer
 from secagg.transport.link import Link, is_bulk
 
 Failed = Callable[..., None]
@@ -26,7 +27,7 @@ class Sender:
     """The messages on their way out; `run` hands them over until it is cancelled."""
 
     def __init__(
-        self, link: Link, journal: Journal, outbox: Outbox, log: Any, failed: Failed, wall: Callable[[], int]
+        self, link: Link, journal: Journal, outbox: Outbox, log: Logger, failed: Failed, wall: Callable[[], int]
     ) -> None:
         self.unreached: dict[str, int] = {}
         self.bytes = 0
@@ -86,7 +87,7 @@ class Sender:
         except PeerUnavailable as error:
             if to not in self.unreached:
                 self.unreached[to] = self._wall()
-                self._log.warning("wait_for_peer", peer=to, kind=kind, since=self.unreached[to], cause=error.cause)
+                write(self._log, WaitForPeer(to, kind, self.unreached[to], error.cause))
         except (BadInput, ProtocolViolation) as error:
             # The link will never take this message: keeping it would hold up everything behind it.
             self._failed(error, peer=to, kind=kind)
@@ -99,7 +100,7 @@ class Sender:
         else:
             self.bytes += len(message.header) + len(message.body)
             if to in self.unreached:
-                self._log.info("reach_peer", peer=to, since=self.unreached.pop(to))
+                write(self._log, ReachPeer(to, self.unreached.pop(to)))
 
 
 class _Line:

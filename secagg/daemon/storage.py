@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from secagg.daemon.faults import fault, told
+from secagg.daemon.faults import explained, fault
 from secagg.daemon.journal import Journal
 from secagg.errors import TryLater
 
@@ -75,7 +75,7 @@ class Storage:
         try:
             yield
         except (TryLater, OSError) as error:
-            if full := told(error):
+            if full := explained(error):
                 self.take(error)
                 raise full from None
             raise

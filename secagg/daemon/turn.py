@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from secagg.crypto.rng import Rng
 from secagg.daemon.journal import Outgoing, Transaction
+from secagg.events.line import Event
 from secagg.transport.link import Received
 
 Work = Callable[[], object]
@@ -41,10 +42,10 @@ class Run(NamedTuple):
     work: Work
 
 
-class Event(NamedTuple):
+class Tell(NamedTuple):
     """Tell those who watch."""
 
-    values: dict[str, object]
+    event: Event
 
 
 class Withdrawn(NamedTuple):
@@ -53,7 +54,7 @@ class Withdrawn(NamedTuple):
     ids: list[bytes]
 
 
-Effect = Outgoing | Emit | After | Run | Event | Withdrawn
+Effect = Outgoing | Emit | After | Run | Tell | Withdrawn
 
 MOST = 1_024
 """Unacknowledged messages to one peer: a round has a few, and takes them back when it ends."""
@@ -128,9 +129,9 @@ class Turn:
         """
         self.effects.append(Run(name, work))
 
-    def event(self, values: dict[str, object]) -> None:
-        """Tell those who watch over the admin socket; plain JSON values, never a secret."""
-        self.effects.append(Event(values))
+    def tell(self, event: Event) -> None:
+        """Log an event, and tell those who watch over the admin socket."""
+        self.effects.append(Tell(event))
 
     def now(self) -> int:
         """Return wall time in whole seconds; for signed statements, never for deadlines."""

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from secagg.daemon.admin import SOCKET, call
 from secagg.demo.founding import Federation
+from secagg.events.line import Event, OfRound
+from secagg.events.rounds import RoundClosed, RoundStarted, Step
 
 KEY_BITS = 2048
 """The floor: a key for a demonstration, made in a second or two."""
@@ -42,23 +44,23 @@ class Fate:
         self.name, self.step, self._job, self._round = name, step, job, round
         self._dead = self._back = False
 
-    def due(self, event: dict[str, Any]) -> str:
+    def due(self, event: Event | None) -> str:
         """Return `die` or `return` when the time for it has come with an event of the aggregator, else nothing."""
-        if event.get("job") != self._job:
+        if not isinstance(event, OfRound) or event.job != self._job:
             return ""
-        if self._dead and not self._back and event["event"] == "round_closed" and event["round"] > self._round:
+        if self._dead and not self._back and isinstance(event, RoundClosed) and event.round > self._round:
             self._back = True
             return "return"
-        if self._dead or event.get("round") != self._round or not self._before(event):
+        if self._dead or event.round != self._round or not self._before(event):
             return ""
         self._dead = True
         return "die"
 
-    def _before(self, event: dict[str, Any]) -> bool:
+    def _before(self, event: OfRound) -> bool:
         """Say whether what comes before the step has just happened."""
         if self.step == STEPS[0]:
-            return bool(event["event"] == "round_started")
-        said = event.get("institution"), event.get("step"), event.get("state")
+            return isinstance(event, RoundStarted)
+        said = (event.institution, event.step, event.state) if isinstance(event, Step) else None
         return said == (self.name, STEPS[STEPS.index(self.step) - 1], "sent")
 
 
@@ -80,7 +82,7 @@ class Trustees:
         for name in self._names:
             start_trustee(self._federation, name)
 
-    def follow(self, event: dict[str, Any], screen: Screen) -> list[str]:
+    def follow(self, event: Event | None, screen: Screen) -> list[str]:
         """Kill and start again whoever is to die; return NAME@STEP when somebody died."""
         fate, due = self._fate, self._fate.due(event) if self._fate else ""
         if fate and due == "return":

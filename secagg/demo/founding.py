@@ -13,15 +13,16 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from secagg.crypto.rng import system_rng
-from secagg.daemon.admin import SOCKET, call, stream
+from secagg.daemon.admin import SOCKET, call, watch
 from secagg.demo.processes import SECAGG, Processes, undisturbed
 from secagg.errors import BadInput, TryLater
+from secagg.events.line import Event
 
 OPERATOR, AGGREGATOR = "operator", "aggregator"
 SOCKET_PATH = 107
@@ -179,9 +180,9 @@ class Federation:
         extra += ("--custody", str(custody)) if custody else ()
         self.run("job", "submit", str(file), *extra, "--config", str(self.config(AGGREGATOR)))
 
-    def watch(self) -> Iterator[dict[str, Any]]:
+    def watch(self) -> Generator[Event, None, None]:
         """Return what the aggregator tells from now on, as it happens."""
-        return stream(self.home(AGGREGATOR) / "state" / SOCKET, {"command": "watch"})
+        return watch(self.home(AGGREGATOR) / "state" / SOCKET)
 
     def export(self, bundle: Path) -> None:
         """Write the bundle of everything so far."""

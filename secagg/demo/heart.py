@@ -19,7 +19,6 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from secagg.daemon.admin import SOCKET, call
 from secagg.daemon.writing import plained
@@ -28,6 +27,9 @@ from secagg.demo.founding import AGGREGATOR, Federation
 from secagg.demo.live import Screen
 from secagg.demo.seen import Report, Seen, audit, look, upload_bytes
 from secagg.errors import PeerUnavailable, SecaggError
+from secagg.events.kinds import rewritten
+from secagg.events.line import Event
+from secagg.events.rounds import JobDone, JobFailed, Model, RoundAborted, RoundClosed
 
 HOSPITALS = ("cleveland", "hungary", "long-beach", "switzerland")
 MOMENTS, RISK = "heart-moments", "heart-risk"
@@ -195,55 +197,62 @@ def _follow(
 
     `idle` is called when everybody waits for one that is dead.
     """
-    told: queue.Queue[dict[str, Any]] = queue.Queue()
+    told: queue.Queue[Event | Silence] = queue.Queue()
     events = federation.watch()
     threading.Thread(target=_forward, args=(events, told), daemon=True).start()
     federation.submit(job, model, holders.custody)
     while True:
-        try:
-            event = told.get(timeout=0.1)
-        except queue.Empty:
-            event = {"event": "tick"}
+        event = _next(told)
+        if isinstance(event, Silence):
+            raise PeerUnavailable("The aggregator stopped in the middle of a job.", "Its log was shown above.")
         _note(event, story)
         screen.show(event)
         _mourn(federation, story, screen, event)
         story.killed += holders.follow(event, screen)
         if screen.dead:
             idle()
-        if event["event"] == "job_failed":
-            story.failed = str(event["reason"])
-        if event["event"] in ("job_done", "job_failed"):
+        if isinstance(event, JobFailed):
+            story.failed = event.reason
+        if isinstance(event, JobDone | JobFailed):
             return
-        if event["event"] == "silence":
-            raise PeerUnavailable("The aggregator stopped in the middle of a job.", "Its log was shown above.")
 
 
-def _forward(events: Iterator[dict[str, Any]], told: "queue.Queue[dict[str, Any]]") -> None:
+class Silence:
+    """The end of what the aggregator tells: it is gone."""
+
+
+def _forward(events: Iterator[Event], told: "queue.Queue[Event | Silence]") -> None:
     for event in events:
-        told.put(plained(event))
-    told.put({"event": "silence"})
+        told.put(rewritten(event, plained))
+    told.put(Silence())
 
 
-def _note(event: dict[str, Any], story: Story) -> None:
-    if event.get("job") != RISK:
-        return
-    if event["event"] == "round_closed":
-        story.closed[event["round"]] = tuple(event["contributors"])
-        story.dropped += [f"{out['member']}@{out['step']}" for out in event["dropped"]]
-        again = [name for name in story.restarted if name in event["contributors"]]
+def _next(told: "queue.Queue[Event | Silence]") -> Event | Silence | None:
+    """Return what is told next, None when a moment passes without."""
+    try:
+        return told.get(timeout=0.1)
+    except queue.Empty:
+        return None
+
+
+def _note(event: Event | None, story: Story) -> None:
+    if isinstance(event, RoundClosed) and event.job == RISK:
+        story.closed[event.round] = event.contributors
+        story.dropped += [f"{out.member}@{out.step}" for out in event.dropped]
+        again = [name for name in story.restarted if name in event.contributors]
         story.recovered += [name for name in again if name not in story.recovered]
-    if event["event"] == "model":
-        story.examples[event["round"]] = float(event["scalars"]["examples"])
+    if isinstance(event, Model) and event.job == RISK:
+        story.examples[event.round] = event.scalars["examples"]
 
 
-def _mourn(federation: Federation, story: Story, screen: Screen, event: dict[str, Any]) -> None:
+def _mourn(federation: Federation, story: Story, screen: Screen, event: Event | None) -> None:
     """Show whose process is gone, and start it again after the round that it missed."""
     for name in HOSPITALS:
         if federation.processes.killed(name) and name not in screen.dead:
             step = federation.drills[name].partition("@")[0]
             story.killed.append(f"{name}@{step}")
             screen.died(name, step)
-    over = event["event"] in ("round_closed", "round_aborted") and event.get("job") == RISK
+    over = isinstance(event, RoundClosed | RoundAborted) and event.job == RISK
     for name in [name for name in screen.dead if name in HOSPITALS] if over else ():
         federation.start_node(name)
         story.restarted.append(name)

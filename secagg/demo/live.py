@@ -5,8 +5,6 @@ aggregator tells everybody who watches, and never anything that depends on data.
 Leaves to others: what happens (heart.py), the tables at the end (ending.py).
 """
 
-from typing import Any
-
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
@@ -15,6 +13,9 @@ from rich.text import Text
 from secagg.daemon import clock
 from secagg.daemon.drawing import console, marked
 from secagg.daemon.writing import plained
+from secagg.events import rounds as told
+from secagg.events.kinds import rewritten
+from secagg.events.line import Event
 from secagg.ids import STEPS
 
 ENTRUSTED = ("EncryptedInput", "Attend", "Witness", "Decrypt")
@@ -53,12 +54,10 @@ class Screen:
         """Print one line of progress."""
         self._console.print(f"[dim]·[/] {text}")
 
-    def show(self, event: dict[str, Any]) -> None:
+    def show(self, event: Event | None) -> None:
         """Take one event of the aggregator, or a tick of the clock; its texts stand in markup, so they are marked."""
-        event = plained(event, marked)
-        take = getattr(self, f"_on_{event['event']}", None)
-        if take:
-            take(event)
+        if event is not None:
+            self._take(rewritten(event, lambda value: plained(value, marked)))
         if self._console.is_terminal:
             if not self._shown:
                 self._live.start()
@@ -76,47 +75,53 @@ class Screen:
         self.dead.remove(name)
         self.say(f"[bold green]{name} is started again[/]: it takes up what it had saved")
 
-    def _on_round_started(self, event: dict[str, Any]) -> None:
-        self._cells = {name: {} for name in self._everybody}
-        attempt = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
-        self._title = f"{event['job']}, round {event['round']}{attempt}"
+    def _take(self, event: Event) -> None:
+        match event:
+            case told.RoundStarted():
+                self._cells = {name: {} for name in self._everybody}
+                attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
+                self._title = f"{event.job}, round {event.round}{attempt}"
+            case told.Step():
+                self._on_step(event)
+            case told.Waiting():
+                self._step, self._need = event.step, event.need
+                self._awaited, self._until = list(event.for_whom), event.until
+                self._missing, self._here = event.missing, 0
+            case told.Progress():
+                self._on_progress(event)
+            case told.RoundClosed():
+                self._on_closed(event)
+            case told.RoundAborted():
+                reason = f"{event.step}: {event.reason}"
+                self.say(f"[bold red]{event.job} round {event.round} aborted[/] in {reason}")
+            case told.JobFailed():
+                self.say(f"[bold red]{event.job} failed[/]: {event.reason}")
 
-    def _on_step(self, event: dict[str, Any]) -> None:
-        if event["institution"] in self._cells and event["step"]:
-            self._cells[event["institution"]][event["step"]] = event["state"]
-        if event["step"] == self._step:
-            self._awaited = [name for name in self._awaited if name != event["institution"]]
+    def _on_step(self, event: told.Step) -> None:
+        name = str(event.institution)
+        if name in self._cells and event.step:
+            self._cells[name][event.step] = event.state
+        if event.step == self._step:
+            self._awaited = [other for other in self._awaited if other != name]
             self._missing = len(self._awaited)
-        if event["state"] != "sent":
-            self.say(f"{event['institution']} {event['state']} in {event['step']}: {event['reason']}")
+        if event.state != "sent":
+            self.say(f"{name} {event.state} in {event.step}: {event.reason}")
 
-    def _on_waiting(self, event: dict[str, Any]) -> None:
-        self._step, self._need = event["step"], event["need"]
-        self._awaited, self._until = list(event["for"]), event["until"] or 0
-        self._missing, self._here = event.get("missing", len(event["for"])), 0
-
-    def _on_progress(self, event: dict[str, Any]) -> None:
+    def _on_progress(self, event: told.Progress) -> None:
         """Take how many uploads have come; whose is told when all have."""
-        if event["step"] == self._step:
-            self._awaited, self._missing, self._here = [], event["total"] - event["count"], event["count"]
+        if event.step == self._step:
+            self._awaited, self._missing, self._here = [], event.total - event.count, event.count
 
-    def _on_round_closed(self, event: dict[str, Any]) -> None:
-        out = {entry["member"]: entry["step"] for entry in event["dropped"]}
+    def _on_closed(self, event: told.RoundClosed) -> None:
+        out = {entry.member: entry.step for entry in event.dropped}
         for name in self._hospitals:
-            self._history[name] += "●" if name in event["contributors"] and name not in out else "○"
+            self._history[name] += "●" if name in event.contributors and name not in out else "○"
         for name in self._everybody[len(self._hospitals) :]:
             self._history[name] += "●" if self._cells[name].get("Decrypt") == "sent" else "○"
-        told = "".join(f", without {m} since {s}" for m, s in out.items())
+        without = "".join(f", without {m} since {s}" for m, s in out.items())
         if not self._console.is_terminal or out:
-            self.say(f"{event['job']} round {event['round']}: {len(event['contributors'])} contributors{told}")
+            self.say(f"{event.job} round {event.round}: {len(event.contributors)} contributors{without}")
         self._awaited, self._missing = [], 0
-
-    def _on_round_aborted(self, event: dict[str, Any]) -> None:
-        reason = f"{event['step']}: {event['reason']}"
-        self.say(f"[bold red]{event['job']} round {event['round']} aborted[/] in {reason}")
-
-    def _on_job_failed(self, event: dict[str, Any]) -> None:
-        self.say(f"[bold red]{event['job']} failed[/]: {event['reason']}")
 
     def _page(self) -> Group:
         grid = Table(title=self._title, title_justify="left")

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.errors import VerificationFailed
+from secagg.events.federation import SetAside as SetAsideEvent
 from secagg.log.statements import SetAside, open_statement, sign_statement
 
 
@@ -24,11 +25,11 @@ class Replaced:
     found: bytes
     leaf: bytes
 
-    def event(self) -> dict[str, object]:
+    def event(self) -> SetAsideEvent:
         """Return what those who watch are told."""
         cause = f"What was to be entry {self.index} of the log cannot be read; it is kept, and its place says so."
-        told = {"entry": self.index, "size": len(self.found), "digest": sha256(self.found).hex()}
-        return {"event": "set_aside", **told, "cause": cause, "remedy": "Ask what damaged the journal, or report it."}
+        remedy = "Ask what damaged the journal, or report it."
+        return SetAsideEvent(self.index, len(self.found), sha256(self.found).hex(), cause, remedy)
 
 
 def readable(leaf: bytes, signer: str, public: bytes) -> bool:

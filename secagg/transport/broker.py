@@ -24,6 +24,8 @@ from zmq.utils.monitor import parse_monitor_message
 from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
 from secagg.errors import BadConfiguration
+from secagg.events.line import Logger, write
+from secagg.events.lines import AcceptFailed
 from secagg.transport.curve import (
     DOORS,
     Addresses,
@@ -67,7 +69,7 @@ class Broker:
         wall: Callable[[], int],
         monotonic: Callable[[], float],
         rng: Rng,
-        log: Any,
+        log: Logger,
         state_dir: Path | None = None,
         holding: Callable[[str], None] = lambda door: None,
     ) -> None:
@@ -245,7 +247,7 @@ class Broker:
             if event in _WATCHED:
                 self.counts[f"{door}.{_WATCHED[event]}"] += 1
             if event == zmq.EVENT_ACCEPT_FAILED:
-                self._log.error("accept_failed", kind=door, remedy="Raise LimitNOFILE to 65536 or more.")
+                write(self._log, AcceptFailed(door, "Raise LimitNOFILE to 65536 or more."))
 
 
     async def _cut_endless(self) -> None:

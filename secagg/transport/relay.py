@@ -16,9 +16,11 @@ Source: docs/transport.md "Sockets".
 
 from collections import Counter
 from collections.abc import Callable, Sequence, Sized
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from secagg.errors import SecaggError, WireError
+from secagg.events import lines
+from secagg.events.line import Logger, write
 from secagg.roster.messages import open_enrolment
 from secagg.transport.curve import SIZES
 from secagg.transport.directory import Directory
@@ -50,7 +52,7 @@ class Post(NamedTuple):
 class Relay:
     """The decisions of one broker, and its counters; `now` is monotonic seconds."""
 
-    def __init__(self, directory: Directory, now: Callable[[], float], log: Any) -> None:
+    def __init__(self, directory: Directory, now: Callable[[], float], log: Logger) -> None:
         self.counts: Counter[str] = Counter()
         self._directory = directory
         self._now = now
@@ -125,15 +127,15 @@ class Relay:
         if not self._reminded.take(key, 1, self._now()):
             return None
         remedy = "Install one version at every role; what 0.1 has kept is of no use to later ones (docs/upgrading.md)."
-        self._log.warning("other_wire", peer=self._directory.name_of(key), kind=routing.kind, remedy=remedy)
+        write(self._log, lines.OtherWire(self._directory.name_of(key) or guest_name(key), routing.kind, remedy))
         return self._own(door, key, OTHER, routing.id)
 
     def _take_roster(self, door: str, key: bytes, routing: Routing, data: bytes) -> Post | None:
         try:
             if self._directory.push(data):
-                self._log.info("adopt_roster", version=self._directory.version)
+                write(self._log, lines.AdoptRoster(self._directory.version))
         except (SecaggError, OSError) as error:
-            self._log.warning("refuse_roster", cause=str(error))
+            write(self._log, lines.RefuseRoster(str(error)))
             return self._drop("roster")
         return self._own(door, key, "ack", routing.id)
 
@@ -158,7 +160,7 @@ class Relay:
     def _strike(self, key: bytes, error: WireError) -> Post | None:
         name = self._directory.name_of(key) or guest_name(key)
         if self._strikes.add(key, self._now()):
-            self._log.warning("ignore_peer", peer=name, cause=error.cause)
+            write(self._log, lines.IgnorePeer(name, error.cause))
         return self._drop(error.rule or "frame")
 
     def _drop(self, reason: str) -> Post | None:

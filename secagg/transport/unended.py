@@ -16,7 +16,9 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+
+from secagg.events.line import Logger, write
+from secagg.events.lines import CutOff
 
 HELD = 2**25
 """Bytes of one connection: four times what waits honestly in its queue (8 x 1 MiB), and the kernel's own buffer."""
@@ -68,7 +70,7 @@ class Unended:
     """The connections of one broker, by descriptor; `now` is monotonic seconds."""
 
     def __init__(
-        self, now: Callable[[], float], log: Any, *, count: Callable[[int], int | None] = received,
+        self, now: Callable[[], float], log: Logger, *, count: Callable[[int], int | None] = received,
         cut: Callable[[int], None] = cut,
     ) -> None:  # fmt: skip
         self._now, self._log, self._count, self._cut = now, log, count, cut
@@ -111,6 +113,6 @@ class Unended:
                 break
             self._cut(descriptor)
             self.forget(descriptor)
-            self._log.warning("cut_off", have=size, need=HELD, cause="a message without an end")
+            write(self._log, CutOff(size, HELD, "a message without an end"))
             silent, done = silent - size, done + 1
         return done

@@ -24,6 +24,9 @@ from secagg.demo.heart import HOSPITALS, RISK, Story
 from secagg.demo.live import Screen
 from secagg.demo.seen import Line, Report
 from secagg.errors import BadInput
+from secagg.events import rounds as told
+from secagg.events.kinds import rewritten
+from secagg.events.line import Event
 from secagg.log.statements import DropOut
 from secagg.protocol.rehearsal import START_OF_TIME
 from support.bundles import AGGREGATOR, append, write_bundle
@@ -42,11 +45,12 @@ JOB = {
     "rounds": 1, "cohort": ["north"], "reason": "why", "rule": "input.same", "remedy": "how",
     "ended": [{"reason": "why", "missing": ["north"]}],
 }  # fmt: skip
-EVENTS: list[dict[str, Any]] = [
-    {"event": "step", "job": "risk", "round": 1, "step": "Unmask", "institution": "north", "reason": "why"},
-    {"event": "waiting", "job": "risk", "for": ["north", "south"], "until": 5},
-    {"event": "round_aborted", "job": "risk", "dropped": [{"member": "north", "reason": "why"}]},
-    {"event": "job_failed", "job": "risk", "reason": "why", "rule": "input.same", "remedy": "how"},
+OUT = (told.Dropped("north", "Unmask", "why"),)
+EVENTS: list[Event] = [
+    told.Step("risk", 1, 1, "Unmask", "sent", "north", "why"),
+    told.Waiting("risk", 1, 1, "Unmask", ("north", "south"), missing=2, need=2, since=5, until=5),
+    told.RoundAborted("risk", 1, 1, "Unmask", "why", OUT, lost=False),
+    told.JobFailed("risk", "why", "input.same", "how"),
 ]
 ANSWERS: dict[str, Any] = {
     "status": {"roster": 1, "members": {"north": True}, "waiting": WAIT, "dropped": [{"reason": "why"}], "job": "risk"},
@@ -80,9 +84,10 @@ def poisoned(command: str) -> Any:
     return hostile(ANSWERS[command])
 
 
-def told(event: dict[str, Any]) -> dict[str, Any]:
-    """Return an event with the hostile text in everything but what kind it is, and of which job."""
-    return {**hostile(event), "event": event["event"], "job": event["job"]}
+def poisoned_event(event: Event) -> Event:
+    """Return an event with the hostile text in everything but what kind it is, of which job, and one of a few."""
+    kept = ("event", "job", "state")
+    return rewritten(event, lambda shown: hostile(shown) | {name: shown[name] for name in kept if name in shown})
 
 
 class Daemon:
@@ -114,7 +119,7 @@ class Daemon:
         while not self.over.is_set():
             if self.admin.watchers:
                 for event in EVENTS:
-                    self.admin.publish(told(event))
+                    self.admin.publish(poisoned_event(event))
             await asyncio.sleep(0.01)
         await self.admin.close()
 
@@ -216,13 +221,13 @@ def test_an_audit_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
 
 # What is drawn -------------------------------------------------------------------------------------------------------
 
-DRAWN: list[dict[str, Any]] = [
-    {"event": "round_started", "job": RISK, "round": 1, "attempt": 1, "members": ["cleveland"]},
-    {"event": "waiting", "job": RISK, "round": 1, "step": "Unmask", "for": ["hungary"], "need": 3, "until": None},
-    {"event": "step", "job": RISK, "round": 1, "step": "Unmask", "institution": "x", "state": "refused", "reason": "w"},
-    {"event": "round_closed", "job": RISK, "round": 1, "contributors": ["x"], "dropped": [{"member": "y", "step": ""}]},
-    {"event": "round_aborted", "job": RISK, "round": 1, "step": "Unmask", "reason": "why", "dropped": []},
-    {"event": "job_failed", "job": RISK, "reason": "why"},
+DRAWN: list[Event] = [
+    told.RoundStarted(RISK, 1, 1, ("cleveland",)),
+    told.Waiting(RISK, 1, 1, "Unmask", ("hungary",), missing=1, need=3, since=0, until=0),
+    told.Step(RISK, 1, 1, "Unmask", "refused", "x", "w"),
+    told.RoundClosed(RISK, 1, 1, ("x",), (told.Dropped("y", "", ""),), seconds=1),
+    told.RoundAborted(RISK, 1, 1, "Unmask", "why", (), lost=False),
+    told.JobFailed(RISK, "why", "", ""),
 ]
 
 
@@ -233,7 +238,7 @@ def test_the_live_table_takes_no_text_for_markup(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TERM", "dumb")
     with Screen(("cleveland", "hungary"), 3, color=False) as screen:
         for event in DRAWN:
-            screen.show(told(event))
+            screen.show(poisoned_event(event))
     text = drawn.getvalue()
     for raw in ("\x1b]0", "\x07", "\u202e", "\u200b", "\x9b"):
         assert raw not in text

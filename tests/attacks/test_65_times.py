@@ -14,6 +14,8 @@ import pytest
 
 from secagg.daemon import logs
 from secagg.demo.live import Screen
+from secagg.events.line import Event, write
+from secagg.events.rounds import Progress, RoundStarted, Waiting
 from secagg.ids import EVERYBODY
 from secagg.log.statements import DropOut, Refusal, parse_statement
 from secagg.protocol import manifest
@@ -48,9 +50,9 @@ class Slow:
         logger = logs.configure("aggregator", AGGREGATOR, file=self.lines)
         self.stage.network._fate = self._fate
 
-        def publish(values: dict[str, object]) -> None:
-            self.stage.events.append(values)
-            logger.info(str(values["event"]), **{key: value for key, value in values.items() if key != "event"})
+        def publish(event: Event) -> None:
+            self.stage.events.append(event.shown())
+            write(logger, event)
 
         self.stage.daemon._publish = publish  # type: ignore[method-assign]
 
@@ -221,11 +223,10 @@ def test_the_picture_shows_how_many_and_not_who(monkeypatch: pytest.MonkeyPatch)
     drawn.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stderr", drawn)
     monkeypatch.setenv("TERM", "dumb")
-    place = {"job": "j", "round": 1, "attempt": 1}
     with Screen(NAMES, 1, color=False) as screen:
-        screen.show({**place, "event": "round_started"})
-        screen.show({**place, "event": "waiting", "step": UPLOAD, "for": NAMES, "missing": 4, "need": 3, "until": None})
-        screen.show({**place, "event": "progress", "step": UPLOAD, "count": 3, "total": 4})
+        screen.show(RoundStarted("j", 1, 1, NAMES))
+        screen.show(Waiting("j", 1, 1, UPLOAD, NAMES, missing=4, need=3, since=0, until=0))
+        screen.show(Progress("j", 1, 1, UPLOAD, count=3, total=4))
         assert screen._waits() == f"{UPLOAD}: 3 here, need 3, waiting for 1 more"
 
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace as with_fields
 from aggregator import jobs
 from node.config import OwnTask
 from node.leaving import PART
+from secagg.events.line import Event, kind_of
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Privacy, Scalar, Setting
 from secagg.protocol.paillier.rehearsal import Entrusted, entrust
@@ -70,9 +71,9 @@ class Chosen:
         self.told: list[tuple[float, str]] = []
         heard = self.ward.events.append
 
-        def tell(values: dict[str, object]) -> None:
-            self.told.append((self.ward.timers.now, str(values["event"])))
-            heard(values)
+        def tell(event: Event) -> None:
+            self.told.append((self.ward.timers.now, kind_of(type(event))))
+            heard(event.shown())
 
         self.ward.daemon._publish = tell  # type: ignore[method-assign]
         whole = self.ward.network._fate

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from secagg.demo.founding import AGGREGATOR
+from secagg.events.federation import Heard, Silent
 from support import drills
 from support.admissions import Admission
 from support.drills import BROKER, KEYSERVER, Counts, Drill
@@ -62,13 +63,13 @@ def test_a_frozen_member_is_noticed_within_eight_seconds_and_its_thaw_too(drill:
     events = drill.federation.watch()
     frozen = time.monotonic()
     drill.freeze("node-3", 60.0)
-    told = next(event for event in events if event["event"] == "silent")
-    assert (told["peer"], time.monotonic() - frozen < 8.0) == ("node-3", True)
+    told = next(event for event in events if isinstance(event, Silent))
+    assert (told.peer, time.monotonic() - frozen < 8.0) == ("node-3", True)
     assert "node-3" in drill.ask(AGGREGATOR, command="link")["silent"]
     assert drill.ask(AGGREGATOR, command="status")["members"]["node-0"]
     drill._thaw("node-3")
-    assert next(event for event in events if event["event"] == "heard")["peer"] == "node-3"
-    events.close()  # type: ignore[attr-defined]
+    assert next(event for event in events if isinstance(event, Heard)).peer == "node-3"
+    events.close()
 
 
 def test_a_frozen_aggregator_is_noticed_by_the_nodes_within_eight_seconds(drill: Planned) -> None:

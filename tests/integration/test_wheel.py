@@ -14,6 +14,7 @@ OPERATOR = """
 import json, sys
 from pathlib import Path
 from secagg.demo.founding import AGGREGATOR, Federation
+from secagg.events.rounds import JobDone
 
 NODES = ("north", "south", "west")
 TASK = "import numpy as np\\nclass Ones:\\n    def vector(self, data, round):\\n        return np.ones(3)\\n"
@@ -30,7 +31,7 @@ with Federation("wheel") as federation:
     events = federation.watch()
     next(events)
     federation.submit(JOB)
-    next(event for event in events if event.get("event") == "job_done")
+    next(event for event in events if isinstance(event, JobDone))
     values = federation.ask_aggregator({"command": "job-result", "name": "ones"})["values"]
     federation.export(Path(sys.argv[1]))
     said = federation.run("audit", "verify", sys.argv[1], "--root", federation.fingerprint, "--format", "json")

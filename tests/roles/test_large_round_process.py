@@ -13,6 +13,7 @@ import pytest
 from secagg.auditor.verify import verify
 from secagg.demo.entrusting import entrust, publish_key, start_trustee
 from secagg.demo.founding import AGGREGATOR, Federation
+from secagg.events.rounds import JobDone, JobFailed
 from secagg.log.statements import Opening, Result
 from support.federations import statements
 
@@ -97,10 +98,10 @@ def test_ten_nodes_and_a_hundred_thousand_parameters(tmp_path: Path) -> None:
         before = {name: spent(federation.processes.pid(name)) for name in everybody}
         events, began = federation.watch(), time.monotonic()
         federation.submit(JOB, model, federation.place / "custody.bin")
-        ended = next(event["event"] for event in events if event["event"] in ("job_done", "job_failed"))
+        ended = next(type(event) for event in events if isinstance(event, JobDone | JobFailed))
         wall = time.monotonic() - began
         took = {name: spent(federation.processes.pid(name)) - before[name] for name in everybody}
-        assert ended == "job_done"
+        assert ended is JobDone
         federation.export(tmp_path / "bundle")
     began = time.process_time()
     assert {line.status for line in verify(tmp_path / "bundle").checks} == {"pass"}

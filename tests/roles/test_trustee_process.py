@@ -17,6 +17,8 @@ from secagg.demo.entrusting import (
     trustee_config,
 )
 from secagg.demo.founding import AGGREGATOR, Federation
+from secagg.events.line import OfJob
+from secagg.events.rounds import JobDone, JobFailed
 from secagg.log.statements import Opening
 from secagg.protocol.manifest import Custody
 from secagg.wire.codec import decode
@@ -65,9 +67,9 @@ def run_job(federation: Federation, task: str) -> list[dict[str, object]]:
     federation.run("job", "submit", str(file), "--custody", str(federation.place / "custody.bin"), *config)
     told = []
     for event in events:
-        if event.get("job") == task:
-            told.append(event)
-            if event["event"] in ("job_done", "job_failed"):
+        if isinstance(event, OfJob) and event.job == task:
+            told.append(event.shown())
+            if isinstance(event, JobDone | JobFailed):
                 return told
     raise AssertionError("the aggregator stopped")
 

@@ -282,7 +282,7 @@ class Hall:
             logs.configure("aggregator", AGGREGATOR, file=self.log), later=self.timers.later,
             wall=lambda: self.now, rng=self.federation.rng,
         )  # fmt: skip
-        self.daemon._publish = self.events.append  # type: ignore[assignment, method-assign]
+        self.daemon._publish = lambda event: self.events.append(event.shown())  # type: ignore[method-assign]
 
     def play(self, script: Callable[["Hall"], Awaitable[None]]) -> "Hall":
         """Run the aggregator while `script` makes things happen."""

@@ -79,7 +79,7 @@ class Trustee(Serving):
             logs.configure("trustee", self.name, file=self.log), later=self.timers.later, wall=lambda: self.now,
             rng=self.rng,
         )  # fmt: skip
-        self.daemon._publish = self.events.append  # type: ignore[assignment, method-assign]
+        self.daemon._publish = lambda event: self.events.append(event.shown())  # type: ignore[method-assign]
         self.serving = asyncio.create_task(self.daemon.serve())
         self.alive = True
 

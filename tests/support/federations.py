@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from secagg.demo.founding import AGGREGATOR, Federation
+from secagg.events.line import OfJob
+from secagg.events.rounds import JobDone, JobFailed
 from secagg.log.durable import read_entries
 from secagg.log.statements import AnyStatement, parse_statement
 
@@ -68,9 +70,9 @@ def run_job(federation: Federation, task: str, step_timeout: str = "2s") -> list
     federation.submit(f'{job}[cohort]\nstep_timeout = "{step_timeout}"\nrejoin_timeout = "5s"\n')
     told = []
     for event in events:
-        if event.get("job") == task:
-            told.append(event)
-            if event["event"] in ("job_done", "job_failed"):
+        if isinstance(event, OfJob) and event.job == task:
+            told.append(event.shown())
+            if isinstance(event, JobDone | JobFailed):
                 return told
     raise AssertionError("the aggregator stopped")
 

@@ -82,7 +82,7 @@ class Institution(Serving):
             link, self.journal, self.service, Inline(1), logs.configure("node", self.name, file=self.log),
             later=self.timers.later, wall=lambda: self.now, rng=self.rng,
         )  # fmt: skip
-        self.daemon._publish = self.events.append  # type: ignore[assignment, method-assign]
+        self.daemon._publish = lambda event: self.events.append(event.shown())  # type: ignore[method-assign]
         self.serving = asyncio.create_task(self.daemon.serve())
         self.alive = True
 

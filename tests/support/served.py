@@ -69,7 +69,7 @@ class Served(Ward):
             self.network.link(KEYSERVER), self.kept, office, Inline(1), logger, later=self.office_timers.later,
             wall=lambda: START, rng=counted_rng(b"loop"),
         )  # fmt: skip
-        self.office._publish = self.office_events.append  # type: ignore[assignment, method-assign]
+        self.office._publish = lambda event: self.office_events.append(event.shown())  # type: ignore[method-assign]
 
     async def start_nodes(self) -> None:
         """Start the key server, then every node; each asks for its roster itself."""

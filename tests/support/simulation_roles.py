@@ -21,7 +21,7 @@ from keyserver.service import KeyserverService
 from node.service import NodeService
 from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
-from secagg.daemon.faults import fault, told
+from secagg.daemon.faults import explained, fault
 from secagg.daemon.loop import Daemon, Service
 from secagg.daemon.membership import Pin
 from secagg.daemon.vault import RoundKeys, private_directory
@@ -231,7 +231,7 @@ class Machine(ABC):
             self._make(life)
         except OSError as error:
             # A log mended on a full disk, before there is a daemon: the command says so (secagg.cli).
-            raise told(error) or error from None
+            raise explained(error) or error from None
 
     def _make(self, life: int) -> None:
         loop = self.world.loop
@@ -263,7 +263,7 @@ class Machine(ABC):
         # A full disk is loud, and no fault of the role's.
         if level == "error" and not fault(values.get("exc_info")):
             self.blame("fail", f"{self.name}: {event} {values!r}")
-        elif event == "fenced":
+        elif event in ("fenced", "member_fenced"):
             self.world.violate("fence", f"{self.name}: {values!r}, and there is no clone of anybody")
         elif event == "overdue" and original(str(values.get("job"))) == LAST:
             # Nothing was in its way: whoever waits until the time of this round is over was not told of its end.
@@ -358,28 +358,15 @@ class NodeMachine(MemberMachine):
         )
         # A file of its own: what is written there outlives a life that ends before the journal is kept.
         self.inputs = SimulatedInputs(sha256(name.encode()), self.key.public, self.point)
-        self.editions: dict[str, str] = {}
 
     def fill(self, full: bool) -> None:
         """Let this machine's disk be full, its ledger's with it, or have space again."""
         super().fill(full)
         self.inputs.writable = not full
 
-    def declare(self, source: str, edition: str) -> None:
-        """Put next year's data where a source lies, write its edition into the configuration, and start anew."""
-        self.editions[source] = edition
-        index = self._plan.names.index(self.name)
-        (self._data() / f"{source}.json").write_bytes(self._plan.data(index, next_year=True))
-        if self.alive:
-            self.end()
-            self.world.loop.call_later(self.busy.between(0.1, 2), self.begin)
-
-    def _data(self) -> Path:
-        return self.root.with_name(f"{self.name}-data")
-
     def make(self, log: Any) -> Service:
         keys = RoundKeys(self.root / "rounds", self.ring.storage, self.rng)
-        tasks = self._plan.tasks(self._data(), self.editions)
+        tasks = self._plan.tasks(self.root.with_name(f"{self.name}-data"))
         return NodeService(
             self.name, self.key, self.pin, self.policy, tasks, self.root, keys, self.rng, self.inputs, None,
             self.spot_leaves,

@@ -16,6 +16,8 @@ from typing import Any
 
 from secagg.demo.founding import AGGREGATOR, Federation
 from secagg.demo.processes import SECAGG
+from secagg.events.line import OfJob
+from secagg.events.rounds import JobDone, JobFailed, RoundAborted, RoundClosed, RoundStarted
 from support import drills
 from support.drills import NODES
 from support.proxy import Draw, Proxy, drawn
@@ -52,23 +54,23 @@ class Weather:
         )
         begun: dict[int, float] = {}
         for event in events:
-            if event.get("job") != name:
+            if not isinstance(event, OfJob) or event.job != name:
                 continue
             self._time(event, begun)
-            if event["event"] in ("job_done", "job_failed"):
+            if isinstance(event, JobDone | JobFailed):
                 break
-        events.close()  # type: ignore[attr-defined]
+        events.close()
         self._judge(name, self.federation.ask_aggregator({"command": "job-show", "name": name}))
 
-    def _time(self, event: dict[str, Any], begun: dict[int, float]) -> None:
+    def _time(self, event: OfJob, begun: dict[int, float]) -> None:
         now = time.monotonic()
-        if event["event"] == "round_started":
-            begun[event["attempt"]] = now
-        elif event["event"] in ("round_closed", "round_aborted"):
-            took = now - begun[event["attempt"]]
+        if isinstance(event, RoundStarted):
+            begun[event.attempt] = now
+        elif isinstance(event, RoundClosed | RoundAborted):
+            took = now - begun[event.attempt]
             self.slowest = max(self.slowest, took)
             if took > STEPS * STEP + SLACK:
-                self.wrong.append(f"{event['job']} attempt {event['attempt']} took {took:.1f} s")
+                self.wrong.append(f"{event.job} attempt {event.attempt} took {took:.1f} s")
 
     def _judge(self, name: str, shown: dict[str, Any]) -> None:
         """Hold a result against its own contributors; an abort must be logged with a reason."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from secagg.daemon.admin import SOCKET, Admin
+from secagg.events.federation import Heard
 
 WATCH = json.dumps({"command": "watch"}).encode() + b"\n"
 
@@ -16,8 +17,8 @@ async def watching(admin: Admin, path: Path) -> tuple[asyncio.StreamReader, asyn
     reader, writer = await asyncio.open_unix_connection(str(path))
     writer.write(WATCH)
     assert json.loads(await reader.readline()) == {"ok": "watching"}
-    admin.publish({"event": "step"})
-    assert json.loads(await reader.readline()) == {"event": {"event": "step"}}
+    admin.publish(Heard("north"))
+    assert json.loads(await reader.readline()) == {"event": {"event": "heard", "peer": "north"}}
     return reader, writer
 
 

@@ -8,11 +8,11 @@ from secagg.daemon import logs
 
 def test_a_field_that_is_not_listed_is_dropped_and_named() -> None:
     out = io.StringIO()
-    logs.configure("node", "charite", file=out).info("upload", round=3, update=[1.5], share=b"\x01", digest=b"\x02")
+    logs.configure("node", "charite", file=out).info("result", round=3, update=[1.5], share=b"\x01", digest=b"\x02")
     line = json.loads(out.getvalue())
     assert line.pop("timestamp").endswith("Z")
     assert line == {
-        "event": "upload",
+        "event": "result",
         "level": "info",
         "role": "node",
         "name": "charite",

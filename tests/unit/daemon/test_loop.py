@@ -19,6 +19,7 @@ from secagg.daemon.loop import AGAIN, FAULTY, GROUP, Daemon, Turn
 from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.storage import Storage
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, TryLater
+from secagg.events.members import Source
 from secagg.transport.link import Received
 from secagg.transport.memory import MemoryNetwork
 from support.arriving import drain, settle
@@ -92,7 +93,7 @@ class Counting:
             turn.put("refused", b"")
             raise BadInput("No.", "Ask otherwise.", code="E-NO")
         turn.put("commanded", b"")
-        turn.event({"seen": request["command"]})
+        turn.tell(Source(str(request["command"]), ""))
         return {"rounds": len(turn.scan("got/"))}
 
 
@@ -412,10 +413,10 @@ def test_a_person_asks_at_the_admin_socket(tmp_path: Path) -> None:
 
     async def script(stage: Stage) -> None:
         assert path.stat().st_mode & 0o777 == 0o600
-        events = await asyncio.to_thread(admin.stream, path, {"command": "watch"})
+        events = await asyncio.to_thread(admin.watch, path)
         watching = asyncio.create_task(asyncio.to_thread(next, events))
         assert await asyncio.to_thread(admin.call, path, {"command": "status"}) == {"rounds": 0}
-        assert await watching == {"seen": "status"}
+        assert await watching == Source("status", "")
         link = await asyncio.to_thread(admin.call, path, {"command": "link"})
         quiet: dict[str, object] = {"read_only": None, "silent": {}, "put_off": []}
         quiet |= {"sent_bytes": 0, "received_bytes": 0}

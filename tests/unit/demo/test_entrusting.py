@@ -1,35 +1,41 @@
 """A trustee of the demonstration dies once, before the step it should, and comes back after a round without it."""
 
-from typing import Any
-
 import pytest
 
 from secagg.demo.entrusting import STEPS, Fate
 from secagg.demo.show import TRUSTEES, parse_kill
 from secagg.errors import UsageError
+from secagg.events.fields import Sent
+from secagg.events.line import Event
+from secagg.events.rounds import RoundClosed, RoundStarted, Step
 
 
-def event(kind: str, round: int = 2, job: str = "job", **values: str) -> dict[str, Any]:
-    """Return an event of the aggregator."""
-    return {"event": kind, "job": job, "round": round, **values}
+def started(round: int = 2, job: str = "job") -> Event:
+    """Return word that a round began."""
+    return RoundStarted(job, round, 1, ("ana", "ben"))
 
 
-def sent(step: str, round: int = 2, name: str = "ana") -> dict[str, Any]:
+def closed(round: int = 2) -> Event:
+    """Return word that a round has a result."""
+    return RoundClosed("job", round, 1, ("ana",), (), seconds=1)
+
+
+def sent(step: str, round: int = 2, name: str = "ana", state: Sent = "sent") -> Event:
     """Return word that a trustee's message came."""
-    return event("step", round, institution=name, step=step, state="sent")
+    return Step("job", round, 1, step, state, name)
 
 
 @pytest.mark.parametrize(
-    ("step", "when"), [("Attend", event("round_started")), ("Witness", sent("Attend")), ("Decrypt", sent("Witness"))]
+    ("step", "when"), [("Attend", started()), ("Witness", sent("Attend")), ("Decrypt", sent("Witness"))]
 )
-def test_it_dies_once_when_the_step_before_has_happened(step: str, when: dict[str, Any]) -> None:
+def test_it_dies_once_when_the_step_before_has_happened(step: str, when: Event) -> None:
     fate = Fate("ana", step, "job", 2)
-    others = [event("round_started", 1), event("round_started", job="other"), sent("Attend", 1), sent("Witness", 3)]
+    others = [None, started(1), started(job="other"), sent("Attend", 1), sent("Witness", 3), closed(3)]
     others += [sent(name, name="ben") for name in STEPS]
-    others += [event("round_closed", 3), {"event": "tick"}, {**sent("Attend"), "state": "dropped"}]
+    others += [sent("Attend", state="dropped")]
     assert [fate.due(other) for other in others] == [""] * len(others)
-    assert [fate.due(when), fate.due(when), fate.due(event("round_closed"))] == ["die", "", ""]
-    assert [fate.due(event("round_closed", number)) for number in (3, 4)] == ["return", ""]
+    assert [fate.due(when), fate.due(when), fate.due(closed())] == ["die", "", ""]
+    assert [fate.due(closed(number)) for number in (3, 4)] == ["return", ""]
 
 
 def test_who_dies_is_a_hospital_or_a_trustee_by_engine() -> None:

@@ -17,8 +17,9 @@ from secagg.demo.heart import HOSPITALS, MOMENTS, RISK, Story
 from secagg.demo.live import Screen
 from secagg.demo.seen import Line, Report, Seen, chi_square
 from secagg.errors import BadInput, TryLater, VerificationFailed
+from secagg.events import rounds as told
 
-PLACE = {"job": RISK, "round": 5, "attempt": 1}
+PLACE = (RISK, 5, 1)
 SCORES = {name: (0.8, 0.02) for name in HOSPITALS}
 GAINED = SCORES | {"hungary": (0.9, 0.01), "long-beach": (0.7, 0.01)}
 PASSED = Report("PASS", 1, 1, (Line(1, "tiles [/]", "pass", "[bold]entries"),))
@@ -34,12 +35,12 @@ def story(**fields: Any) -> Story:
     return made
 
 
-def closed(number: int, *missing: str, late: str = "") -> dict[str, Any]:
+def closed(number: int, *missing: str, late: str = "", job: str = RISK) -> told.RoundClosed:
     """The event of a round that closed without some hospitals; `late` dropped out after its upload."""
-    out = [{"member": name, "step": "MaskedInput", "reason": "gone"} for name in missing]
-    out += [{"member": late, "step": "Unmask", "reason": "gone"}] if late else []
-    names = [name for name in HOSPITALS if name not in missing]
-    return {**PLACE, "round": number, "event": "round_closed", "contributors": names, "dropped": out}
+    out = [told.Dropped(name, "MaskedInput", "gone") for name in missing]
+    out += [told.Dropped(late, "Unmask", "gone")] if late else []
+    names = tuple(name for name in HOSPITALS if name not in missing)
+    return told.RoundClosed(job, number, 1, names, tuple(out), seconds=1)
 
 
 # Following -----------------------------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ def test_recovered_is_who_contributed_after_it_was_started_again() -> None:
     heart._note(closed(7), made)
     heart._note(closed(8), made)
     assert made.recovered == ["hungary"]
-    heart._note({**closed(9), "job": MOMENTS}, made)
+    heart._note(closed(9, job=MOMENTS), made)
     assert sorted(made.closed) == [5, 6, 7, 8]
 
 
@@ -69,15 +70,14 @@ def test_the_drill_is_in_the_middle_of_the_training() -> None:
 # The screen ----------------------------------------------------------------------------------------------------------
 
 
-def told(screen: Screen) -> None:
+def tell(screen: Screen) -> None:
     """Tell a round in which one hospital dies."""
-    screen.show({**PLACE, "event": "round_started"})
-    screen.show({**PLACE, "event": "waiting", "step": "ShareKeys", "for": HOSPITALS, "need": 3, "until": 0})
+    screen.show(told.RoundStarted(*PLACE, HOSPITALS))
+    screen.show(told.Waiting(*PLACE, "ShareKeys", HOSPITALS, missing=4, need=3, since=0, until=0))
     for name in HOSPITALS[2:]:
-        sent = {**PLACE, "event": "step", "step": "ShareKeys", "institution": name, "state": "sent", "reason": ""}
-        screen.show(sent)
+        screen.show(told.Step(*PLACE, "ShareKeys", "sent", name, ""))
     screen.died("hungary", "ShareKeys")
-    screen.show({"event": "tick"})
+    screen.show(None)
 
 
 def test_a_terminal_shows_who_is_where_and_who_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_a_terminal_shows_who_is_where_and_who_is_waited_for(monkeypatch: pytest
     drawn = io.StringIO()
     monkeypatch.setattr(sys, "stderr", drawn)
     with Screen(HOSPITALS, 10, color=False) as screen:
-        told(screen)
+        tell(screen)
     assert "heart-risk, round 5" in drawn.getvalue()
     assert "ShareKeys: 2 here, need 3, waiting for cleveland, hungary" in drawn.getvalue()
     assert "killed" in drawn.getvalue()
@@ -94,11 +94,11 @@ def test_a_terminal_shows_who_is_where_and_who_is_waited_for(monkeypatch: pytest
 
 def test_a_file_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with Screen(HOSPITALS, 10, color=True) as screen:
-        told(screen)
-        screen.show({**PLACE, "event": "round_aborted", "step": "Unmask", "reason": "2 of 4 [members]"})
+        tell(screen)
+        screen.show(told.RoundAborted(*PLACE, "Unmask", "2 of 4 [members]", (), lost=False))
         screen.show(closed(5, "hungary"))
         screen.revived("hungary")
-        screen.show({"event": "job_failed", "job": RISK, "reason": "nobody [came]"})
+        screen.show(told.JobFailed(RISK, "nobody [came]", "", ""))
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines() == [
