@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from secagg.crypto.derive import sha256
 from secagg.errors import BadInput
-from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, Organisation, RoundId, Signature, Word
+from secagg.ids import NO_DIGEST, Count, Digest, Key, Name, Ordinal, Organisation, RoundId, Sentence, Signature, Word
 from secagg.learning.algorithms import Chosen
 from secagg.vector.codec import WIDTH, Fixed, Lane, Noised, code_bits
 from secagg.vector.packing import Packing, cheapest, slot_bits
@@ -28,6 +28,9 @@ LEAST_LEAF, MOST_LEAF, LEAVES = 512, 4096, 256
 
 VECTOR = "update"
 """The name of the one lane that a sum has."""
+
+MOST_LANES, MOST_SETTINGS = 16, 64
+"""What a job may list: one with more is none, so that no node keeps it."""
 
 SCALARS = "scalars"
 """The lane group of single values, which no lane may be named after."""
@@ -108,7 +111,7 @@ class Setting(Struct, frozen=True, forbid_unknown_fields=True):
     """A setting that a job gives its task."""
 
     name: Name
-    value: bool | int | float | str
+    value: bool | int | float | Sentence
 
 
 class Privacy(Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,7 +142,7 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     rounds: Ordinal
     cohort: tuple[Name, ...]
     min_nodes: Ordinal
-    lanes: Annotated[tuple[Lane, ...], Meta(min_length=1)]
+    lanes: Annotated[tuple[Lane, ...], Meta(min_length=1, max_length=MOST_LANES)]
     weight_bound: Ordinal
     step_ms: Milliseconds
     round_ms: Milliseconds
@@ -153,7 +156,7 @@ class JobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     dropouts: Count = 0
     custody: Custody | UnsetType = UNSET
     algorithm: Chosen = Chosen()
-    config: tuple[Setting, ...] = ()
+    config: Annotated[tuple[Setting, ...], Meta(max_length=MOST_SETTINGS)] = ()
     privacy: Privacy | UnsetType = UNSET
     mode: Name = IN_STEP
 

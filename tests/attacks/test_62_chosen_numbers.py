@@ -10,17 +10,18 @@ from node.affording import declined
 from node.config import OwnTask
 from node.policy import PolicySection
 from node.records import Job
-from secagg.errors import ProtocolViolation, Refused
+from secagg.errors import ProtocolViolation, Refused, WireError
 from secagg.ids import NO_DIGEST
 from secagg.learning.algorithms import Chosen, Number
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.affordable import DAY, Most, check_affordable
-from secagg.protocol.manifest import JobSpec, Scalar
+from secagg.protocol.manifest import MOST_LANES, MOST_SETTINGS, JobSpec, Scalar, Setting
 from secagg.protocol.paillier import rehearsal as entrusted
 from secagg.protocol.paillier import trustee
 from secagg.protocol.ranges import own_lanes
 from secagg.transport.link import Received
 from secagg.vector.codec import Noised
+from secagg.wire.codec import decode, encode
 from support.adversary import proposal_of
 from support.entrusted import make as entrust
 from support.federation import job, lane, names_of
@@ -132,6 +133,21 @@ def test_noise_is_declined_with_the_job_until_it_is_built(purpose: str) -> None:
     refusal = declined(Job(job(names_of(4), purpose=purpose, lanes=noised), NO_DIGEST), Most())
     assert refusal is not None
     assert refusal.rule == "lanes.noised"
+
+
+LONG: dict[str, dict[str, object]] = {
+    "lanes": {"lanes": tuple(replace(lane(), name=f"l{n}") for n in range(MOST_LANES + 1))},
+    "settings": {"config": tuple(Setting(f"s{n}", n) for n in range(MOST_SETTINGS + 1))},
+    "a long text": {"config": (Setting("s", "x" * 513),)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_a_job_that_lists_more_than_it_may_is_none(case: str) -> None:
+    """A node would keep it whole before it refuses it."""
+    assert decode(JobSpec, encode(job(names_of(4), config=tuple(Setting(f"s{n}", n) for n in range(MOST_SETTINGS)))))
+    with pytest.raises(WireError):
+        decode(JobSpec, encode(job(names_of(4), **LONG[case])))
 
 
 class Beyond:
