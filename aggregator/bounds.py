@@ -19,12 +19,17 @@ from secagg.protocol.binding import Bound
 from secagg.protocol.fitting import Earlier
 from secagg.protocol.inputs import LISTED
 from secagg.protocol.round.phases import Failed
+from secagg.roster.members import Roster
 
 SAME: Rule = "input.same"
 """The rule by which a job ends that cannot have the members over whom its data was summed before."""
 
 FIRST: Rule = "input.first"
 """The rule by which a job ends that would fix a set of members without somebody whom it names."""
+
+
+LEFT: Rule = "job.left"
+"""The rule by which a job ends of whose members somebody has left the federation, or was revoked."""
 
 
 class Need(NamedTuple):
@@ -114,6 +119,17 @@ def first(job: Job, missing: Sequence[str]) -> End:
         f"{job.spec.name} waited in vain for {', '.join(missing)}: its first round fixes with whose data theirs is "
         "summed.",
         FIRST, back + (without if len(left) >= job.spec.min_nodes else "."),
+    )  # fmt: skip
+
+
+def left(job: Job, roster: Roster, again: str) -> End:
+    """Return the end of a job between two rounds, when somebody in it is no member any more."""
+    here = {member.name for member in roster.members}
+    gone = [name for name in job.spec.cohort if name not in here]
+    none, them = ("is no member", "it") if len(gone) == 1 else ("are no members", "them")
+    return End(
+        f"{', '.join(gone)} {none} of the federation any more, and {job.spec.name} was submitted for {them} too.",
+        LEFT, f"Submit it again for those who are left. {_for_good(again, '')}",
     )  # fmt: skip
 
 

@@ -32,3 +32,14 @@ class Desk:
     handing: Handing
     files: Path
     seats: Callable[[Turn], tuple[Seat, ...]]
+    has: Callable[[str, Turn], bool]
+    """Whether somebody of this name is in the federation now."""
+
+    def sending(self, turn: Turn) -> Callable[[str, str, bytes, bytes], None]:
+        """Return how a member is told until it acknowledges; whoever has left never will, and is told nothing."""
+
+        def send(to: str, kind: str, header: bytes, body: bytes) -> None:
+            if self.has(to, turn):
+                turn.send(to, kind, header, body)
+
+        return send

@@ -56,7 +56,7 @@ class Endings:
         records.put_outcome(turn, outcome)
         records.put_attempt(turn, outcome)
         for party in job.parties:
-            self.tell(outcome, party, _size(party, self._desk, turn), turn, turn.send)
+            self.tell(outcome, party, _size(party, self._desk, turn), turn, self._desk.sending(turn))
 
     def aborted(self, outcome: Outcome, turn: Turn) -> None:
         """Keep an end without a result; it is told once its entry is published."""
@@ -84,7 +84,7 @@ class Endings:
             if turn.get(key) != _ASKED:
                 turn.put(key, _ASKED)
                 for party in job.spec.custody.names():
-                    self._tell(outcome, party, turn, turn.send)
+                    self._tell(outcome, party, turn, self._desk.sending(turn))
             if len(self._words(outcome, turn)) >= words_needed(job.spec.custody):
                 self._tell_members(outcome, job, turn)
 
@@ -152,7 +152,7 @@ class Endings:
         turn.delete(f"{_UNTOLD}{outcome.round.label()}")
         turn.cancel(f"{WORDS}/{outcome.round.label()}")
         for member in job.spec.cohort:
-            self._tell(outcome, member, turn, turn.send)
+            self._tell(outcome, member, turn, self._desk.sending(turn))
 
     def _wait_for_words(self, outcome: Outcome, turn: Turn) -> None:
         spec = records.get_job(turn, outcome.round.job).spec

@@ -11,6 +11,8 @@ from secagg.daemon.membership import Pin
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.protocol.manifest import Seat
+from secagg.roster.members import Roster
+from secagg.transport.link import Received
 
 
 class Membership(Follower):
@@ -26,15 +28,29 @@ class Membership(Follower):
         nodes = self.roster(turn).nodes()
         return tuple(Seat(member.name, member.organisation, member.sign_key) for member in nodes)
 
+    def has(self, name: str, turn: Turn) -> bool:
+        """Say whether somebody of this name is in the federation now. Raises: TryLater while there is no roster."""
+        return any(member.name == name for member in self.roster(turn).members)
+
+    def take(self, message: Received, turn: Turn) -> Roster | None:
+        """Take a roster, and send nothing any more to whoever is not in it. Raises: as Follower."""
+        before = self.roster(turn).members if self.known(turn) else ()
+        roster = super().take(message, turn)
+        if roster is not None:
+            left = {(member.name, member.sign_key) for member in roster.members}
+            for gone in (member for member in before if (member.name, member.sign_key) not in left):
+                turn.withdraw(gone.name)
+        return roster
+
     def opening(self, job: str, turn: Turn) -> SealingKey:
         """Return the key to which members seal what opens this job's rounds; drawn on first use."""
-        kept = turn.get(f"opening/{job}")
-        if kept is None:
-            kept = self._keys.seal(_label(job), self._rng(96))
-            turn.put(f"opening/{job}", kept)
-        if kept not in self._openings:
-            self._openings = {kept: SealingKey.from_private_bytes(self._keys.open(_label(job), kept))}
-        return self._openings[kept]
+        sealed = turn.get(f"opening/{job}")
+        if sealed is None:
+            sealed = self._keys.seal(_label(job), self._rng(96))
+            turn.put(f"opening/{job}", sealed)
+        if sealed not in self._openings:
+            self._openings = {sealed: SealingKey.from_private_bytes(self._keys.open(_label(job), sealed))}
+        return self._openings[sealed]
 
     def erase_opening(self, job: str, turn: Turn) -> None:
         """Destroy a job's opening key."""

@@ -178,8 +178,8 @@ def put_attempt(turn: Turn, outcome: Outcome) -> None:
 
 def find_attempt(turn: Turn, round_id: RoundId) -> Outcome | None:
     """Return how an attempt ended, if it has."""
-    kept = turn.get(f"attempt/{round_id.label()}")
-    found = decode(Outcome, kept, WHOLE) if kept else None
+    data = turn.get(f"attempt/{round_id.label()}")
+    found = decode(Outcome, data, WHOLE) if data else None
     return found if found and found.round == round_id else None
 
 
@@ -216,10 +216,10 @@ def opening(turn: Turn) -> tuple[str, ...]:
 
 def put_summed(turn: Turn, members: Collection[str]) -> None:
     """Remember for good over which set the inputs of these members were summed, or may have been; the round is over."""
-    kept = turn.get(_OPENING)
-    if kept is None:
+    data = turn.get(_OPENING)
+    if data is None:
         return
-    found = decode(Opening, kept, WHOLE)
+    found = decode(Opening, data, WHOLE)
     digest = seats_digest(found.seats)
     for seat, tag in zip(found.seats, found.inputs, strict=True):
         if seat.name in members:
@@ -252,11 +252,11 @@ def free_name(turn: Turn, name: str, over: str = "") -> str:
 
     `over` is a job that is about to fail.
     """
-    found, number = name, 1
-    while (job := find_job(turn, found)) is not None and (job.state == "failed" or found == over):
+    free, number = name, 1
+    while (job := find_job(turn, free)) is not None and (job.state == "failed" or free == over):
         number += 1
-        found = f"{name[:56]}-{number}"
-    return found
+        free = f"{name[:56]}-{number}"
+    return free
 
 
 def put_allowance(turn: Turn, job: str, member: str, leaf: bytes) -> None:

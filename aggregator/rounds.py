@@ -254,7 +254,7 @@ class Rounds:
             case Keep(data):
                 self._desk.bundle.put_file(data)
             case Send(to, kind, data):
-                turn.send(to, "round", encode(RoundHeader(phase.scope.round, kind)), data)
+                self._desk.sending(turn)(to, "round", encode(RoundHeader(phase.scope.round, kind)), data)
             case Judge():
                 self._judge(cast(Common, phase), turn)
             case _:

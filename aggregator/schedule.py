@@ -118,7 +118,7 @@ class Schedule:
             said = self._presence.of(member)
             # Whoever still lacks the end of an earlier job is told of this one once it says that it has it.
             if said and said.job != job.spec.name and not records.find_outcome(turn, said.job, said.next_round):
-                self._announce(job, member, self._size(member, turn), turn, turn.send)
+                self._announce(job, member, self._size(member, turn), turn, self._desk.sending(turn))
         self._await_members(records.put_job(turn, job, state="waiting"), turn)
 
     def _wait(self, job: Job, turn: Turn) -> None:
@@ -203,8 +203,8 @@ class Schedule:
         turn.cancel(OVERDUE)
         try:
             manifest = self._manifest(job, turn)
-        except NotAuthorised as error:
-            self._fail(job, error.cause, turn)
+        except NotAuthorised:
+            self._fail(job, bounds.left(job, self._membership.roster(turn), _again(job, turn)), turn)
             return
         few = naming.too_few(job, manifest)
         if few:
@@ -252,7 +252,7 @@ class Schedule:
         for party in job.parties:
             turn.withdraw(party)
             if fresh and party not in named:
-                naming.tell(self._desk, job, party, turn.send)
+                naming.tell(self._desk, job, party, self._desk.sending(turn))
         if isinstance(phase, Closed):
             self._close(job, phase, began, turn)
         else:

@@ -62,8 +62,9 @@ class AggregatorService:
         self._handing = Handing(name, files, Blobs(state_dir / "opened"), self._book)
         members = self._membership
         self._desk = Desk(
-            name, key, rng, self._book, uploads, bundle, members.opening, self._handing, files, members.seats
-        )
+            name, key, rng, self._book, uploads, bundle, members.opening, self._handing, files, members.seats,
+            members.has,
+        )  # fmt: skip
         self._presence = Presence()
         self._schedule = Schedule(self._desk, self._blobs, self._membership, self._presence)
 

@@ -61,8 +61,8 @@ def read(path: Path | None) -> Configuration:
 
     Raises: BadConfiguration.
     """
-    found = path or next((place for place in PLACES if place.exists()), PLACES[0])
-    told = load(found, Configuration)
-    own = told.keyserver
-    file = str(found.parent / own.passphrase_file) if own.passphrase_file else ""
-    return replace(told, keyserver=KeyserverSection(str(found.parent / own.state_dir), file))
+    chosen = path or next((place for place in PLACES if place.exists()), PLACES[0])
+    given = load(chosen, Configuration)
+    own = given.keyserver
+    file = str(chosen.parent / own.passphrase_file) if own.passphrase_file else ""
+    return replace(given, keyserver=KeyserverSection(str(chosen.parent / own.state_dir), file))

@@ -130,8 +130,8 @@ class Lies:
 
     def published(self, size: int, members: Iterable[Member], turn: Turn) -> None:
         """Push to everybody what is in the directory now."""
-        for key, kept in turn.scan(_REPORTED):
-            found = decode(Reported, kept)
+        for key, data in turn.scan(_REPORTED):
+            found = decode(Reported, data)
             if found.entry < size and not found.told:
                 turn.put(key, encode(replace(found, told=True)))
                 for member in members:
@@ -139,8 +139,8 @@ class Lies:
 
     def tell(self, member: Member, turn: Turn) -> None:
         """Push to a member what was stated, beside a roster: it may be new, or have been told before and not heard."""
-        for _, kept in turn.scan(_REPORTED):
-            found = decode(Reported, kept)
+        for _, data in turn.scan(_REPORTED):
+            found = decode(Reported, data)
             if found.told:
                 self._push(member, found, turn)
 

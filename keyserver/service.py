@@ -228,8 +228,8 @@ class KeyserverService:
         record = register.in_force()
         if record is None:
             raise TryLater("The first roster is not published yet.", "Try again in a second.")
-        found = [kept for member in record.roster().members if (kept := register.member(member.name))]
-        entries = [(self._directory.leaf(kept.entry), self._prove(kept.entry, record.note, 0)) for kept in found]
+        present = [kept for member in record.roster().members if (kept := register.member(member.name))]
+        entries = [(self._directory.leaf(one.entry), self._prove(one.entry, record.note, 0)) for one in present]
         return {
             "push": self._push(record, 0).hex(),
             "entries": [{"leaf": leaf.decode(), "proof": proof.hex()} for leaf, proof in entries],

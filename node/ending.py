@@ -87,17 +87,17 @@ class Endings:
 
     def ask(self, turn: Turn) -> None:
         """Ask how every attempt ended of which this node knows no end, but for the one that it is in."""
-        kept = records.find_round(turn)
-        running = kept.scope.round if kept else None
-        waiting = [found for found in self._inputs.pending() if found != running]
-        self._pauses = {found: self._pauses.get(found, (0, 1)) for found in waiting}
-        for found, (left, pause) in self._pauses.items():
+        current = records.find_round(turn)
+        running = current.scope.round if current else None
+        waiting = [attempt for attempt in self._inputs.pending() if attempt != running]
+        self._pauses = {attempt: self._pauses.get(attempt, (0, 1)) for attempt in waiting}
+        for attempt, (left, pause) in self._pauses.items():
             if left:
-                self._pauses[found] = (left - 1, pause)
+                self._pauses[attempt] = (left - 1, pause)
             elif self._jobs.reachable(turn):
-                self._pauses[found] = (pause, min(2 * pause, LONGEST))
-                last = Ledger(turn).last(f"{found.federation}/rounds")
-                asked = encode(AskRound(found, last.size if last else 0))
+                self._pauses[attempt] = (pause, min(2 * pause, LONGEST))
+                last = Ledger(turn).last(f"{attempt.federation}/rounds")
+                asked = encode(AskRound(attempt, last.size if last else 0))
                 turn.emit(self._jobs.aggregator(turn).name, "ask-round", b"", asked)
 
     def _over_for_trustees(self, notice: AbortNotice, entry: Counted, turn: Turn) -> bool:

@@ -272,7 +272,7 @@ class Jobs:
         if job.awaited is None or job.awaited.published != stepped.published:
             # Computed twice, and taken in the first time: the round that is awaited now is another one.
             return None
-        notice, old, kept = job.awaited, job.model, job.state
+        notice, old, old_state = job.awaited, job.model, job.state
         ended, published = notice.round, notice.published
         if job.spec.purpose == "sum":
             job = records.put_job(turn, job, published=published)
@@ -282,8 +282,8 @@ class Jobs:
         job = records.put_job(turn, job, **after, **model, **state)
         if job.spec.purpose == "training" and ended.round > 1:
             self._forget(old, turn)
-        if kept != NO_DIGEST:
-            self._forget(kept, turn)
+        if old_state != NO_DIGEST:
+            self._forget(old_state, turn)
         turn.tell(told.Result(*place(ended), digest=stepped.digest.hex()))
         self._go_on(job, turn)
         return Ended(ended, notice)

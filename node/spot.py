@@ -207,7 +207,7 @@ class Spots:
             published = due.notice.published
             turn.run(f"forget/{published.hex()}", lambda: self._blobs.delete(published))
 
-    def _expose(self, now: Check, found: VerificationFailed, turn: Turn) -> None:
+    def _expose(self, now: Check, lie: VerificationFailed, turn: Turn) -> None:
         """Keep the evidence, and say what it is."""
         (transcript, leaves), notice = _opened(now), now.due.notice
         evidence = Lie(
@@ -217,8 +217,8 @@ class Spots:
         data = encode(evidence)
         digest = self._blobs.put(data)
         where, path = place(now.due.scope.round), str(self._blobs.path(digest))
-        turn.tell(told.Lie(*where, cause=found.cause, remedy=found.remedy, rule="spot.sum", path=path))
-        self._lies.found(digest, len(data), now.due.aggregator_key, found.cause, turn)
+        turn.tell(told.Lie(*where, cause=lie.cause, remedy=lie.remedy, rule="spot.sum", path=path))
+        self._lies.found(digest, len(data), now.due.aggregator_key, lie.cause, turn)
 
     def _go_on(self, now: Check, turn: Turn) -> None:
         """Ask for what is missing, or judge once nothing is."""
@@ -277,7 +277,7 @@ def _judge(now: Check, blobs: Blobs) -> None:
 
 def dues(turn: Turn) -> list[Due]:
     """Return the checks that have no verdict yet, the oldest first."""
-    found = [decode(Due, kept, records.WHOLE) for _, kept in turn.scan("spot/")]
+    found = [decode(Due, data, records.WHOLE) for _, data in turn.scan("spot/")]
     return sorted(found, key=lambda due: (due.since, due.scope.round.round))
 
 

@@ -68,8 +68,8 @@ def _in_round(kept: Round, phase: object | None, failed: bool, turn: Turn) -> Wa
         on = f"`secagg node unchecked accept {first.name}` goes on without"
         return Waiting(first.manifest.aggregator, f"{what} ({on})", first.since, kept.until)
     if failed:
-        told = "the time to say that it gives nothing: its task failed on the data (see what it refused)"
-        return Waiting("this node", told, kept.since, kept.until)
+        awaits = "the time to say that it gives nothing: its task failed on the data (see what it refused)"
+        return Waiting("this node", awaits, kept.since, kept.until)
     if name in ("Masking", "Encrypting"):
         return Waiting("this node", "its own update", kept.since, kept.until)
     if upload and len(upload.stored) * upload.size < upload.total:

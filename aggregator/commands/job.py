@@ -42,12 +42,12 @@ def submit(file: Path, model: Path | None, custody: Path | None, without: tuple[
     for name, path in (("model", model), ("custody", custody)):
         if path:
             request[name] = str(path.absolute())
-    found = ask(request | {"without": list(without)})
+    answer = ask(request | {"without": list(without)})
     if current().format != "table":
-        show(found)
+        show(answer)
         return
-    told = found.pop("told")
-    show(found)
+    told = answer.pop("told")
+    show(answer)
     say(*told)
 
 

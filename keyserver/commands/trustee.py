@@ -129,12 +129,12 @@ def accept(share: Path, key: Path | None, transcript: Path | None, words: str | 
     from secagg.protocol.ceremony.files import read_transcript
 
     own = Identity(_configuration())
-    public, told = key or share.parent / files.KEY, transcript or share.parent / files.TRANSCRIPT
-    found = read_transcript(files.read(told))
+    public, written = key or share.parent / files.KEY, transcript or share.parent / files.TRANSCRIPT
+    found = read_transcript(files.read(written))
     _warn([place.name for place in found.trustees], found.threshold, found.colluders)
     heard = None if yes else (words or click.prompt("Two of the words that the dealer reads out", err=True))
     spoken = None if heard is None else heard.replace(",", " ").split()
-    digest = work.accept(own, share, public, told, spoken, output)
+    digest = work.accept(own, share, public, written, spoken, output)
     _tell(f"The share of key {digest[:16]}… fits and is kept; delete {share}. Give {output} to the operator.")
     say(str(output))
 

@@ -104,7 +104,7 @@ def accept(own: Identity, share: Path, key: Path, transcript: Path, heard: Seque
         out = store.card()
         if out is None:
             raise BadInput("No card of this trustee is out.", "Run `secagg trustee card`, then repeat the ceremony.")
-        earlier = [modulus_of(kept) for kept in store.public_keys()]
+        earlier = [modulus_of(past) for past in store.public_keys()]
         federation = (pin.name, pin.root_fingerprint)
         secret = receive(public, told, read(share), own.member, federation, out[0], out[1], earlier)
         store.keep(public, secret)

@@ -144,11 +144,11 @@ class Rounds:
 
         A job goes on with its next round only when the last one is over; word of that may never have come.
         """
-        for kept in records.all_rounds(turn):
-            found = kept.scope.round
+        for held in records.all_rounds(turn):
+            found = held.scope.round
             same = (found.federation, found.job, found.group) == (round_id.federation, round_id.job, round_id.group)
             if same and (found.round, found.attempt) <= (round_id.round, round_id.attempt):
-                self._end(kept, turn)
+                self._end(held, turn)
 
     def aborted(self, round_id: RoundId, leaf: bytes, proof: LogProof, turn: Turn) -> None:
         """Take a logged end of an attempt: say that it is over here too, or keep that it was to be opened.
@@ -265,9 +265,9 @@ class Rounds:
         refuse = encode(Refuse(refusals.named(refusal)))
         signed = sign(self._key, "Refuse", scope, self._name, EVERYBODY, refuse)
         self._send(scope.round, "Refuse", encode(signed), turn)
-        kept = records.find_round(turn, scope.round)
-        if kept and kept.scope == scope:
-            self._end(kept, turn)
+        held = records.find_round(turn, scope.round)
+        if held and held.scope == scope:
+            self._end(held, turn)
 
 
 def _seats(roster: Roster, role: str) -> tuple[Seat, ...]:

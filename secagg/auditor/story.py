@@ -14,12 +14,12 @@ def tell(evidence: Evidence, number: int, job: str | None) -> Iterator[str]:
 
     Raises: BadInput when the log knows no such round.
     """
-    found = False
+    said = False
     for entry, statement in evidence.of(OfRound):
         if statement.round == number and job in (None, statement.job):
-            found = True
+            said = True
             yield plain(f"{entry.index:>5}  {statement.job}  {_say(entry, statement)}")
-    if not found:
+    if not said:
         raise BadInput(f"The log knows no round {number}.", "See `secagg audit log` for what it holds.")
 
 

@@ -112,15 +112,15 @@ def spot_check(
 
     Raises: VerificationFailed when the sum does not hold, which no measured case may.
     """
-    kept, found = _Checked(federation, phase, frozen, read), []
+    checked, found = _Checked(federation, phase, frozen, read), []
     for _ in range(repeat):
         began = time.thread_time()
         key, indexes = SealingKey.from_private_bytes(rng(96)), spots.draw(phase.manifest, rng)
         drawn = time.thread_time() - began
-        sealed = kept.hand_out(key.public, indexes)
+        sealed = checked.hand_out(key.public, indexes)
         began = time.thread_time()
-        sent = kept.ask(key.public, indexes, len(sealed))
-        kept.judge(key, indexes, sealed, published)
-        received = sum(map(len, sealed)) + kept.headers(len(sealed))
+        sent = checked.ask(key.public, indexes, len(sealed))
+        checked.judge(key, indexes, sealed, published)
+        received = sum(map(len, sealed)) + checked.headers(len(sealed))
         found.append(Check(time.thread_time() - began + drawn, received, sent))
     return Check(statistics.median(one.seconds for one in found), found[0].received, found[0].sent)

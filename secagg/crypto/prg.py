@@ -58,10 +58,10 @@ def _counter(offset: int) -> bytes:
 
 
 def _buffer() -> npt.NDArray[np.uint8]:
-    found: npt.NDArray[np.uint8] | None = getattr(_local, "buffer", None)
-    if found is None:
-        found = _local.buffer = aligned(SHARED)
-    return found
+    buffer: npt.NDArray[np.uint8] | None = getattr(_local, "buffer", None)
+    if buffer is None:
+        buffer = _local.buffer = aligned(SHARED)
+    return buffer
 
 
 class Sum:

@@ -87,8 +87,8 @@ class Lies:
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Take the verdict on evidence."""
-        kept, digest = turn.get(_WANTED), bytes.fromhex(name.partition("/")[2])
-        if kept is None or decode(LieNotice, kept).digest != digest:
+        wanted, digest = turn.get(_WANTED), bytes.fromhex(name.partition("/")[2])
+        if wanted is None or decode(LieNotice, wanted).digest != digest:
             return
         turn.delete(_WANTED)
         if isinstance(outcome, Proven):

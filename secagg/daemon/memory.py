@@ -61,9 +61,9 @@ class _Memory:
 
 def waiting(outbox: Mapping[bytes, Outgoing], message: Outgoing) -> tuple[int, bool]:
     """Return how many messages of `outbox` are for the receiver of one, and if one of them says the same."""
-    waits = [found for found in outbox.values() if found.to == message.to]
+    waits = [other for other in outbox.values() if other.to == message.to]
     said = (message.kind, message.header, message.body)
-    return len(waits), any((found.kind, found.header, found.body) == said for found in waits)
+    return len(waits), any((other.kind, other.header, other.body) == said for other in waits)
 
 
 class MemoryJournal:

@@ -48,10 +48,33 @@ def test_a_round_whose_member_is_revoked_has_its_result(tmp_path: Path, step: st
     (closed,) = stage.named("round_closed")
     assert (GONE in closed["contributors"]) == (step != "MaskedInput")
     (failed,) = stage.named("job_failed")
-    assert GONE in failed["reason"]
-    told = [message.to for message in stage.journal.pending() if message.kind == "result"]
-    assert set(told) <= {GONE}
+    # What is kept until it is acknowledged would be kept for ever.
+    assert GONE not in {message.to for message in stage.journal.pending()}
+    assert failed["reason"] == f"{GONE} is no member of the federation any more, and job was submitted for it too."
+    assert failed["rule"] == "job.left"
+    assert failed["remedy"] == (
+        "Submit it again for those who are left. To go on without for good: secagg node allow job-2 --overlap at every "
+        "institution of that set, then secagg job submit FILE."
+    )
     assert "Traceback" not in stage.log.getvalue()
+
+
+def test_what_waits_for_a_member_that_is_revoked_is_let_go_of(tmp_path: Path) -> None:
+    stage = Hall(make(4, chunk_bytes=4096), tmp_path / "state")
+
+    async def script(stage: Hall) -> None:
+        await stage.push()
+        stage.submit()
+        await stage.settle()
+        await stage.gather()
+        assert {message.kind for message in stage.journal.pending() if message.to == GONE} == {"result"}
+        await revoke(stage)
+        assert GONE not in {message.to for message in stage.journal.pending()}
+
+    whole = stage.network._fate
+    stage.network._fate = lambda to, said: () if to == GONE and said.kind == "result" else whole(to, said)
+    stage.play(script)
+    assert len(stage.named("job_done")) == 1
 
 
 def test_nothing_that_a_revoked_member_says_is_heard(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ FOUND = {
     "sets-by-names": ("", "isolated"),
     "lifted-after-answer": ("", "bound"),
     "another-group": ("", ""),
+    "edition-ignored": ("", "edition"),
     "seats-fall": ("", "minimum"),
     "group-twice": ("", "lie"),
 }

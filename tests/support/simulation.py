@@ -33,7 +33,7 @@ from support.simulation_memory import remembered
 from support.simulation_network import SimulatedNetwork, Span, Weather
 from support.simulation_oracles import audit, believed, inspect
 from support.simulation_persons import Persons, place_of_another
-from support.simulation_plan import LAST, drawn, shelf
+from support.simulation_plan import LAST, drawn, shelf, turned
 from support.simulation_roles import AggregatorMachine, KeyserverMachine, NodeMachine
 from support.simulation_submitting import Submitting
 from support.simulation_trustees import ALL_PLACES, TRUSTEES, EntrustingNode, TrusteeMachine, entrusted
@@ -92,6 +92,8 @@ class Simulation:
         # A ciphertext takes milliseconds where a masked word takes none.
         lengths = (7, 7, 7, 7, 7, 60, 60, 300) if self.trustees else (7, 7, 1500, 4000)
         self.plan = drawn(Chance(seed, "plan"), self.names, lengths, malice=self.malice)
+        if not self.malice:
+            self.plan = turned(self.plan, Chance(seed, "turns"))
         colluders = colluders_of(len(self.names))
         self.known = Known(self.world, self.plan, colluders)
         self.watch = watch = Watch(self.world, self.known, colluders, malice=self.malice)
@@ -176,15 +178,15 @@ class Simulation:
 
         Who is away is not waited for, and no upload leaves before a verdict, for which is asked ever more rarely.
         """
-        members = [self.world.machines[name] for name in (*self.names, *self.trustees)]
-        if all(member.alive and not member.journal.scan("spot/") for member in members):
+        members = [machine for name in (*self.names, *self.trustees) if not (machine := self.world.machines[name]).gone]
+        if self.persons.over and all(member.alive and not member.journal.scan("spot/") for member in members):
             self.jobs.submit(LAST)
         else:
             self.loop.call_later(FORGOTTEN, self._submit_last)
 
     def _quiet(self) -> bool:
         """Say whether nobody has anything left to do."""
-        machines = self.world.machines.values()
+        machines = [machine for machine in self.world.machines.values() if not machine.gone]
         return all(
             machine.alive
             and not [message for message in machine.journal.unacknowledged() if message.to != BROKER]
@@ -205,11 +207,12 @@ class Simulation:
         custody = self.place / CUSTODY if self.trustees else None
         self.jobs = Submitting(self.world, self.plan, self.place, self.seed, self.engine, custody)
         self.jobs.begin()
-        persons = Persons(self.world, self.plan, self.known, self.seed, self._again)
-        persons.begin()
+        first_over = partial(self.jobs.over, ("a",))
+        self.persons = Persons(self.world, self.plan, self.known, self.seed, self._again, first_over)
+        self.persons.begin()
         for name in self.plan.early[1:]:
-            if self.plan.revoke:
-                persons.then = partial(self.jobs.submit, name)
+            if self.plan.edition or (self.plan.revoke and self.malice):
+                self.persons.then = partial(self.jobs.submit, name)
             else:
                 self.jobs.soon(name)
         self.disks = [machine.disk for machine in self.world.machines.values()]
@@ -261,8 +264,12 @@ class Simulation:
         shown = self.world.machines[AGGREGATOR].ask(command="job-show", name=self.jobs.newest(LAST))
         if not shown or shown["state"] != "done":
             self.world.violate("job", f"with nothing in the way the last job ends as {shown and shown['state']}")
-        elif [len(ended["contributors"]) for ended in shown["ended"]] != [len(self.names)]:
+        elif [len(ended["contributors"]) for ended in shown["ended"]] != [self._left()]:
             self.world.violate("job", f"with nothing in the way the last job is of {shown['ended']}")
+
+    def _left(self) -> int:
+        """Return how many institutions have a seat."""
+        return sum(isinstance(one, NodeMachine) and not one.gone for one in self.world.machines.values())
 
     async def _until(self, done: Any, end: float) -> None:
         while self.loop.now < end and not (self.loop.now > 8 and done()):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.labels import fields
-from secagg.protocol.inputs import Counted
+from secagg.protocol.inputs import Counted, source_digest
 
 Function = Callable[..., Any]
 
@@ -62,6 +62,15 @@ def _of_one_group(bind: Function) -> Function:
 
     def mutated(entries: Sequence[Counted], wanted: Any, *given: Any, **named: Any) -> Any:
         return bind([e for e in entries if e.round.group == wanted.round.group], wanted, *given, **named)
+
+    return mutated
+
+
+def _of_any_edition(source: Function) -> Function:
+    """Name a source by where it lies alone."""
+
+    def mutated(self: Any, task: str) -> Any:
+        return source_digest(str(self.tasks[task].data.resolve()), "")
 
     return mutated
 
@@ -121,6 +130,10 @@ INPUT_BUGS: Mapping[str, tuple[str, tuple[tuple[str, Callable[[Function], Functi
             ("secagg.protocol.deriving:differing", _whatever_group),
             ("secagg.protocol.inputs:bind", _of_one_group),
         ),
+    ),
+    "edition-ignored": (
+        "next year's file is the same input as this year's: its edition names nothing",
+        (("node.inputs:Inputs.source", _of_any_edition),),
     ),
     "seats-fall": (
         "whoever is revoked is in the cohort no more: n, t and K_min fall",

@@ -4,7 +4,8 @@
 decisions were released, into simulation_openings. An input is named by the source that the node's own task reads, and
 for training by the model that the node holds, its zeros unsigned, unless that model was handed out: then by the source
 alone. Rules: what is told here comes from the plan and from the node's disk, and never from a field of a job.
-`bound`: a header that says `any` of an input that is in a sum already, and was not lifted from it.
+`bound`: a header that says `any` of an input that is in a sum already, and was not lifted from it. `edition`: one that
+binds the first input of next year's file to a set.
 Leaves to others: judging what was released (simulation_openings), opening sealed answers (simulation_watch).
 """
 
@@ -55,14 +56,16 @@ class Known:
         self._opened: set[tuple[str, str]] = set()
         self._cohorts: dict[str, int] = {}
         self._seen: set[tuple[str, str]] = set()
+        self._lines: set[tuple[str, str]] = set()
 
     # What is told ----------------------------------------------------------------------------------------------------
 
     def needed(self, job: str) -> int:
         """Return max(t, K_min) of a job with engine masks: by the cohort it was submitted for, not by a manifest."""
-        return minimum_contributors(self._nodes(job), self._colluders)
+        return minimum_contributors(self.seats(job), self._colluders)
 
-    def _nodes(self, job: str) -> int:
+    def seats(self, job: str) -> int:
+        """Return how many members a job was submitted for."""
         if job not in self._cohorts:
             kept = self._world.machines[AGGREGATOR].journal.get(f"job/{job}")
             self._cohorts[job] = len(decode(Submitted, kept, WHOLE).spec.cohort)
@@ -72,12 +75,12 @@ class Known:
         """Learn of an attempt."""
         label = manifest.round.label()
         if isinstance(manifest.custody, Custody):
-            self._nodes(manifest.round.job)
+            self.seats(manifest.round.job)
             shares = manifest.custody.threshold - manifest.custody.colluders
             self.collected.attempt(label, max(1, shares), fewest_entrusted(self._colluders), 0)
         else:
             job = manifest.round.job
-            shares = threshold(self._nodes(job), self._colluders)
+            shares = threshold(self.seats(job), self._colluders)
             self.collected.attempt(label, shares, self.needed(job), self._colluders)
 
     def masked_over(self, round_id: RoundId, u2: bytes) -> None:
@@ -103,6 +106,7 @@ class Known:
             self._entrusted[label, sender] = unknown
         self._order.setdefault((label, unknown.seat), len(self._order))
         self._bound(sender, manifest.round, unknown, body)
+        self._begins(sender, manifest.round, body)
 
     def answered(self, sender: str, round_id: RoundId, answer: Answer) -> None:
         """Learn what a member released."""
@@ -152,6 +156,22 @@ class Known:
                 told = f"{sender} binds its input in {round_id.label()} to no set; it is in {row.where}"
                 self._world.violate("bound", told)
 
+    def _begins(self, sender: str, round_id: RoundId, body: MaskedInput | EncryptedInput) -> None:
+        """Watch the first header over a new edition: nothing was summed of it, so that nothing binds it."""
+        if not self._plan.edition or original(round_id.job) != "b":
+            return
+        line = self._world.machines[sender].seat, self._source(sender, round_id.job)
+        if line not in self._lines and body.bound.only.kind in ("same", "overlap"):
+            told = f"{sender} binds its first input of {line[1]}, in {round_id.label()}, to a set"
+            self._world.violate("edition", told)
+        self._lines.add(line)
+
+    def _source(self, sender: str, job: str) -> str:
+        """Return what names the data that a node's task of a job reads now."""
+        source = self._plan.jobs[original(job)].source
+        edition = self._world.machines[sender].editions.get(source, "")
+        return f"{source} of {edition}" if edition else source
+
     def _lifted(self, sender: str, label: str) -> bool:
         """Say whether a logged end of an attempt lets this member forget it: it must not have opened it."""
         if (label, sender) in self._opened:
@@ -162,11 +182,11 @@ class Known:
 
     def _unknown(self, sender: str, manifest: Manifest) -> Unknown:
         planned = self._plan.jobs[original(manifest.round.job)]
-        machine = self._world.machines[sender]
+        machine, source = self._world.machines[sender], self._source(sender, manifest.round.job)
         if planned.purpose == "sum":
-            return Unknown(machine.seat, f"{planned.source} summed")
+            return Unknown(machine.seat, f"{source} summed")
         model = self._model(sender, machine, manifest.round.job)
-        return Unknown(machine.seat, f"{planned.source} trained from {model}")
+        return Unknown(machine.seat, f"{source} trained from {model}")
 
     def _model(self, sender: str, machine: Any, name: str) -> str:
         """Return what names the model that a node trains from: nothing of it when it was handed out."""

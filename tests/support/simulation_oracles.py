@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from aggregator import records as kept
-from aggregator.bounds import FIRST, SAME
+from aggregator.bounds import FIRST, LEFT, SAME
 from node import records
 from secagg.auditor.export import export
 from secagg.auditor.verify import verify
@@ -70,7 +70,7 @@ def inspect(world: World, plan: Plan) -> Counter[str]:
         for outcome in outcomes:
             if not outcome.lost:
                 _sum(world, aggregator, job, outcome, plan)
-        for node in nodes:
+        for node in (one for one in nodes if not one.gone):
             _told(world, node, job, outcomes)
     _left(world, nodes)
     _witnesses(world, aggregator, nodes)
@@ -125,13 +125,14 @@ def _told(world: World, node: NodeMachine, job: kept.Job, outcomes: list[kept.Ou
 
 
 def _left(world: World, nodes: list[NodeMachine]) -> None:
-    for machine in world.machines.values():
+    # What a machine still had that was switched off for good, it never says.
+    for machine in (one for one in world.machines.values() if not one.gone):
         for message in machine.journal.unacknowledged():
             if message.to != BROKER:
                 world.violate("left", f"{machine.name} still sends {message.kind} to {message.to}")
         if isinstance(machine, TrusteeMachine) and machine.left():
             world.violate("left", f"{machine.name} still keeps {machine.left()}")
-    for node in nodes:
+    for node in (one for one in nodes if not one.gone):
         # A key that was drawn in a turn that could not be saved has sealed nothing; the next start removes it.
         taken = {decode(Accepted, value).round.label() for _, value in node.journal.scan("ledger/accepted/")}
         left = sorted(path.name for path in (node.root / "rounds").glob("*.key") if path.stem in taken)
@@ -171,7 +172,7 @@ def _ends(world: World, statements: list[AnyStatement], jobs: list[kept.Job]) ->
     for job in jobs:
         if job.state not in ("done", "failed"):
             world.violate("job", f"{job.spec.name} is still in state {job.state}")
-        elif (job.spec.name, job.round) not in ended and job.rule not in (SAME, FIRST):
+        elif (job.spec.name, job.round) not in ended and job.rule not in (SAME, FIRST, LEFT):
             # Whoever waited in vain for members that a round cannot do without has proposed nothing.
             world.violate("job", f"{job.spec.name} is {job.state} without a logged end")
 

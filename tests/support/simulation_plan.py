@@ -11,7 +11,7 @@ import functools
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Learner:
         import torch
 
         known = json.loads(data.read_text())
-        turn = 1 if known["steady"] else round.round
+        turn = known["later"] + (1 if known["steady"] else round.round)
         signs = torch.tensor([1.0 if place % (turn + 1) else -1.0 for place in range(LENGTH)])
         with torch.no_grad():
             model.values += signs * (known["index"] + 1) / 8
@@ -76,6 +76,12 @@ STEP = 14
 """Bits between the numbers of two jobs: as many as nodes and rounds need."""
 
 LAST = "last"
+
+NEXT_YEAR = "next year"
+"""What an operator writes as the edition when other data lies in the file of a source."""
+
+LATER = 3
+"""How many rounds on next year's data seem to be: no update is as one of this year's."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +116,13 @@ class Plan:
     """Whom a person revokes, once something was opened."""
 
     hurried: bool = False
-    """Whether that is done as soon as there is a job, before its first round."""
+    """Whether that is done as soon as there is a job, before its first round; by an honest aggregator: in a round."""
 
     enrols_again: bool = False
     """Whether another machine is then enrolled under that name."""
+
+    edition: str = ""
+    """What the operators of job b's members write as the edition of its source, once job a is over."""
 
     @property
     def early(self) -> tuple[str, ...]:
@@ -124,19 +133,20 @@ class Plan:
         """Return the cohort of a job."""
         return self.jobs[job].cohort or self.names
 
-    def data(self, index: int) -> bytes:
-        """Return what lies in every source of a node."""
+    def data(self, index: int, *, next_year: bool = False) -> bytes:
+        """Return what lies in every source of a node; next year other numbers are learned from it."""
         jobs = {job.name: (job.length, job.place) for job in self.jobs.values()}
-        told = {"nodes": len(self.names), "jobs": jobs, "index": index, "steady": self.steady}
+        told: dict[str, object] = {"nodes": len(self.names), "jobs": jobs, "index": index, "steady": self.steady}
+        told["later"] = LATER if next_year else 0
         return json.dumps(told).encode()
 
-    def tasks(self, place: Path) -> dict[str, OwnTask]:
-        """Return the tasks of a node whose data lies at `place`."""
+    def tasks(self, place: Path, editions: Mapping[str, str]) -> dict[str, OwnTask]:
+        """Return the tasks of a node whose data lies at `place`; `editions` are those of its sources."""
         found = {}
         for job in self.jobs.values():
             kind = "Learner" if job.purpose == "training" else "Number"
-            name = f"task-{job.name}"
-            found[name] = OwnTask(name, f"{written()}:{kind}", place / f"{job.source}.json", {})
+            name, edition = f"task-{job.name}", editions.get(job.source, "")
+            found[name] = OwnTask(name, f"{written()}:{kind}", place / f"{job.source}.json", {}, edition)
         return found
 
     def sources(self) -> set[str]:
@@ -164,7 +174,7 @@ class Plan:
             examples = sum(2**index for index in indexes)
             mean = sum(2**index * (index + 1) / 8 for index in indexes) / examples
             found = sums.update * spec.weight_bound / examples
-            turn = 1 if self.steady else round_
+            turn = (LATER if self.edition and job.name == "b" else 0) + (1 if self.steady else round_)
             signs = np.array([1.0 if place % (turn + 1) else -1.0 for place in range(job.length)])
             if sums.scalars["examples"] != examples or np.abs(found - mean * signs).max() > 0.02:
                 return f"{sums.scalars}, {found[:1]}; its contributors make {examples} and {mean}"
@@ -195,6 +205,24 @@ def drawn(chance: Chance, names: tuple[str, ...], lengths: Sequence[int], *, mal
         names, jobs, chance.happens(0.5), chance.choose(("no", "no", "job", "overlap")), chance.happens(0.3), revoked,
         chance.happens(0.4), chance.happens(0.6),
     )  # fmt: skip
+
+
+def turned(plan: Plan, chance: Chance) -> Plan:
+    """Return a plan in which persons may also revoke a member in the midst of a job, or declare next year's file.
+
+    With three there is no federation left without one of them. The training on next year's file is over whom it likes:
+    what was summed or trained on before binds nothing of it.
+    """
+    revokes, declares = chance.happens(0.15) and len(plan.names) > 3, chance.happens(0.15)
+    if revokes:
+        name, hurried, again = chance.choose(plan.names), chance.happens(0.6), chance.happens(0.5)
+        return replace(plan, revoke=name, hurried=hurried, enrols_again=again)
+    if not declares:
+        return plan
+    cohort, rounds = _fewer(chance, plan.names) if chance.happens(0.6) else (), chance.choose((1, 2))
+    next_job = Planned("b", "training", plan.jobs["a"].source, STEP, PARAMETERS, rounds, cohort)
+    jobs = {"a": plan.jobs["a"], "b": next_job, LAST: plan.jobs[LAST]}
+    return replace(plan, jobs=jobs, allow="no", edition=NEXT_YEAR)
 
 
 def _first(chance: Chance, lengths: Sequence[int]) -> Planned:

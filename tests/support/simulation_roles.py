@@ -358,15 +358,28 @@ class NodeMachine(MemberMachine):
         )
         # A file of its own: what is written there outlives a life that ends before the journal is kept.
         self.inputs = SimulatedInputs(sha256(name.encode()), self.key.public, self.point)
+        self.editions: dict[str, str] = {}
 
     def fill(self, full: bool) -> None:
         """Let this machine's disk be full, its ledger's with it, or have space again."""
         super().fill(full)
         self.inputs.writable = not full
 
+    def declare(self, source: str, edition: str) -> None:
+        """Put next year's data where a source lies, write its edition into the configuration, and start anew."""
+        self.editions[source] = edition
+        index = self._plan.names.index(self.name)
+        (self._data() / f"{source}.json").write_bytes(self._plan.data(index, next_year=True))
+        if self.alive:
+            self.end()
+            self.world.loop.call_later(self.busy.between(0.1, 2), self.begin)
+
+    def _data(self) -> Path:
+        return self.root.with_name(f"{self.name}-data")
+
     def make(self, log: Any) -> Service:
         keys = RoundKeys(self.root / "rounds", self.ring.storage, self.rng)
-        tasks = self._plan.tasks(self.root.with_name(f"{self.name}-data"))
+        tasks = self._plan.tasks(self._data(), self.editions)
         return NodeService(
             self.name, self.key, self.pin, self.policy, tasks, self.root, keys, self.rng, self.inputs, None,
             self.spot_leaves,

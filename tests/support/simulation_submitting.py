@@ -1,17 +1,19 @@
 """The person who submits the jobs of a seed, reads how they end, and submits again what waited in vain.
 
-A job whose first round waited in vain for somebody says so with the command that gets on; it is submitted again when
-its number allows it, sometimes without those who stayed away. Rules: what is submitted again is the same job under the
-name that the aggregator gives it (`a-2`); the last one is never submitted without somebody.
+A job whose first round waited in vain for somebody says so with the command that gets on, and so does one of whose
+members somebody was revoked. It is submitted again when its number allows it, sometimes without those who stayed away.
+Rules: what is submitted again is the same job under the name that the aggregator gives it (`a-2`); the last one is
+never submitted without somebody.
 Leaves to others: what jobs compute (simulation_plan), allowing and revoking (simulation_persons).
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aggregator.bounds import FIRST
+from aggregator.bounds import FIRST, LEFT
 from secagg.protocol.manifest import default_colluders
 from secagg.protocol.rehearsal import AGGREGATOR
 from support.simulation_clock import Chance
@@ -78,7 +80,7 @@ class Submitting:
 
     def _again(self, job: Mapping[str, Any]) -> bool:
         """Say whether a job that ended is to be submitted again."""
-        return job["state"] == "failed" and job["rule"] == FIRST and number_of(job["name"]) < OFTEN
+        return job["state"] == "failed" and job["rule"] in (FIRST, LEFT) and number_of(job["name"]) < OFTEN
 
     def _without(self, name: str, job: Mapping[str, Any]) -> tuple[str, ...]:
         """Return whom a job is submitted without, going by what it says of those who stayed away."""
@@ -89,7 +91,7 @@ class Submitting:
 
     def _ask(self, name: str, without: tuple[str, ...]) -> None:
         job = self._plan.jobs[name]
-        file = self._plan.file(job)
+        file = self._plan.file(replace(job, cohort=self._left(job)))
         cohort = {"step_timeout": self._step, "round_timeout": self._round, "rejoin_timeout": self._rejoin}
         file |= {"cohort": {**file["cohort"], **cohort}, "engine": {"name": self._engine, "chunk": CHUNK}}
         given: dict[str, object] = {"without": list(without)}
@@ -100,6 +102,11 @@ class Submitting:
         if self._world.machines[AGGREGATOR].ask(command="job-submit", file=file, **given) is not None:
             self._world.count["job submitted"] += 1
             self._world.count["job submitted without somebody"] += bool(without)
+
+    def _left(self, job: Planned) -> tuple[str, ...]:
+        """Return the cohort of a job without who was revoked: everybody where too few are left of it."""
+        left = tuple(name for name in job.cohort if not self._world.machines[name].gone)
+        return left if len(left) >= max(default_colluders(len(self._plan.names)) + 2, 3) else ()
 
     def _model(self, job: Planned) -> Path:
         """Return where the first model of a job lies: a fresh one, or what job a has made so far."""

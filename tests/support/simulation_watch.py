@@ -2,8 +2,9 @@
 
 `one-voice` two different messages of one member in one step of one attempt, or two chunks in one place: a mask used
 twice; `one-opening` answers of one member to two attempts, or both shares of one peer; `minimum` an answer that opens
-fewer than max(t, K_min); `durable` an acknowledged message or chunk that a restart forgot; `bound` and `isolated`: what
-an input may be summed over (simulation_known). Of an aggregator that means harm nothing is asked.
+fewer than max(t, K_min), or a manifest with fewer seats than its job began with; `durable` an acknowledged message or
+chunk that a restart forgot; `bound` and `isolated`: what an input may be summed over (simulation_known). Of an
+aggregator that means harm nothing is asked.
 Leaves to others: what is left at the end (simulation_oracles).
 """
 
@@ -80,6 +81,7 @@ class Watch:
             self._manifests[label] = (manifest, sha256(signed.body))
             if not self._malice:
                 self._once((label, "Manifest"), signed.body, f"two manifests for {label}")
+                self._seats(manifest)
             self._known.proposed(manifest)
             self._learn(manifest.round.job, manifest.opening_key)
         elif header.kind == "DeliverShares":
@@ -87,6 +89,13 @@ class Watch:
             self._known.masked_over(header.round, told.u2)
         elif header.kind == "Freeze":
             self._froze(header.round, decode(Signed, body, LIMIT_BULK).body)
+
+    def _seats(self, manifest: Manifest) -> None:
+        """Watch that n, and what a round needs, stay what the job was submitted with, whoever is revoked."""
+        job, label = manifest.round.job, manifest.round.label()
+        fewest = fewest_entrusted(self._colluders) if manifest.custody is not UNSET else self._known.needed(job)
+        if len(manifest.members) != self._known.seats(job) or manifest.needed < fewest:
+            self._world.violate("minimum", f"{label} is of {len(manifest.members)} and needs {manifest.needed}")
 
     def _froze(self, round_id: RoundId, body: bytes) -> None:
         label = round_id.label()

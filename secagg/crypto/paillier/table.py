@@ -138,13 +138,13 @@ class Table:
 def table_at(path: Path, ring: Ring, budget: int = DEFAULT_MEMORY, executor: Executor | None = None) -> Table:
     """Return the table saved at `path`, or build it and save it there when it is missing, unusable or does not fit."""
     try:
-        found = Table.load(path, ring)
+        table = Table.load(path, ring)
     except (FileNotFoundError, BadConfiguration):
-        found = None
-    if found is None or found.window != choose(ring, budget):
-        found = Table.build(ring, budget, executor)
-        found.save(path)
-    return found
+        table = None
+    if table is None or table.window != choose(ring, budget):
+        table = Table.build(ring, budget, executor)
+        table.save(path)
+    return table
 
 
 def _row(base: mpz, modulus: mpz, window: int) -> list[mpz]:

@@ -242,10 +242,10 @@ def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turn
         phase.directory,
     )  # fmt: skip
     sizes = tuple(sorted(set(intake.log_sizes(phase.u1).values())))
-    kept = (Keep(u3), *(Keep(encode(header)) for header in phase.headers))
+    filed = (Keep(u3), *(Keep(encode(header)) for header in phase.headers))
     statement = notices.contributors(after, ctx.now)
     listed = (Keep(encode(stating.contributor_list(u3))),) if statement.listed else ()
-    return Turned(after, (*kept, *listed, Log(statement, sizes)))
+    return Turned(after, (*filed, *listed, Log(statement, sizes)))
 
 
 def _freeze(phase: Freezing, event: Logged, ctx: AggregatorContext) -> Turned:

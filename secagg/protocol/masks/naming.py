@@ -54,8 +54,8 @@ def unusable(
     )
     proven, effects = named(phase.scope, charges, step, now)
     dealers = (*found.accused, *(dealer for dealer in found.short if dealer not in found.accused))
-    told = ", ".join(dealers[:3]) + (f" and {len(dealers) - 3} more" if len(dealers) > 3 else "")
-    reason = f"members report that they hold no usable share of {told}"
+    whose = ", ".join(dealers[:3]) + (f" and {len(dealers) - 3} more" if len(dealers) > 3 else "")
+    reason = f"members report that they hold no usable share of {whose}"
     pairs = stating.reports(found.pairs())
     listed = (Keep(encode(pairs)),) if len(pairs) > INLINE else ()
     statement = stating.aborted(phase.scope, step, reason, (*out, *proven), now, pairs)
