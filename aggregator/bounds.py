@@ -7,7 +7,7 @@ waits for the whole cohort. Whoever runs the job is asked before anybody is left
 (aggregator.schedule), which set is frozen (protocol.fitting).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from aggregator import naming
@@ -27,6 +27,9 @@ SAME: Rule = "input.same"
 FIRST: Rule = "input.first"
 """The rule by which a job ends that would fix a set of members without somebody whom it names."""
 
+
+FAILURES: Rule = "ledger.failures"
+"""The rule by which an institution refuses a job once too many rounds failed on its data."""
 
 LEFT: Rule = "job.left"
 """The rule by which a job ends of whose members somebody has left the federation, or was revoked."""
@@ -138,30 +141,42 @@ def spent(job: Job, phase: Failed, attempts: int, wanted: Need, again: str) -> E
     tried = f"Round {job.round} failed {attempts} times, the last in {phase.step}: {phase.reason}"
     unfit = {entry.member: entry.reason for entry in phase.out if fitting.is_reason(entry.reason)}
     if not unfit:
-        return _unlisted(tried, phase, again)
+        return _unlisted(tried, job.spec.name, phase, again)
     gone = [entry.member for entry in phase.out if entry.member in wanted.members and entry.member not in unfit]
     # Most say the same; what is said of each stands in the log.
     member, reason = next(iter(unfit.items()))
+    if all(map(fitting.is_unknown, unfit.values())):
+        return End(f"{tried}; {member}: {reason}", SAME, _look(unfit, again))
     back = f"Submit it again when {_these(gone)} back. " if gone else ""
     return End(f"{tried}; {member}: {reason}", SAME, f"{back}{_for_good(again, _without(gone))}")
 
 
-def _unlisted(tried: str, phase: Failed, again: str) -> End:
+def _unlisted(tried: str, job: str, phase: Failed, again: str) -> End:
     """Return the end of a job that persons had to allow first, else one that says only what was tried."""
     rules = {entry.member: entry.reason.removeprefix("refused: ") for entry in phase.out}
-    asked = [member for member, rule in rules.items() if rule in LISTED]
+    asked = [member for member, rule in rules.items() if rule in (*LISTED, FAILURES)]
     if not asked:
         return End(tried)
-    rule = rules[asked[0]]
-    return End(
-        f"{tried}; {asked[0]}: {refusals.sentence(rule)}", rule,
-        f"secagg node allow {again}, at {', '.join(asked)}; then submit it again.",
-    )  # fmt: skip
+    rule, there = rules[asked[0]], ", ".join(asked)
+    remedy = f"secagg node allow {again}, at {there}; then submit it again."
+    if rule == FAILURES:
+        remedy = (
+            f"At {there}: mend what failed and read what {job} asks for. Then: secagg node allow {again}, there, and "
+            "submit it again."
+        )
+    return End(f"{tried}; {asked[0]}: {refusals.sentence(rule)}", rule, remedy)
 
 
 def shown(end: End) -> Mapping[str, str]:
     """Return the fields of an event or an answer that say why a job is over."""
     return {"reason": end.reason, "rule": end.rule, "remedy": end.remedy}
+
+
+def _look(names: Iterable[str], again: str) -> str:
+    return (
+        f"At {', '.join(names)}: secagg node ledger show says which it is. Where it asks for an end, submit the job "
+        f"again once that is known; else secagg node allow {again} --overlap, at every institution of those sets."
+    )
 
 
 def _for_good(again: str, without: str) -> str:

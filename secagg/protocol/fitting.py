@@ -23,6 +23,9 @@ from secagg.protocol.manifest import Manifest, Seat
 
 _ITS = "its data "
 
+_UNKNOWN = "may be in an earlier sum whose end it does not know, or was in sums over more than one set"
+"""A member says only that no set of now will do: which of the two it is, people read there."""
+
 Earlier = Mapping[bytes, tuple[Seat, ...]]
 """Sets that were frozen before, by their digest."""
 
@@ -85,6 +88,11 @@ def is_reason(reason: str) -> bool:
     return reason.startswith(_ITS)
 
 
+def is_unknown(reason: str) -> bool:
+    """Say whether a member was left out by this reason because it named no set at all."""
+    return reason == f"{_ITS}{_UNKNOWN}"
+
+
 def _why(bound: Bound, earlier: Earlier) -> str:
     names = ", ".join(seat.name for seat in earlier.get(bound.only.seats, ())) or "others"
     match bound.only.kind:
@@ -93,7 +101,7 @@ def _why(bound: Bound, earlier: Earlier) -> str:
         case "overlap":
             why = f"was summed over {names} before, and not all of both sets allow another one"
         case "nothing":
-            why = "may be in an earlier sum, and it does not know yet how that round ended"
+            why = _UNKNOWN
         case _:
             why = "may be summed, and not together with that of the others"
     return f"{_ITS}{why}"[:TEXT]
