@@ -1,9 +1,9 @@
 """Row 4: nothing that others can watch depends on an institution's data, so participation is all there is to join.
 
-A federation is run twice, from the same keys and draws, over other data: other values, other numbers of examples, other
-metrics, a task that fails with other words. Everything that leaves an institution or can be asked of the others (logs,
-events, answers of the admin socket, statements, and who sent how many bytes of what to whom, in which order) is the
-same both times, but for digests, ciphertext, and the sum itself.
+A federation is run twice, from the same keys and draws, over other data. Values, numbers of examples and metrics are
+others, and a task fails with other words. Everything that leaves an institution or can be asked of the others is the
+same both times, but for digests, ciphertext, and the sum itself. That is logs, events, answers of the admin socket,
+statements, and who sent how many bytes of what to whom, in which order.
 """
 
 import json

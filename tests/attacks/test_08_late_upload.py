@@ -1,6 +1,6 @@
 """Row 8: the upload of a node that was declared dropped comes late; its key shares are out, its self mask is not.
 
-The adversary is the aggregator: it reads every message of the round, opens every answer, rebuilds the dropped node's
+The adversary is the aggregator. It reads every message of the round, opens every answer, rebuilds the dropped node's
 mask key, and subtracts every pair mask from the late vector. What is left must be noise.
 """
 

@@ -1,6 +1,6 @@
 """Row 9: the key server and the aggregator show two directories: another roster, or the same one on another branch.
 
-A roster is a log entry, every node keeps the checkpoint that came with it, and a manifest names both: whoever was shown
+A roster is a log entry, every node keeps the checkpoint that came with it, and a manifest names both. Whoever was shown
 something else finds out with the first manifest, or with the next roster.
 """
 

@@ -1,6 +1,6 @@
 """Row 11: one mask under two vectors reveals their difference: no two lane groups, rounds or attempts share one.
 
-A node that restarts sends the very bytes it has saved, or takes part in a new attempt; it never masks a second vector
+A node that restarts sends the very bytes it has saved, or takes part in a new attempt. It never masks a second vector
 under keys that have masked one.
 """
 

@@ -1,7 +1,7 @@
 """Row 14: a node's state is rolled back: yesterday's backup, a clone that runs beside it, a snapshot of a machine.
 
 It has forgotten what it opened, so it would open again. The key server numbers every start and knows how long the
-ledger was; what does not continue the newest start is fenced, and takes part in nothing.
+ledger was. What does not continue the newest start is fenced, and takes part in nothing.
 """
 
 import shutil

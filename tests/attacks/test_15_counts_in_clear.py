@@ -1,6 +1,6 @@
 """Row 15: learning n_k, or a metric of one institution: searched for on the wire and in everything that is stored.
 
-Each institution has a count and a metric of its own, large enough to be told from chance in any encoding; they may be
+Each institution has a count and a metric of its own, large enough to be told from chance in any encoding. They may be
 in its own data and in the sum, and nowhere else.
 """
 

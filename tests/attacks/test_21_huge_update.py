@@ -1,7 +1,7 @@
 """Row 21: a huge update. Honest code is bound by clip and weight bound; what a patched node can move is written down.
 
-There is no range proof. A patched node that spoils a canary, or leaves nothing to divide by, loses everybody the round;
-one that keeps the canaries right moves a coordinate as far as its slot reaches, which is as far as all members together
+There is no range proof. A patched node that spoils a canary, or leaves nothing to divide by, loses everybody the round.
+One that keeps the canaries right moves a coordinate as far as its slot reaches. That is as far as all members together
 could (docs/threat-model.md, Known weaknesses).
 """
 
@@ -53,7 +53,7 @@ def mean_of(sums: Sums) -> Vector:
 def test_an_honest_update_however_large_moves_the_mean_by_at_most_the_clip(factor: float) -> None:
     """Its weighted values saturate at the clip, and how many did is a lane of the sum.
 
-    The clip is that of n_k/W · Δ: a run-away of few examples counts as one of W, which is at most the clip of the mean
+    The clip is that of n_k/W · Δ. A run-away of few examples counts as one of W. That is at most the clip of the mean
     as long as all together have W examples.
     """
     federation = make(4)

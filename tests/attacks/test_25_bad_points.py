@@ -1,7 +1,7 @@
 """Row 25: points of small order, points in a second form, and malformed integers, inside real messages.
 
-A key is judged when it comes in: one that was looked at only when it is used would stop every honest member in the
-middle of a round, and nobody would know whose it was.
+A key is judged when it comes in. One that was looked at only when it is used would stop every honest member in the
+middle of a round. Nobody would know whose it was.
 """
 
 from collections.abc import Callable

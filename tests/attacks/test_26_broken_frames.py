@@ -1,6 +1,6 @@
 """Row 26: oversized, endless, truncated and nested frames, at every decoder, every phase and both living services.
 
-A decoder of frames raises WireError and nothing else, whatever it reads; a phase or a service that is shown one stays
+A decoder of frames raises WireError and nothing else, whatever it reads. A phase or a service that is shown one stays
 as it was and goes on. The raw connections to the broker are in test_transport_frames.py.
 """
 

@@ -1,7 +1,7 @@
 """Row 28: a log that is rolled back, forked, or changed in one bit: more than fifty thousand changes, all found.
 
-A small log is changed exhaustively, not by sample: every bit of every entry, of every proof and of the checkpoint,
-every byte of every file, every order of two entries, every earlier size, and a fork at every entry.
+A small log is changed exhaustively, not by sample: every bit of every entry, of every proof and of the checkpoint. So
+is every byte of every file, every order of two entries, every earlier size, and a fork at every entry.
 """
 
 import shutil

@@ -1,9 +1,9 @@
 """Row 29: secrets in logs, tracebacks, texts of errors, and files that nobody thinks of.
 
 Canaries are planted where secrets are: keys, seeds, shares, passphrases, tokens, clear words, what a task says of its
-data. Then everything is made to talk: values are printed in every way, errors are raised with secrets in every frame,
-a federation is run while its members are shown broken messages in every phase, and everything that was written is
-searched, also as hexadecimal, base64, decimal and the way Python prints bytes.
+data. Then everything is made to talk. Values are printed in every way, errors are raised with secrets in every frame,
+and members are shown broken messages in every phase. Everything that was written is searched, also as hexadecimal,
+base64, decimal and the way Python prints bytes.
 """
 
 import base64

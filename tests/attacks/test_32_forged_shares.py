@@ -1,6 +1,6 @@
 """Row 32: HPKE does not authenticate, so a share re-sealed under an honest name is known by the signed digest.
 
-Whoever relays pieces could otherwise also have honest members report a dealer that did nothing (row 55): a node leaves
+Whoever relays pieces could otherwise also have honest members report a dealer that did nothing (row 55). A node leaves
 a round in which it is not given exactly what the dealer signed, and reports a dealer only for what that holds.
 """
 

@@ -2,8 +2,8 @@
 
 A sum runs over real services; every draw of every node and of the aggregator is noted as a canary: private keys, seeds,
 data keys. What is derived of them (pair secrets, pair keys, keys of masks) is computed beside. After the job has closed
-none of them is on the wire, on a disk, in a journal or in the bundle; sealed shares, which only travel, are kept
-nowhere; and the keys that could open what was sealed are gone.
+none of them is on the wire, on a disk, in a journal or in the bundle. Sealed shares, which only travel, are kept
+nowhere. And the keys that could open what was sealed are gone.
 """
 
 from collections.abc import Iterator

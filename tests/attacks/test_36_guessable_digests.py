@@ -1,6 +1,6 @@
 """Row 36: a result that can be guessed cannot be confirmed by the log: its digest is an HMAC under a salt.
 
-The attacker holds the round log and the directory as they are published, the manifest, and everything but the salt; it
+The attacker holds the round log and the directory as they are published, the manifest, and everything but the salt. It
 enumerates every histogram that four members could have. Members get the salt with the result, auditors with the bundle.
 """
 

@@ -1,6 +1,6 @@
 """Row 49: nothing of a manifest is uncompared. Every leaf, changed and signed again by the rightful aggregator, is
-refused by the name of its field, or stands in a table with the reason why nobody can derive it; a second group, which
-would open a round twice, is refused by node, trustee and auditor.
+refused by the name of its field. Or it stands in a table with the reason why nobody can derive it. A second group,
+which would open a round twice, is refused by node, trustee and auditor.
 """
 
 import shutil

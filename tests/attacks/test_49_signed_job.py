@@ -1,6 +1,6 @@
 """Row 49: a job is what was signed and logged once. Every leaf of it, changed and signed again by the rightful
-aggregator, is refused at a node's door, whether the log knows the other job or not; and no manifest follows from it
-in an auditor's eyes.
+aggregator, is refused at a node's door. It does not matter whether the log knows the other job. No manifest follows
+from it in an auditor's eyes.
 """
 
 from dataclasses import replace as with_fields

@@ -1,8 +1,8 @@
 """Row 50: one input in another encoding. What a job writes of weights, clip, bits, metrics and algorithm changes the
-words of an update, so two jobs over one set that differ in it alone tell something of a single member.
+words of an update. So two jobs over one set that differ in it alone tell something of a single member.
 
 Real nodes and a real aggregator. Each of five institutions has one example more than the one before it. W · sum over
-min(n, W) · update is a line in W but for the members whose number of examples is W: three bounds in a row, and the
+min(n, W) · update is a line in W but for the members whose number of examples is W. Of three bounds in a row, the
 second difference is the update of the members at the one in the middle. A node gives an input in one encoding only,
 whichever engine opens it, unless a person there listed the job.
 """

@@ -1,5 +1,5 @@
-"""Row 50 between holders: real nodes give one input to members who open themselves and to trustees, or to two groups
-of trustees who never met. Each of them knows its own sums only; the ledger of every node knows all of them.
+"""Row 50 between holders. Real nodes give one input to members who open themselves and to trustees, or to two groups of
+trustees who never met. Each of them knows its own sums only; the ledger of every node knows all of them.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Row 50 where trustees open: a person's word for another set, and a member of the earlier set who gave none.
 
-Members or other trustees summed the data of four; then three of these allow another set, and the fourth, whom the
+Members or other trustees summed the data of four. Then three of these allow another set, and the fourth, whom the
 difference would show, says nothing. The trustees of the second job never heard of the first set, and members see no
-freeze there, so each of the three holds the words that came with the proposal against its own ledger.
+freeze there. So each of the three holds the words that came with the proposal against its own ledger.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Row 50 at the aggregator: a member gives an input that was summed before, and says that any set will do.
 
 Its node is patched; the others, the aggregator and the trustees are as they are. Trustees would refuse such a set,
-round after round, and an auditor would find it in the log: so the aggregator remembers whose input was summed over
-which set, and leaves that member out, with a reason that people read. The next round closes without it.
+round after round, and an auditor would find it in the log. So the aggregator remembers whose input was summed over
+which set. It leaves that member out, with a reason that people read. The next round closes without it.
 """
 
 from pathlib import Path

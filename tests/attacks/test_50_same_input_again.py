@@ -1,7 +1,7 @@
 """Row 50: a second sum of one input over one member less, under every other name that somebody could give it.
 
 Real nodes and a real aggregator. Five institutions give to one sum; then four of them are asked again. Whatever else is
-new, the difference of the two sums would be what the fifth gave, so each of the four refuses and names its rule.
+new, the difference of the two sums would be what the fifth gave. So each of the four refuses and names its rule.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """Row 50: a sum and a training of one source, one member between them. A sum tells counts, and a training's lanes tell
 counts: numbers of examples, and any metric of a first model that somebody chose. So the difference of a sum over five
-and a round of training over four is what the fifth counts, whichever came first, and whoever opened either.
+and a round of training over four is what the fifth counts. It does not matter which came first, and who opened either.
 """
 
 from collections.abc import Callable

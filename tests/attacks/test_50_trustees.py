@@ -1,6 +1,6 @@
 """Row 50 at trustees: a second sum of one input under another name of job or task, with one member less.
 
-Real trustee services hear of two jobs over the same data: headers name an input by its owner's keyed digest, whatever
+Real trustee services hear of two jobs over the same data. Headers name an input by its owner's keyed digest, whatever
 job and task it stands in. What they opened once they open over that set again or not at all; only everybody's written
 word lets them.
 """

@@ -1,7 +1,7 @@
 """Row 51: a round is said to be lost after everybody answered, and then comes again over one member less.
 
 Real nodes and a real aggregator whose wire loses what the attacker does not want to have heard. An input that was
-answered stays counted whatever is said of the round: the next one over it keeps the set, or is summed by nobody.
+answered stays counted whatever is said of the round. The next one over it keeps the set, or is summed by nobody.
 """
 
 from collections.abc import Callable, Iterator

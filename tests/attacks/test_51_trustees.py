@@ -1,8 +1,8 @@
 """Row 51 at trustees: an attempt that is stated to have ended, and is opened all the same.
 
 An aggregator that could have an input taken out of members' ledgers, and still open the attempt, would get two sums of
-it. Real trustee services hear a logged `Aborted`: who decided nothing signs, once and for all, that it never answers;
-who decided before says nothing and keeps both.
+it. Real trustee services hear a logged `Aborted`: who decided nothing signs, once and for all, that it never answers.
+Who decided before says nothing and keeps both.
 """
 
 from pathlib import Path

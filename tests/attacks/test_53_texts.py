@@ -1,8 +1,8 @@
 """Row 53: what a peer writes stops no log and no daemon.
 
-Every text of every message of a member, at, above and far above its bound, with escape sequences and letters that turn
-the line: the message is discarded, the honest one behind it counts, every entry of the log can be read back. What an
-older version or a damaged journal left in the queue is set aside, and what is behind it is written.
+Every text of every message of a member is tried at, above and far above its bound. It has escape sequences and letters
+that turn the line. The message is discarded, the honest one behind it counts, every entry of the log can be read back.
+What an older version or a damaged journal left in the queue is set aside, and what is behind it is written.
 """
 
 import inspect

@@ -1,7 +1,7 @@
 """Row 55: one liar among the answers, or one bad dealer, loses every round and nobody is named; or an honest one is.
 
-Every number of liars that a round survives, at every size; dealers that bend one share, commit to something else or
-sign two lists; members that report honest dealers; all together, in drawn mixes: no honest member is ever named, and
+Every number of liars that a round survives, at every size. Dealers that bend one share, commit to something else or
+sign two lists. Members that report honest dealers. All together, in drawn mixes: no honest member is ever named, and
 whoever changed something is. Real keys, shares, signatures and lists; no vectors, which nobody here looks at.
 """
 

@@ -1,7 +1,7 @@
 """Row 55: a member that makes lists, proofs or other members' messages longer than any message may be.
 
 msgpack takes a field that is said twice, so that a signed body of a hundred bytes may be a megabyte and mean the same.
-In a list, that everybody is sent, it would stop every round of everybody, with nobody named; in an answer with a wrong
+In a list, that everybody is sent, it would stop every round of everybody, with nobody named. In an answer with a wrong
 share, the proof of it would be too long to be one, and the round lost. So would a piece for one member stop that one.
 """
 

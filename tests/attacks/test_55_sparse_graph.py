@@ -1,6 +1,6 @@
 """Row 55 on a sparse graph: shares are owed and dealt among neighbours only, and auditors know who they were.
 
-A member that is no neighbour of a dealer owes it nothing, whatever the tree of the dealer says; after members stayed
+A member that is no neighbour of a dealer owes it nothing, whatever the tree of the dealer says. After members stayed
 out of a draw, the list of the last one says who dealt to whom.
 """
 

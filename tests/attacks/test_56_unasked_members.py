@@ -1,7 +1,7 @@
 """Row 56: who was never asked to unmask, or never saw the freeze, still knows that its input may be in a sum.
 
 A round needs the answers of t members. The aggregator leaves the others out of everything after their headers, so that
-they would count nothing; then a second cohort, two smaller, is made of them and of as few others as it takes.
+they would count nothing. Then a second cohort, two smaller, is made of them and of as few others as it takes.
 """
 
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
-"""Row 58: a result has one form, and one function reads it: whoever checks a sum and whoever goes on from it see the
-same words. A lane group twice, in either order, is no result at node, spot check, auditor and pull alike; every other
+"""Row 58: a result has one form, and one function reads it. Whoever checks a sum and whoever goes on from it see the
+same words. A lane group twice, in either order, is no result at node, spot check, auditor and pull alike. Every other
 leaf of it, changed and logged again by the rightful aggregator, is refused too, or is judged by what is named here.
 """
 

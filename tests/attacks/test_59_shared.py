@@ -1,8 +1,8 @@
 """Row 59: what is shared is not one peer's to use up.
 
-Guests share a bucket at the broker: one of them with one key, at a hundred frames a second, whatever they are, keeps no
-newcomer out, and neither do many keys that send what is no request. A waiting room is a key's, whatever connections it
-has; when there is no room left, whoever takes most of it gives way.
+Guests share a bucket at the broker. One of them with one key, at a hundred frames a second, whatever they are, keeps no
+newcomer out. Neither do many keys that send what is no request. A waiting room is a key's, whatever connections it has;
+when there is no room left, whoever takes most of it gives way.
 """
 
 import asyncio

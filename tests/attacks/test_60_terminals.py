@@ -1,8 +1,8 @@
 """Row 60: what members write is shown at operators' terminals and never obeyed.
 
-A daemon answers every command with texts of a peer in every place: escape sequences, markup, marks that turn the
-direction of writing, lines of their own. Tables, records, JSON, live pictures, errors, logs and the audit write them as
-what they are.
+A daemon answers every command with texts of a peer in every place. They hold escape sequences, markup, marks that turn
+the direction of writing, lines of their own. Tables, records, JSON, live pictures, errors, logs and the audit write
+them as what they are.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Row 62: what a job says of its algorithm, and a manifest of what the algorithm keeps, over real daemons.
 
 Whoever runs the aggregator signs jobs and manifests. What no release makes is refused by its name before anything is
-fetched or computed for it, and the federation goes on with the next job.
+fetched or computed for it. The federation goes on with the next job.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""Row 62: every number that a member says to an aggregator has a bound that is checked before anything is done with it,
-and no request of a member costs more than its answer.
+"""Row 62: every number that a member says to an aggregator has a bound that is checked before anything is done with it.
+No request of a member costs more than its answer.
 """
 
 import inspect

@@ -1,7 +1,7 @@
 """Row 62: two members that name one upload: the second sends other bytes under the name of the first.
 
 What is not what its header says is discarded. If that were the upload of the first, which is counted already, the
-aggregator would find its set frozen and the bytes gone, and could neither go on nor end the round.
+aggregator would find its set frozen and the bytes gone. It could neither go on nor end the round.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Row 63: rounds whose updates hardly differ, one drop-out between them: the difference is the drop-out's update.
 
 The demo's own hospitals and task, at real nodes. At a tiny rate a later round's update is that of the first but for a
-part in a thousand, so one member less shows that member's within that error: an input that only looks new. At an
+part in a thousand. So one member less shows that member's within that error: an input that only looks new. At an
 ordinary rate rounds differ more, and a difference shows less; the members of a job may change only where institutions
 wrote that down.
 """

@@ -1,6 +1,6 @@
 """Row 63: hidden units of a network in another order. A model that was published is handed out by another job, its
-units changed about: every update is the one that it was, and no sketch says so. Where the members of a job changed
-between its rounds, such a job repeats a round over other members; so nobody gives it anything unless a person listed
+units changed about. Every update is the one that it was, and no sketch says so. Where the members of a job changed
+between its rounds, such a job repeats a round over other members. So nobody gives it anything unless a person listed
 it, which says what that tells.
 """
 

@@ -1,8 +1,9 @@
 """Row 65: nothing that others can watch tells when one member was done with its data, or who was before whom.
 
-A round is run twice over a virtual clock: the members train, upload or fail in one order and after other times, and in
-the other order. Whoever watches (status every half second, events, log lines, the log's statements) sees names at the
-end of the step, in the order of the roster, and the same both times but for the clock and the number that has come.
+A round is run twice over a virtual clock. The members train, upload or fail in one order and after other times, and in
+the other order. Whoever watches sees names at the end of the step, in the order of the roster. (Status every half
+second, events, log lines, the log's statements.) They are the same both times but for the clock and the number that has
+come.
 """
 
 import io

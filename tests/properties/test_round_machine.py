@@ -1,10 +1,10 @@
 """Rounds against whoever carries the messages: every interleaving that Hypothesis draws, and what must hold in all.
 
 Three to five members and an aggregator, as their shells run them: check, save, send. The adversary holds every byte
-that was ever sent and the clock: it delays, loses, doubles, reorders, alters and shows them to somebody else, lets
-deadlines pass, cuts members off, starts the next attempt, and restores the aggregator to any earlier state, or to one
-that takes fewer members than it may (so that several histories go on from there, as under an aggregator that lies).
-Every phase and every record lives only as its own encoding. Without loss, deadline and lie the round must close.
+that was ever sent and the clock. It delays, loses, doubles, reorders, alters and shows them to somebody else, lets
+deadlines pass, cuts members off, and starts the next attempt. It restores the aggregator to any earlier state, or to
+one that takes fewer members than it may. So several histories go on from there, as under an aggregator that lies. Every
+phase and every record lives only as its own encoding. Without loss, deadline and lie the round must close.
 """
 
 from collections import Counter, defaultdict

@@ -1,5 +1,5 @@
 """What an algorithm keeps between rounds, at a member that was away: it is computed from results, and handed out by
-nobody, so whoever comes back goes through every round that it missed and stands where the others stand, bit for bit.
+nobody. So whoever comes back goes through every round that it missed and stands where the others stand, bit for bit.
 """
 
 from pathlib import Path

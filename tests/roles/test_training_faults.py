@@ -1,4 +1,4 @@
-"""Training while members, the aggregator and their disks fail at drawn moments and messages are lost or doubled: every
+"""Training while members, the aggregator and their disks fail at drawn moments and messages are lost or doubled. Every
 job ends, and whoever took a round's result in stands at the same model. The simulator (tests/sim) plays sums only.
 """
 

@@ -1,6 +1,6 @@
 """Each planted bug is found, and quickly where crashes are many; without it the same history holds.
 
-Which seed finds a bug moves with every change of the product, so the search goes on from the first; where a bug shows
+Which seed finds a bug moves with every change of the product, so the search goes on from the first. Where a bug shows
 only after crashes at one place of the crash table, that is where they are. What ordinary seeds find, and how soon, says
 `make soak SEEDS=0-1000 BUG=all`.
 """

@@ -1,6 +1,6 @@
 """An institution enrols while the key server dies at a crash point: token unused and no member, or both done.
 
-The operator and the newcomer do what people do: they ask again until they are answered, look what there is, and take
+The operator and the newcomer do what people do. They ask again until they are answered, look what there is, and take
 back a token whose line was lost with the answer. `python tests/support/admissions.py` does so for every point of
 `drills.ENROLMENT`. Leaves to others: founding and restarting (drills.py).
 """

@@ -1,6 +1,6 @@
 """Real trustee services in their real shell; members, the log and the aggregator's machine in process beside them.
 
-The aggregator is the machine of secagg.protocol.paillier behind a link that the test holds: it carries messages to and
+The aggregator is the machine of secagg.protocol.paillier behind a link that the test holds. It carries messages to and
 from trustees and hands out uploads piece by piece. Time is virtual, work is done at once; trustees die by `kill`
 (nothing that was not saved survives) and come back by `open`.
 """

@@ -1,7 +1,7 @@
 """Drawn attempts with liars, bad dealers and false reporters: real keys, shares, signatures and lists, and no vectors.
 
-A `Company` deals once; an `Attempt` bends what its bad members sign, has every other member sign what an honest one
-would, and gives it to the functions that report, judge and name. A `Plan` says who does what; what of it shows, and so
+A `Company` deals once. An `Attempt` bends what its bad members sign, and has every other member sign what an honest one
+would. It gives that to the functions that report, judge and name. A `Plan` says who does what; what of it shows, and so
 has to be named, follows here from the plan alone.
 """
 

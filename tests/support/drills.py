@@ -1,10 +1,11 @@
 """Kill -9 and SIGSTOP against every role of a real federation, over and over, until the count is full.
 
 `python tests/support/drills.py --kills 500` founds a federation of key server, broker, aggregator and four nodes, runs
-jobs one after the other, and lets every process die: at the named crash points of its own loop (secagg.daemon.drill),
-each in turn, and at any moment (kill -9 from outside), while others are frozen (SIGSTOP) and thawed. Whoever died is
-started again. Every job must publish the sum of the fault-free run, bit by bit, with every node in it once; at the end
-the auditor verifies everything that was logged. Counts lie in a file, so that an interrupted run goes on.
+jobs one after the other, and lets every process die. They die at the named crash points of their own loop
+(secagg.daemon.drill), each in turn, and at any moment (kill -9 from outside). Meanwhile others are frozen (SIGSTOP) and
+thawed. Whoever died is started again. Every job must publish the sum of the fault-free run, bit by bit, with every node
+in it once. At the end the auditor verifies everything that was logged. Counts lie in a file, so that an interrupted run
+goes on.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A member's own ZMTP client, over CURVE: it can do what libzmq's sender cannot, begin a message and never end it.
 
 ZMTP 3.0 with mechanism CURVE (rfc.zeromq.org/spec/26): greeting, HELLO, WELCOME, INITIATE, READY, then frames, each in
-a MESSAGE command of its own. The boxes are libsodium's, the library that pyzmq brings along, called by ctypes: the
+a MESSAGE command of its own. The boxes are libsodium's, the library that pyzmq brings along, called by ctypes. The
 product needs no such client, and no package of its own is installed for it.
 """
 

@@ -1,7 +1,7 @@
 """The aggregator's service in its real shell with trustees: members and trustees answer with their real machines.
 
-As `support.aggregating`, whose hall this is; a trustee fetches uploads piece by piece over the link, as its daemon
-does, and holds back what it says in the step `silent` until `release`.
+As `support.aggregating`, whose hall this is. A trustee fetches uploads piece by piece over the link, as its daemon
+does. It holds back what it says in the step `silent` until `release`.
 """
 
 from pathlib import Path

@@ -1,8 +1,9 @@
 """A role over a link that loses, doubles, delays and reorders single messages: the command line, with another link.
 
-`python tests/support/faulty.py SEED RATE noun verb …` runs the product's own command; its link drops a message before
-it is sent (the request is lost), drops one that arrived (the reply is lost), sends or delivers one twice, or late, so
-that others overtake it, each with probability RATE. No role carries a switch for this: the link is replaced here.
+`python tests/support/faulty.py SEED RATE noun verb …` runs the product's own command, over a link that errs. It drops a
+message before it is sent (the request is lost) or one that arrived (the reply is lost). It sends or delivers one twice,
+or late, so that others overtake it, each with probability RATE. No role carries a switch for this: the link is replaced
+here.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A federation of real processes whose nodes sum numbers with numpy: each one's is a power of two.
 
-Every job has a task of its own, whose data is another edition and whose vector ends with another value, because the
-nodes' ledgers bind an input to one set of members. A node is started again with a drill or another policy by `restart`.
+Every job has a task of its own, whose data is another edition and whose vector ends with another value. For the nodes'
+ledgers bind an input to one set of members. A node is started again with a drill or another policy by `restart`.
 """
 
 from collections.abc import Iterator

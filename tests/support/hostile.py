@@ -1,10 +1,10 @@
 """The broker under hostile load: what legitimate peers notice, what it costs, and how fast a revocation acts.
 
-`python tests/support/hostile.py` starts `secagg broker serve`, measures round trips between two members, then again
-while 2,000 strangers hold connections, one asks to be enrolled a hundred times a second, and 300 enrolled members do
-their worst: floods, broken frames, giant frames, messages to themselves that they never read, one routing id for all.
-Then a newcomer enrols, a member is revoked while it sends, and the broker is killed under its load, as by its memory
-limit, and started again as by its supervisor. Everything is on loopback and bounded in count and time.
+`python tests/support/hostile.py` starts `secagg broker serve` and measures round trips between two members. It measures
+again while 2,000 strangers hold connections, one asks to be enrolled a hundred times a second, and 300 enrolled members
+do their worst. That is floods, broken frames, giant frames, messages to themselves that they never read, one routing id
+for all. Then a newcomer enrols, and a member is revoked while it sends. The broker is killed under its load, as by its
+memory limit, and started again as by its supervisor. Everything is on loopback and bounded in count and time.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """A generated corpus of malformed Paillier numbers: what is offered at each door, and the reason it is refused with.
 
-A `Malformed` is one offer: the door (a decoder or a check of the product), a name, the call, the reason (`rule` of the
-error, or its code where the kind of error has no rules) and, where a reason covers several causes, a word of the text.
-Keys are weak ones made once; nothing is drawn, so a case is the same in every run. Keys and shares are in
-malformed_keys.py, messages and files of the ceremony in malformed_messages.py.
+A `Malformed` is one offer: the door (a decoder or a check of the product), a name, the call and the reason. The reason
+is the `rule` of the error, or its code where the kind of error has no rules. Where a reason covers several causes, a
+word of the text is there too. Keys are weak ones made once; nothing is drawn, so a case is the same in every run. Keys
+and shares are in malformed_keys.py, messages and files of the ceremony in malformed_messages.py.
 """
 
 from collections.abc import Callable, Iterator

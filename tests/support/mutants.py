@@ -1,11 +1,11 @@
 """Run each attack test with its defence taken out: it must then fail, or it proves nothing.
 
 A table `[[defence]]` of the TOML file has `name`, `target` ("module:function" or "module:Class.method"), `replacement`
-(a Python expression, evaluated in the target's module, that does not defend) and `test` (a pytest node or file). Of a
-function with several rules `edited(old, new)` takes out one: the target's source with one text instead of another.
-Usage: python tests/support/mutants.py DEFENCES.toml [NAME…]. Exit code 1 when a test passes without its defence, or
-cannot be run with it, 2 when a name is not in the table. The same file is the pytest plugin that takes a defence out
-after collection, in a fork.
+and `test` (a pytest node or file). The replacement is a Python expression, evaluated in the target's module, that does
+not defend. Of a function with several rules `edited(old, new)` takes out one: the target's source with one text instead
+of another. Usage: python tests/support/mutants.py DEFENCES.toml [NAME…]. Exit code 1 when a test passes without its
+defence, or cannot be run with it, 2 when a name is not in the table. The same file is the pytest plugin that takes a
+defence out after collection, in a fork.
 """
 
 import importlib

@@ -1,9 +1,9 @@
 """Our own TCP proxy: what a bad network does to connections, decided for each one by a seed.
 
-Faults of bytes are faults of a connection here, since the link is encrypted: a byte that is doubled, lost or changed
-breaks CURVE's own sequence, and libzmq ends the connection. So the proxy resets at a byte, closes at a byte, doubles
-bytes, holds everything for a while (a delay), or for ever (a black hole). What happens to single messages (the request
-lost, the reply lost, one message twice, one late and overtaken) happens above the encryption: support.faulty.
+Faults of bytes are faults of a connection here, since the link is encrypted. A byte that is doubled, lost or changed
+breaks CURVE's own sequence, and libzmq ends the connection. So the proxy resets at a byte, closes at a byte, or doubles
+bytes. Or it holds everything for a while (a delay), or for ever (a black hole). What happens to single messages (the
+request lost, the reply lost, one message twice, one late and overtaken) happens above the encryption: support.faulty.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 def drawn(seed: int, hold: float = 2.0, hole: float = 4.0) -> Draw:
     """Return fates by a seed: each connection meets one, a quarter of them within its first 1,000 bytes.
 
-    Those are the handshake of CURVE and the greeting; the others come after 20 KB to 4 MB, few as often as many: in
-    the middle of an upload, or some rounds later.
+    Those are the handshake of CURVE and the greeting. The others come after 20 KB to 4 MB, few as often as many: in the
+    middle of an upload, or some rounds later.
     """
     chance = random.Random(seed)
 

@@ -2,7 +2,7 @@
 
 `remember`, called by conftest.py before any test module is imported, puts this in the place of the real functions.
 Rules: only functions whose outcome follows from their arguments alone are remembered, under all of their arguments
-(key, context and bytes), and never a failure: what was bent on its way is computed each time. What signs and seals is
+(key, context and bytes). A failure never is: what was bent on its way is computed each time. What signs and seals is
 the real code. Tests of crypto itself run inside `forgotten`; real processes that a test starts remember nothing.
 Source: a profile; a third of the default run.
 """

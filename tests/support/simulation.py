@@ -1,9 +1,9 @@
 """A whole federation in one process under one seed: what happens, when, and what must hold whatever happens.
 
-`simulate(seed)` founds a federation of three to five nodes, lets a person submit one or two jobs to it, and lets the
-network and the disks do their worst until it is calm; then every job must end, and one more be done with everybody.
-What differs from the daemons is the link, the clock, the journal and what is below the files; services, shell, codec,
-phases, vault, blobs, logs and auditor are the product's own. Two runs of a seed do the same. Judging: oracles.
+`simulate(seed)` founds a federation of three to five nodes, lets a person submit one or two jobs to it. The network and
+the disks do their worst until it is calm; then every job must end, and one more be done with everybody. What differs
+from the daemons is the link, the clock, the journal and what is below the files. Services, shell, codec, phases, vault,
+blobs, logs and auditor are the product's own. Two runs of a seed do the same. Judging: oracles.
 """
 
 import asyncio

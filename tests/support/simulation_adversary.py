@@ -1,10 +1,10 @@
 """An aggregator that means harm, in a share of seeds: it tries to have inputs summed over sets that overlap.
 
-How to read it: `MaliciousAggregator` is the aggregator's machine with hands in its own service: on what it is about to
-save (`_apply`), to send (`_do`), to take (`_message`), to propose (`_manifest`), on how a round ends (`_ended`);
-hands on its own waiting and logging are in simulation_ends.
-Each hand has its tricks; a seed draws which of them it tries, and each time whether it tries now.
-It holds its own keys and its own log, and what members send it; members, trustees and key server are honest.
+How to read it: `MaliciousAggregator` is the aggregator's machine with hands in its own service. They are on what it is
+about to save (`_apply`), to send (`_do`), to take (`_message`), to propose (`_manifest`), on how a round ends
+(`_ended`). Hands on its own waiting and logging are in simulation_ends. Each hand has its tricks; a seed draws which of
+them it tries, and each time whether it tries now. It holds its own keys and its own log, and what members send it;
+members, trustees and key server are honest.
 Leaves to others: what was really released (simulation_openings), what nodes took for right (simulation_oracles).
 """
 

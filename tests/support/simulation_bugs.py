@@ -1,7 +1,7 @@
 """Planted bugs: named mutations of the product's code that the simulator must find, or its oracles prove nothing.
 
 Each takes one precaution out of one or two functions; where two precautions back each other up, both go. A mutation is
-made of the function it replaces, wherever that function is known by any name, for as long as `planted` lasts: the
+made of the function it replaces, wherever that function is known by any name, for as long as `planted` lasts. The
 product itself has no switch. Run: `make soak SEEDS=0-1000 BUG=name`, or `BUG=all`.
 """
 

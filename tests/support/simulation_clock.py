@@ -1,8 +1,8 @@
 """Virtual time and repeatable chance for the simulator: an event loop whose clock jumps to the next timer.
 
-Rules: no thread, no socket, no sleeping; what is ready runs in the order it became ready, and everything that takes
-time takes a time drawn from the seed, so the seed is the schedule. Chance is a Mersenne twister, one per purpose, so
-that one more draw in one place does not move all others.
+Rules: no thread, no socket, no sleeping. What is ready runs in the order it became ready. Everything that takes time
+takes a time drawn from the seed, so the seed is the schedule. Chance is a Mersenne twister, one per purpose, so that
+one more draw in one place does not move all others.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """What a power cut leaves of a role's files and of its journal: only what was synced is certain.
 
 Files lie in a real directory, made with the product's own code; this room watches `os.fsync`. At a crash every change
-that was not synced is kept, dropped or torn, each on its own: bytes of a file since its last fsync, and names of a
-directory (new, renamed, removed) since the last fsync of that directory. Directories themselves are taken as kept.
+that was not synced is kept, dropped or torn, each on its own. These are bytes of a file since its last fsync, and names
+of a directory (new, renamed, removed) since the last fsync of that directory. Directories themselves are taken as kept.
 The journal is a write-ahead log in memory: whole records with a digest, and a tail that may be torn.
 """
 

@@ -1,7 +1,7 @@
 """What an aggregator that means harm makes of its own rules: it heeds no bound input, and lies about how attempts end.
 
-How to read it: `heedless` takes out, for the attempts in which the machine says so, the rules by which the product's
-aggregator waits for a set, freezes only what fits, and lets nothing follow an end that was not told; `FalseEnds` are
+How to read it: `heedless` takes out rules of the product's aggregator, for the attempts in which the machine says so.
+By these it waits for a set, freezes only what fits, and lets nothing follow an end that was not told. `FalseEnds` are
 the tricks on ends. Without them honest rules of the aggregator would stand before those of members and trustees, and no
 seed would try these. Leaves to others: all other tricks (simulation_adversary), which of them a seed has (there).
 """

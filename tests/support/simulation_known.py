@@ -1,11 +1,11 @@
 """What the simulator knows of inputs, whatever anybody says of them: whose they are, what they were computed from.
 
 `Known` follows every message: which U2 was told, which header was signed over which input, and which shares and
-decisions were released, into simulation_openings. An input is named by the source that the node's own task reads, and
-for training by the model that the node holds, its zeros unsigned, unless that model was handed out: then by the source
-alone. Rules: what is told here comes from the plan and from the node's disk, and never from a field of a job.
-`bound`: a header that says `any` of an input that is in a sum already, and was not lifted from it. `edition`: one that
-binds the first input of next year's file to a set.
+decisions were released, into simulation_openings. An input is named by the source that the node's own task reads. For
+training it is also named by the model that the node holds, its zeros unsigned. Where that model was handed out, it is
+named by the source alone. Rules: what is told here comes from the plan and from the node's disk, and never from a field
+of a job. `bound`: a header that says `any` of an input that is in a sum already, and was not lifted from it. `edition`:
+one that binds the first input of next year's file to a set.
 Leaves to others: judging what was released (simulation_openings), opening sealed answers (simulation_watch).
 """
 

@@ -2,8 +2,8 @@
 
 All roles are in one process here: what one has signed, the next verifies, and what one seals, another opens. Rules:
 only functions whose outcome follows from their arguments alone are remembered, under all of their arguments (key,
-context and bytes), and never a failure, so that what was bent on its way is computed each time; what signs and seals
-is the real code. A history is the same with and without this room (tests/sim/test_simulation.py).
+context and bytes). A failure never is, so that what was bent on its way is computed each time. What signs and seals is
+the real code. A history is the same with and without this room (tests/sim/test_simulation.py).
 Leaves to others: everything else. Source: a profile; half of a seed's time.
 """
 

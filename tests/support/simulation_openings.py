@@ -1,9 +1,10 @@
 """What all openings tell together: exact linear algebra over every sum that somebody could make.
 
-An `Unknown` is one input: whose (a seat) and of which identity, as the simulator knows it and not as anybody says it:
-the source for sums, source and model for training, the source alone while the model was handed out. A `Row` is a set of
-unknowns whose sum can be made. The rule: no rational combination of rows isolates fewer than K_min - c honest inputs of
-one identity, whichever c members collude; cheaters whose fault is proven, and what persons allowed, stand aside.
+An `Unknown` is one input: whose (a seat) and of which identity, as the simulator knows it and not as anybody says it.
+That is the source for sums, source and model for training, the source alone while the model was handed out. A `Row` is
+a set of unknowns whose sum can be made. The rule: no rational combination of rows isolates fewer than K_min - c honest
+inputs of one identity, whichever c members collude. Cheaters whose fault is proven, and what persons allowed, stand
+aside.
 How to read it: `isolated` judges rows; `Collected` makes rows of the shares and decisions that were really released.
 Leaves to others: taking them from the wire (simulation_oracles), who is whom (simulation_roles).
 """

@@ -1,9 +1,9 @@
 """What must hold of what is left at the end; what happens on the wire is watched there (simulation_watch).
 
 `sum`, `one-result`, `log`, `abort` (for want of members only: nobody lies here), `job` (every one ends), `told` (who is
-in a sum has it), `once` (no message is handled twice; watched by the journal), `left` (messages nobody acknowledged,
-keys that should be gone), `audit` (the product's own auditor over everything).
-Where the aggregator means harm, only nodes and trustees are judged: `lie` is a wrong result that a node took for right.
+in a sum has it). `once` (no message is handled twice; watched by the journal), `left` (messages nobody acknowledged,
+keys that should be gone). `audit` (the product's own auditor over everything). Where the aggregator means harm, only
+nodes and trustees are judged: `lie` is a wrong result that a node took for right.
 """
 
 import re

@@ -1,5 +1,5 @@
-"""What persons do in the course of a seed: allow a job, revoke a member, enrol another machine under its old name, and
-declare that next year's data lies in a file.
+"""What persons do in the course of a seed: allow a job, revoke a member, enrol another machine under its old name. They
+also declare that next year's data lies in a file.
 
 A person acts once something was opened, says a command again until it is answered, and does nothing else at once.
 Whoever revokes a member of an honest aggregator's round does it in its midst, and not any more once it is calm.

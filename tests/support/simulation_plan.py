@@ -1,8 +1,8 @@
 """What a seed's federation computes: which jobs, over which data of each node, and what must come out.
 
-A job sums or trains. A data source is a file of each node; a second job may read the first one's, under another task
-name, over fewer members, or from a model that the first job made, with its zeros signed: one input all the same.
-What comes out is known: a sum names its contributors and its round, a trained model the members it is of.
+A job sums or trains. A data source is a file of each node. A second job may read the first one's, under another task
+name, or over fewer members. Or it begins from a model that the first job made, its zeros signed. It is one input all
+the same. What comes out is known: a sum names its contributors and its round, a trained model the members it is of.
 Leaves to others: when persons submit and allow (simulation), what an input is (simulation_known).
 """
 

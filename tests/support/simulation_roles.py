@@ -1,7 +1,7 @@
 """The roles of the simulator: the daemons' own services in their own shell, over simulated link, clock, journal, files.
 
 A `Machine` is one role's place in the world: what is on its disk, and the life that runs now. A crash ends a life at a
-point (before, between or after the writes of a turn, or between turns), leaves what the disk leaves, and a new life
+point (before, between or after the writes of a turn, or between turns). It leaves what the disk leaves. A new life
 begins later.
 """
 

@@ -1,8 +1,8 @@
 """The person who submits the jobs of a seed, reads how they end, and submits again what waited in vain.
 
-A job whose first round waited in vain for somebody says so with the command that gets on, and so does one of whose
-members somebody was revoked. It is submitted again when its number allows it, sometimes without those who stayed away.
-Rules: what is submitted again is the same job under the name that the aggregator gives it (`a-2`); the last one is
+A job whose first round waited in vain for somebody says so with the command that gets on. So does one of whose members
+somebody was revoked. It is submitted again when its number allows it, sometimes without those who stayed away.
+Rules: what is submitted again is the same job under the name that the aggregator gives it (`a-2`). The last one is
 never submitted without somebody.
 Leaves to others: what jobs compute (simulation_plan), allowing and revoking (simulation_persons).
 """

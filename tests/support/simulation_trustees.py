@@ -3,7 +3,7 @@
 A ceremony is held once per process with the real key server, dealer and checks; only the key's primes are weak. The
 process that decrypts is a call here, with the trustee's own randomness, so that a seed stays a history.
 Rules watched: an answer is one for each (job, round, group) whatever the attempt, of the set that was frozen, which is
-large enough; a trustee holds neither a round nor an upload when everything is over.
+large enough. A trustee holds neither a round nor an upload when everything is over.
 Leaves to others: everything else that happens to them (simulation), what a node or an aggregator must do (oracles).
 """
 

@@ -1,9 +1,9 @@
 """What must hold of every message when it is handed to the network, before the weather.
 
 `one-voice` two different messages of one member in one step of one attempt, or two chunks in one place: a mask used
-twice; `one-opening` answers of one member to two attempts, or both shares of one peer; `minimum` an answer that opens
-fewer than max(t, K_min), or a manifest with fewer seats than its job began with; `durable` an acknowledged message or
-chunk that a restart forgot; `bound` and `isolated`: what an input may be summed over (simulation_known). Of an
+twice. `one-opening` answers of one member to two attempts, or both shares of one peer. `minimum` an answer that opens
+fewer than max(t, K_min), or a manifest with fewer seats than its job began with. `durable` an acknowledged message or
+chunk that a restart forgot. `bound` and `isolated`: what an input may be summed over (simulation_known). Of an
 aggregator that means harm nothing is asked.
 Leaves to others: what is left at the end (simulation_oracles).
 """

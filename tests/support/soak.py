@@ -1,9 +1,8 @@
 """Many seeds of the simulator: `make soak SEEDS=0-1000 [ENGINE=paillier] [BUG=name|all] [WORKERS=2] [TRACE=1]`.
 
-Progress lies in `.soak/`, one file per code, engine and bug, one line per block of seeds, so that a run that was
-stopped goes on; changed code starts anew. A seed that fails is printed with the command that replays it; one seed with
-TRACE=1 prints its whole history. At the end: what was done to the federations, and a digest of (commit, seeds,
-violations).
+Progress lies in `.soak/`, one file per code, engine and bug, one line per block of seeds. So a run that was stopped
+goes on; changed code starts anew. A seed that fails is printed with the command that replays it; one seed with TRACE=1
+prints its whole history. At the end: what was done to the federations, and a digest of (commit, seeds, violations).
 Exit status 0 if every seed held; with BUG, if every planted bug was found.
 """
 

@@ -1,8 +1,9 @@
 """A node that writes down which chunks it sends and which receipts it gets: the command line, with another link.
 
-`python tests/support/tally.py FILE noun verb …` runs the product's own command over a link that notes, one line each,
-when a chunk was handed to the network (`sent`) and when a receipt of one arrived (`got`), in seconds of the machine's
-monotonic clock, which every process shares. No role carries a counter for this: the link is replaced here.
+`python tests/support/tally.py FILE noun verb …` runs the product's own command over a link that takes notes, one line
+each. They say when a chunk was handed to the network (`sent`) and when a receipt of one arrived (`got`). Times are
+seconds of the machine's monotonic clock, which every process shares. No role carries a counter for this: the link is
+replaced here.
 """
 
 import sys

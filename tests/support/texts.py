@@ -1,6 +1,6 @@
 """Texts that a peer may put where a name or a sentence is expected, and every place of a message where one stands.
 
-A place is a way down through maps, lists and bytes that are a message themselves; what is signed there is signed again
+A place is a way down through maps, lists and bytes that are a message themselves. What is signed there is signed again
 with the peer's rightful key, so that the text is judged and not the signature.
 """
 

@@ -1,9 +1,9 @@
 """How fast the broker moves chunks, beside a bare pyzmq relay with CURVE in the same run.
 
 `python tests/support/throughput.py` starts, in turn, the product's broker (`secagg broker serve`) and a relay of
-fifteen lines (one ROUTER, a loop, nothing checked), and sends chunks through each, at most 32 outstanding.
-Printed are MB/s of wall time and MB per second of the relaying process's own CPU time; the machine may be busy with
-other things, so each size is measured several times in alternation and the median of the ratios counts.
+fifteen lines (one ROUTER, a loop, nothing checked). It sends chunks through each, at most 32 outstanding. Printed are
+MB/s of wall time and MB per second of the relaying process's own CPU time. The machine may be busy with other things,
+so each size is measured several times in alternation and the median of the ratios counts.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Rounds of a real federation through bad links, and what must hold of each: an exact sum or a logged abort, in time.
 
 `python tests/support/weather.py --rounds 100` runs them through the proxy (resets, closes, doubled bytes, 2 s delays,
-black holes) with members whose links lose, double, delay and reorder messages as well.
+black holes). The members' links lose, double, delay and reorder messages as well.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Write sealing.json: sealed pieces that open, and what does not. `--check` compares only.
 
-HPKE draws its own randomness, so what the file holds sealed stays as it is, and only a new case is sealed; this is the
+HPKE draws its own randomness, so what the file holds sealed stays as it is, and only a new case is sealed. This is the
 one generator that asks the product. That the pieces open is the test's business.
 """
 

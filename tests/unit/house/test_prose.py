@@ -79,6 +79,12 @@ def test_sentences_of_pages_are_short(page: Path) -> None:
     assert too_long(page.read_text()) == []
 
 
+def test_sentences_of_the_tests_are_short() -> None:
+    texts = {path: list(docstrings(ast.parse(path.read_text()))) for path in sorted((ROOT / "tests").rglob("*.py"))}
+    found = {name_of(path): [part for text in held for part in too_long(text)] for path, held in texts.items()}
+    assert {name: parts for name, parts in found.items() if parts} == {}
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_sentences_of_docstrings_and_errors_are_short(package: str) -> None:
     files = [path for path in SOURCES if name_of(path).startswith(f"{package}/")]
