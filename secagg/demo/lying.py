@@ -1,4 +1,5 @@
-"""The lie that the demonstrations tell: a sum that is one off in one word.
+"""What aggregators of the demonstrations do that an honest one would not: tell a sum that is one off in one word, or
+freeze whoever uploaded.
 
 It exists for demonstrations and tests. Canaries stay as they are, so that no member notices. The auditor does, because
 it recomputes the sum from the kept uploads and the members' signed answers (protocol §7).
@@ -6,7 +7,9 @@ Leaves to others: the aggregator that tells it over a real network (cheat.py).
 """
 
 from secagg.protocol.lanes import Groups
-from secagg.protocol.masks.rounds import Unmask
+from secagg.protocol.masks import aggregator
+from secagg.protocol.masks.rounds import Phase, Unmask, Uploading
+from secagg.protocol.round.events import Deadline, Event
 from secagg.protocol.run import Table
 
 WORD = 1
@@ -17,6 +20,16 @@ def one_more(groups: Groups) -> Groups:
     """Return the clear sum after adding one to one word of the update."""
     groups["update"][WORD] += groups["update"].dtype.type(1)
     return groups
+
+
+class HeedlessTable(Table):
+    """A round in process whose aggregator freezes whoever uploaded, whatever their inputs are bound to."""
+
+    def advance(self, phase: Phase, event: Event) -> aggregator.Turned:
+        """Do as an honest aggregator, but for whom it leaves out of a set."""
+        if isinstance(phase, Uploading) and isinstance(event, Deadline):
+            return aggregator.fix(phase, (), self.keeper)
+        return super().advance(phase, event)
 
 
 class CheatingTable(Table):

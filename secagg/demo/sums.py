@@ -7,7 +7,7 @@ Leaves to others: real processes over a real network (the roles), models (learni
 """
 
 import csv
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.demo.archive import keep
-from secagg.demo.lying import CheatingTable
+from secagg.demo.lying import CheatingTable, HeedlessTable
 from secagg.demo.seen import Report, audit
 from secagg.errors import ProtocolViolation
 from secagg.ids import STEPS
@@ -126,9 +126,8 @@ def _ask_without_one(federation: Federation, first: Table) -> str:
     for index in range(first.log.size):
         copy.append(first.log.leaf(index))
     again = table(federation, first.inputs, left_out, manifest=propose(federation, 2), parties=parties, log=copy)
-    again.keeper = replace(again.keeper, heedless=True)
     try:
-        run_round(again)
+        run_round(HeedlessTable(**vars(again)))
     except ProtocolViolation as refusal:
         return refusal.rule
     return ""

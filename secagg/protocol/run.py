@@ -85,6 +85,10 @@ class Table:
     wire: list[FromNode | Send] = field(default_factory=list)
     phase: Phase | None = None
 
+    def advance(self, phase: Phase, event: Event) -> aggregator.Turned:
+        """Return what the aggregator makes of an event."""
+        return aggregator.advance(phase, event, self.keeper)
+
     def clear(self, asked: Unmask) -> Groups:
         """Remove the masks from the running sum."""
         unmask(self.sums, asked.evidence, asked.recovered)
@@ -114,7 +118,7 @@ def _event(table: Table, event: Event) -> None:
     if table.phase is None:
         raise RuntimeError("the round has not started")
     began, name = time.perf_counter(), type(table.phase).__name__
-    turned = aggregator.advance(table.phase, event, table.keeper)
+    turned = table.advance(table.phase, event)
     table.spent[name] += time.perf_counter() - began
     table.phase = turned.phase
     _carry_out(table, turned.effects)

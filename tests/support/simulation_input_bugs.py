@@ -125,7 +125,7 @@ INPUT_BUGS: Mapping[str, tuple[str, tuple[tuple[str, Callable[[Function], Functi
         (("secagg.protocol.inputs:lift", _instead(_lift_whatever)),),
     ),
     "another-group": (
-        "a round is opened once in every group, and inputs are bound in each group on their own",
+        "nodes take a round in whatever group, and bind an input to what was summed in the same group only",
         (
             ("secagg.protocol.deriving:differing", _whatever_group),
             ("secagg.protocol.inputs:bind", _of_one_group),

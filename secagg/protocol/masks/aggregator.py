@@ -134,7 +134,7 @@ def _close(phase: intake.Collecting, ctx: AggregatorContext) -> Turned:
         case Sharing():
             turned = _deliver(phase, out, ctx)
         case Uploading():
-            turned = _fix(phase, out, ctx)
+            turned = fix(phase, out, ctx)
         case Agreeing():
             turned = _ask(phase, out, ctx)
         case Opening():
@@ -150,7 +150,7 @@ def _late(phase: intake.Collecting, ctx: AggregatorContext) -> tuple[intake.Coll
     bounds = {
         entry.sender: decode(MaskedInput, entry.body).bound for entry in lists.in_order(phase.manifest, phase.headers)
     }
-    left = {} if ctx.heedless else left_out(bounds, phase.manifest, ctx.known())
+    left = left_out(bounds, phase.manifest, ctx.known())
     kept = tuple(entry for entry in phase.headers if entry.sender not in left)
     return replace(phase, headers=kept), (*late, *(Out(name, step_of(phase), why) for name, why in left.items()))
 
@@ -228,8 +228,8 @@ def _deliver(phase: Sharing, out: tuple[Out, ...], ctx: AggregatorContext) -> Tu
     return Turned(after, (Keep(u2), *sent))
 
 
-def _fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
-    """Fix U3, unless what its headers report of their dealers would leave a secret that nobody can recover."""
+def fix(phase: Uploading, out: tuple[Out, ...], ctx: AggregatorContext) -> Turned:
+    """Fix U3 as those whose headers are here, unless these report dealers whose secret nobody could recover then."""
     headers = {
         entry.sender: decode(MaskedInput, entry.body) for entry in lists.in_order(phase.manifest, phase.headers)
     }

@@ -88,8 +88,6 @@ class AggregatorContext:
     now: int
     known: Callable[[], Known] = Known
     """What is known beside the round of whom can be summed together; asked when a set is frozen."""
-    heedless: bool = False
-    """Freeze whoever uploaded, whatever their inputs are bound to: for demonstrations of what nodes then do."""
 
 
 @dataclass(frozen=True)
