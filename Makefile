@@ -11,7 +11,7 @@ WORKERS ?= 2
 KILLS ?= 500
 ROUNDS ?= 100
 
-.PHONY: demo test long lint bench mutants soak drill hostile docs wheel clean
+.PHONY: demo test long lint bench mutants soak drill hostile docs reference wheel clean
 
 # Entry points are written at install: the stamp depends on what declares them.
 $(STAMP): pyproject.toml constraints.txt
@@ -65,7 +65,11 @@ hostile: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python tests/support/throughput.py
 
 docs: $(STAMP)
-	$(BIN)/python -m pytest -q tests/unit/house/test_docs.py $(ARGS)
+	$(BIN)/python -m pytest -q tests/unit/house/test_docs.py tests/unit/house/test_reference.py $(ARGS)
+
+# The pages in docs/reference that are printed from the code.
+reference: $(STAMP)
+	PYTHONPATH=tests:. $(BIN)/python tests/support/reference.py --write
 
 # What an institution installs: dist/secagg-….whl, without torch unless its extra is asked for.
 wheel: $(STAMP)

@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, field
 
 from aggregator.records import Outcome
 from secagg.daemon.blobs import Blobs
-from secagg.daemon.config import duration
+from secagg.daemon.config import duration, means
 from secagg.errors import BadConfiguration, BadInput, WireError
 from secagg.ids import NO_DIGEST, Count, Name, Ordinal
 from secagg.learning import algorithms
@@ -55,12 +55,12 @@ KEPT = "kept"
 class JobPart(Struct, frozen=True, forbid_unknown_fields=True):
     """`[job]`: `task` is a name that every node.toml maps to its own file; `length` is the vector's, for sums only."""
 
-    name: Name
-    task: Name
-    purpose: Purpose = "training"
-    rounds: Ordinal = 1
-    uses: tuple[Name, ...] = ()
-    length: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    name: Annotated[Name, means("The job, by its name; every job has another.")]
+    task: Annotated[Name, means("The task, by a name that every node.toml maps to its own file.")]
+    purpose: Annotated[Purpose, means("Whether a model is trained or a vector summed.")] = "training"
+    rounds: Annotated[Ordinal, means("How many rounds it has.")] = 1
+    uses: Annotated[tuple[Name, ...], means("Earlier jobs whose sums its task reads.")] = ()
+    length: Annotated[int, Meta(ge=0, lt=2**31), means("Length of the vector that is summed.")] = 0
 
 
 class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,14 +71,14 @@ class CohortPart(Struct, frozen=True, forbid_unknown_fields=True):
     not ready yet. Unless written, a round waits as long as a step.
     """
 
-    min_nodes: Ordinal = 3
-    members: tuple[Name, ...] = ()
-    step_timeout: str = "10m"
-    round_timeout: str = "2h"
-    rejoin_timeout: str = "0s"
-    max_examples: Ordinal = 5000
-    graph: Graph = "complete"
-    max_dropouts: Count = 0
+    min_nodes: Annotated[Ordinal, means("Members that every sum has at least.")] = 3
+    members: Annotated[tuple[Name, ...], means("Its members; all nodes of the list unless named.")] = ()
+    step_timeout: Annotated[str, means("The longest step.")] = "10m"
+    round_timeout: Annotated[str, means("The longest round.")] = "2h"
+    rejoin_timeout: Annotated[str, means("How long a round waits for who dropped out.")] = "0s"
+    max_examples: Annotated[Ordinal, means("W: the most that one member's examples count.")] = 5000
+    graph: Annotated[Graph, means("Who shares keys with whom.")] = "complete"
+    max_dropouts: Annotated[Count, means("How many may drop out of a round of a sparse graph.")] = 0
 
 
 class EnginePart(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,19 +88,19 @@ class EnginePart(Struct, frozen=True, forbid_unknown_fields=True):
     submit` is given beside the file. `audit_retention` is `kept`: nothing deletes the files of an audit by itself.
     """
 
-    name: Name = "masks"
-    bits: Annotated[int, Meta(ge=2, le=31)] = 16
-    clip: float = 4.0
-    chunk: Size = CHUNK
-    audit_retention: str = KEPT
+    name: Annotated[Name, means("The engine, by its name.")] = "masks"
+    bits: Annotated[int, Meta(ge=2, le=31), means("Bits of each value of an update.")] = 16
+    clip: Annotated[float, means("The largest value of an update, a power of two.")] = 4.0
+    chunk: Annotated[Size, means("Bytes of a chunk of an upload.")] = CHUNK
+    audit_retention: Annotated[str, means("How long the files of an audit are there.")] = KEPT
 
 
 class MetricPart(Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[metrics]]`: a value of the task's metrics that is summed with the update; |value| is at most `max`."""
 
-    name: Name
-    max: float
-    fraction: Annotated[int, Meta(ge=0, le=48)] = 24
+    name: Annotated[Name, means("The metric, by its name.")]
+    max: Annotated[float, means("Its largest absolute value.")]
+    fraction: Annotated[int, Meta(ge=0, le=48), means("Bits behind its binary point.")] = 24
 
 
 class JobFile(Struct, frozen=True, forbid_unknown_fields=True):

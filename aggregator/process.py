@@ -6,6 +6,7 @@ Source: docs/operations.md "Configuration".
 """
 
 from pathlib import Path
+from typing import Annotated
 
 from msgspec import Struct
 
@@ -13,7 +14,7 @@ from aggregator.service import AggregatorService
 from secagg.crypto.rng import system_rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.admin import SOCKET
-from secagg.daemon.config import load
+from secagg.daemon.config import load, means
 from secagg.daemon.enrolment import KEYS
 from secagg.daemon.federation import BrokerSection, FederationSection
 from secagg.daemon.process import run_daemon
@@ -27,9 +28,9 @@ from secagg.transport.zmq_link import ZmqLink
 class AggregatorSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[aggregator]`: its member name and where it keeps what it knows; `passphrase_file` opens its key file."""
 
-    name: Name
-    state_dir: str
-    passphrase_file: str = ""
+    name: Annotated[Name, means("Its name as a member.")]
+    state_dir: Annotated[str, means("Where it keeps what it knows, mode 0700.")]
+    passphrase_file: Annotated[str, means("The file that opens its key file.")] = ""
 
 
 class AggregatorConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,12 +1,13 @@
 """keyserver.toml: where the key server keeps its state, which broker it dials, and the federation's limits."""
 
 from pathlib import Path
+from typing import Annotated
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from keyserver.desk import Settings
-from secagg.daemon.config import load
+from secagg.daemon.config import load, means
 from secagg.daemon.federation import BrokerSection, FederationSection
 from secagg.ids import Count, Ordinal
 
@@ -17,15 +18,15 @@ PLACES = (Path("keyserver.toml"), Path("/etc/secagg/keyserver.toml"))
 class KeyserverSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[keyserver]`: the state directory, and the file with the passphrase of its keys."""
 
-    state_dir: str
-    passphrase_file: str = ""
+    state_dir: Annotated[str, means("Where it keeps what it knows, mode 0700.")]
+    passphrase_file: Annotated[str, means("The file with the passphrase of its keys.")] = ""
 
 
 class LimitsSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[limits]`: c, when it is not to follow the number of nodes, and the smallest cohort."""
 
-    colluders: Count | None = None
-    min_nodes: Ordinal = 3
+    colluders: Annotated[Count | None, means("How many nodes may collude; else by their number.")] = None
+    min_nodes: Annotated[Ordinal, means("The smallest cohort of a job.")] = 3
 
 
 class Configuration(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,13 +6,13 @@ Leaves to others: loading tasks (node.work), policy (node.policy). Source: docs/
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct, field
 
 from node.policy import PolicySection
 from node.task import require_data
-from secagg.daemon.config import load
+from secagg.daemon.config import load, means
 from secagg.daemon.federation import BrokerSection, FederationSection
 from secagg.errors import BadConfiguration, UsageError
 from secagg.ids import Name
@@ -21,9 +21,9 @@ from secagg.ids import Name
 class NodeSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[node]`: its member name and where it keeps what it knows; `passphrase_file` opens its key file."""
 
-    name: Name
-    state_dir: str
-    passphrase_file: str = ""
+    name: Annotated[Name, means("Its name as a member.")]
+    state_dir: Annotated[str, means("Where it keeps what it knows, mode 0700.")]
+    passphrase_file: Annotated[str, means("The file that opens its key file.")] = ""
 
 
 class TaskSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,18 +32,18 @@ class TaskSection(Struct, frozen=True, forbid_unknown_fields=True):
     Another `edition` says that other data lies there now: what was given to sums before binds it no more.
     """
 
-    task: str
-    data: str
-    edition: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
+    task: Annotated[str, means("FILE:CLASS or MODULE:CLASS of the task.")]
+    data: Annotated[str, means("What the task reads: a file or a directory.")]
+    edition: Annotated[str, means("Another one says that other data lies there now.")] = ""
+    options: Annotated[dict[str, Any], means("Keyword arguments of the class.")] = field(default_factory=dict)
 
 
 class LedgerSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[ledger]`: the file of what this institution gave to sums, which all its nodes on a machine share, and the
     passphrase of its key. Unless given, `ledger.db` beside the state directory, and the passphrase of the node."""
 
-    path: str = ""
-    passphrase_file: str = ""
+    path: Annotated[str, means("The file of what was given to sums; `ledger.db` beside the state directory.")] = ""
+    passphrase_file: Annotated[str, means("The file that opens its key; the node's unless written.")] = ""
 
 
 class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):

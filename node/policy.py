@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from secagg.daemon.config import duration
+from secagg.daemon.config import duration, means
 from secagg.errors import BadConfiguration
 from secagg.ids import Count, Name, Ordinal
 from secagg.protocol.acceptance import Policy
@@ -36,27 +36,27 @@ class PolicySection(Struct, frozen=True, forbid_unknown_fields=True):
     of a task. `max_failures` is how many rounds of sums, or of training, may fail on a source's data. From then on
     every further job needs `secagg node allow`. Each failure tells one bit of the data to whoever chose the job."""
 
-    min_nodes: Annotated[int, Meta(ge=3, lt=2**31)] = _STRICT.min_nodes
-    max_colluders: Count | None = _STRICT.max_colluders
-    engines: Annotated[tuple[Name, ...], Meta(min_length=1)] = ("masks",)
-    exact_counts: bool = _STRICT.exact_counts
-    max_rounds_per_source: Ordinal = _STRICT.max_rounds_per_source
-    server: Literal["malicious", "semi-malicious"] = "malicious"
-    pinned_peers: tuple[str, ...] = ()
-    changing_sets: bool = _STRICT.changing_sets
-    unlisted_jobs: Count = _STRICT.unlisted_jobs
-    min_change: Annotated[float, Meta(ge=0.0, lt=1.0)] = _STRICT.min_change
-    static_inputs: Literal["source", "task"] = "source"
-    max_failures: Ordinal = _STRICT.max_failures
-    allow_trials: bool = _STRICT.allow_trials
-    min_key_bits: Annotated[int, Meta(ge=2048, le=8192)] = _STRICT.min_key_bits
-    spot_leaves: Annotated[int, Meta(ge=0, le=MOST)] = LEAVES
-    max_parameters: Ordinal = _MOST.max_parameters
-    max_rounds: Ordinal = _MOST.max_rounds
-    max_members: Ordinal = _MOST.max_members
-    max_metrics: Count = _MOST.max_metrics
-    max_step_time: str = "1d"
-    max_round_time: str = "7d"
+    min_nodes: Annotated[int, Meta(ge=3, lt=2**31), means("Members that a job has at least.")] = _STRICT.min_nodes
+    max_colluders: Annotated[Count | None, means("Members that may collude, if more.")] = _STRICT.max_colluders
+    engines: Annotated[tuple[Name, ...], Meta(min_length=1), means("Engines that it takes part in.")] = ("masks",)
+    exact_counts: Annotated[bool, means("Whether sums may hold exact numbers of examples.")] = _STRICT.exact_counts
+    max_rounds_per_source: Annotated[Ordinal, means("Rounds over one source at most.")] = _STRICT.max_rounds_per_source
+    server: Annotated[Literal["malicious", "semi-malicious"], means("How far the aggregator is trusted.")] = "malicious"
+    pinned_peers: Annotated[tuple[str, ...], means("Members whose keys are known here, as `name=key`.")] = ()
+    changing_sets: Annotated[bool, means("Whether a job's members may change between rounds.")] = _STRICT.changing_sets
+    unlisted_jobs: Annotated[Count, means("Training jobs of a source that need no word.")] = _STRICT.unlisted_jobs
+    min_change: Annotated[float, Meta(ge=0.0, lt=1.0), means("Least sine between two updates.")] = _STRICT.min_change
+    static_inputs: Annotated[Literal["source", "task"], means("Whose sums are one input.")] = "source"
+    max_failures: Annotated[Ordinal, means("Rounds that may fail on a source's data.")] = _STRICT.max_failures
+    allow_trials: Annotated[bool, means("Whether trustees may be such that none may collude.")] = _STRICT.allow_trials
+    min_key_bits: Annotated[int, Meta(ge=2048, le=8192), means("Bits of a key at least.")] = _STRICT.min_key_bits
+    spot_leaves: Annotated[int, Meta(ge=0, le=MOST), means("Leaves of every sum that are recomputed here.")] = LEAVES
+    max_parameters: Annotated[Ordinal, means("Parameters of a job at most.")] = _MOST.max_parameters
+    max_rounds: Annotated[Ordinal, means("Rounds of a job at most.")] = _MOST.max_rounds
+    max_members: Annotated[Ordinal, means("Members of a job at most.")] = _MOST.max_members
+    max_metrics: Annotated[Count, means("Metrics of a job at most.")] = _MOST.max_metrics
+    max_step_time: Annotated[str, means("The longest step.")] = "1d"
+    max_round_time: Annotated[str, means("The longest round.")] = "7d"
 
     def most(self) -> Most:
         """Return what a job may ask for. Raises: BadConfiguration when a time is none."""

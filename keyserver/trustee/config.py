@@ -6,13 +6,14 @@ Leaves to others: keys and shares (store), judging a round (secagg.protocol). So
 """
 
 from pathlib import Path
+from typing import Annotated
 
 from msgspec import Struct
 
 from keyserver.trustee.store import Store
 from secagg.crypto.rng import system_rng
 from secagg.crypto.sign import SigningKey
-from secagg.daemon.config import load
+from secagg.daemon.config import load, means
 from secagg.daemon.enrolment import KEYS
 from secagg.daemon.federation import BrokerSection, FederationSection
 from secagg.daemon.vault import KeyRing, load_keys, passphrase, private_directory
@@ -25,10 +26,10 @@ from secagg.transport.curve import public_key
 class TrusteeSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[trustee]`: its member name, its organisation, and where it keeps what it knows."""
 
-    name: Name
-    organisation: str
-    state_dir: str
-    passphrase_file: str = ""
+    name: Annotated[Name, means("Its name as a member.")]
+    organisation: Annotated[str, means("The organisation that it belongs to.")]
+    state_dir: Annotated[str, means("Where it keeps what it knows, mode 0700.")]
+    passphrase_file: Annotated[str, means("The file that opens its key file.")] = ""
 
 
 class TrusteeConfig(Struct, frozen=True, forbid_unknown_fields=True):

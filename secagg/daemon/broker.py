@@ -22,7 +22,7 @@ from secagg.crypto.rng import Rng, system_rng
 from secagg.crypto.secret import Secret
 from secagg.daemon import clock, drill, logs
 from secagg.daemon.admin import SOCKET, Admin
-from secagg.daemon.config import load
+from secagg.daemon.config import load, means
 from secagg.daemon.process import notify
 from secagg.daemon.vault import check_private, private_directory, write_private
 from secagg.daemon.writing import say
@@ -53,19 +53,19 @@ _REMEDIES = {
 class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[broker]`: where it listens. Control, bulk and enrol are `port`, `port` + 1, `port` + 2; 0 lets it choose."""
 
-    state_dir: str
-    listen: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_533)] = 7700
-    key_file: str = ""
-    memory_limit_mib: Annotated[int, Meta(ge=0)] = 4096
+    state_dir: Annotated[str, means("Where it keeps its key and the last member list.")]
+    listen: Annotated[str, means("The address that it listens at.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_533), means("The first of three ports in a row; 0 lets it choose.")] = 7700
+    key_file: Annotated[str, means("Its CURVE key; in the state directory unless written.")] = ""
+    memory_limit_mib: Annotated[int, Meta(ge=0), means("MiB of memory that it may take; 0 for no limit.")] = 4096
 
 
 class FederationSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[federation]`: whom it serves; the root's fingerprint and the key server's CURVE key (Z85 or hexadecimal)."""
 
-    name: Name
-    root_fingerprint: str
-    keyserver_curve_key: str
+    name: Annotated[Name, means("The federation that it serves, by its name.")]
+    root_fingerprint: Annotated[str, means("The fingerprint of its root key.")]
+    keyserver_curve_key: Annotated[str, means("The key server's CURVE key, as Z85 or in hexadecimal.")]
 
 
 class BrokerConfig(Struct, frozen=True, forbid_unknown_fields=True):

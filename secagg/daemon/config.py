@@ -23,6 +23,11 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"\A([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)\Z")
 
 
+def means(text: str) -> msgspec.Meta:
+    """Return what says of a key what it means; docs/reference/config.md is printed from these."""
+    return msgspec.Meta(description=text)
+
+
 def load(path: Path, type: type[T]) -> T:
     """Read the TOML file `path` as `type`.
 

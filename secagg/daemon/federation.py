@@ -6,10 +6,12 @@ only where they lie elsewhere. Leaves to others: each role's own section. Source
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import tomlkit
 from msgspec import Struct
 
+from secagg.daemon.config import means
 from secagg.daemon.membership import Pin
 from secagg.daemon.vault import write_private
 from secagg.errors import BadConfiguration, BadInput
@@ -22,10 +24,10 @@ _HIGHEST = 65_533
 class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[broker]`: `tcp://host:port` of the control socket, and the broker's CURVE key (Z85 or hex)."""
 
-    address: str
-    curve_key: str
-    bulk: str = ""
-    enrol: str = ""
+    address: Annotated[str, means("`tcp://host:port` of the broker's control socket.")]
+    curve_key: Annotated[str, means("The broker's CURVE key, as Z85 or in hexadecimal.")]
+    bulk: Annotated[str, means("Its socket for large messages; the next port unless written.")] = ""
+    enrol: Annotated[str, means("Its socket for newcomers; the port after that unless written.")] = ""
 
     def addresses(self) -> Addresses:
         """Return where the three sockets are.
@@ -52,8 +54,8 @@ class BrokerSection(Struct, frozen=True, forbid_unknown_fields=True):
 class FederationSection(Struct, frozen=True, forbid_unknown_fields=True):
     """`[federation]`: its name, and the fingerprint of its root key, compared over another channel."""
 
-    name: Name
-    root_fingerprint: str
+    name: Annotated[Name, means("The federation, by its name.")]
+    root_fingerprint: Annotated[str, means("The fingerprint of its root key, compared over another channel.")]
 
     def pin(self) -> Pin:
         """Return whom this party believes."""

@@ -38,18 +38,18 @@ def written() -> set[str]:
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef):
                 made += _made(path, function)
-        found |= {value for node in _rules(tree) for value in _constants(node)}
+        found |= {value for node in _rules(tree) for value in constants(node)}
     for maker in made:
         calls = [argument for path, tree in trees if path == maker.module for argument in _handed(tree, maker)]
-        parts = {part for call in calls for part in _constants(call) or {"*"}}
+        parts = {part for call in calls for part in constants(call) or {"*"}}
         found |= {maker.form.format(part) for part in parts}
     return found
 
 
-def _constants(node: ast.expr) -> set[str]:
+def constants(node: ast.expr) -> set[str]:
     """Return what a rule is where it is written out, either way of `x if y else z`."""
     if isinstance(node, ast.IfExp):
-        return _constants(node.body) | _constants(node.orelse)
+        return constants(node.body) | constants(node.orelse)
     return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
 
 
