@@ -62,6 +62,7 @@ from secagg.wire.chunks import ChunkHeader, count
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, open_signed, sign
+from support.arriving import turns
 from support.federation import counted_rng
 from support.timers import VirtualTimers
 
@@ -325,8 +326,7 @@ class Hall:
         """Carry messages until nobody has anything to say."""
         quiet = 0
         while quiet < 5:
-            for _ in range(40):
-                await asyncio.sleep(0)
+            await turns(40)
             heard = False
             for member in self.members.values():
                 while member.link._queue:

@@ -6,10 +6,21 @@ from secagg.transport.link import Received
 from secagg.transport.memory import MemoryLink
 
 
+async def turns(most: int) -> None:
+    """Let the loop turn until nothing is left that could run, `most` times at most.
+
+    Links, timers and executors of these tests wake nobody up from outside: with nothing to run, nothing will come.
+    """
+    loop = asyncio.get_running_loop()
+    for _ in range(most):
+        await asyncio.sleep(0)
+        if not loop._ready:  # type: ignore[attr-defined]
+            return
+
+
 async def settle() -> None:
     """Let every task of the loop run until nothing is left to do."""
-    for _ in range(50):
-        await asyncio.sleep(0)
+    await turns(50)
 
 
 async def drain(link: MemoryLink) -> list[Received]:

@@ -41,6 +41,7 @@ from secagg.transport.memory import MemoryNetwork
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope
 from support.aggregating import Inline
+from support.arriving import turns
 from support.federation import counted_rng, inputs_of
 from support.granting import Granter
 from support.serving import Serving
@@ -238,8 +239,7 @@ class Chamber:
         """Carry messages until nobody has anything to say."""
         quiet = 0
         while quiet < 3:
-            for _ in range(40):
-                await asyncio.sleep(0)
+            await turns(40)
             for one in self.trustees.values():
                 if one.alive:
                     one.timers.pass_time(0)

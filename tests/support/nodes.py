@@ -29,6 +29,7 @@ from secagg.roster.messages import RosterPush
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from support.aggregating import Hall, Inline
+from support.arriving import turns
 from support.federation import counted_rng
 from support.granting import Granter
 from support.serving import Serving
@@ -144,8 +145,7 @@ class Ward(Hall):
         quiet = 0
         while quiet < 3:
             before = self.relayed
-            for _ in range(60):
-                await asyncio.sleep(0)
+            await turns(60)
             await self.starts.grant()
             while self.due:
                 name = self.due.pop()
