@@ -21,9 +21,12 @@ from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign
 from support.entrusted_hall import EntrustedWard
+from support.paillier_keys import SMALL
+
+pytestmark = pytest.mark.usefixtures("short_keys")
 
 FOUR = ("node-00", "node-01", "node-02", "node-03")
-WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True)
+WILLING = Policy(engines=("masks", "paillier"), exact_counts=True, allow_trials=True, min_key_bits=SMALL)
 Say = Callable[..., Signed]
 Words = Callable[[Say], Sequence[Signed]]
 
