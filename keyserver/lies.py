@@ -21,7 +21,7 @@ from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
 from secagg.daemon.lies import TIMER, WORK, piece_of
 from secagg.daemon.turn import Turn
-from secagg.errors import BadInput, VerificationFailed
+from secagg.errors import BadInput, SecaggError, VerificationFailed
 from secagg.events import members as told
 from secagg.events.line import place
 from secagg.ids import Count, Digest, Name
@@ -123,7 +123,7 @@ class Lies:
         blobs = self._arriving()[0]
         turn.run(f"forget/{notice.digest.hex()}", lambda: blobs.delete(notice.digest))
         if not isinstance(outcome, Proven):
-            self._strike(sender, getattr(outcome, "cause", str(outcome)), turn)
+            self._strike(sender, outcome.cause if isinstance(outcome, SecaggError) else str(outcome), turn)
         elif turn.get(f"{_REPORTED}{notice.aggregator_key.hex()}") is None:
             self._state(sender, notice, outcome, register, turn)
         self.pursue(turn)

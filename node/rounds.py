@@ -10,7 +10,7 @@ said of a round that this node leaves is in node.leaving.
 """
 
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -43,6 +43,7 @@ from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.round.asked import Named, Stage
+from secagg.protocol.round.events import Step
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.session import RoundHeader
@@ -303,10 +304,9 @@ class Rounds:
         job, engine = self._jobs.job(kept.scope.round.job, turn), member_of(kept.engine)
         done = engine.advance(self._open(kept), event, self._context(job, turn))
         self._keep(kept, done, turn)
-        phase: object = done.phase
-        return phase
+        return done.phase
 
-    def _keep(self, kept: Round, done: Any, turn: Turn) -> None:
+    def _keep(self, kept: Round, done: Step[object], turn: Turn) -> None:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
         self._ledger(turn).add(done.records)
         scope, label = kept.scope, kept.scope.round.label()

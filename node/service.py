@@ -26,7 +26,7 @@ from node.spot import Spots, due_of
 from node.stating import Stating
 from node.uploading import Uploading
 from node.waiting import waiting
-from node.work import Work
+from node.work import Work, member_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import booting, fetching, following, lies
@@ -183,7 +183,7 @@ class NodeService:
         """End a round whose result was taken in, and check its sum if this node was in it."""
         kept, phase, published = records.find_round(turn), self._rounds.phase(turn), closed.notice.published
         self._rounds.close(closed.round, turn)
-        u3 = getattr(phase, "u3", NO_DIGEST)
+        u3 = member_of(kept.engine).agreed(phase) if kept else NO_DIGEST
         due = due_of(kept, closed.notice, u3, self._jobs.aggregator(turn).sign_key) if kept else None
         if due:
             self._spots.begin(due, turn)

@@ -8,20 +8,12 @@ Source: docs/operations.md "Commands".
 from node import records
 from node.records import Job, Round
 from node.spot import dues
+from node.work import member_of
 from secagg.daemon import booting
 from secagg.daemon.turn import Turn
 from secagg.daemon.waits import Waiting
 from secagg.errors import Refused
-
-_AWAITED = {
-    "Advertised": "the keys of all members (U1)",
-    "Drawing": "the draw of the graph",
-    "Shared": "the shares of all members (U2)",
-    "Uploaded": "the frozen list of uploads",
-    "Agreed": "the signatures of the others on U3",
-    "Answered": "the result",
-}
-
+from secagg.protocol.round.asked import Stage
 
 _START = {
     "asking": ("keyserver", "word that this is the newest start of this node"),
@@ -61,8 +53,9 @@ def waiting(
 
 
 def _in_round(kept: Round, phase: object | None, failed: bool, turn: Turn) -> Waiting:
-    name, upload, unchecked = type(phase).__name__, records.find_upload(turn), dues(turn)
-    if unchecked and name in ("Masking", "Encrypting"):
+    engine, upload, unchecked = member_of(kept.engine), records.find_upload(turn), dues(turn)
+    ready = Stage.READY in engine.stage(phase)
+    if unchecked and ready:
         first = unchecked[0]
         what = f"what the check of {first.name} needs, before which no upload leaves"
         on = f"`secagg node unchecked accept {first.name}` goes on without"
@@ -70,9 +63,9 @@ def _in_round(kept: Round, phase: object | None, failed: bool, turn: Turn) -> Wa
     if failed:
         awaits = "the time to say that it gives nothing: its task failed on the data (see what it refused)"
         return Waiting("this node", awaits, kept.since, kept.until)
-    if name in ("Masking", "Encrypting"):
+    if ready:
         return Waiting("this node", "its own update", kept.since, kept.until)
     if upload and len(upload.stored) * upload.size < upload.total:
         sent = f"receipts for the upload, {len(upload.stored)} chunks so far"
         return Waiting("aggregator", sent, kept.since, kept.until)
-    return Waiting("aggregator", _AWAITED.get(name, "the end of the round"), kept.since, kept.until)
+    return Waiting("aggregator", engine.awaited(phase), kept.since, kept.until)

@@ -121,5 +121,6 @@ def result(phase: Phase) -> Closed:
     Raises: RuntimeError when it failed, which no measured case may.
     """
     if not isinstance(phase, Closed):
-        raise RuntimeError(f"the measured round ended in {type(phase).__name__}: {getattr(phase, 'reason', '')}")
+        reason = phase.reason if isinstance(phase, Failed) else ""
+        raise RuntimeError(f"the measured round ended in {type(phase).__name__}: {reason}")
     return phase

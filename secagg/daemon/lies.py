@@ -14,7 +14,7 @@ from pathlib import Path
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
 from secagg.daemon.turn import Turn
-from secagg.errors import BadInput, NotAuthorised, ProtocolViolation, Refused
+from secagg.errors import BadInput, NotAuthorised, ProtocolViolation, Refused, SecaggError
 from secagg.events import members as told
 from secagg.events.line import place
 from secagg.log.statements import LieReported, parse_statement
@@ -98,7 +98,7 @@ class Lies:
             turn.tell(told.Lie(*where, cause=outcome.cause, remedy=remedy, rule="spot.sum", path=path))
             return
         turn.run(f"forget/{digest.hex()}", lambda: self._blobs.delete(digest))
-        cause = getattr(outcome, "cause", str(outcome))
+        cause = outcome.cause if isinstance(outcome, SecaggError) else str(outcome)
         turn.tell(told.FalseEvidence(cause, "Nothing changes; tell the operator."))
 
     def _keep(self, digest: bytes, key: bytes, cause: str, turn: Turn) -> None:

@@ -174,6 +174,15 @@ class MemberSide(Protocol):
         """Return what a phase means."""
         ...
 
+    def awaited(self, phase: object) -> str:
+        """Return what a member waits for in a phase, for people."""
+        ...
+
+    def agreed(self, phase: object) -> bytes:
+        """Return the SHA-256 of the list that a member agreed to, in what it has of the round; zeros when it never did.
+        """
+        ...
+
     def moduli(self, manifest: Manifest) -> tuple[bytes, ...]:
         """Return the moduli of the keys that a manifest has encrypted to."""
         ...

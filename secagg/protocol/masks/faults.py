@@ -122,7 +122,7 @@ def check_fault(data: bytes, key_of: Callable[[str], bytes]) -> Proven:
         found = _judge(proof, manifest, Scope(manifest.round, digest(proof.manifest)))
         known = key_of(found.member) == manifest.key(found.member)
     except (SecaggError, KeyError) as error:
-        raise _nothing(getattr(error, "cause", "it is of nobody known here")) from None
+        raise _nothing(error.cause if isinstance(error, SecaggError) else "it is of nobody known here") from None
     if not known:
         raise _nothing(f"it is of another key than {found.member} has")
     return found

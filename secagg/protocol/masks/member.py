@@ -14,13 +14,24 @@ import numpy as np
 from msgspec.structs import replace
 
 from secagg.crypto.rng import Rng
+from secagg.ids import NO_DIGEST
 from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, Groups, packing
 from secagg.protocol.manifest import Custody, Manifest
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.ending import check_frozen as check_frozen
 from secagg.protocol.masks.messages import ANSWERED_BY
-from secagg.protocol.masks.phases import Advertised, Drawing, Masking, Phase, Protected, Shared
+from secagg.protocol.masks.phases import (
+    Advertised,
+    Agreed,
+    Answered,
+    Drawing,
+    Masking,
+    Phase,
+    Protected,
+    Shared,
+    Uploaded,
+)
 from secagg.protocol.round.asked import Named, Stage
 from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.round.phases import within
@@ -45,6 +56,16 @@ _STAGES: dict[type, Stage] = {
 }
 
 
+_AWAITED: dict[type, str] = {
+    Advertised: "the keys of all members (U1)",
+    Drawing: "the draw of the graph",
+    Shared: "the shares of all members (U2)",
+    Uploaded: "the frozen list of uploads",
+    Agreed: "the signatures of the others on U3",
+    Answered: "the result",
+}
+
+
 def read(data: bytes) -> Phase:
     """Return an encoded phase. Raises: WireError."""
     return decode(cast(type[Phase], Phase), data, WHOLE)
@@ -58,6 +79,16 @@ def advance(phase: object, event: object, ctx: NodeContext) -> node.Step:
 def stage(phase: object) -> Stage:
     """Return what a phase means."""
     return _STAGES.get(type(phase), Stage.NOTHING)
+
+
+def awaited(phase: object) -> str:
+    """Return what a member waits for in a phase, for people."""
+    return _AWAITED.get(type(phase), "the end of the round")
+
+
+def agreed(phase: object) -> bytes:
+    """Return H(U3) once a member agreed to it, zeros before."""
+    return phase.u3 if isinstance(phase, Agreed | Answered) else NO_DIGEST
 
 
 def moduli(manifest: Manifest) -> tuple[bytes, ...]:

@@ -17,6 +17,7 @@ from secagg.crypto.paillier.encrypt import Obfuscators, obfuscate
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import Table, affordable, memory, table_at
 from secagg.crypto.rng import Rng
+from secagg.ids import NO_DIGEST
 from secagg.protocol.custody import custody_of
 from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, words_of
@@ -27,7 +28,7 @@ from secagg.protocol.paillier.encrypting import protect as encrypt
 from secagg.protocol.paillier.ending import check_frozen as check_frozen
 from secagg.protocol.paillier.ending import check_words as check_words
 from secagg.protocol.paillier.layout import Layout
-from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase
+from secagg.protocol.paillier.phases import Encrypted, Encrypting, NodePhase, Uploaded
 from secagg.protocol.round.asked import Named, Stage
 from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.round.phases import within
@@ -58,6 +59,16 @@ def advance(phase: object, event: object, ctx: NodeContext) -> node.Step:
 def stage(phase: object) -> Stage:
     """Return what a phase means."""
     return Stage.JOINED | Stage.TRAINS | Stage.READY if isinstance(phase, Encrypting) else Stage.NOTHING
+
+
+def awaited(phase: object) -> str:
+    """Return what a member waits for in a phase, for people."""
+    return "the frozen list of uploads" if isinstance(phase, Uploaded) else "the end of the round"
+
+
+def agreed(phase: object) -> bytes:
+    """Return zeros: members see no frozen list here."""
+    return NO_DIGEST
 
 
 def moduli(manifest: Manifest) -> tuple[bytes, ...]:
