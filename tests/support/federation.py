@@ -9,7 +9,7 @@ from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.ids import STEPS
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.lanes import Contribution, Groups, encode_training
+from secagg.protocol.lanes import Contribution, Groups, encode_sum, encode_training
 from secagg.protocol.manifest import JobSpec, Manifest, Scalar
 from secagg.protocol.rehearsal import Federation, found, propose, table
 from secagg.protocol.round.phases import Closed, Failed
@@ -85,6 +85,9 @@ def inputs_of(federation: Federation, manifest: Manifest) -> dict[str, Groups]:
     inputs = {}
     for index, name in enumerate(federation.members):
         update = np.linspace(-1.0, 1.0, federation.spec.parameters) * (1 if index % 2 else -1) / (index + 1)
+        if isinstance(manifest.lanes[0].codec, Fixed):
+            inputs[name] = encode_sum(manifest, update)
+            continue
         metrics = {"loss": index + 0.5}
         inputs[name] = encode_training(manifest, update, 10 * (index + 1), metrics, federation.rng)
     return inputs
