@@ -142,8 +142,8 @@ def test_who_decided_says_nothing_answers_nothing_more_and_keeps_both(tmp_path: 
         await room.revive("ana")
         assert ana.status()["evidence"] == ["job.1.1.0"]
         assert ana.status()["opened"] == 1
-        with ana.journal.transaction() as kept:
-            (entry,) = kept.scan("evidence/")
+        with ana.journal.transaction() as journal:
+            (entry,) = journal.scan("evidence/")
         assert asked in entry[1]
         assert notice.leaf in entry[1]
 

@@ -88,6 +88,6 @@ def test_one_bad_word_takes_nothing_from_enough_good_ones(tmp_path: Path, bad: s
 def test_a_bad_word_is_none_where_one_is_lacking(tmp_path: Path, bad: str) -> None:
     ward, found = states(tmp_path, lambda say: (say("ana"), BAD[bad](say)))
     assert set(map(tuple, found.values())) == {("pending",)}
-    told = [event for node in ward.nodes.values() for event in node.named("counted")]
-    assert {event["rule"] for event in told} == {"ended.words"}
-    assert {"1 trustees say" in str(event["cause"]) for event in told} == {True}
+    counted = [event for node in ward.nodes.values() for event in node.named("counted")]
+    assert {event["rule"] for event in counted} == {"ended.words"}
+    assert {"1 trustees say" in str(event["cause"]) for event in counted} == {True}

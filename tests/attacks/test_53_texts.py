@@ -227,8 +227,8 @@ def test_a_refusal_holds_a_rule_of_the_table_and_is_logged_once(tmp_path: Path) 
         await stage.wait(20)
 
     stage.play(script)
-    found = readable(stage.rounds_log)
-    refused = [(entry.member, entry.rule) for entry in found if isinstance(entry, Refusal)]
+    logged = readable(stage.rounds_log)
+    refused = [(entry.member, entry.rule) for entry in logged if isinstance(entry, Refusal)]
     assert refused == [("node-02", "policy.min_nodes"), ("node-03", "policy.min_nodes")]
     told = [event["reason"] for event in stage.named("step") if event["state"] == "refused"]
     assert told == ["its policy asks for more members than the job has"] * 2
@@ -389,8 +389,8 @@ def test_a_job_whose_entry_cannot_be_read_ends_and_the_next_one_runs(how: str, t
     assert [event["entry"] for event in stage.named("set_aside")] == [0]
     assert [(event["job"]) for event in stage.named("job_failed")] == ["job"]
     assert [(event["job"]) for event in stage.named("job_done")] == ["second"]
-    [kept] = queued(stage, "log/aside/").values()
-    assert kept or how in ("nothing", "gone")
+    [aside] = queued(stage, "log/aside/").values()
+    assert aside or how in ("nothing", "gone")
     assert not any(member.disbelieved for member in stage.members.values())
 
 
@@ -432,10 +432,10 @@ def test_the_key_server_states_anew_what_cannot_be_read(which: str, tmp_path: Pa
         await office.approve(newcomer)
 
     office = Office(tmp_path).play(until_held)
-    with office.journal.transaction() as kept:
-        entries = dict(kept.scan("entry/"))
+    with office.journal.transaction() as turn:
+        entries = dict(turn.scan("entry/"))
         place = next(key for key, leaf in entries.items() if f'"type":"{which}"'.encode() in leaf)
-        kept.put(place, entries[place][:-30])
+        turn.put(place, entries[place][:-30])
 
     async def go_on(office: Office) -> None:
         status = await office.ask("status")

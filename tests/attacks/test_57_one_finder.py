@@ -35,7 +35,7 @@ def test_one_finder_stops_every_honest_node_within_the_round(tmp_path: Path) -> 
         await ward.stop_nodes()
 
     ward.play(main)
-    (found,) = ward.nodes[FINDER].named("lie")
+    (first,) = ward.nodes[FINDER].named("lie")
     for node in ward.nodes.values():
         (told,) = node.named("lie")
         assert (told["round"], told["rule"]) == (1, "spot.sum")
@@ -47,7 +47,7 @@ def test_one_finder_stops_every_honest_node_within_the_round(tmp_path: Path) -> 
     assert ward.named("job_failed")
     (stated,) = [one for one in ward.stated() if isinstance(one, LieReported)]
     assert (stated.member, stated.aggregator_key) == (FINDER, ward.federation.aggregator.public.hex())
-    assert (ward.rosters / stated.evidence).read_bytes() == Path(found["path"]).read_bytes()
+    assert (ward.rosters / stated.evidence).read_bytes() == Path(first["path"]).read_bytes()
     assert list((ward.rosters / "arriving").glob("*[0-9a-f]")) == []
 
 

@@ -39,8 +39,8 @@ class SilentService(AggregatorService):
 
 def kept_of(node: Institution) -> dict[str, tuple[int, ...]]:
     """Return the checks that a node still owes, with the leaves that it drew."""
-    with node.journal.reopened().transaction() as kept:
-        found = [decode(Due, data, WHOLE) for _, data in kept.scan("spot/")]
+    with node.journal.reopened().transaction() as turn:
+        found = [decode(Due, data, WHOLE) for _, data in turn.scan("spot/")]
     return {due.name: due.indexes for due in found}
 
 

@@ -219,8 +219,8 @@ def test_an_auditor_refuses_it_although_it_is_logged_under_its_own_digest(tmp_pa
 
 def test_an_auditor_reads_every_leaf_of_a_result(tmp_path: Path) -> None:
     assert audited(tmp_path / "honest", lambda honest: honest) == []
-    kept = next((tmp_path / "honest" / "results").iterdir()).read_bytes()
-    honest, seen = decode(Published, kept), set()
+    data = next((tmp_path / "honest" / "results").iterdir()).read_bytes()
+    honest, seen = decode(Published, data), set()
     for number, (path, told) in enumerate(changes(honest)):
         seen.add(path)
         # A smaller set is refused beside the frozen one, before anybody looks into the result.
@@ -238,8 +238,8 @@ def always(told: Published) -> Lie:
 def audited(path: Path, lie: Lie) -> list[int]:
     """Let the rightful aggregator log another result under its own digest; return the checks that fail."""
     federation = write_bundle(path, rounds=1)
-    kept = next((path / "results").iterdir()).read_bytes()
-    published, salt = decode(Published, kept, len(kept)), bytes(range(32))
+    data = next((path / "results").iterdir()).read_bytes()
+    published, salt = decode(Published, data, len(data)), bytes(range(32))
     told = lie(published)
     BundleWriter(path).put_result(published.round, encode(told), salt)
 

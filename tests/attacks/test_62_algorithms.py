@@ -146,8 +146,8 @@ def test_what_is_no_algorithm_at_all_is_no_job_and_the_next_one_runs(tmp_path: P
     for node in ward.nodes.values():
         told = [event for event in map(json.loads, node.log.getvalue().splitlines()) if event.get("kind") == "announce"]
         assert [event["code"] for event in told] == ["E-WIRE"] * len(lies)
-        with node.journal.transaction() as kept:
-            assert records.find_job(kept, "lie") is None  # type: ignore[arg-type]
+        with node.journal.transaction() as turn:
+            assert records.find_job(turn, "lie") is None  # type: ignore[arg-type]
     assert closed(ward, "honest") == [list(FOUR)]
 
 

@@ -86,7 +86,7 @@ def test_a_broker_that_dies_costs_at_most_one_chunk_beyond_those_without_a_recei
     drill: Tallied, task: str, after: int, away: float
 ) -> None:
     drill.submit(task)
-    while sum(len(found.sent) for found in drill.tallies(task).values()) < after:
+    while sum(len(tally.sent) for tally in drill.tallies(task).values()) < after:
         time.sleep(0.002)
     drill.federation.processes.kill(BROKER)
     time.sleep(away)

@@ -64,8 +64,8 @@ def environment(place: Path, python: str, wheel: Path) -> Path:
 
 def interpreter(version: str) -> str | None:
     """Return a Python of this version: the one on the path, else one that pyenv keeps beside the one in use."""
-    kept = Path(sys.base_prefix).parent.glob(f"{version}.*/bin/python{version}")
-    for found in (shutil.which(f"python{version}"), *(str(path) for path in sorted(kept))):
+    beside = Path(sys.base_prefix).parent.glob(f"{version}.*/bin/python{version}")
+    for found in (shutil.which(f"python{version}"), *(str(path) for path in sorted(beside))):
         # A shim of a version that is not chosen is on the path too, and runs nothing.
         if found and not subprocess.run([found, "--version"], capture_output=True, check=False).returncode:
             return found

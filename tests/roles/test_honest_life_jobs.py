@@ -26,22 +26,22 @@ GONE, NEW = "node-03", "node-04"
 
 def test_a_first_sum_asks_before_it_leaves_anybody_out(tmp_path: Path) -> None:
     ward = ward_of(tmp_path)
-    told: list[Any] = []
+    answers: list[Any] = []
 
     async def script(ward: Ward) -> None:
         await ward.nodes[GONE].kill()
         await ward.wait(8)
         submit(ward, "job")
         await ward.wait(2)
-        told.append(waits(ward))
+        answers.append(waits(ward))
         await ward.wait(4)
-        told.append(submit(ward, "job", without=(GONE,)))
+        answers.append(submit(ward, "job", without=(GONE,)))
         await until(ward, 1, "job-2")
         with pytest.raises(BadInput, match="nobody is not in the job"):
             submit(ward, "other", without=("nobody",))
 
     play(ward, script)
-    waiting, again = told
+    waiting, again = answers
     assert (waiting["for"], waiting["why"]) == ([GONE], "the first round fixes with whose data theirs is summed")
     found = shown(ward, "job")
     assert (found["state"], found["rule"]) == ("failed", "input.first")
@@ -206,24 +206,24 @@ def test_a_sum_is_asked_for_again_over_the_set_that_it_had(tmp_path: Path) -> No
 
 def test_a_second_job_with_one_member_more_runs_once_each_institution_allowed_it(tmp_path: Path) -> None:
     ward = ward_of(tmp_path, 5)
-    told: list[Any] = []
+    answers: list[Any] = []
 
     async def script(ward: Ward) -> None:
         submit(ward, "march", members=FOUR)
         await until(ward, 1, "march")
         for name in FIVE:
             read = ward.nodes[name].daemon.command({"command": "allow", "job": "april", "overlap": True})
-            told.append(read)
+            answers.append(read)
             allow(ward, "april", name)
         await ward.settle()
-        told.append(submit(ward, "april"))
+        answers.append(submit(ward, "april"))
         await until(ward, 1, "april")
 
     play(ward, script)
     assert closed(ward, "march") == [list(FOUR)]
     assert closed(ward, "april") == [list(FIVE)]
-    assert "So far this institution's data was summed over: node-00, node-01, node-02, node-03." in told[0]["tells"]
-    assert any("secagg node allow april --overlap" in sentence for sentence in told[-1]["told"])
+    assert "So far this institution's data was summed over: node-00, node-01, node-02, node-03." in answers[0]["tells"]
+    assert any("secagg node allow april --overlap" in sentence for sentence in answers[-1]["told"])
     logged = [parse_statement(ward.rounds_log.leaf(index)) for index in range(ward.rounds_log.size)]
     said = [(signer, found.member, found.job) for found, signer, *_ in logged if isinstance(found, OverlapAllowed)]
     assert sorted(said) == [(name, name, "april") for name in FIVE]

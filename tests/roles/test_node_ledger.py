@@ -100,14 +100,14 @@ def test_a_header_without_an_end_is_shown_and_asked_for(tmp_path: Path) -> None:
 def test_who_allows_a_job_reads_first_what_that_tells_and_to_whom(tmp_path: Path) -> None:
     ward = ward_of(tmp_path)
     said = stated(ward)
-    told: list[Any] = []
+    tells: list[Any] = []
 
     async def script(ward: Ward) -> None:
         node = ward.nodes["node-01"]
         submit(ward, "sums")
         await ward.wait(8)
         for overlap in (False, True):
-            told.append(ask(node, command="allow", job="again", overlap=overlap)["tells"])
+            tells.append(ask(node, command="allow", job="again", overlap=overlap)["tells"])
         assert node.ledger.allowed() == ()
         await ward.settle()
         assert said == []
@@ -117,7 +117,7 @@ def test_who_allows_a_job_reads_first_what_that_tells_and_to_whom(tmp_path: Path
             ask(node, command="allow", job="A gain", overlap=False)
 
     play(ward, script)
-    (plain, overlap) = ("\n".join(sentences) for sentences in told)
+    (plain, overlap) = ("\n".join(sentences) for sentences in tells)
     assert f"summed over: {', '.join(FOUR)}." in overlap
     assert "Whoever runs the aggregator sees both sums" in overlap
     assert "With this, again may train, over these members." in plain

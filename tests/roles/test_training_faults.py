@@ -81,8 +81,8 @@ def submit(ward: Ward, job: str, rounds: int, task: str = "task") -> None:
 def models(ward: Ward) -> dict[tuple[str, int], set[str]]:
     """Return the digests of the models that the aggregator and the nodes computed, by job and round."""
     found: dict[tuple[str, int], set[str]] = defaultdict(set)
-    told = [*ward.named("model"), *(event for node in ward.nodes.values() for event in node.named("result"))]
-    for event in told:
+    events = [*ward.named("model"), *(event for node in ward.nodes.values() for event in node.named("result"))]
+    for event in events:
         found[event["job"], event["round"]].add(event["digest"])
     return found
 

@@ -286,7 +286,7 @@ class Attempt:
 
     def _bad_dealers(self, answering: Iterable[str], told: Mapping[str, tuple[str, ...]]) -> set[str]:
         """Return the dealers of whose listed shares enough were answered to show that they are off."""
-        plan, found = self.plan, set()
+        plan, bad = self.plan, set()
         for dealer in {*plan.uneven, *plan.outside, *plan.other}:
             shown = [
                 name for name in answering
@@ -294,7 +294,7 @@ class Attempt:
             ]  # fmt: skip
             off = set(plan.uneven.get(dealer, ())) | ({self.company.names[0]} if dealer in plan.outside else set())
             if len(shown) >= self.company.t and (dealer in plan.other or off & set(shown)):
-                found.add(dealer)
-        return found
+                bad.add(dealer)
+        return bad
 
 

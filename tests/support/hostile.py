@@ -153,16 +153,16 @@ def idle(bound: Addresses, count: int) -> None:
     """Hold connections at all doors that say nothing, or half a greeting; open again what the broker closes."""
     hosts = [bound.of(door).removeprefix("tcp://").rpartition(":") for door in DOORS]
     held: list[socket.socket | None] = [None] * count
-    told = False
+    reported = False
     while True:
         for index in range(count):
             found = held[index]
             if found is None or _closed(found):
                 held[index] = _knock(hosts[index % len(DOORS)], index % 2 == 0)
-        if not told:
+        if not reported:
             sys.stdout.write("ready\n")
             sys.stdout.flush()
-            told = True
+            reported = True
         time.sleep(0.5)
 
 
@@ -328,13 +328,13 @@ async def revocation(members: Members, version: int) -> float:
 async def newcomer(members: Members) -> float:
     """Enrol while a stranger floods the same door; return the seconds until the request is at the key server."""
     guest = GuestLink(members.served.bound, members.served.key, secret_of("newcomer"))
-    begun, found = time.monotonic(), b""
-    while found != key_of("newcomer") and time.monotonic() - begun < 2 * SOON:
+    begun, heard = time.monotonic(), b""
+    while heard != key_of("newcomer") and time.monotonic() - begun < 2 * SOON:
         await guest.send(KEYSERVER, "enrol", b"", request_of("newcomer"))
         end = time.monotonic() + 3.0
-        while found != key_of("newcomer") and (left := end - time.monotonic()) > 0:
+        while heard != key_of("newcomer") and (left := end - time.monotonic()) > 0:
             with suppress(TimeoutError):
-                found = (await asyncio.wait_for(members.keyserver.receive(), left)).curve_key
+                heard = (await asyncio.wait_for(members.keyserver.receive(), left)).curve_key
     await guest.close()
     return time.monotonic() - begun
 

@@ -154,13 +154,13 @@ class FalseEnds:
         told: AbortNotice = real(outcome, size, turn)
         label = outcome.round.label()
         # Every word that some trustee ever gave, of whatever attempt.
-        words = tuple(decode(Signed, kept) for _, kept in turn.scan("word/")) if label in self._false else told.words
+        words = tuple(decode(Signed, word) for _, word in turn.scan("word/")) if label in self._false else told.words
         if self._false.get(label) != "forged":
             return AbortNotice(told.round, told.leaf, told.proof, words)
-        found = outcome.round
+        of = outcome.round
         statement = Aborted(
-            federation=found.federation, time=turn.now(), job=found.job, round=found.round, attempt=found.attempt,
-            group=found.group, manifest=outcome.manifest.hex(), step="Unmask", reason="nobody knows", missing=(),
+            federation=of.federation, time=turn.now(), job=of.job, round=of.round, attempt=of.attempt,
+            group=of.group, manifest=outcome.manifest.hex(), step="Unmask", reason="nobody knows", missing=(),
         )  # fmt: skip
         return AbortNotice(told.round, sign_statement(statement, AGGREGATOR, self._key), told.proof, words)
 

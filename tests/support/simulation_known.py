@@ -192,7 +192,7 @@ class Known:
         """Return what names the model that a node trains from: nothing of it when it was handed out."""
         jobs = [decode(records.Job, value, WHOLE) for _, value in machine.journal.scan("job/")]
         made = self._made.setdefault(sender, set())
-        found = b""
+        digest = b""
         for job in jobs:
             if job.spec.purpose != "training" or not machine.has(job.model):
                 continue
@@ -200,8 +200,8 @@ class Known:
             if job.model_digest != job.spec.initial_model:
                 made.add(values)
             if job.spec.name == name:
-                found = values
-        return found.hex()[:12] if found in made else "what was handed out"
+                digest = values
+        return digest.hex()[:12] if digest in made else "what was handed out"
 
 
 @lru_cache(maxsize=64)

@@ -155,7 +155,7 @@ def _of_aggregator(journal: "SimulatedJournal") -> str:
 
 
 @lru_cache(maxsize=16)
-def _phase(kept: bytes) -> str:
+def _phase(data: bytes) -> str:
     """Return the name of the phase in the aggregator's journal."""
-    found: str = msgspec.msgpack.decode(msgspec.msgpack.decode(kept)["phase"])["type"]
+    found: str = msgspec.msgpack.decode(msgspec.msgpack.decode(data)["phase"])["type"]
     return found

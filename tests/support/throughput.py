@@ -126,8 +126,8 @@ def own(*arguments: str) -> list[str]:
 def serving(mode: str, place: Path) -> Iterator[tuple[int, str, bytes]]:
     """Start the broker or the relay; return its process id, bulk address and key."""
     if mode == RELAY:
-        with zmq.Context() as context, context.socket(zmq.REP) as found:
-            port = found.bind_to_random_port("tcp://127.0.0.1")
+        with zmq.Context() as context, context.socket(zmq.REP) as probe:
+            port = probe.bind_to_random_port("tcp://127.0.0.1")
         process = subprocess.Popen(own(RELAY, "--port", str(port)))
         told = {"bulk": f"tcp://127.0.0.1:{port}"}
         key = key_of(RELAY)
@@ -189,9 +189,9 @@ def compare(megabytes: int, times: int) -> dict[int, tuple[float, float]]:
     for size in SIZES:
         count = max(EVERY, megabytes * 2**20 // size // EVERY * EVERY)
         pairs = [(measure(BROKER, size, count), measure(RELAY, size, count)) for _ in range(times)]
-        walls, cpus = ([found[0][part] / found[1][part] for found in pairs] for part in (0, 1))
+        walls, cpus = ([pair[0][part] / pair[1][part] for pair in pairs] for part in (0, 1))
         ratios[size] = statistics.median(walls), statistics.median(cpus)
-        middle = [statistics.median(found[who][part] for found in pairs) for part in (0, 1) for who in (0, 1)]
+        middle = [statistics.median(pair[who][part] for pair in pairs) for part in (0, 1) for who in (0, 1)]
         sys.stdout.write(
             f"{size >> 10:>5} KiB  broker {middle[0]:6.0f} MB/s  relay {middle[1]:6.0f} MB/s  "
             f"per CPU second {middle[2]:6.0f} and {middle[3]:6.0f} MB  "

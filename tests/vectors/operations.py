@@ -430,8 +430,8 @@ def _rounds(given: Given) -> Any:
         update = np.array([float.fromhex(value) for value in total])
         totals = Totals({"update": update}, examples, given["weight_bound"])
         model, state = algorithm.step(model, state, totals)
-        kept = {name: [float(value).hex() for value in values] for name, values in state.items()}
-        found.append({"model": [float(value).hex() for value in model["w"]], "state": kept})
+        after = {name: [float(value).hex() for value in values] for name, values in state.items()}
+        found.append({"model": [float(value).hex() for value in model["w"]], "state": after})
     return found
 
 

@@ -34,12 +34,12 @@ def take(
 ) -> list[bool]:
     journal = MemoryJournal()
     message = Received(sender, "state", b"", b"", sign_statement(statement, signer, key))
-    found = []
+    taken = []
     with journal.transaction() as transaction:
         turn = Turn(transaction, 0, counted_rng(b"stated"))
-        found = [stated.take(message, roster(), turn) is not None for _ in range(times)]
+        taken = [stated.take(message, roster(), turn) is not None for _ in range(times)]
         assert len(turn.scan(stated.KEPT)) == 1
-    return found
+    return taken
 
 
 def test_what_members_state_is_kept_once() -> None:

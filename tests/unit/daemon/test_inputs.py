@@ -54,7 +54,7 @@ def test_what_is_counted_and_what_became_of_it_outlives_the_node(opener: Opener)
     ledger.change(entry(1).round, lambda found: inputs.froze(found, SEATS))
     ledger.close()
     again = opener(b"w" * 32)
-    assert [found.round.round for found in again.entries()] == [1, 2]
+    assert [one.round.round for one in again.entries()] == [1, 2]
     found = again.find(entry(1).round)
     assert found is not None
     assert (found.state, found.seats) == ("frozen", SEATS)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("secagg", "keyserver", "node", "aggregator")
+PACKAGES = ("secagg", "keyserver", "node", "aggregator", "tests")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 VAGUE = {"found", "kept", "told"}
 

@@ -91,11 +91,11 @@ def test_a_job_that_nobody_listed_is_bound_to_all_training_of_the_source() -> No
     """Over one set to that set, over more than one to none: its model may be one of any round, units changed about."""
     past = [training(1, "first", seats=S4), training(2, "first", b"2" * 32, seats=S4)]
     wanted = next_of(training(2, "later", b"9" * 32))
-    found = bind(past, wanted, CHANGING, ())
-    assert (found.only, found.rule) == (Only("same", seats_digest(S4)), "ledger.unlisted")
+    binding = bind(past, wanted, CHANGING, ())
+    assert (binding.only, binding.rule) == (Only("same", seats_digest(S4)), "ledger.unlisted")
     more = [*past, training(3, "first", b"3" * 32)]
-    found = bind(more, wanted, CHANGING, ())
-    assert (found.only, found.rule) == (NOTHING, "ledger.unlisted")
+    binding = bind(more, wanted, CHANGING, ())
+    assert (binding.only, binding.rule) == (NOTHING, "ledger.unlisted")
     assert bound(more, wanted, CHANGING, allowed("later", 3, overlap=False)) == ("any", "")
     assert bound(more, next_of(training(4, "first", b"9" * 32)), CHANGING) == ("any", "")
     assert bound(more, next_of(training(2, "later", b"9" * 32, source=OTHER)), CHANGING) == ("any", "")

@@ -34,18 +34,18 @@ def test_no_reports_end_nothing() -> None:
 
 def test_c_reporters_end_nothing_and_one_more_accuses() -> None:
     three = {name: ("node-09",) for name in ("node-00", "node-01", "node-02")}
-    found = reports.judge(headers(three), NEAR, TEN.manifest)
-    assert (found.end, found.pairs()[-1]) == (False, ("node-09", "node-02"))
-    found = reports.judge(headers({**three, "node-03": ("node-09",)}), NEAR, TEN.manifest)
-    assert (found.accused, found.short) == (("node-09",), ("node-09",))
+    judged = reports.judge(headers(three), NEAR, TEN.manifest)
+    assert (judged.end, judged.pairs()[-1]) == (False, ("node-09", "node-02"))
+    judged = reports.judge(headers({**three, "node-03": ("node-09",)}), NEAR, TEN.manifest)
+    assert (judged.accused, judged.short) == (("node-09",), ("node-09",))
 
 
 def test_a_dealer_with_too_few_unreported_holders_in_u3_ends_it_unaccused() -> None:
     """Eight are left, and two of them report: six hold shares where seven are needed."""
-    found = reports.judge(headers({"node-00": ("node-09",), "node-01": ("node-09",)}, 8), NEAR, TEN.manifest)
-    assert (found.accused, found.short, found.end) == ((), ("node-09",), True)
-    found = reports.judge(headers({"node-00": ("node-09",)}, 8), NEAR, TEN.manifest)
-    assert not found.end
+    judged = reports.judge(headers({"node-00": ("node-09",), "node-01": ("node-09",)}, 8), NEAR, TEN.manifest)
+    assert (judged.accused, judged.short, judged.end) == ((), ("node-09",), True)
+    judged = reports.judge(headers({"node-00": ("node-09",)}, 8), NEAR, TEN.manifest)
+    assert not judged.end
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ HEX = ("public", "private", "shared", "pk", "msg", "sig", "ikm", "salt", "info",
 
 def cases(name: str, kept: int) -> pytest.MarkDecorator:
     """Return the cases of a file, bytes as bytes; `kept` of them, so that none is lost unseen."""
-    found: list[Case] = json.loads((FILES / f"{name}.json").read_text())["tests"]
-    assert len(found) == kept
+    listed: list[Case] = json.loads((FILES / f"{name}.json").read_text())["tests"]
+    assert len(listed) == kept
     read: list[Case] = []
-    for case in found:
+    for case in listed:
         read.append({key: bytes.fromhex(value) if key in HEX else value for key, value in case.items()})
-    return pytest.mark.parametrize("case", read, ids=[f"{name}-{case['tcId']}" for case in found])
+    return pytest.mark.parametrize("case", read, ids=[f"{name}-{case['tcId']}" for case in listed])
 
 
 @cases("x25519", 518)

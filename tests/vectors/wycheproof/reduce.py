@@ -32,14 +32,14 @@ FILES: dict[str, tuple[tuple[str, ...], Callable[[Case, Case], bool]]] = {
 
 def reduced(document: Case, fields: tuple[str, ...], kept: Callable[[Case, Case], bool]) -> list[Case]:
     """Return the cases that are kept, each with its group's public key where it has one."""
-    found = []
+    cases = []
     for group in document["testGroups"]:
         key = {"pk": group["publicKey"]["pk"]} if "publicKey" in group else {}
         for case in group["tests"]:
             if kept(group, case):
                 values = {name: case[name] for name in fields}
-                found.append({"tcId": case["tcId"], "flags": case["flags"], **key, **values, "result": case["result"]})
-    return found
+                cases.append({"tcId": case["tcId"], "flags": case["flags"], **key, **values, "result": case["result"]})
+    return cases
 
 
 def main(source: Path, commit: str) -> None:
