@@ -76,7 +76,10 @@ class SumSide(Protocol):
         ...
 
     def agreed(self, phase: Phase) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
-        """Return what came before the frozen list, the list, and who agreed to it, once enough did."""
+        """Return what came before the frozen list, the list, and who agreed to it, once enough did.
+
+        Both lists and the encoded tuple of agreements are side files by then (`Keep`): members ask for them afterwards.
+        """
         ...
 
     def bounds(self, listed: bytes) -> Mapping[str, Bound]:

@@ -10,18 +10,20 @@ from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
-from secagg.errors import ProtocolViolation
+from secagg.errors import Refused
 from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.log.checkpoint import Checkpoint
-from secagg.log.witness import LogProof
+from secagg.log.statements import Contributors
+from secagg.log.witness import LogProof, check
 from secagg.protocol.acceptance import KnownLog, accept
 from secagg.protocol.inputs import Given
 from secagg.protocol.lanes import Contribution, to_upload, words_of
 from secagg.protocol.manifest import Custody, Manifest
 from secagg.protocol.round import events, parties
 from secagg.protocol.round.asked import Named, Stage
+from secagg.protocol.round.lists import signed_list
 from secagg.protocol.round.messages import Propose
-from secagg.protocol.round.parties import NodeContext
+from secagg.protocol.round.parties import NodeContext, stated_of
 from secagg.protocol.round.phases import Over, unexpected, within
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, Signed, sign
@@ -93,7 +95,10 @@ def check_frozen(
     before: bytes, frozen: bytes, leaf: bytes, proof: LogProof, agreements: tuple[Signed, ...], manifest: Manifest,
     scope: Scope, known: KnownLog, last: Checkpoint | None,
 ) -> tuple[tuple[str, ...], Checkpoint]:  # fmt: skip
-    raise ProtocolViolation("Nobody agrees to a set of this engine.", rule="open.threshold")
+    headers = signed_list(frozen, manifest, HEADER, scope)
+    if stated_of(leaf, known, Contributors, scope).u3 != sha256(frozen).hex():
+        raise Refused("The logged freeze names another set.", "Ask for the log.", rule="freeze.statement")
+    return tuple(headers), check(leaf, proof, known.log_origin, known.aggregator_key, last)
 
 
 def check_words(words: Collection[Signed], custody: Custody, scope: Scope) -> None:

@@ -77,7 +77,8 @@ def advance(phase: AnyPhase, event: Event, ctx: AggregatorContext) -> Turned:  #
         case Gathering(), Deadline("PlainInput"):
             return _freeze(phase, ctx)
         case Freezing(), Logged():
-            return Turned(Adding(phase.scope, phase.manifest, phase.signed, phase.out, phase.u), (Open(),))
+            adding = Adding(phase.scope, phase.manifest, phase.signed, phase.out, phase.u)
+            return Turned(adding, (Keep(encode(())), Open()))
         case Adding(), Summed():
             return publish(phase, event.groups, senders(phase.u), phase.out, ctx)
         case Publishing(), Logged():
@@ -146,7 +147,7 @@ def frozen(phase: AnyPhase) -> bytes | None:
 
 
 def agreed(phase: AnyPhase) -> tuple[bytes, bytes, tuple[Signed, ...]] | None:
-    return None
+    return (b"", phase.u, ()) if isinstance(phase, Adding) else None
 
 
 def bounds(listed: bytes) -> dict[str, Bound]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from secagg.crypto.derive import sha256
 from secagg.errors import ProtocolViolation, Refused, SecaggError, VerificationFailed
 from secagg.ids import EVERYBODY
 from secagg.log.statements import Aborted, Contributors, DropOut, Opening, Result
@@ -93,6 +94,17 @@ def test_phases_come_in_the_order_of_a_round(played: Round) -> None:
     opens = next(phase for phase, stage in zip(played.phases, played.stages, strict=True) if Stage.OPENS in stage)
     assert isinstance(opens, Common)
     assert played.engine.sums.list_of(opens) == lists[0]
+
+
+def test_what_a_set_was_agreed_with_is_kept_for_whoever_asks_afterwards(played: Round) -> None:
+    """A member that heard no end asks for the set, and is shown side files."""
+    closed(played)
+    shown = [found for phase in played.phases if (found := played.engine.sums.agreed(phase)) is not None]
+    assert shown
+    for before, listed, agreements in shown:
+        assert senders(listed) == played.manifest.names()
+        parts = [part for part in (before, listed, encode(agreements)) if part]
+        assert all(played.files[sha256(part).hex()] == part for part in parts)
 
 
 def test_below_the_least_contributors_nothing_is_opened(played: Round) -> None:
