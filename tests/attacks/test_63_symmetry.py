@@ -1,11 +1,14 @@
 """Row 63: hidden units of a network in another order. A model that was published is handed out by another job, its
 units changed about. Every update is the one that it was, and no sketch says so. Where the members of a job changed
 between its rounds, such a job repeats a round over other members. So nobody gives it anything unless a person listed
-it, which says what that tells.
+it, which says what that tells. What a node was given is in one ledger, so the rule holds whoever opens the sums, and
+between members who open them and trustees.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +17,28 @@ from node.config import OwnTask
 from node.task import RoundContext, load_task
 from node.training import run_training
 from secagg.learning.layout import Arrays, decode_model, encode_model
+from secagg.protocol.acceptance import Policy
+from secagg.protocol.paillier.rehearsal import Entrusted, entrust
 from support.bound import TORCH, closed, everyone, lost, play, refused, submit
-from support.federation import make, names_of
+from support.entrusted import dealt
+from support.entrusted_hall import EntrustedWard
+from support.federation import counted_rng, job, make, names_of
 from support.living import Held, status, until
 from support.nodes import Ward
+from support.paillier_keys import SMALL
+
+pytestmark = pytest.mark.usefixtures("short_keys")
 
 FIVE, FOUR = names_of(5), names_of(4)
 GONE = "node-04"
 WHOLE = {"max_examples": 2}
 ORDER = (2, 0, 1)
 RULE = "ledger.unlisted"
+WILLING = Policy(
+    engines=("masks", "paillier"), exact_counts=True, allow_trials=True, min_key_bits=SMALL, changing_sets=True
+)
+UNHEARD = {"masks": "DeliverShares", "paillier": "EncryptedInput"}
+"""What is lost of a member that is to be missing in a set, by engine."""
 FIRST: Arrays = {
     "0.weight": np.array([[0.5], [-1.0], [1.5]], np.float32), "0.bias": np.array([0.1, 0.2, -0.3], np.float32),
     "2.weight": np.array([[0.7, -0.4, 1.1]], np.float32), "2.bias": np.zeros(1, np.float32),
@@ -31,7 +46,25 @@ FIRST: Arrays = {
 
 
 def ward_of(tmp_path: Path) -> Ward:
-    ward = Ward(make(5, chunk_bytes=4096), tmp_path)
+    return given_data(Ward(make(5, chunk_bytes=4096), tmp_path))
+
+
+@lru_cache
+def federation() -> Entrusted:
+    key, shares = dealt(3, 2)
+    spec = job(FIVE, purpose="sum", bits=64, scalars=())
+    return entrust(FIVE, spec, key, dict(zip(key.trustees, shares, strict=True)), counted_rng(b"symmetry"))
+
+
+def entrusted_ward_of(tmp_path: Path) -> EntrustedWard:
+    """Return the same institutions with trustees, whose policy lets both of them open sums."""
+    ward = EntrustedWard(federation(), tmp_path, WILLING)
+    given_data(ward)
+    return ward
+
+
+def given_data(ward: Ward) -> Ward:
+    """Give every institution two points, and a task with hidden units over them."""
     for index, node in enumerate(ward.nodes.values()):
         node.data.write_text(f"1 {2 + index}\n2 {3 - index}\n")
         node.tasks["curve"] = OwnTask("curve", f"{TORCH}:Hidden", node.data, {})
@@ -54,8 +87,21 @@ def model_of(ward: Ward, name: str) -> Arrays:
     return decode_model(Path(str(found["path"])).read_bytes())
 
 
-def curve(ward: Ward, name: str, model: Arrays, rounds: int = 1) -> None:
-    submit(ward, name, "curve", model=encode_model(model), rounds=rounds, cohort=WHOLE)
+def curve(ward: Ward, name: str, model: Arrays, rounds: int = 1, engine: str = "masks") -> None:
+    more: dict[str, Any] = {"engine": {"name": engine}}
+    if isinstance(ward, EntrustedWard) and engine == "paillier":
+        more["custody"] = ward.custody
+    submit(ward, name, "curve", model=encode_model(model), rounds=rounds, cohort=WHOLE, **more)
+
+
+async def reached(ward: EntrustedWard, count: int, job: str, seconds: int = 60) -> None:
+    """Let time pass, trustees being here, until a job has closed so many rounds or is over; or no longer than that."""
+    for _ in range(2 * seconds):
+        over = [event for event in (*ward.named("job_done"), *ward.named("job_failed")) if event["job"] == job]
+        if over or len(closed(ward, job)) >= count:
+            return
+        await ward.gather()
+        await ward.wait(0.5)
 
 
 async def two_rounds(ward: Ward, without: str = "") -> Arrays:
@@ -133,3 +179,39 @@ def test_over_one_set_it_is_given_to_that_set_only(tmp_path: Path) -> None:
     ward = play(ward_of(tmp_path), script)
     assert closed(ward, "first") == closed(ward, "again") == [list(FIVE)] * 2
     assert closed(ward, "less") == []
+
+
+# Whoever opens the sums -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [("paillier", "paillier"), ("masks", "paillier"), ("paillier", "masks")],
+    ids=["trustees", "members then trustees", "trustees then members"],
+)  # fmt: skip
+@pytest.mark.parametrize("changed", [True, False], ids=["two sets", "one set"])
+def test_it_is_the_same_whoever_opens_the_sums(tmp_path: Path, before: str, now: str, changed: bool) -> None:
+    """After two sets no set will do; after one, that set does, and no other."""
+
+    async def script(_: Ward) -> None:
+        held = Held(ward, "first", 1)
+        if changed:
+            lost(ward, {UNHEARD[before]: {GONE}}, job="first", round=2)
+        curve(ward, "first", FIRST, 2, before)
+        await reached(ward, 1, "first")
+        between = model_of(ward, "first")
+        held.go()
+        await reached(ward, 2, "first")
+        curve(ward, "again", changed_about(between), 1, now)
+        await reached(ward, 1, "again")
+        lost(ward, {UNHEARD[now]: {GONE}}, job="less")
+        curve(ward, "less", changed_about(between, (1, 2, 0)), 1, now)
+        await reached(ward, 1, "less")
+
+    ward = entrusted_ward_of(tmp_path)
+    play(ward, script)
+    assert closed(ward, "first") == [list(FIVE), list(FOUR if changed else FIVE)]
+    assert closed(ward, "again") == ([] if changed else [list(FIVE)])
+    assert closed(ward, "less") == []
+    if changed:
+        found = refused(ward, "again")
+        assert {name: found[name] for name in FOUR} == everyone(FOUR, RULE)
