@@ -111,7 +111,7 @@ def test_a_case_below_the_quorum_is_refused() -> None:
 
 
 def test_a_role_that_fails_says_why() -> None:
-    with pytest.raises(BadInput, match=r"measured client did not come to its end: .*40 bits"):
+    with pytest.raises(BadInput, match=r"measured client did not come to its end: .*A slot of 42 bits"):
         masks._role("client", Case(4, 10, 40), ClientFigures)
 
 
