@@ -11,6 +11,7 @@ from typing import Any
 from aggregator.process import admin_socket
 from secagg.daemon.admin import call, watch
 from secagg.daemon.options import current
+from secagg.daemon.requests import Request
 from secagg.daemon.writing import say, say_json
 from secagg.errors import UsageError
 from secagg.events.line import Event
@@ -27,7 +28,7 @@ def configuration() -> Path:
     return given
 
 
-def ask(request: dict[str, object]) -> Any:
+def ask(request: Request) -> Any:
     """Ask the running aggregator. Raises: PeerUnavailable, and what the daemon raised."""
     return call(admin_socket(configuration()), request)
 

@@ -17,6 +17,7 @@ from aggregator.logbook import LogBook
 from aggregator.membership import Membership
 from aggregator.presence import TICK, Presence
 from aggregator.progress import awaited, missing, told_out
+from aggregator.requests import Asked, JobResult, ListJobs, ShowJob, SubmitJob
 from aggregator.schedule import MODEL, Schedule
 from aggregator.spot import Handing
 from aggregator.telling import PRESENCE, last_wait
@@ -26,6 +27,7 @@ from secagg.crypto.sign import SigningKey
 from secagg.daemon import following
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.membership import Pin
+from secagg.daemon.requests import Status, parse
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation
@@ -134,21 +136,18 @@ class AggregatorService:
 
         Raises: BadInput for a command there is not, or one that asks for what is not there.
         """
-        match request:
-            case {"command": "status"}:
+        asked: Asked = parse(request, Asked, "aggregator")
+        match asked:
+            case Status():
                 return self._status(turn)
-            case {"command": "job-submit", "file": file, **rest}:
-                return self._submit(_job_file(file), rest, turn)
-            case {"command": "job-list"}:
+            case SubmitJob():
+                return self._submit(asked, turn)
+            case ListJobs():
                 return [_shown(job) for job in records.all_jobs(turn)]
-            case {"command": "job-show", "name": str(name)}:
+            case ShowJob(name):
                 return self._show(name, turn)
-            case {"command": "job-result", "name": str(name)}:
+            case JobResult(name):
                 return self._result(name, turn)
-            case _:
-                raise BadInput(
-                    f"The aggregator knows no command {request.get('command')}.", "Use the command of this version."
-                )
 
     # Messages --------------------------------------------------------------------------------------------------------
 
@@ -231,13 +230,11 @@ class AggregatorService:
         running = self._round(turn) if active and active.spec.name == name else None
         return _shown(job) | {"named": list(job.named), "ended": ended, "running": running}
 
-    def _submit(self, file: jobs.JobFile, rest: Mapping[str, object], turn: Turn) -> dict[str, object]:
-        model, custody = (Path(str(rest[name])) if rest.get(name) else None for name in ("model", "custody"))
-        left = rest.get("without")
-        without = [str(name) for name in left] if isinstance(left, list) else []
+    def _submit(self, asked: SubmitJob, turn: Turn) -> dict[str, object]:
+        model, custody = (Path(path) if path else None for path in (asked.model, asked.custody))
         roster, desk = self._membership.roster(turn), self._desk
-        job = submitting.submit(file, model, custody, without, roster, desk, self._blobs, turn)
-        return _shown(job) | {"told": submitting.told(job, without, turn)}
+        job = submitting.submit(asked.file, model, custody, asked.without, roster, desk, self._blobs, turn)
+        return _shown(job) | {"told": submitting.told(job, asked.without, turn)}
 
     def _result(self, name: str, turn: Turn) -> dict[str, object]:
         """Return where the result of a job lies on this machine: the model, or the last published sum."""
@@ -255,13 +252,6 @@ class AggregatorService:
 
 def _wait(told: Waiting | None) -> dict[str, object] | None:
     return {name: value for name, value in told.shown().items() if name != TAG} if told else None
-
-
-def _job_file(given: object) -> jobs.JobFile:
-    try:
-        return msgspec.convert(given, jobs.JobFile)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The job is not as a job must be: {error}.", "Check the file with this version.") from None
 
 
 def _shown(job: records.Job) -> dict[str, object]:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from keyserver.config import read
+from keyserver.requests import ShowMember
 from secagg.daemon.admin import SOCKET, call
 from secagg.daemon.options import current
+from secagg.daemon.requests import Request, Status
 from secagg.errors import BadInput, SecaggError, TryLater
 
 PATIENCE = 15.0
@@ -15,7 +17,7 @@ PATIENCE = 15.0
 _PAUSE = 0.02
 
 
-def ask(state_dir: Path | None, request: dict[str, object]) -> Any:
+def ask(state_dir: Path | None, request: Request) -> Any:
     """Return the key server's answer.
 
     Raises: PeerUnavailable when it does not run; its own errors.
@@ -23,7 +25,7 @@ def ask(state_dir: Path | None, request: dict[str, object]) -> Any:
     return call((state_dir or read(current().config).state_dir) / SOCKET, request)
 
 
-def decide(state_dir: Path | None, request: dict[str, object]) -> Any:
+def decide(state_dir: Path | None, request: Request) -> Any:
     """As `ask`, and wait until everything decided is in the published directory and in force.
 
     Raises: as `ask`; TryLater when it is not published in time.
@@ -32,7 +34,7 @@ def decide(state_dir: Path | None, request: dict[str, object]) -> Any:
     answer = ask(place, request)
     end = time.monotonic() + PATIENCE
     while True:
-        status = ask(place, {"command": "status"})
+        status = ask(place, Status())
         if status["published"] >= status["decided"]:
             return answer
         if time.monotonic() > end:
@@ -50,7 +52,7 @@ def await_request(state_dir: Path | None, name: str, seconds: float) -> Any:
     end = time.monotonic() + seconds
     while True:
         try:
-            return ask(state_dir, {"command": "member.show", "name": name})
+            return ask(state_dir, ShowMember(name))
         except SecaggError as error:
             if error.exit_code != BadInput.exit_code or time.monotonic() >= end:
                 raise

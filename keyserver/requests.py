@@ -2,10 +2,9 @@
 
 from typing import Annotated, Literal
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from secagg.errors import BadInput
+from secagg.daemon.requests import Request, Status
 from secagg.ids import Name
 
 Seconds = Annotated[int, Meta(ge=1, le=30 * 86_400)]
@@ -13,7 +12,7 @@ Reason = Annotated[str, Meta(min_length=1, max_length=512)]
 TokenRole = Literal["node", "aggregator", "trustee"]
 
 
-class CreateToken(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="token.create"):
+class CreateToken(Request, frozen=True, tag="token.create"):
     """Make a token; `name` is the member's name, the institution's when empty; `ttl` in seconds."""
 
     institution: Name
@@ -22,27 +21,27 @@ class CreateToken(Struct, frozen=True, forbid_unknown_fields=True, tag_field="co
     ttl: Seconds = 86_400
 
 
-class ListTokens(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="token.list"):
+class ListTokens(Request, frozen=True, tag="token.list"):
     """List tokens."""
 
 
-class RevokeToken(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="token.revoke"):
+class RevokeToken(Request, frozen=True, tag="token.revoke"):
     """Revoke the token whose id begins so."""
 
     id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{8,64}\Z")]
 
 
-class ListMembers(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="member.list"):
+class ListMembers(Request, frozen=True, tag="member.list"):
     """List members and candidates."""
 
 
-class ShowMember(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="member.show"):
+class ShowMember(Request, frozen=True, tag="member.show"):
     """Show one."""
 
     name: Name
 
 
-class ApproveMember(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="member.approve"):
+class ApproveMember(Request, frozen=True, tag="member.approve"):
     """Approve the candidate with this fingerprint (hex); `words` were read out, or `unread` says that none were."""
 
     name: Name
@@ -51,29 +50,25 @@ class ApproveMember(Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     unread: bool = False
 
 
-class RevokeMember(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="member.revoke"):
+class RevokeMember(Request, frozen=True, tag="member.revoke"):
     """Revoke a member, or turn a candidate away."""
 
     name: Name
     reason: Reason
 
 
-class LogKey(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="key.log"):
+class LogKey(Request, frozen=True, tag="key.log"):
     """State that a ceremony dealt this key (hex of its public part), by its transcript."""
 
     key: Annotated[str, Meta(pattern=r"\A([0-9a-f]{2})+\Z", max_length=131_072)]
     transcript: Annotated[str, Meta(max_length=65_536)]
 
 
-class ShowRoster(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="roster.show"):
+class ShowRoster(Request, frozen=True, tag="roster.show"):
     """Return the roster in force with all proofs."""
 
 
-class Status(Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="status"):
-    """Return counts and keys."""
-
-
-Request = (
+Asked = (
     CreateToken
     | ListTokens
     | RevokeToken
@@ -85,15 +80,3 @@ Request = (
     | ShowRoster
     | Status
 )
-
-
-def parse(request: dict[str, object]) -> Request:
-    """Return what is asked.
-
-    Raises: BadInput.
-    """
-    try:
-        asked: Request = msgspec.convert(request, Request)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The key server does not understand this: {error}.", "Check the command's --help.") from None
-    return asked

@@ -21,6 +21,7 @@ from keyserver.lies import Lies
 from keyserver.records import Register, RosterRecord
 from keyserver.requests import (
     ApproveMember,
+    Asked,
     CreateToken,
     ListMembers,
     ListTokens,
@@ -29,11 +30,10 @@ from keyserver.requests import (
     RevokeToken,
     ShowMember,
     ShowRoster,
-    Status,
-    parse,
 )
 from keyserver.restating import set_aside
 from secagg.crypto.rng import Rng
+from secagg.daemon.requests import Status, parse
 from secagg.daemon.turn import Turn
 from secagg.errors import BadConfiguration, BadInput, ProtocolViolation, TryLater
 from secagg.events import federation as told
@@ -167,7 +167,8 @@ class KeyserverService:
 
         Raises: BadInput and what desk.py raises.
         """
-        asked, register = parse(request), self._register(turn)
+        asked: Asked = parse(request, Asked, "key server")
+        register = self._register(turn)
         before = register.size
         answer = self._acts[type(asked)](asked, turn)
         if register.size > before:

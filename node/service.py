@@ -21,6 +21,7 @@ from node.jobs import Ended, Jobs
 from node.leaving import Failures
 from node.proofs import Proofs
 from node.records import Job
+from node.requests import AcceptUnchecked, AllowJob, Asked, ShowLedger
 from node.rounds import DUE, MASK, UPDATE, Rounds
 from node.spot import Spots, due_of
 from node.stating import Stating
@@ -37,6 +38,7 @@ from secagg.daemon.inputs import InputLedger
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
+from secagg.daemon.requests import Status, parse
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation, Refused, TryLater, VerificationFailed
@@ -193,20 +195,18 @@ class NodeService:
 
     def command(self, request: dict[str, object], turn: Turn) -> object:
         """Answer a person at the admin socket. Raises: BadInput for a command there is not, or that means nothing."""
-        match request:
-            case {"command": "status"}:
+        asked: Asked = parse(request, Asked, "node")
+        match asked:
+            case Status():
                 return self._status(turn)
-            case {"command": "ledger"}:
+            case ShowLedger():
                 return showing.shown(self._inputs) | {"failures": self._failures.shown()}
-            case {"command": "allow", "job": str(job), "overlap": bool(overlap), **rest}:
-                return self._allow(job, overlap, bool(rest.get("confirmed")), turn)
-            case {"command": "unchecked-accept", "round": str(label)}:
+            case AllowJob(job, overlap, confirmed):
+                return self._allow(job, overlap, confirmed, turn)
+            case AcceptUnchecked(label):
                 accepted = self._spots.accept(label, turn)
                 self._rounds.released(turn)
                 return accepted
-            case _:
-                cause = f"The node knows no command {request.get('command')}."
-                raise BadInput(cause, "Use the command of this version.")
 
     def _allow(self, job: str, overlap: bool, confirmed: bool, turn: Turn) -> object:
         """Say what a job's being allowed tells; once a person has confirmed it, write it, and have it logged."""

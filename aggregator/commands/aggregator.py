@@ -38,5 +38,6 @@ def serve() -> None:
 def status() -> None:
     """Show roster, log, who is here, and the round that is running."""
     from aggregator.console import ask, show
+    from secagg.daemon.requests import Link, Status
 
-    show(ask({"command": "status"}) | ask({"command": "link"}))
+    show(ask(Status()) | ask(Link()))

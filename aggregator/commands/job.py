@@ -32,17 +32,13 @@ def submit(file: Path, model: Path | None, custody: Path | None, without: tuple[
 
     Leaving a member out fixes that from the first round on: it comes in later only if every institution allows it.
     """
-    import msgspec
-
     from aggregator.console import ask, show
     from aggregator.jobs import JobFile
+    from aggregator.requests import SubmitJob
     from secagg.daemon.config import load
 
-    request: dict[str, object] = {"command": "job-submit", "file": msgspec.to_builtins(load(file, JobFile))}
-    for name, path in (("model", model), ("custody", custody)):
-        if path:
-            request[name] = str(path.absolute())
-    answer = ask(request | {"without": list(without)})
+    first, held = (str(path.absolute()) if path else "" for path in (model, custody))
+    answer = ask(SubmitJob(load(file, JobFile), first, held, without))
     if current().format != "table":
         show(answer)
         return
@@ -80,8 +76,9 @@ def check(
 def show(name: str) -> None:
     """Show one job: its rounds, who contributed, who is waited for."""
     from aggregator import console
+    from aggregator.requests import ShowJob
 
-    console.show(console.ask({"command": "job-show", "name": name}))
+    console.show(console.ask(ShowJob(name)))
 
 
 @job.command(name="list")
@@ -90,8 +87,9 @@ def list_jobs() -> None:
     """List all jobs in the order of submission."""
 
     from aggregator.console import ask
+    from aggregator.requests import ListJobs
 
-    for found in ask({"command": "job-list"}):
+    for found in ask(ListJobs()):
         if current().format != "table":
             say_json(found)
         else:
@@ -105,12 +103,13 @@ def watch(name: str | None) -> None:
     """Follow the rounds, of one job until it is over or of all; exit code 75 when the job failed."""
 
     from aggregator.console import ask, follow
+    from aggregator.requests import ShowJob
     from secagg.errors import TryLater
     from secagg.events.line import OfJob
     from secagg.events.rounds import JobDone, JobFailed
 
     stream = follow()
-    if name and (found := ask({"command": "job-show", "name": name}))["state"] in ("done", "failed"):
+    if name and (found := ask(ShowJob(name)))["state"] in ("done", "failed"):
         stream = iter([_ended(found)])
     for event in stream:
         if name and isinstance(event, OfJob) and event.job != name:
@@ -135,8 +134,9 @@ def pull(name: str, output: Path) -> None:
     import json
 
     from aggregator.console import ask
+    from aggregator.requests import JobResult
 
-    found = ask({"command": "job-result", "name": name})
+    found = ask(JobResult(name))
     output.mkdir(parents=True, exist_ok=True)
     if found["purpose"] == "training":
         target = output / "model.safetensors"

@@ -65,8 +65,9 @@ def serve() -> None:
 def status(state_dir: Path | None) -> None:
     """Show the roster in force, who waits, and the link to the broker."""
     from keyserver.asking import ask
+    from secagg.daemon.requests import Link, Status
 
-    _show({**ask(state_dir, {"command": "status"}), **ask(state_dir, {"command": "link"})})
+    _show({**ask(state_dir, Status()), **ask(state_dir, Link())})
 
 
 def _prompt() -> str:

@@ -23,9 +23,10 @@ def list_(state_dir: Path | None) -> None:
     """List members and those who wait."""
     from keyserver.asking import ask
     from keyserver.printing import show
+    from keyserver.requests import ListMembers
 
     columns = ("name", "organisation", "role", "state", "since", "fingerprint")
-    show(ask(state_dir, {"command": "member.list"}), columns, current().format)
+    show(ask(state_dir, ListMembers()), columns, current().format)
 
 
 @member.command(name="show")
@@ -36,8 +37,9 @@ def show_(name: str, state_dir: Path | None) -> None:
     """Show one member or request with its fingerprint and words."""
     from keyserver.asking import ask
     from keyserver.printing import show_one
+    from keyserver.requests import ShowMember
 
-    show_one(ask(state_dir, {"command": "member.show", "name": name}), current().format)
+    show_one(ask(state_dir, ShowMember(name)), current().format)
 
 
 @member.command()
@@ -50,6 +52,7 @@ def show_(name: str, state_dir: Path | None) -> None:
 def approve(name: str, words: str | None, yes: bool, wait: str, state_dir: Path | None) -> None:
     """Approve the request that waits under NAME, once its words were read out."""
     from keyserver.asking import await_request, decide
+    from keyserver.requests import ApproveMember
     from secagg.daemon.config import duration
 
     seen = await_request(state_dir, name, duration(wait))
@@ -58,8 +61,7 @@ def approve(name: str, words: str | None, yes: bool, wait: str, state_dir: Path 
         say(f"{name}, {seen['organisation']}, {seen['role']}", seen["groups"], err=True)
         heard = (words or click.prompt("Two of the words that the institution reads out", err=True)).split(",")
         heard = [word for part in heard for word in part.split()]
-    request = {"command": "member.approve", "name": name, "fingerprint": seen["fingerprint"], "words": heard}
-    done = decide(state_dir, {**request, "unread": yes})
+    done = decide(state_dir, ApproveMember(name, seen["fingerprint"], tuple(heard), unread=yes))
     say(f"approved {name}: {' '.join(seen['words'])} · roster version {done['version']}")
 
 
@@ -72,8 +74,9 @@ def approve(name: str, words: str | None, yes: bool, wait: str, state_dir: Path 
 def revoke(name: str, reason: str, yes: bool, state_dir: Path | None) -> None:
     """Take NAME out of the federation, or turn its request away."""
     from keyserver.asking import decide
+    from keyserver.requests import RevokeMember
 
     if not yes:
         click.confirm(f"Revoke {name}? Its running rounds go on without it.", abort=True, err=True)
-    done = decide(state_dir, {"command": "member.revoke", "name": name, "reason": reason})
+    done = decide(state_dir, RevokeMember(name, reason))
     say(f"revoked {name}" + (f" · roster version {done['version']}" if done["version"] else ""))

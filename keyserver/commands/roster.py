@@ -23,9 +23,10 @@ def show_(state_dir: Path | None) -> None:
     """Show the roster in force."""
     from keyserver.asking import ask
     from keyserver.printing import show
+    from keyserver.requests import ShowRoster
     from keyserver.verifying import rows
 
-    shown, lines = rows(ask(state_dir, {"command": "roster.show"}))
+    shown, lines = rows(ask(state_dir, ShowRoster()))
     if current().format == "table":
         say(shown)
     show(lines, ("name", "organisation", "role", "fingerprint"), current().format)
@@ -39,8 +40,9 @@ def verify(root: str | None, state_dir: Path | None) -> None:
     """Verify the chain from the pinned root, and that every member's enrolment is in the directory."""
     from keyserver.asking import ask
     from keyserver.config import read
+    from keyserver.requests import ShowRoster
     from keyserver.verifying import verify as check
 
     pinned = root or read(current().config).federation.root_fingerprint
-    for line in check(ask(state_dir, {"command": "roster.show"}), pinned):
+    for line in check(ask(state_dir, ShowRoster()), pinned):
         say(line)

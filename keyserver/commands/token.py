@@ -1,11 +1,15 @@
 """`secagg token`: make, list and revoke one-time enrolment tokens."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from secagg.daemon.options import current, options
 from secagg.daemon.writing import say, say_json
+
+if TYPE_CHECKING:
+    from keyserver.requests import TokenRole
 
 STATE_DIR = click.option("--state-dir", type=click.Path(path_type=Path), help="Of the key server, instead of --config.")
 
@@ -25,14 +29,14 @@ def token() -> None:
 @click.option("--ttl", default="24h", show_default=True, help="How long it can be used.")
 @STATE_DIR
 @options
-def create(institution: str, name: str, role: str, ttl: str, state_dir: Path | None) -> None:
+def create(institution: str, name: str, role: "TokenRole", ttl: str, state_dir: Path | None) -> None:
     """Print a token, a secret that the institution gives to `secagg node join -`."""
 
     from keyserver.asking import decide
+    from keyserver.requests import CreateToken
     from secagg.daemon.config import duration
 
-    request = {"command": "token.create", "institution": institution, "name": name, "role": role}
-    made = decide(state_dir, {**request, "ttl": int(duration(ttl))})
+    made = decide(state_dir, CreateToken(institution, name, role, int(duration(ttl))))
     if current().format == "table":
         say(f"Send this line to {institution}, who gives it to `secagg {role} join -`:", err=True)
         say(made["token"])
@@ -47,9 +51,10 @@ def list_(state_dir: Path | None) -> None:
     """List tokens: for whom, until when, and what became of them."""
     from keyserver.asking import ask
     from keyserver.printing import show
+    from keyserver.requests import ListTokens
 
     columns = ("id", "institution", "name", "role", "state", "expires", "tries")
-    show(ask(state_dir, {"command": "token.list"}), columns, current().format)
+    show(ask(state_dir, ListTokens()), columns, current().format)
 
 
 @token.command()
@@ -59,5 +64,6 @@ def list_(state_dir: Path | None) -> None:
 def revoke(id: str, state_dir: Path | None) -> None:
     """Revoke the token whose ID begins so; a request that used it is turned away."""
     from keyserver.asking import decide
+    from keyserver.requests import RevokeToken
 
-    say(f"revoked {decide(state_dir, {'command': 'token.revoke', 'id': id})['id'][:16]}")
+    say(f"revoked {decide(state_dir, RevokeToken(id))['id'][:16]}")

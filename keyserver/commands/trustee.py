@@ -164,10 +164,11 @@ def custody(acceptances: tuple[Path, ...], key: Path, transcript: Path, s: int, 
 def publish(key: Path, transcript: Path, state_dir: Path | None) -> None:
     """Let the key server state in the directory that this key was dealt, for everybody to see."""
     from keyserver.asking import decide
+    from keyserver.requests import LogKey
     from keyserver.trustee.files import read
 
     told = read(transcript).decode(errors="replace")
-    done = decide(state_dir, {"command": "key.log", "key": read(key).hex(), "transcript": told})
+    done = decide(state_dir, LogKey(read(key).hex(), told))
     say(f"published {done['key']}")
 
 
@@ -191,10 +192,11 @@ def status() -> None:
     from keyserver.trustee.process import admin_socket
     from secagg.daemon.admin import call
     from secagg.daemon.clock import wall
+    from secagg.daemon.requests import Link, Status
     from secagg.daemon.waits import sentence
 
     path = admin_socket(_configuration())
-    found = call(path, {"command": "status"}) | call(path, {"command": "link"})
+    found = call(path, Status()) | call(path, Link())
     if current().format != "table":
         say_json(found)
         return

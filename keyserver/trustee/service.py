@@ -27,8 +27,9 @@ from secagg.daemon.following import Follower, Own
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
+from secagg.daemon.requests import Status, parse
 from secagg.daemon.turn import Turn
-from secagg.errors import BadInput, ProtocolViolation, TryLater, VerificationFailed
+from secagg.errors import ProtocolViolation, TryLater, VerificationFailed
 from secagg.events.federation import Roster as ListInForce
 from secagg.ids import RoundId
 from secagg.log.statements import Result, open_statement
@@ -127,9 +128,7 @@ class TrusteeService:
 
     def command(self, request: dict[str, object], turn: Turn) -> object:
         """Answer a person at the admin socket. Raises: BadInput for a command there is not."""
-        if request.get("command") != "status":
-            cause = f"The trustee knows no command {request.get('command')}."
-            raise BadInput(cause, "Use the command of this version.")
+        parse(request, Status, "trustee")
         known, kept = self._follower.known(turn), records.all_rounds(turn)
         keys, refusal = self._store.public_keys(), records.find_refusal(turn)
         missing = tuple(name for one in kept for name in self._work.missing(one.label))

@@ -49,13 +49,14 @@ node.add_command(
 def allow(job: str, overlap: bool, yes: bool) -> None:
     """Allow a job at this institution; says first what that tells, and to whom."""
     from node.process import admin_socket
+    from node.requests import AllowJob
     from secagg.daemon.admin import call
 
-    path, asked = admin_socket(_configuration()), {"command": "allow", "job": job, "overlap": overlap}
-    say(*call(path, asked)["tells"], err=True)
+    path = admin_socket(_configuration())
+    say(*call(path, AllowJob(job, overlap))["tells"], err=True)
     if not yes:
         click.confirm(f"Allow {job}?", default=False, abort=True, err=True)
-    done = call(path, asked | {"confirmed": True})
+    done = call(path, AllowJob(job, overlap, confirmed=True))
     if current().format != "table":
         say_json(done)
     else:
@@ -74,9 +75,10 @@ def show() -> None:
     """Show what is bound, to whom, since when, by which rule, how that may end, and which command gets on."""
     from node import leaving, showing
     from node.process import admin_socket
+    from node.requests import ShowLedger
     from secagg.daemon.admin import call
 
-    found = call(admin_socket(_configuration()), {"command": "ledger"})
+    found = call(admin_socket(_configuration()), ShowLedger())
     if current().format != "table":
         say_json(found)
     else:
@@ -104,10 +106,11 @@ def status() -> None:
     from node.process import admin_socket
     from secagg.daemon.admin import call
     from secagg.daemon.clock import wall
+    from secagg.daemon.requests import Link, Status
     from secagg.daemon.waits import sentence
 
     path = admin_socket(_configuration())
-    found = call(path, {"command": "status"}) | call(path, {"command": "link"})
+    found = call(path, Status()) | call(path, Link())
     if current().format != "table":
         say_json(found)
         return
@@ -171,9 +174,10 @@ def accept(round_name: str) -> None:
     """
 
     from node.process import admin_socket
+    from node.requests import AcceptUnchecked
     from secagg.daemon.admin import call
 
-    done = call(admin_socket(_configuration()), {"command": "unchecked-accept", "round": round_name})
+    done = call(admin_socket(_configuration()), AcceptUnchecked(round_name))
     if current().format == "table":
         say(f"accepted {done['accepted']} unchecked")
     else:

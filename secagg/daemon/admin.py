@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from secagg.daemon.requests import TAG, Request, Watch, asks_for
 from secagg.errors import BadConfiguration, BadInput, PeerUnavailable, SecaggError
 from secagg.events import kinds
 from secagg.events.line import Event
@@ -103,7 +104,7 @@ class Admin:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             request = _request(line)
-            if request is not None and request.get("command") == "watch":
+            if request is not None and asks_for(request, Watch):
                 await self._watch(reader, writer)
                 return
             writer.write(_line(self._reply(request)))
@@ -141,7 +142,7 @@ class Admin:
 def _request(line: bytes) -> dict[str, object] | None:
     with suppress(ValueError, RecursionError):
         request = json.loads(line)
-        if isinstance(request, dict) and isinstance(request.get("command"), str):
+        if isinstance(request, dict) and isinstance(request.get(TAG), str):
             return request
     return None
 
@@ -154,7 +155,7 @@ def _describe(error: SecaggError) -> dict[str, object]:
     return {"code": error.code, "cause": error.cause, "remedy": error.remedy, "exit_code": error.exit_code}
 
 
-def call(path: Path, request: dict[str, object], timeout: float = 30.0) -> Any:
+def call(path: Path, request: Request | dict[str, object], timeout: float = 30.0) -> Any:
     """Ask the daemon whose socket is `path`; return what it answered.
 
     Raises: PeerUnavailable when no daemon answers within `timeout` seconds; SecaggError with the daemon's own code,
@@ -171,7 +172,7 @@ def watch(path: Path) -> Generator[Event, None, None]:
 
     Who stops reading earlier closes the generator. Raises: as `call`; BadInput for an event of another version.
     """
-    connection = _connect(path, {"command": "watch"}, None)
+    connection = _connect(path, Watch(), None)
     answers = _answers(connection)
     next(answers, None)
     # The file that `_answers` reads keeps the connection open until the generator ends or is closed.
@@ -179,12 +180,12 @@ def watch(path: Path) -> Generator[Event, None, None]:
     return (kinds.read(answer) for answer in answers)
 
 
-def _connect(path: Path, request: dict[str, object], timeout: float | None) -> socket.socket:
+def _connect(path: Path, request: Request | dict[str, object], timeout: float | None) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
     try:
         connection.connect(str(path))
-        connection.sendall(_line(request))
+        connection.sendall(_line(request.written() if isinstance(request, Request) else request))
     except OSError:
         connection.close()
         raise _silent(path) from None

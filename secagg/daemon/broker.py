@@ -24,6 +24,7 @@ from secagg.daemon import clock, drill, logs
 from secagg.daemon.admin import SOCKET, Admin
 from secagg.daemon.config import load, means
 from secagg.daemon.process import notify
+from secagg.daemon.requests import Status, parse
 from secagg.daemon.vault import check_private, private_directory, write_private
 from secagg.daemon.writing import say
 from secagg.errors import BadConfiguration, BadInput
@@ -156,8 +157,7 @@ async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: P
 
 def _answer(request: dict[str, object], broker: Broker, began: int) -> object:
     """Answer a person: who is connected, what waits for whom, how near the limits are. Raises: BadInput."""
-    if request.get("command") != "status":
-        raise BadInput(f"The broker knows no command {request.get('command')}.", "Use the command of this version.")
+    parse(request, Status, "broker")
     version = broker.roster_version
     waiting = None if version else {"for": KEYSERVER, "what": "the first roster", "since": began, "until": None}
     return {

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from secagg.crypto.rng import Rng, system_rng
-from secagg.daemon import clock, drill
+from secagg.daemon import clock, drill, requests
 from secagg.daemon.admin import Admin
 from secagg.daemon.clock import Handle, Later
 from secagg.daemon.faults import explained, fault
@@ -265,14 +265,14 @@ class Daemon:
 
         Raises: what the service raised; its turn is rolled back.
         """
-        if request.get("command") == "link":
+        if requests.asks_for(request, requests.Link):
             watchers, unreached = self._admin.watchers if self._admin else 0, dict(self._sender.unreached)
             shown: dict[str, object] = {"link": self._link.state, "unacknowledged": self._outbox.waiting()}
             disk = {"unreached": unreached, "read_only": self._storage.since, "watchers": watchers}
             traffic = {"sent_bytes": self._sender.bytes, "received_bytes": self._received_bytes}
             return shown | disk | self._peers.shown() | traffic
         answers: list[object] = []
-        what = f"command.{request.get('command')}"
+        what = f"command.{request.get(requests.TAG)}"
         try:
             self._carry_out(self._advance(lambda turn: answers.append(self._service.command(request, turn)), what))
         except _NOT_NOW as error:

@@ -21,6 +21,7 @@ from importlib import resources
 from pathlib import Path
 
 from secagg.daemon.admin import SOCKET, call
+from secagg.daemon.requests import Link
 from secagg.daemon.writing import plained
 from secagg.demo.entrusting import Fate, Trustees
 from secagg.demo.founding import AGGREGATOR, Federation
@@ -301,7 +302,7 @@ def _gather(
         screen.say("every hospital evaluates the model on its own held-out patients")
         story.federated = {name: _report(federation, name, story.rounds) for name in HOSPITALS}
     for name in HOSPITALS:
-        link = call(federation.home(name) / "state" / SOCKET, {"command": "link"})
+        link = call(federation.home(name) / "state" / SOCKET, Link())
         story.sent[name] = int(link["sent_bytes"])
     screen.say("the same training without the federation: alone, and on pooled files")
     baselines.start()

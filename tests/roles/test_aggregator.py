@@ -222,9 +222,9 @@ def test_a_blob_that_is_not_published_is_not_served(tmp_path: Path) -> None:
     ("fields", "said"),
     [
         ({"length": 0}, "a sum has a length"),
-        ({"rounds": 0}, "not as a job must be"),
+        ({"rounds": 0}, r"Expected `int` >= 1 - at `\$\.file\.job\.rounds`"),
         ({"uses": ["other"]}, "no job other"),
-        ({"colour": "red"}, "not as a job must be"),
+        ({"colour": "red"}, "unknown field `colour`"),
     ],
 )
 def test_a_job_that_could_never_run_is_refused_at_once(tmp_path: Path, fields: dict[str, object], said: str) -> None:

@@ -54,12 +54,13 @@ def status() -> None:
 
     from secagg.daemon.admin import call
     from secagg.daemon.broker import admin_socket
+    from secagg.daemon.requests import Status
     from secagg.errors import UsageError
 
     given = current()
     if given.config is None:
         raise UsageError("There is no configuration.", "Name it with --config broker.toml.")
-    shown = call(admin_socket(given.config), {"command": "status"})
+    shown = call(admin_socket(given.config), Status())
     if given.format != "table":
         say_json(shown)
         return
