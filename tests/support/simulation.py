@@ -36,7 +36,7 @@ from support.simulation_persons import Persons, place_of_another
 from support.simulation_plan import LAST, drawn, shelf, turned
 from support.simulation_roles import AggregatorMachine, KeyserverMachine, NodeMachine
 from support.simulation_submitting import Submitting
-from support.simulation_trustees import ALL_PLACES, TRUSTEES, EntrustingNode, TrusteeMachine, entrusted
+from support.simulation_trustees import ALL_PLACES, TRUSTEES, EntrustingNode, TrusteeMachine, entrusted, short_keys
 from support.simulation_watch import Watch
 from support.simulation_world import PLACES, Crashes, World
 
@@ -218,7 +218,7 @@ class Simulation:
         self.disks = [machine.disk for machine in self.world.machines.values()]
         aggregator = self.world.machines[AGGREGATOR]
         lies = heedless(aggregator) if isinstance(aggregator, MaliciousAggregator) else nullcontext()
-        with remembered(), watched(self.disks), lies:
+        with remembered(), short_keys(), watched(self.disks), lies:
             try:
                 self.loop.run_until_complete(self._main())
             except Stuck as error:

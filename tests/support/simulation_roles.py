@@ -32,6 +32,7 @@ from secagg.transport.link import KEYSERVER, Received
 from secagg.transport.memory import MemoryLink
 from support.federation import counted_rng
 from support.keyservers import ADDRESSES, BROKER_KEY, START
+from support.paillier_keys import SMALL
 from support.simulation_clock import Chance, Crash, Timers
 from support.simulation_disk import Disk, SimulatedJournal, Storage
 from support.simulation_founding import Founded
@@ -354,8 +355,9 @@ class NodeMachine(MemberMachine):
         super().__init__(world, name, root, seed, given)
         self._plan = plan
         self.policy = Policy(
-            engines=self.engines, exact_counts=True, allow_trials=True, changing_sets=plan.changing_sets
-        )
+            engines=self.engines, exact_counts=True, allow_trials=True, changing_sets=plan.changing_sets,
+            min_key_bits=SMALL,
+        )  # fmt: skip
         # A file of its own: what is written there outlives a life that ends before the journal is kept.
         self.inputs = SimulatedInputs(sha256(name.encode()), self.key.public, self.point)
         self.editions: dict[str, str] = {}

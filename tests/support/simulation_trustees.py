@@ -11,6 +11,8 @@ import atexit
 import functools
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from keyserver.trustee import records
 from keyserver.trustee.service import TrusteeService
 from keyserver.trustee.store import Store
+from secagg.crypto.paillier import keys as lengths
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.threshold import Share, ThresholdKey
 from secagg.crypto.seal import SealingKey
@@ -37,7 +40,7 @@ from secagg.protocol.paillier.phases import Decrypting
 from secagg.wire.codec import decode, encode
 from support.federation import counted_rng
 from support.keyservers import START, Office
-from support.paillier_keys import seeded
+from support.paillier_keys import SMALL, seeded
 from support.simulation_founding import Founded, found
 from support.simulation_plan import shelf
 from support.simulation_roles import MemberMachine, NodeMachine
@@ -45,8 +48,8 @@ from support.simulation_world import PLACES, World
 
 TRUSTEES = ("ana", "ben", "cyd")
 THRESHOLD = 2
-BITS = 2048
-"""The least that a node takes; the primes are not safe ones, which takes minutes to find."""
+BITS = SMALL
+"""What `short_keys` lets everybody take: histories are the question here, and powers would be most of their time."""
 
 WINDOW = 8
 """Of the table of powers: as large as a node asks for at the longest vector."""
@@ -60,6 +63,16 @@ TRUSTEE_PLACES = (
 """Lines of the crash table that there are only with trustees."""
 
 ALL_PLACES = (*PLACES, *TRUSTEE_PLACES)
+
+
+@contextmanager
+def short_keys() -> Iterator[None]:
+    """Let every role take a Paillier key of 512 bits until the end of the block."""
+    floor, lengths.FLOOR_BITS = lengths.FLOOR_BITS, BITS
+    try:
+        yield
+    finally:
+        lengths.FLOOR_BITS = floor
 
 
 @dataclass(frozen=True)
