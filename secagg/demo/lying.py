@@ -1,5 +1,5 @@
-"""What aggregators of the demonstrations do that an honest one would not: tell a sum that is one off in one word, or
-freeze whoever uploaded.
+"""What aggregators of the demonstrations do that an honest one would not. They tell a sum that is one off in one word,
+or freeze whoever uploaded.
 
 It exists for demonstrations and tests. Canaries stay as they are, so that no member notices. The auditor does, because
 it recomputes the sum from the kept uploads and the members' signed answers (protocol §7).

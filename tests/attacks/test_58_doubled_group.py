@@ -258,7 +258,7 @@ def test_no_node_goes_on_from_it_through_real_services(
 ) -> None:
     """The aggregator's own machine publishes the group twice; every node stays before the round and says why."""
     lie = doubled(first)
-    monkeypatch.setattr("secagg.protocol.masks.aggregator.Published", lambda *given: lie(Published(*given)))
+    monkeypatch.setattr("secagg.protocol.round.aggregating.Published", lambda *given: lie(Published(*given)))
     ward = Ward(make(4, chunk_bytes=4096), tmp_path)
 
     async def main(_: object) -> None:

@@ -212,18 +212,18 @@ def config() -> str:
 
 
 def _section(section: msgspec.inspect.Field) -> Iterator[str]:
-    found, title = bare(section.type), f"[{section.name}]"
-    if isinstance(found, msgspec.inspect.DictType):
-        found, title = found.value_type, f"[{section.name}.NAME]"
-    elif isinstance(found, msgspec.inspect.VarTupleType):
-        found, title = found.item_type, f"[[{section.name}]]"
-    if not isinstance(found, msgspec.inspect.StructType):
+    shape, title = bare(section.type), f"[{section.name}]"
+    if isinstance(shape, msgspec.inspect.DictType):
+        shape, title = shape.value_type, f"[{section.name}.NAME]"
+    elif isinstance(shape, msgspec.inspect.VarTupleType):
+        shape, title = shape.item_type, f"[[{section.name}]]"
+    if not isinstance(shape, msgspec.inspect.StructType):
         yield f"### [{section.name}]\n"
         yield "`name`, and the numbers that this algorithm has.\n"
         return
     yield f"### {title}\n"
-    yield f"{told(found.cls.__doc__)}\n"
-    rows = [(f"`{field.name}`", kind(field.type), default(field), text) for field, text in fields(found.cls)]
+    yield f"{told(shape.cls.__doc__)}\n"
+    rows = [(f"`{field.name}`", kind(field.type), default(field), text) for field, text in fields(shape.cls)]
     yield table("key | type | unless written | meaning", rows)
 
 

@@ -1,6 +1,6 @@
 """What every algorithm of the table keeps to, from what a member sends to the model that everybody computes.
 
-A new algorithm passes these tests with its file and its line in the table: as the toy algorithm of the tests does,
+A new algorithm passes these tests with its file and its line in the table. So does the toy algorithm of the tests,
 which sums two vectors.
 """
 
