@@ -10,9 +10,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from attacks.test_68_refusals import ENGINES, Chosen, sums
 from secagg.protocol.acceptance import Policy
 from support.aggregating import Inline
+
+pytestmark = pytest.mark.usefixtures("short_keys")
 
 
 class Slow(Inline):
