@@ -2,12 +2,14 @@
 
 Rules: a durable message is read from the journal when its turn comes, so that one that is acknowledged or withdrawn
 meanwhile does not leave. What cannot be handed over is not kept here: the outbox brings durable messages again, and
-single ones are their owner's to repeat. That a peer cannot be reached is said once, and when it can again.
+single ones are their owner's to repeat. Nor is what a peer asks for faster than the line carries it away. A question
+has a hundred bytes, its answer half a million, and only single messages lie in memory. That a peer cannot be reached
+is said once, and when it can again.
 Leaves to others: when a message is due (secagg.daemon.outbox), sockets (the link). Source: docs/transport.md "Sockets".
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -18,6 +20,13 @@ from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, SecaggEr
 from secagg.events.line import Logger, write
 from secagg.events.lines import ReachPeer, WaitForPeer
 from secagg.transport.link import Link, is_bulk
+
+ROOM = 2**25
+"""Bytes of single messages to one peer that wait in a line: four times the eight chunks that an upload has on its way.
+"""
+
+EACH = 512
+"""Bytes that a message costs beside its own, so that empty ones fill the room too."""
 
 Failed = Callable[..., None]
 """How an error is told: the error, and `peer` and `kind`."""
@@ -109,8 +118,14 @@ class _Line:
     def __init__(self) -> None:
         self._items: deque[Emit | bytes] = deque()
         self._there: asyncio.Future[None] | None = None
+        self._sizes: Counter[str] = Counter()
 
     def put(self, item: Emit | bytes) -> None:
+        """Take an item; a single message to a peer whose room is full is dropped, as on its way it may be."""
+        if isinstance(item, Emit):
+            if self._sizes[item.to] + _cost(item) > ROOM:
+                return
+            self._sizes[item.to] += _cost(item)
         self._items.append(item)
         if self._there and not self._there.done():
             self._there.set_result(None)
@@ -119,4 +134,13 @@ class _Line:
         while not self._items:
             self._there = asyncio.get_running_loop().create_future()
             await self._there
-        return self._items.popleft()
+        item = self._items.popleft()
+        if isinstance(item, Emit):
+            self._sizes[item.to] -= _cost(item)
+            if not self._sizes[item.to]:
+                del self._sizes[item.to]
+        return item
+
+
+def _cost(item: Emit) -> int:
+    return len(item.header) + len(item.body) + EACH
