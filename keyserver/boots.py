@@ -5,7 +5,9 @@ before). It has to have started more often, and to have a ledger at least as lon
 Everything else is a restored backup or a second copy, and is fenced.
 
 Rules: a message that was delayed or came twice changes nothing and fences nobody: what it is answered names the nonce
-of its own start. Leaves to others: messages (secagg.roster.boot), keeping the record (records.py).
+of its own start. That a copy was fenced is stated once for each epoch. Of one key it is stated so many times at most,
+because a member may start as often as it likes.
+Leaves to others: messages (secagg.roster.boot), keeping the record (records.py).
 """
 
 from msgspec.structs import replace
@@ -13,6 +15,9 @@ from msgspec.structs import replace
 from keyserver.records import BootRecord
 from secagg.errors import ProtocolViolation
 from secagg.roster.boot import BootReply, BootRequest
+
+STATED = 64
+"""Statements that a copy of one member was fenced: a statement is for ever, and backups are put back by people."""
 
 
 def judge(record: BootRecord | None, asked: BootRequest, sign_key: bytes) -> tuple[BootRecord, BootReply]:
@@ -37,6 +42,13 @@ def judge(record: BootRecord | None, asked: BootRequest, sign_key: bytes) -> tup
         known, number=known.number + 1, before=asked.number, nonce=asked.nonce, starts=asked.starts, confirmed=False
     )
     return known, _reply(asked, known, "granted")
+
+
+def stated(record: BootRecord, asked: BootRequest) -> BootRecord | None:
+    """Return what is known of a member once it is stated that a copy of it was fenced; None when that is not due."""
+    if not asked.fenced or record.reported >= record.number or record.stated >= STATED:
+        return None
+    return replace(record, reported=record.number, stated=record.stated + 1)
 
 
 def _continues(known: BootRecord, asked: BootRequest) -> bool:

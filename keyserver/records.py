@@ -87,7 +87,8 @@ class RosterRecord(Struct, frozen=True, forbid_unknown_fields=True):
 class BootRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A member's newest start: the epoch it was granted and the one it came from, whether it said that it holds it.
 
-    `records` is the longest ledger it told of; `reported` the epoch of the last `Fenced` statement.
+    `records` is the longest ledger it told of; `reported` the epoch of the last `Fenced` statement, `stated` how many
+    there are.
     """
 
     sign_key: Key
@@ -98,6 +99,7 @@ class BootRecord(Struct, frozen=True, forbid_unknown_fields=True):
     confirmed: bool = True
     records: Count = 0
     reported: Count = 0
+    stated: Count = 0
 
 
 class Register:

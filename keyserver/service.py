@@ -304,8 +304,9 @@ class KeyserverService:
         if (asked.federation, asked.member) != (self._authority.federation, member.name):
             raise ProtocolViolation(f"{message.sender} asks for {asked.member}.", rule="boot.member")
         record, reply = boots.judge(register.boot(member.name), asked, member.sign_key)
-        if asked.fenced and record.reported < record.number:
-            record = replace(record, reported=record.number)
+        after = boots.stated(record, asked)
+        if after is not None:
+            record = after
             when = {"federation": asked.federation, "time": turn.now()}
             register.write(Fenced(member=member.name, epoch=record.number, **when))  # type: ignore[arg-type]
             turn.tell(told.MemberFenced(member.name, record.number))
