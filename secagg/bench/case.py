@@ -17,7 +17,7 @@ from secagg.errors import BadInput
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import packing
 from secagg.protocol.manifest import JobSpec, Manifest, Scalar
-from secagg.protocol.rehearsal import Federation, found, propose
+from secagg.rehearsal.federation import Federation, found, propose
 from secagg.vector.codec import Lane, Offset
 
 Clock = Callable[[], float]

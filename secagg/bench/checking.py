@@ -17,12 +17,12 @@ from secagg.log.growing import Tree
 from secagg.protocol import engines
 from secagg.protocol.engine import SpotSide
 from secagg.protocol.manifest import Published
-from secagg.protocol.rehearsal import AGGREGATOR, Federation
 from secagg.protocol.round import spots
 from secagg.protocol.round.lists import senders
 from secagg.protocol.round.phases import Common
 from secagg.protocol.round.spots import Leaf
 from secagg.protocol.session import PIECE, SpotPart, SpotRequest
+from secagg.rehearsal.federation import AGGREGATOR, Federation
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import sign

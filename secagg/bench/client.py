@@ -29,9 +29,9 @@ from secagg.protocol.lanes import Contribution, Quantised, Words, upload_bytes
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.phases import Masking, Phase, Protected
-from secagg.protocol.rehearsal import START_OF_TIME, Federation, party
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.federation import START_OF_TIME, Federation, party
 from secagg.wire.chunks import ChunkHeader
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST

@@ -26,9 +26,9 @@ from secagg.crypto.paillier.threshold import deal
 from secagg.crypto.rng import Rng
 from secagg.protocol.lanes import Groups, encode_training, packing
 from secagg.protocol.manifest import JobSpec, Manifest
-from secagg.protocol.paillier.rehearsal import Entrusted, entrust, propose, table
-from secagg.protocol.paillier.run import run_round
 from secagg.protocol.round.phases import Closed
+from secagg.rehearsal.entrusted import Entrusted, entrust, propose, table
+from secagg.rehearsal.entrusted_run import run_round
 from secagg.vector.codec import Lane, Offset
 
 _TRUSTEES = ("ana", "ben", "cyd")

@@ -29,10 +29,10 @@ from secagg.protocol.masks import intake, masking, shell
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.recovery import unmask
 from secagg.protocol.masks.rounds import Phase, Unmask, Unmasking, Uploading
-from secagg.protocol.rehearsal import START_OF_TIME
 from secagg.protocol.round import lists
 from secagg.protocol.round.events import FromNode
 from secagg.protocol.round.spots import frozen_entry
+from secagg.rehearsal.federation import START_OF_TIME
 from secagg.vector.ring import add_into
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed

@@ -17,11 +17,11 @@ from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator
 from secagg.protocol.masks.judging import judge
 from secagg.protocol.masks.rounds import Groups, Judging, Phase, Unmask, Unmasked, Unmasking, Uploading
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
 from secagg.protocol.round import parties
 from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Judge, Keep, Logged, Send
 from secagg.protocol.round.events import Log as Publish
 from secagg.protocol.round.phases import Closed, Failed, Standing
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation
 from secagg.wire.signed import Scope
 
 Answer = Callable[[str, str, bytes], tuple[tuple[str, bytes], ...]]

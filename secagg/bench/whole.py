@@ -1,4 +1,4 @@
-"""A whole round in one process: every member real, every message checked by everybody (secagg.protocol.run).
+"""A whole round in one process: every member real, every message checked by everybody (secagg.rehearsal.run).
 
 Rules: the sum is compared with the numpy sum of the clear words. Uploads are added as they come and dropped, so that
 memory stays O(d) whatever the number of members. Slower than one role per process, and the proof that what those
@@ -17,9 +17,9 @@ from secagg.bench.inputs import update_of
 from secagg.crypto.rng import Rng
 from secagg.protocol.lanes import Quantised, Words, packing
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.rehearsal import Federation, party, table
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import Federation, party, table
+from secagg.rehearsal.run import run_round
 
 
 class WholeFigures(Struct, frozen=True):

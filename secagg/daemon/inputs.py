@@ -1,7 +1,7 @@
 """The ledger of inputs of one institution: every header that its nodes signed, what became of it, what was allowed.
 
 How to read it: `InputLedger` is what a node asks. `SqliteInputs` is the file that all nodes of an institution on a
-machine share. `MemoryInputs` (secagg.daemon.memory) is what tests use, under the same contract. `hold` keeps others
+machine share. `MemoryInputs` (tests/support/memory.py) is what tests use, under the same contract. `hold` keeps others
 away while a node reads, decides and writes. Rules (protocol §6.5): entries are appended, and changed by
 secagg.protocol.inputs alone. What is written here is on disk before the journal's turn that relies on it is kept. So a
 crash leaves one entry too many and never one too few. A file that has forgotten something is noticed, because each

@@ -2,7 +2,7 @@
 
 One event is one transaction; what the event sends lies in the outbox of the same transaction, so a crash leaves either
 both or neither. Transactions within a group are kept by one commit, at its end. Two implementations under one contract
-test: SQLite for daemons, memory (secagg.daemon.memory) for tests.
+test: SQLite for daemons, memory (tests/support/memory.py) for tests.
 
 Rules: one daemon per journal. Nothing is acknowledged or sent before `transaction()`, or the `group()` around it, has
 ended without an error. A journal that cannot be written raises TryLater and remembers nothing of that event or group.

@@ -1,12 +1,12 @@
 """From a round in process to a bundle on disk, as the aggregator keeps it.
 
-Leaves to others: the format (secagg.log.bundle), the round (secagg.protocol.run).
+Leaves to others: the format (secagg.log.bundle), the round (secagg.rehearsal.run).
 """
 
 from secagg.log.bundle import BundleWriter
 from secagg.protocol.lanes import upload_root
 from secagg.protocol.round.phases import Closed, Failed
-from secagg.protocol.run import Table
+from secagg.rehearsal.run import Table
 from secagg.wire.codec import encode
 
 

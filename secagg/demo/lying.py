@@ -10,7 +10,7 @@ from secagg.protocol.lanes import Groups
 from secagg.protocol.masks import aggregator
 from secagg.protocol.masks.rounds import Phase, Unmask, Uploading
 from secagg.protocol.round.events import Deadline, Event
-from secagg.protocol.run import Table
+from secagg.rehearsal.run import Table
 
 WORD = 1
 """The word that is changed; the first one holds the canary."""

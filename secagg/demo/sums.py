@@ -26,9 +26,9 @@ from secagg.log.durable import TileLog
 from secagg.log.log import Log, MemoryLog
 from secagg.protocol.lanes import Groups, Sums, decode_sums, encode_sum, packing
 from secagg.protocol.manifest import VECTOR, JobSpec, Manifest, Published
-from secagg.protocol.rehearsal import Federation, create_job, found, party, propose, table
 from secagg.protocol.round.phases import Closed, Failed
-from secagg.protocol.run import Table, run_round
+from secagg.rehearsal.federation import Federation, create_job, found, party, propose, table
+from secagg.rehearsal.run import Table, run_round
 from secagg.roster.chain import fingerprint
 from secagg.vector.codec import FRACTION, Fixed, Lane
 

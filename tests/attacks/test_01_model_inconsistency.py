@@ -8,8 +8,8 @@ from secagg.errors import BadSignature
 from secagg.ids import RoundId
 from secagg.protocol.masks import keys, node
 from secagg.protocol.masks.messages import MemberKeys
-from secagg.protocol.rehearsal import party, propose
 from secagg.protocol.round import parties
+from secagg.rehearsal.federation import party, propose
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed

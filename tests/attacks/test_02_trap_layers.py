@@ -13,7 +13,7 @@ from node.config import OwnTask
 from secagg.errors import Refused
 from secagg.learning.layout import Arrays, encode_model
 from secagg.protocol.masks import node
-from secagg.protocol.rehearsal import party, propose
+from secagg.rehearsal.federation import party, propose
 from support.adversary import proposal_of
 from support.federation import make
 from support.nodes import Ward

@@ -21,7 +21,7 @@ from secagg.protocol.inputs import Counted
 from secagg.protocol.manifest import Seat
 from secagg.protocol.masks.messages import Freeze, MaskedInput
 from secagg.protocol.masks.phases import Uploaded
-from secagg.protocol.rehearsal import START_OF_TIME, Federation, propose
+from secagg.rehearsal.federation import START_OF_TIME, Federation, propose
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, sign

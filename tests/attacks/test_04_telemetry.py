@@ -18,7 +18,7 @@ import pytest
 
 from node.config import OwnTask
 from secagg.learning.layout import encode_model
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import Received
 from support.federation import make
 from support.nodes import Ward

@@ -9,8 +9,8 @@ from secagg.errors import Refused
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Manifest, Seat, lane_groups
 from secagg.protocol.masks import node
-from secagg.protocol.rehearsal import Federation, party, propose
 from secagg.protocol.round import parties
+from secagg.rehearsal.federation import Federation, party, propose
 from support.adversary import proposal_of
 from support.federation import counted_rng, make
 

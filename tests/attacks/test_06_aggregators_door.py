@@ -29,9 +29,9 @@ from secagg.protocol.masks.messages import (
     Unmask,
 )
 from secagg.protocol.masks.rounds import Drawing, Opening, Sharing, Uploading
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.protocol.round import messages
 from secagg.protocol.round.events import FromNode
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign

@@ -13,9 +13,9 @@ from secagg.protocol.masks.messages import Agreement, DeliverShares, Freeze, Mas
 from secagg.protocol.masks.phases import Answered, Uploaded
 from secagg.protocol.masks.rounds import Freezing
 from secagg.protocol.memory import Accepted, Opened
-from secagg.protocol.rehearsal import START_OF_TIME, party, propose, table
 from secagg.protocol.round.phases import Failed
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import START_OF_TIME, party, propose, table
+from secagg.rehearsal.run import run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, sign

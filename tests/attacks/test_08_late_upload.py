@@ -20,10 +20,10 @@ from secagg.protocol.lanes import Groups, Ready, encode_training, from_upload
 from secagg.protocol.masks import aggregator, keys, masking, node
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, DeliverShares, MemberKeys, Unmask
 from secagg.protocol.masks.phases import Masking, Protected
-from secagg.protocol.rehearsal import AGGREGATOR, Federation, propose, table
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import Table, run_round
+from secagg.rehearsal.federation import AGGREGATOR, Federation, propose, table
+from secagg.rehearsal.run import Table, run_round
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK

@@ -19,7 +19,7 @@ from secagg.log.log import Log, MemoryLog
 from secagg.log.statements import Refusal, Revoked, RosterChanged, Statement, parse_statement, sign_statement
 from secagg.protocol.masks import node
 from secagg.protocol.masks.messages import MemberKeys
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, party, propose
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation, party, propose
 from secagg.roster.chain import SignedRoster, sign_roster
 from secagg.roster.members import Member, Roster
 from secagg.roster.messages import RosterPush

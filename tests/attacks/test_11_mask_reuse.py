@@ -23,8 +23,8 @@ from secagg.protocol.manifest import LaneGroup
 from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.messages import DeliverShares
 from secagg.protocol.masks.phases import Advertised, Masking, Protected, Uploaded
-from secagg.protocol.memory import Notebook
-from secagg.protocol.rehearsal import propose
+from secagg.rehearsal.federation import propose
+from secagg.rehearsal.notebook import Notebook
 from secagg.transport.link import Received
 from secagg.wire.chunks import ChunkHeader
 from secagg.wire.codec import decode

@@ -17,9 +17,9 @@ from secagg.protocol import server_step
 from secagg.protocol.lanes import Groups, encode_sum, encode_training, packing
 from secagg.protocol.manifest import LaneGroup, Manifest, Published, Scalar, lane_groups
 from secagg.protocol.masks import node
-from secagg.protocol.rehearsal import Federation, party, propose, table
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import Federation, party, propose, table
+from secagg.rehearsal.run import run_round
 from support.adversary import proposal_of
 from support.federation import counted_rng, job, make, names_of
 

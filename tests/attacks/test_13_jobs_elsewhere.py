@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol.manifest import JobSpec
-from secagg.protocol.rehearsal import AGGREGATOR, propose
 from secagg.protocol.session import Announce, ResultNotice, RoundHeader, job_scope
+from secagg.rehearsal.federation import AGGREGATOR, propose
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import sign

@@ -7,8 +7,8 @@ from secagg.errors import BadSignature, ProtocolViolation, WireError
 from secagg.ids import EVERYBODY, RoundId
 from secagg.protocol.masks import aggregator
 from secagg.protocol.masks.messages import DeliverShares
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.round.events import FromNode, Send
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign

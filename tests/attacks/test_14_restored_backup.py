@@ -20,13 +20,12 @@ from secagg.daemon.booting import Booting, held, standing
 from secagg.daemon.following import Follower, Own
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.membership import Pin
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Emit, Turn
 from secagg.errors import BadSignature, NotAuthorised, ProtocolViolation, TryLater
 from secagg.ids import RoundId
 from secagg.log.statements import Fenced, parse_statement
 from secagg.protocol.memory import Accepted
-from secagg.protocol.rehearsal import START_OF_TIME, Federation
+from secagg.rehearsal.federation import START_OF_TIME, Federation
 from secagg.roster.boot import BOOT, BootReply, BootRequest, open_request, sign_reply, sign_request
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
@@ -35,6 +34,7 @@ from secagg.wire.codec import encode
 from support.arriving import drain
 from support.federation import counted_rng, make
 from support.keyservers import Office
+from support.memory import MemoryJournal
 from support.nodes import Ward
 
 NAME = "node-02"

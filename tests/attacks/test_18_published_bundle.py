@@ -21,9 +21,9 @@ from secagg.protocol.masks import keys
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, MaskedInput, ShareList
 from secagg.protocol.masks.recovery import Evidence, recover
 from secagg.protocol.masks.rounds import Unmask, Unmasking
-from secagg.protocol.rehearsal import Federation, propose, table
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import Table, run_round
+from secagg.rehearsal.federation import Federation, propose, table
+from secagg.rehearsal.run import Table, run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed

@@ -14,10 +14,10 @@ from secagg.protocol.paillier import aggregator
 from secagg.protocol.paillier.decrypting import answer
 from secagg.protocol.paillier.messages import Answer, Decrypt, Piece
 from secagg.protocol.paillier.opening import read_answer
-from secagg.protocol.paillier.rehearsal import propose
 from secagg.protocol.paillier.rounds import Opening
 from secagg.protocol.paillier.trustee import answer_info
 from secagg.protocol.round.events import FromNode
+from secagg.rehearsal.entrusted import propose
 from secagg.wire.codec import encode
 from secagg.wire.signed import sign
 from support.entrusted import make

@@ -7,7 +7,7 @@ how long the ledger was; what does not continue the newest start is fenced, and 
 from pathlib import Path
 
 from secagg.ids import RoundId
-from secagg.protocol.paillier.rehearsal import propose
+from secagg.rehearsal.entrusted import propose
 from support.chambers import Chamber
 from support.entrusted import make
 

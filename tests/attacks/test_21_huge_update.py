@@ -16,9 +16,9 @@ from node.work import Computed
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.protocol import server_step
 from secagg.protocol.lanes import Groups, Sums, encode_sum, encode_training, packing
-from secagg.protocol.rehearsal import Federation, propose, table
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import Federation, propose, table
+from secagg.rehearsal.run import run_round
 from support.federation import make
 from support.nodes import Ward
 

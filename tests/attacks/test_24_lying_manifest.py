@@ -12,8 +12,8 @@ from secagg.log.statements import JobCreated, sign_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Custody, LaneGroup, Manifest, lane_groups
 from secagg.protocol.masks import node
-from secagg.protocol.rehearsal import START_OF_TIME, Federation, party, propose
 from secagg.protocol.round import parties
+from secagg.rehearsal.federation import START_OF_TIME, Federation, party, propose
 from secagg.wire.limits import LIMIT_BULK, LIMIT_CONTROL
 from support.adversary import proposal_of
 from support.federation import BEARS, lane, make, names_of, sparse

@@ -18,10 +18,10 @@ from secagg.protocol.masks import aggregator, node
 from secagg.protocol.masks.messages import AdvertiseKeys, Freeze, MaskedInput, MemberKeys, OpenBeacon
 from secagg.protocol.masks.phases import Agreed, Held
 from secagg.protocol.masks.rounds import Advertising
-from secagg.protocol.rehearsal import party, propose, table
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import party, propose, table
+from secagg.rehearsal.run import run_round
 from secagg.roster.messages import Denied, Enrolment, EnrolRequest
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK

@@ -25,11 +25,11 @@ from secagg.log.statements import parse_statement
 from secagg.protocol import session
 from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.masks import aggregator, messages, node
-from secagg.protocol.rehearsal import AGGREGATOR, party, propose, table
 from secagg.protocol.round import messages as shared
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import AGGREGATOR, party, propose, table
+from secagg.rehearsal.run import run_round
 from secagg.roster import messages as enrolling
 from secagg.roster.boot import BOOT
 from secagg.roster.chain import SignedRoster, open_roster

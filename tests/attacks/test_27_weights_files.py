@@ -13,8 +13,8 @@ from node.config import OwnTask
 from secagg.crypto.derive import sha256
 from secagg.errors import BadInput
 from secagg.learning.layout import HEADER_LIMIT, decode_model, encode_model, of_arrays
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.session import Announce, Fetch, PieceHeader
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from support.federation import make

@@ -29,7 +29,7 @@ from secagg.daemon import logs, vault
 from secagg.errors import BadInput, SecaggError
 from secagg.protocol.masks import node
 from secagg.protocol.masks.messages import Answer, OwnedShare, SharePair
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.roster.tokens import Token, read_token, write_token
 from secagg.transport.link import Received
 from secagg.wire.codec import decode

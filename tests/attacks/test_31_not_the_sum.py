@@ -9,7 +9,7 @@ from secagg.errors import ProtocolViolation, Refused
 from secagg.protocol.paillier.decrypting import answer, collect
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.phases import Decrypted
-from secagg.protocol.paillier.rehearsal import propose
+from secagg.rehearsal.entrusted import propose
 from secagg.wire.codec import decode
 from support.malice import Scene, advance, listed, stop_before
 

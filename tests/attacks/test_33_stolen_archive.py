@@ -21,21 +21,21 @@ from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.secret import Secret
 from secagg.daemon.journal import SqliteJournal
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import SealBroken
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import keys
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, DeliverShares, ShareKeys, Unmask
-from secagg.protocol.rehearsal import AGGREGATOR, Federation
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import ResultNotice, RoundHeader
+from secagg.rehearsal.federation import AGGREGATOR, Federation
 from secagg.roster.boot import BOOT, open_request
 from secagg.transport.link import Received
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed
 from support.federation import counted_rng, make
+from support.memory import MemoryJournal
 from support.nodes import Ward
 
 STORAGE = bytes(32)

@@ -14,8 +14,8 @@ from secagg.protocol.masks import node
 from secagg.protocol.masks.messages import ConsistencyCheck, Freeze, Open
 from secagg.protocol.masks.phases import Agreed, Answered
 from secagg.protocol.memory import Witnessed
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.protocol.round.messages import Cosignature
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import sign
 from support.adversary import Scene, logged, stop_before

@@ -13,10 +13,10 @@ from secagg.protocol.masks import node, notices
 from secagg.protocol.masks.messages import Freeze, Open
 from secagg.protocol.masks.rounds import Agreeing, Freezing
 from secagg.protocol.memory import Witnessed
-from secagg.protocol.rehearsal import START_OF_TIME, Federation, party, propose
 from secagg.protocol.round import stating
 from secagg.protocol.round.events import Send
 from secagg.protocol.round.messages import Cosignature, Propose
+from secagg.rehearsal.federation import START_OF_TIME, Federation, party, propose
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed

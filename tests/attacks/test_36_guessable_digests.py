@@ -23,9 +23,9 @@ from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import encode_sum
 from secagg.protocol.manifest import GroupSum, Published
 from secagg.protocol.masks import node
-from secagg.protocol.rehearsal import Federation, party, propose, table
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import Table, run_round
+from secagg.rehearsal.federation import Federation, party, propose, table
+from secagg.rehearsal.run import Table, run_round
 from secagg.vector.ring import add_into
 from secagg.wire.codec import encode
 from support.adversary import proposal_of

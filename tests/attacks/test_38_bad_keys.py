@@ -16,7 +16,7 @@ from secagg.protocol.custody import accept_key
 from secagg.protocol.manifest import Custody
 from secagg.protocol.paillier import node
 from secagg.protocol.paillier.phases import Encrypting
-from secagg.protocol.paillier.rehearsal import Entrusted, member, propose
+from secagg.rehearsal.entrusted import Entrusted, member, propose
 from secagg.wire.codec import encode
 from support.adversary import proposal_of
 from support.entrusted import alone, dealt, make

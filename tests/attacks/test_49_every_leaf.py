@@ -27,8 +27,8 @@ from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import node
 from secagg.protocol.paillier import node as encrypting
 from secagg.protocol.paillier import proposing, trustee
-from secagg.protocol.paillier import rehearsal as entrusted
-from secagg.protocol.rehearsal import party, propose
+from secagg.rehearsal import entrusted
+from secagg.rehearsal.federation import party, propose
 from support.adversary import proposal_of
 from support.bundles import propose_in, write_bundle
 from support.entrusted import make as entrust

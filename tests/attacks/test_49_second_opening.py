@@ -17,13 +17,14 @@ from secagg.log.log import Log
 from secagg.log.statements import sign_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.memory import Accepted, Notebook, Opened, check_attempt, check_unopened
-from secagg.protocol.paillier import rehearsal
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
+from secagg.protocol.memory import Accepted, Opened, check_attempt, check_unopened
 from secagg.protocol.round import stating
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.session import Present, RoundHeader
+from secagg.rehearsal import entrusted as trusted
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation
+from secagg.rehearsal.notebook import Notebook
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -124,7 +125,7 @@ def test_nodes_that_encrypted_for_a_round_encrypt_for_no_other_group(tmp_path: P
     key, shares = dealt(3, 2)
     spec = job(names_of(4), purpose="sum", bits=64, scalars=())
     secrets = dict(zip(key.trustees, shares, strict=True))
-    entrusted = rehearsal.entrust(names_of(4), spec, key, secrets, counted_rng(b"group"))
+    entrusted = trusted.entrust(names_of(4), spec, key, secrets, counted_rng(b"group"))
     willing = Policy(engines=("paillier",), exact_counts=True, allow_trials=True, min_key_bits=SMALL)
     ward = EntrustedWard(entrusted, tmp_path, willing)
     refused(ward, attacked(ward, GROUPS), GROUPS)

@@ -22,8 +22,8 @@ from secagg.log.statements import JobCreated, sign_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.deriving import leaves
 from secagg.protocol.manifest import JobSpec
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, propose
 from secagg.protocol.session import Announce, job_scope
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation, propose
 from secagg.transport.link import Received
 from secagg.wire.codec import encode
 from secagg.wire.signed import Signed, sign

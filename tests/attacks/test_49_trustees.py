@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from secagg.protocol.paillier.rehearsal import propose
 from secagg.protocol.round.phases import Closed
+from secagg.rehearsal.entrusted import propose
 from support.chambers import Chamber
 from support.entrusted import make
 

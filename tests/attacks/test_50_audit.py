@@ -43,9 +43,9 @@ from secagg.protocol.masks import verify as masks
 from secagg.protocol.masks.faults import Proof, TwoLists
 from secagg.protocol.masks.messages import MaskedInput, ShareList
 from secagg.protocol.paillier import verify as paillier
-from secagg.protocol.paillier.rehearsal import propose as entrusted_propose
-from secagg.protocol.rehearsal import START_OF_TIME, Federation, propose
 from secagg.protocol.round import stating
+from secagg.rehearsal.entrusted import propose as entrusted_propose
+from secagg.rehearsal.federation import START_OF_TIME, Federation, propose
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, sign
 from support.audited_inputs import ONE, allow, naming, outcome, summed

@@ -22,9 +22,9 @@ from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.paillier import aggregator, bound
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import EncryptedInput
-from secagg.protocol.paillier.rehearsal import propose
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.protocol.round.stating import contributor_list, contributors
+from secagg.rehearsal.entrusted import propose
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, sign

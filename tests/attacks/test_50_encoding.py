@@ -20,7 +20,7 @@ from node.task import RoundContext, load_task
 from node.training import run_training
 from secagg.learning.layout import decode_model
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.paillier.rehearsal import Entrusted, entrust
+from secagg.rehearsal.entrusted import Entrusted, entrust
 from support.bound import TORCH, closed, everyone, line, play, refused, submit, trains
 from support.entrusted import dealt
 from support.entrusted_hall import EntrustedWard

@@ -16,7 +16,7 @@ from secagg.crypto.sign import SigningKey
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.custody import accept_key
 from secagg.protocol.manifest import Custody, Seat
-from secagg.protocol.paillier.rehearsal import AHEAD, Entrusted, entrust
+from secagg.rehearsal.entrusted import AHEAD, Entrusted, entrust
 from secagg.wire.codec import encode
 from support.entrusted import TRUSTEES, dealt
 from support.entrusted_hall import EntrustedWard, Trustee

@@ -20,9 +20,9 @@ from secagg.protocol.inputs import rehearsed
 from secagg.protocol.paillier import node
 from secagg.protocol.paillier.bound import own_bound
 from secagg.protocol.paillier.phases import Encrypting
-from secagg.protocol.paillier.rehearsal import member
-from secagg.protocol.rehearsal import START_OF_TIME
 from secagg.protocol.round.messages import Propose
+from secagg.rehearsal.entrusted import member
+from secagg.rehearsal.federation import START_OF_TIME
 from secagg.wire.codec import decode
 from support.bound import heedless
 from support.entrusted_hall import EntrustedWard

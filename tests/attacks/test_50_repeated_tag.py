@@ -18,7 +18,7 @@ from secagg.protocol.binding import ANY, Bound
 from secagg.protocol.inputs import Binding, Given
 from secagg.protocol.masks import shell as masks
 from secagg.protocol.paillier import shell as paillier
-from secagg.protocol.paillier.rehearsal import entrust, propose
+from secagg.rehearsal.entrusted import entrust, propose
 from support.bound import closed, refused
 from support.entrusted import TRUSTEES, dealt, make
 from support.entrusted_hall import EntrustedWard

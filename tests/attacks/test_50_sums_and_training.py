@@ -12,7 +12,7 @@ import pytest
 
 from node.config import OwnTask
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.paillier.rehearsal import Entrusted, entrust
+from secagg.rehearsal.entrusted import Entrusted, entrust
 from support.bound import TORCH, closed, everyone, heedless, line, play, refused, submit
 from support.entrusted import dealt
 from support.entrusted_hall import EntrustedWard

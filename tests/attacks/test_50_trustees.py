@@ -18,16 +18,17 @@ from secagg.log.statements import OverlapAllowed, SourceChanged, Statement, sign
 from secagg.protocol.binding import ANY, Bound, Only, seats_digest
 from secagg.protocol.inputs import Counted, Given, Naming, rehearsed
 from secagg.protocol.manifest import Manifest, Seat
-from secagg.protocol.memory import Notebook, Summed
+from secagg.protocol.memory import Summed
 from secagg.protocol.paillier import shell
 from secagg.protocol.paillier.bound import check_inputs
 from secagg.protocol.paillier.messages import EncryptedInput
 from secagg.protocol.paillier.phases import Decrypting
-from secagg.protocol.paillier.rehearsal import Entrusted, member, propose, table
 from secagg.protocol.paillier.rounds import Collecting
-from secagg.protocol.rehearsal import START_OF_TIME
 from secagg.protocol.round.events import FromNode
 from secagg.protocol.round.phases import Closed
+from secagg.rehearsal.entrusted import Entrusted, member, propose, table
+from secagg.rehearsal.federation import START_OF_TIME
+from secagg.rehearsal.notebook import Notebook
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed, sign

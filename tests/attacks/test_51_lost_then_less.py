@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from secagg.daemon.memory import MemoryInputs, MemoryJournal
 from secagg.protocol.inputs import Counted
 from support.bound import closed, everyone, heedless, line, lost, play, refused, submit, trains
 from support.federation import make, names_of
+from support.memory import MemoryInputs, MemoryJournal
 from support.nodes import Ward
 
 FOUR, THREE = names_of(4), names_of(3)

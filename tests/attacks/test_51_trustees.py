@@ -15,14 +15,15 @@ from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
 from secagg.log.statements import sign_statement
 from secagg.protocol.custody import custody_of
 from secagg.protocol.manifest import digest
-from secagg.protocol.memory import Notebook, Opened, check_attempt
+from secagg.protocol.memory import Opened, check_attempt
 from secagg.protocol.paillier.ending import check_words
-from secagg.protocol.paillier.rehearsal import propose
-from secagg.protocol.rehearsal import START_OF_TIME
 from secagg.protocol.round.messages import Ended, Propose
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.round.stating import aborted
 from secagg.protocol.session import AbortNotice
+from secagg.rehearsal.entrusted import propose
+from secagg.rehearsal.federation import START_OF_TIME
+from secagg.rehearsal.notebook import Notebook
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, open_signed

@@ -36,9 +36,9 @@ from secagg.protocol import manifest, session
 from secagg.protocol.masks import intake
 from secagg.protocol.masks import messages as of_members
 from secagg.protocol.paillier import messages as of_trustees
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.roster import boot, members
 from secagg.roster import messages as of_newcomers
 from secagg.roster.messages import ENROL, Admitted, Enrolment, EnrolRequest, Waiting, sign_enrolment

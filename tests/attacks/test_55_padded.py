@@ -23,12 +23,12 @@ from secagg.protocol.masks import aggregator, keys
 from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import PIECE_BYTES, ConsistencyCheck, ShareKeys, ShareList, Unmask
 from secagg.protocol.paillier.ending import check_words
-from secagg.protocol.paillier.rehearsal import Entrusted, entrust
-from secagg.protocol.rehearsal import AGGREGATOR, party, propose, table
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.messages import Ended, Refuse
-from secagg.protocol.run import Table, run_round
 from secagg.protocol.session import AbortNotice, RoundHeader
+from secagg.rehearsal.entrusted import Entrusted, entrust
+from secagg.rehearsal.federation import AGGREGATOR, party, propose, table
+from secagg.rehearsal.run import Table, run_round
 from secagg.transport.link import LIMIT_BODY, Received
 from secagg.wire.codec import decode, decode_exact, encode
 from secagg.wire.limits import LIMIT_BULK

@@ -16,9 +16,9 @@ from secagg.protocol.masks import intake
 from secagg.protocol.masks.faults import check_fault
 from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.verify import recompute_frozen
-from secagg.protocol.rehearsal import Federation, party, propose, table
 from secagg.protocol.round.phases import Closed, Failed
-from secagg.protocol.run import Table, run_round
+from secagg.rehearsal.federation import Federation, party, propose, table
+from secagg.rehearsal.run import Table, run_round
 from support import cheats
 from support.federation import BEARS, inputs_of, reference, sparse
 

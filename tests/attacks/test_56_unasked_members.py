@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from secagg.protocol.acceptance import Policy
-from secagg.protocol.rehearsal import propose
+from secagg.rehearsal.federation import propose
 from support.bound import closed, heedless, lost, play, refused, submit
 from support.federation import make, names_of
 from support.nodes import Ward

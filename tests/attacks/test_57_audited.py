@@ -9,7 +9,7 @@ from secagg.auditor.verify import verify
 from secagg.cli import main
 from secagg.crypto.derive import sha256
 from secagg.log.statements import LieReported, sign_statement
-from secagg.protocol.rehearsal import AGGREGATOR, Federation
+from secagg.rehearsal.federation import AGGREGATOR, Federation
 from secagg.wire.codec import encode
 from support.exporting import hall_of, keyserver_state, one_sum
 from support.lies import Kept, Lying, evidence_of

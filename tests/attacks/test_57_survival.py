@@ -9,8 +9,8 @@ import pytest
 
 from secagg.protocol.lanes import runs
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.rehearsal import propose
 from secagg.protocol.round import spots
+from secagg.rehearsal.federation import propose
 from support.federation import counted_rng, make
 
 ROUNDS = 10_000

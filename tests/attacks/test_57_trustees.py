@@ -7,8 +7,8 @@ import pytest
 
 from secagg.crypto.derive import sha256
 from secagg.log.statements import LieReported, sign_statement
-from secagg.protocol.rehearsal import Federation
 from secagg.protocol.session import PIECE, Fetch, PieceHeader
+from secagg.rehearsal.federation import Federation
 from secagg.roster.messages import LIE, LiePush
 from secagg.transport.link import KEYSERVER
 from secagg.wire.codec import decode, encode

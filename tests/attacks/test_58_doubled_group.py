@@ -28,12 +28,12 @@ from secagg.protocol.manifest import GroupSum, Published
 from secagg.protocol.masks import spot
 from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.spot import Transcript, transcript_of
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, propose, table
 from secagg.protocol.round import spots
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.round.spots import frozen_entry
-from secagg.protocol.run import Table, run_round
 from secagg.protocol.session import ResultNotice
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation, propose, table
+from secagg.rehearsal.run import Table, run_round
 from secagg.wire.codec import decode, encode
 from support.bundles import rewrite, write_bundle
 from support.federation import make

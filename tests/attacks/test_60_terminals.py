@@ -28,7 +28,7 @@ from secagg.events import rounds as told
 from secagg.events.kinds import rewritten
 from secagg.events.line import Event
 from secagg.log.statements import DropOut
-from secagg.protocol.rehearsal import START_OF_TIME
+from secagg.rehearsal.federation import START_OF_TIME
 from support.bundles import AGGREGATOR, append, write_bundle
 
 LINE = "FAKE all is well"

@@ -20,8 +20,8 @@ from secagg.ids import EVERYBODY, NO_DIGEST
 from secagg.learning.algorithms import ALGORITHMS, MOST, Chosen, Number, choose
 from secagg.log.witness import LogProof
 from secagg.protocol.manifest import JobSpec, Manifest
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.session import Announce, job_scope
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import Received
 from secagg.wire.codec import encode
 from secagg.wire.signed import sign

@@ -16,9 +16,9 @@ from secagg.learning.algorithms import Chosen, Number
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.affordable import DAY, Most, check_affordable
 from secagg.protocol.manifest import MOST_LANES, MOST_SETTINGS, JobSpec, Scalar, Setting
-from secagg.protocol.paillier import rehearsal as entrusted
 from secagg.protocol.paillier import trustee
 from secagg.protocol.ranges import own_lanes
+from secagg.rehearsal import entrusted
 from secagg.transport.link import Received
 from secagg.vector.codec import Noised
 from secagg.wire.codec import decode, encode

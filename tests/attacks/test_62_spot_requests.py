@@ -6,9 +6,9 @@ from aggregator.spot import AT_ONCE, REFILL, TIMES, Opened
 from node.spot import WINDOW
 from secagg.crypto.seal import SealingKey
 from secagg.ids import RoundId
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.round import spots
 from secagg.protocol.session import SpotRequest
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.memory import MemoryLink
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, sign

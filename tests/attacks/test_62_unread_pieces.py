@@ -12,8 +12,8 @@ from safetensors.numpy import save
 
 from secagg.crypto.derive import sha256
 from secagg.daemon.sending import ROOM
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.session import PIECE, Fetch
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.memory import MemoryLink, MemoryNetwork
 from secagg.wire.codec import encode
 from support.aggregating import Hall

@@ -20,10 +20,10 @@ from secagg.events.rounds import Progress, RoundStarted, Waiting
 from secagg.ids import EVERYBODY
 from secagg.log.statements import DropOut, Refusal, parse_statement
 from secagg.protocol import manifest
-from secagg.protocol.paillier.rehearsal import entrust
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.round.messages import Propose, Refuse
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.entrusted import entrust
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK

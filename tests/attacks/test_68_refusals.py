@@ -19,9 +19,9 @@ from node.leaving import PART
 from secagg.events.line import Event, kind_of
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Privacy, Scalar, Setting
-from secagg.protocol.paillier.rehearsal import Entrusted, entrust
 from secagg.protocol.round.messages import Refuse
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.entrusted import Entrusted, entrust
 from secagg.transport.link import Received
 from secagg.vector.codec import Fixed, Lane, Offset
 from secagg.wire.codec import decode

@@ -11,7 +11,7 @@ import pytest
 
 from secagg.errors import BadInput
 from secagg.learning.layout import decode_model
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import Received
 from support.federation import make
 from support.nodes import Ward

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from secagg.ids import STEPS
-from secagg.protocol.rehearsal import propose
+from secagg.rehearsal.federation import propose
 from support.federation import check_pattern, make
 
 CHOICES = (None, *STEPS)

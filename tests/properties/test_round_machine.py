@@ -43,13 +43,13 @@ from secagg.protocol.masks.recovery import recover, unmask
 from secagg.protocol.masks.rounds import Unmasked
 from secagg.protocol.memory import Accepted, Opened, Record, Witnessed
 from secagg.protocol.refusals import named
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, party, propose
 from secagg.protocol.round import events
 from secagg.protocol.round.events import Deadline, Event, FromNode, Judge, Logged, Send
 from secagg.protocol.round.messages import Propose, Refuse
 from secagg.protocol.round.parties import AggregatorContext
 from secagg.protocol.round.phases import Closed, Failed, Standing
-from secagg.protocol.run import Party
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, party, propose
+from secagg.rehearsal.run import Party
 from secagg.vector.ring import add_into
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST

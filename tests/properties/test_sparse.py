@@ -10,10 +10,10 @@ from secagg.errors import Refused
 from secagg.ids import STEPS
 from secagg.protocol.masks import graph
 from secagg.protocol.masks.messages import OpenBeacon
-from secagg.protocol.rehearsal import Federation, party, propose, table
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.phases import Closed, Failed
-from secagg.protocol.run import Table, run_round
+from secagg.rehearsal.federation import Federation, party, propose, table
+from secagg.rehearsal.run import Table, run_round
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
 from support.federation import BEARS, COLLUDERS, DROPOUTS, MEMBERS, inputs_of, names_of, reference, sparse

@@ -11,9 +11,9 @@ from secagg.crypto.rng import system_rng
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Groups, encode_sum
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.rehearsal import found, party, propose, table
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import found, party, propose, table
+from secagg.rehearsal.run import run_round
 from secagg.vector.codec import FRACTION
 from support.federation import job
 

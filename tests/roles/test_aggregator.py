@@ -11,8 +11,8 @@ from secagg.errors import BadInput
 from secagg.ids import STEPS
 from secagg.learning.layout import encode_model
 from secagg.protocol.lanes import upload_root
-from secagg.protocol.rehearsal import START_OF_TIME
 from secagg.protocol.session import Fetch
+from secagg.rehearsal.federation import START_OF_TIME
 from secagg.wire.codec import encode
 from support.aggregating import Hall
 from support.federation import make

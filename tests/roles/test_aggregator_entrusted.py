@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from secagg.errors import Refused
 from secagg.ids import NO_DIGEST
 from secagg.log.statements import DropOut, Result, parse_statement
-from secagg.protocol.paillier.rehearsal import Entrusted, entrust
 from secagg.protocol.session import AbortNotice, Fetch, Present, ResultNotice
+from secagg.rehearsal.entrusted import Entrusted, entrust
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from support.entrusted import dealt

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from secagg.protocol.rehearsal import START_OF_TIME
+from secagg.rehearsal.federation import START_OF_TIME
 from support.aggregating import Hall
 from support.federation import make
 

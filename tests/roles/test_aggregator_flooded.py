@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.session import Present
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import Received
 from secagg.wire.codec import encode
 from support.aggregating import Hall

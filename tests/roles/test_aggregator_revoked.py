@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from secagg.log.statements import sign_statement
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.session import Present
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import Received
 from secagg.wire.codec import encode

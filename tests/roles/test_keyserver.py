@@ -10,7 +10,6 @@ from keyserver.service import REMINDER
 from keyserver.verifying import rows
 from secagg.crypto.derive import sha256
 from secagg.daemon.membership import Standing, check_own, follow, request
-from secagg.daemon.memory import MemoryJournal
 from secagg.errors import BadConfiguration, BadInput, VerificationFailed
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.statements import open_statement
@@ -20,6 +19,7 @@ from secagg.transport.link import KEYSERVER
 from secagg.wire.codec import encode
 from support.arriving import drain, settle
 from support.keyservers import Office, newcomer_of, reply_of
+from support.memory import MemoryJournal
 
 
 def told(office: Office) -> list[str]:

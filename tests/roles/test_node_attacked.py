@@ -16,20 +16,20 @@ from node.work import Work
 from secagg.crypto.derive import sha256
 from secagg.crypto.secret import Secret
 from secagg.daemon.blobs import Blobs
-from secagg.daemon.memory import MemoryInputs
 from secagg.daemon.turn import Run, Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.learning.layout import encode_model
 from secagg.log.statements import RosterChanged, sign_statement
 from secagg.protocol.masks.phases import Protected
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, propose
 from secagg.protocol.session import Announce, Fetch, PieceHeader, ResultNotice
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, propose
 from secagg.roster.chain import SignedRoster, sign_roster
 from secagg.roster.members import Roster
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import decode, encode
 from support.federation import counted_rng, make
+from support.memory import MemoryInputs
 from support.nodes import Ward
 
 TORCH = Path(__file__).resolve().parents[1] / "support" / "torch_tasks.py"

@@ -10,7 +10,7 @@ from secagg.crypto.derive import sha256
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.binding import seats_digest
 from secagg.protocol.paillier.door import public_key
-from secagg.protocol.paillier.rehearsal import Entrusted, entrust
+from secagg.rehearsal.entrusted import Entrusted, entrust
 from support.entrusted import dealt
 from support.entrusted_hall import EntrustedWard
 from support.federation import counted_rng, job, names_of

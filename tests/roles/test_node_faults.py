@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from secagg.daemon.journal import Transaction
-from secagg.daemon.memory import MemoryJournal
 from secagg.errors import TryLater
 from support.federation import make
+from support.memory import MemoryJournal
 from support.nodes import Ward
 
 

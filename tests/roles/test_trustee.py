@@ -11,11 +11,11 @@ from secagg.crypto.paillier.keys import Profile
 from secagg.ids import EVERYBODY
 from secagg.protocol.manifest import digest
 from secagg.protocol.memory import Opened
-from secagg.protocol.paillier.rehearsal import member, propose, table
 from secagg.protocol.round.events import FromNode
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.entrusted import member, propose, table
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign

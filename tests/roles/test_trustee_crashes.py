@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from secagg.protocol.paillier.rehearsal import propose
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.entrusted import propose
 from secagg.transport.link import Received
 from secagg.wire.codec import decode
 from support.chambers import Chamber

@@ -13,11 +13,11 @@ from secagg.log.statements import Statement, sign_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Manifest, digest
 from secagg.protocol.masks import node
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, party, propose, table
 from secagg.protocol.round import stating
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.messages import Propose
-from secagg.protocol.run import Party, Table, run_round
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation, party, propose, table
+from secagg.rehearsal.run import Party, Table, run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign

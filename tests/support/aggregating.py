@@ -19,7 +19,6 @@ from secagg.crypto.secret import Secret
 from secagg.daemon import logs
 from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import VerificationFailed
 from secagg.ids import EVERYBODY, NO_DIGEST, STEPS
@@ -39,8 +38,7 @@ from secagg.protocol.masks import masking, node
 from secagg.protocol.masks.messages import ANSWERED_BY
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.phases import Phase as NodePhase
-from secagg.protocol.memory import Notebook, Witnessed
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
+from secagg.protocol.memory import Witnessed
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import NodeContext
 from secagg.protocol.session import (
@@ -54,6 +52,8 @@ from secagg.protocol.session import (
     RoundHeader,
     job_scope,
 )
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation
+from secagg.rehearsal.notebook import Notebook
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
@@ -64,6 +64,7 @@ from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, open_signed, sign
 from support.arriving import turns
 from support.federation import counted_rng
+from support.memory import MemoryJournal
 from support.timers import VirtualTimers
 
 CHUNK = 4096

@@ -12,7 +12,7 @@ from secagg.log.statements import OverlapAllowed, sign_statement
 from secagg.protocol.binding import ANY, Bound, Only
 from secagg.protocol.inputs import Counted, Given, Naming, rehearsed
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.rehearsal import START_OF_TIME, Federation
+from secagg.rehearsal.federation import START_OF_TIME, Federation
 from secagg.wire.signed import Scope
 
 

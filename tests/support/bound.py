@@ -13,16 +13,16 @@ from aggregator import bounds
 from node.config import OwnTask
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
-from secagg.daemon.memory import MemoryInputs
 from secagg.learning.layout import encode_model
 from secagg.protocol.masks import aggregator as masks
 from secagg.protocol.paillier import aggregator as paillier
-from secagg.protocol.rehearsal import Federation, found
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.federation import Federation, found
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from support.aggregating import CHUNK
 from support.federation import counted_rng, job, names_of
+from support.memory import MemoryInputs
 from support.nodes import Ward
 
 TORCH = Path(__file__).resolve().parent / "torch_tasks.py"

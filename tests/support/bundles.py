@@ -18,11 +18,11 @@ from secagg.log.log import Log
 from secagg.log.statements import AnyStatement, RosterChanged, Statement, parse_statement, sign_statement
 from secagg.protocol.inputs import Naming, rehearsed
 from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, create_job, found, party, propose
-from secagg.protocol.rehearsal import table as seat
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.round.stating import manifest_logged
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation, create_job, found, party, propose
+from secagg.rehearsal.federation import table as seat
+from secagg.rehearsal.run import run_round
 from secagg.roster.chain import SignedRoster, fingerprint, sign_roster
 from secagg.roster.members import Member, Roster
 from secagg.wire.codec import decode, encode

@@ -22,18 +22,18 @@ from secagg.daemon import logs
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.log.statements import sign_statement
 from secagg.protocol.manifest import digest
-from secagg.protocol.paillier import aggregator, run
-from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
+from secagg.protocol.paillier import aggregator
 from secagg.protocol.paillier.rounds import Collecting, Combine, Opening, Witnessing
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.protocol.round import stating
 from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Keep, Log, Logged, Send
 from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.protocol.session import PIECE, AbortNotice, Fetch, PieceHeader, Present, RoundHeader
+from secagg.rehearsal import entrusted_run as run
+from secagg.rehearsal.entrusted import Entrusted, propose, table
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
@@ -44,6 +44,7 @@ from support.aggregating import Inline
 from support.arriving import turns
 from support.federation import counted_rng, inputs_of
 from support.granting import Granter
+from support.memory import MemoryJournal
 from support.serving import Serving
 from support.timers import VirtualTimers
 

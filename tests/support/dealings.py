@@ -20,7 +20,7 @@ from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.faults import check_fault
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, MaskedInput, OwnedShare, ShareLeaf, ShareList
 from secagg.protocol.masks.rounds import Charge, Dealt, Judging, Uploading
-from secagg.protocol.rehearsal import AGGREGATOR, propose
+from secagg.rehearsal.federation import AGGREGATOR, propose
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, Signed, sign
 from support.federation import make

@@ -8,10 +8,10 @@ from secagg.ids import RoundId
 from secagg.log.bundle import BundleWriter
 from secagg.log.durable import TileLog
 from secagg.log.log import Log
-from secagg.protocol.paillier.rehearsal import Entrusted, entrust, holder, member, propose, table
-from secagg.protocol.paillier.run import run_round
-from secagg.protocol.rehearsal import create_job
 from secagg.protocol.round.phases import Closed
+from secagg.rehearsal.entrusted import Entrusted, entrust, holder, member, propose, table
+from secagg.rehearsal.entrusted_run import run_round
+from secagg.rehearsal.federation import create_job
 from secagg.roster.chain import fingerprint
 from secagg.wire.codec import encode
 from support.bundles import Play

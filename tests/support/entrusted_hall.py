@@ -20,11 +20,11 @@ from secagg.protocol.paillier import node, trustee
 from secagg.protocol.paillier.decrypting import Collector, answer, collect
 from secagg.protocol.paillier.encrypting import protect
 from secagg.protocol.paillier.phases import Decrypting, Encrypting
-from secagg.protocol.paillier.rehearsal import Entrusted, holder
-from secagg.protocol.paillier.rehearsal import member as seat_member
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present, RoundHeader
+from secagg.rehearsal.entrusted import Entrusted, holder
+from secagg.rehearsal.entrusted import member as seat_member
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import Received
 from secagg.transport.memory import MemoryNetwork
 from secagg.wire.chunks import ChunkHeader

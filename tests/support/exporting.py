@@ -8,7 +8,7 @@ from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.log.durable import TileLog
 from secagg.log.log import Log
-from secagg.protocol.rehearsal import Federation, found
+from secagg.rehearsal.federation import Federation, found
 from support.aggregating import Hall
 from support.federation import counted_rng, job, names_of
 

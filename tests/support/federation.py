@@ -11,9 +11,9 @@ from secagg.ids import STEPS
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Contribution, Groups, encode_sum, encode_training
 from secagg.protocol.manifest import JobSpec, Manifest, Scalar
-from secagg.protocol.rehearsal import Federation, found, propose, table
 from secagg.protocol.round.phases import Closed, Failed
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import Federation, found, propose, table
+from secagg.rehearsal.run import run_round
 from secagg.vector.codec import WIDTH, Fixed, Lane, Offset
 
 SCALARS = (Scalar("examples", 10_000), Scalar("saturated", 10_000), Scalar("loss", 2**40, 24))

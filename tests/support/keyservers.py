@@ -18,7 +18,6 @@ from secagg.crypto.sign import SigningKey
 from secagg.daemon import logs, vault
 from secagg.daemon.enrolment import Newcomer
 from secagg.daemon.loop import Daemon
-from secagg.daemon.memory import MemoryJournal
 from secagg.log.log import Log, MemoryLog
 from secagg.roster.members import Member
 from secagg.roster.messages import ENROL, Admitted, Denied, EnrolReply, Waiting
@@ -30,6 +29,7 @@ from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 from support.arriving import drain, settle
 from support.federation import counted_rng
+from support.memory import MemoryJournal
 from support.timers import VirtualTimers
 
 START = 1_700_000_000

@@ -7,12 +7,12 @@ from secagg.demo.lying import CheatingTable
 from secagg.protocol.lanes import Groups
 from secagg.protocol.masks.rounds import Unmask, Unmasking
 from secagg.protocol.masks.spot import Transcript, transcript_of
-from secagg.protocol.rehearsal import Federation, propose, table
 from secagg.protocol.round import spots
 from secagg.protocol.round.lie import Lie
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.round.spots import frozen_entry
-from secagg.protocol.run import Table, run_round
+from secagg.rehearsal.federation import Federation, propose, table
+from secagg.rehearsal.run import Table, run_round
 from secagg.wire.codec import encode
 from support.federation import counted_rng, inputs_of, make
 

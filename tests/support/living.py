@@ -10,8 +10,8 @@ from typing import Any
 
 from node.config import OwnTask
 from secagg.log.statements import sign_statement
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.session import ResultNotice
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode

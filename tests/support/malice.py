@@ -21,12 +21,12 @@ from secagg.protocol.paillier.decrypting import answer, collect
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import Answer, EncryptedInput, Freeze, Open, Witness
 from secagg.protocol.paillier.phases import Decrypting
-from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
-from secagg.protocol.paillier.run import Holder, Rehearsal, run_round
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
 from secagg.protocol.round import stating
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.messages import Cosignature, Propose
+from secagg.rehearsal.entrusted import Entrusted, propose, table
+from secagg.rehearsal.entrusted_run import Holder, Rehearsal, run_round
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign

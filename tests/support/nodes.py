@@ -17,13 +17,12 @@ from secagg.crypto.secret import Secret
 from secagg.daemon import logs
 from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
-from secagg.daemon.memory import MemoryInputs, MemoryJournal
 from secagg.daemon.vault import RoundKeys
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.masks.messages import ANSWERED_BY
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation
 from secagg.protocol.round.spots import LEAVES
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import Received
@@ -32,6 +31,7 @@ from support.aggregating import Hall, Inline
 from support.arriving import turns
 from support.federation import counted_rng
 from support.granting import Granter
+from support.memory import MemoryInputs, MemoryJournal
 from support.serving import Serving
 from support.timers import VirtualTimers
 

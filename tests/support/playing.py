@@ -21,9 +21,6 @@ from secagg.protocol.engine import Engine, Phase
 from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import Groups, Ready
 from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.memory import Notebook
-from secagg.protocol.paillier.rehearsal import holder
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, Federation, party, propose
 from secagg.protocol.round.asked import Stage
 from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Judge, Keep, Log, Logged, Open, Send
 from secagg.protocol.round.lists import senders
@@ -31,6 +28,9 @@ from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext, NodeContext
 from secagg.protocol.round.phases import Closed, Common, Failed, Standing
 from secagg.protocol.round.trustees import TrusteeContext
+from secagg.rehearsal.entrusted import holder
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation, party, propose
+from secagg.rehearsal.notebook import Notebook
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed

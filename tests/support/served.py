@@ -18,16 +18,16 @@ from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import logs
 from secagg.daemon.loop import Daemon
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.vault import private_directory
 from secagg.log.durable import TileLog
 from secagg.log.log import Log
 from secagg.log.statements import AnyStatement, parse_statement
-from secagg.protocol.rehearsal import AGGREGATOR, Federation
+from secagg.rehearsal.federation import AGGREGATOR, Federation
 from secagg.transport.link import KEYSERVER
 from support.aggregating import Inline
 from support.federation import counted_rng, job, names_of
 from support.keyservers import ADDRESSES, BROKER_KEY, START
+from support.memory import MemoryJournal
 from support.nodes import Ward
 from support.simulation_founding import Founded, founded
 from support.timers import VirtualTimers

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from secagg.daemon.loop import Daemon
-from secagg.daemon.memory import MemoryJournal
+from support.memory import MemoryJournal
 
 
 class Serving:

@@ -19,7 +19,7 @@ from typing import Any
 
 from secagg.daemon.vault import KeyRing
 from secagg.errors import SecaggError
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import BROKER, KEYSERVER
 from secagg.wire.codec import encode
 from support.federation import names_of

@@ -27,11 +27,11 @@ from secagg.protocol.masks.aggregator import Turned
 from secagg.protocol.masks.messages import Freeze
 from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.paillier.messages import Freeze as EntrustedFreeze
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.round import stating
 from secagg.protocol.round.events import Keep, Log, Send
 from secagg.protocol.round.phases import Publishing
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST

@@ -18,8 +18,8 @@ import msgspec
 
 from secagg.crypto.derive import sha256
 from secagg.daemon.journal import Outgoing, Transaction
-from secagg.daemon.memory import waiting
 from secagg.errors import TryLater
+from support.memory import waiting
 from support.simulation_clock import Chance
 
 Point = Callable[[str], None]

@@ -22,11 +22,11 @@ from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import aggregator as masks
 from secagg.protocol.masks.aggregator import Turned
 from secagg.protocol.paillier import aggregator as entrusted
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.round import stating
 from secagg.protocol.round.events import Append, Send
 from secagg.protocol.round.phases import Failed
 from secagg.protocol.session import AbortNotice, RoundHeader
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed
 

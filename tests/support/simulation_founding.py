@@ -15,7 +15,7 @@ from keyserver.authority import Authority
 from keyserver.directory import LOG, ROSTERS
 from secagg.daemon.vault import KeyRing, private_directory
 from secagg.log.durable import TileLog
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from support.federation import names_of
 from support.keyservers import Office
 from support.simulation_plan import shelf

@@ -33,7 +33,7 @@ from secagg.protocol.manifest import (
 )
 from secagg.protocol.masks.messages import Answer, MaskedInput
 from secagg.protocol.paillier.messages import EncryptedInput
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Signed

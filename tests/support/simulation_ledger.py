@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from secagg.daemon.inputs import Change
-from secagg.daemon.memory import MemoryInputs
 from secagg.ids import RoundId
 from secagg.protocol.inputs import Counted
+from support.memory import MemoryInputs
 
 
 class SimulatedInputs(MemoryInputs):

@@ -35,7 +35,7 @@ from secagg.log.statements import (
 from secagg.log.tree import leaf_hash
 from secagg.protocol.manifest import Published
 from secagg.protocol.memory import Accepted, Witnessed
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import BROKER
 from secagg.wire.codec import decode
 from support.simulation_plan import Plan

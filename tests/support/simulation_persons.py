@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from secagg.errors import PeerUnavailable
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.roster.messages import ENROL
 from secagg.roster.tokens import read_token
 from secagg.transport.link import KEYSERVER

@@ -15,7 +15,7 @@ from typing import Any
 
 from aggregator.bounds import FIRST, LEFT
 from secagg.protocol.manifest import default_colluders
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from support.simulation_clock import Chance
 from support.simulation_plan import LAST, Plan, Planned, fresh, original, signed_zeros
 from support.simulation_world import World

@@ -20,9 +20,9 @@ from secagg.protocol.masks.messages import Answer, DeliverShares, Freeze, Unmask
 from secagg.protocol.paillier.messages import Decrypt, Piece
 from secagg.protocol.paillier.messages import Freeze as EntrustedFreeze
 from secagg.protocol.paillier.trustee import answer_info
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import RoundHeader
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import Received
 from secagg.wire.chunks import ChunkAck, ChunkHeader
 from secagg.wire.codec import decode

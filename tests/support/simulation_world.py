@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.transport.link import KEYSERVER
 from support.simulation_clock import Chance, VirtualLoop
 

@@ -40,7 +40,7 @@ from secagg.protocol.masks.messages import (
 )
 from secagg.protocol.masks.phases import Masking, Peer
 from secagg.protocol.masks.recovery import Evidence, recover, unmask
-from secagg.protocol.memory import Notebook
+from secagg.rehearsal.notebook import Notebook
 from secagg.vector.packing import cheapest, slot_bits
 from secagg.vector.quantize import Quantizer, decode_sum, encode
 from secagg.vector.ring import add_into

@@ -10,9 +10,9 @@ from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
 from secagg.protocol import fitting
 from secagg.protocol.binding import NOTHING, Bound, Only, seats_digest
 from secagg.protocol.fitting import Known
-from secagg.protocol.rehearsal import AGGREGATOR, propose
 from secagg.protocol.round.phases import Failed, Out
 from secagg.protocol.session import job_scope
+from secagg.rehearsal.federation import AGGREGATOR, propose
 from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, sign
 from support.federation import make

@@ -8,10 +8,10 @@ from aggregator.membership import Membership
 from secagg.crypto.rng import system_rng
 from secagg.crypto.secret import Secret
 from secagg.daemon.membership import Pin
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Run, Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import SealBroken
+from support.memory import MemoryJournal
 
 PIN = Pin("test", "0" * 64)
 

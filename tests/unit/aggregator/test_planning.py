@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from secagg.cli import main
 from secagg.learning.layout import encode_model
-from secagg.protocol.paillier.rehearsal import entrust
+from secagg.rehearsal.entrusted import entrust
 from secagg.wire.codec import encode
 from support.entrusted import alone, dealt
 from support.federation import counted_rng, job, names_of

@@ -8,16 +8,16 @@ from msgspec.structs import replace
 from aggregator import records
 from aggregator.records import Job
 from secagg.crypto.derive import sha256
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.ids import EVERYBODY
 from secagg.protocol.binding import ANY, Bound, seats_digest
 from secagg.protocol.manifest import Seat
-from secagg.protocol.rehearsal import AGGREGATOR
 from secagg.protocol.session import job_scope
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.wire.codec import encode
 from secagg.wire.signed import sign
 from support.federation import counted_rng, make
+from support.memory import MemoryJournal
 
 FEDERATION = make(4)
 SEATS = FEDERATION.seats

@@ -4,7 +4,6 @@ import pytest
 
 from aggregator import stated
 from secagg.crypto.sign import SigningKey
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, VerificationFailed
 from secagg.log.statements import Aborted, OverlapAllowed, SourceChanged, Statement, sign_statement
@@ -12,6 +11,7 @@ from secagg.roster.chain import open_roster
 from secagg.roster.members import Roster
 from secagg.transport.link import Received
 from support.federation import counted_rng, make
+from support.memory import MemoryJournal
 
 FEDERATION = make(4)
 NAME = "node-01"
@@ -19,7 +19,7 @@ KEY = FEDERATION.members[NAME]
 
 
 def roster() -> Roster:
-    from secagg.protocol.rehearsal import START_OF_TIME
+    from secagg.rehearsal.federation import START_OF_TIME
     from secagg.roster.chain import fingerprint
 
     return open_roster(FEDERATION.roster, fingerprint(FEDERATION.root_key), START_OF_TIME, None)

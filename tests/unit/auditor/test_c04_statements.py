@@ -21,7 +21,7 @@ from secagg.log.statements import (
     UncheckedAccepted,
     parse_statement,
 )
-from secagg.protocol.rehearsal import START_OF_TIME, Federation
+from secagg.rehearsal.federation import START_OF_TIME, Federation
 from support.bundles import AGGREGATOR, append, write_bundle
 
 JOB = JobCreated(federation="fed", time=START_OF_TIME, job="job", spec="00" * 32)

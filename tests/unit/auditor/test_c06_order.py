@@ -16,7 +16,7 @@ from secagg.log.durable import read_entries
 from secagg.log.statements import AnyStatement, Contributors, ManifestLogged, OfRound, Opening, parse_statement
 from secagg.protocol.masks.messages import Agreement
 from secagg.protocol.masks.verify import quorum
-from secagg.protocol.rehearsal import found, propose
+from secagg.rehearsal.federation import found, propose
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign

@@ -15,8 +15,8 @@ from secagg.log.checkpoint import cosign
 from secagg.log.durable import TileLog, read_entries
 from secagg.log.statements import AnyStatement, Contributors, Opening, Result, parse_statement, sign_statement
 from secagg.protocol.manifest import Published
-from secagg.protocol.rehearsal import Federation
 from secagg.protocol.round.messages import Cosignature, Witnesses
+from secagg.rehearsal.federation import Federation
 from secagg.wire.codec import decode, encode
 from support.bundles import AGGREGATOR, write_bundle
 

@@ -22,11 +22,11 @@ from secagg.protocol.masks import verify as masks
 from secagg.protocol.paillier import verify as entrusted_rounds
 from secagg.protocol.paillier.messages import Piece
 from secagg.protocol.paillier.opening import read_answer
-from secagg.protocol.paillier.rehearsal import Entrusted, entrust, propose, table
-from secagg.protocol.paillier.run import run_round
-from secagg.protocol.rehearsal import create_job
 from secagg.protocol.round.messages import Witnesses
 from secagg.protocol.round.phases import Closed
+from secagg.rehearsal.entrusted import Entrusted, entrust, propose, table
+from secagg.rehearsal.entrusted_run import run_round
+from secagg.rehearsal.federation import create_job
 from secagg.roster.chain import fingerprint
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK

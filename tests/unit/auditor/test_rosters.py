@@ -20,7 +20,7 @@ from secagg.log.statements import (
     TokenIssued,
     sign_statement,
 )
-from secagg.protocol.rehearsal import START_OF_TIME, Federation
+from secagg.rehearsal.federation import START_OF_TIME, Federation
 from secagg.roster.members import Member
 from support.bundles import AGGREGATOR, append, next_roster, put_roster, rewrite, write_bundle
 from support.federation import counted_rng

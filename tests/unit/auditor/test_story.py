@@ -7,7 +7,7 @@ from secagg.auditor.evidence import Evidence
 from secagg.auditor.story import tell
 from secagg.daemon.writing import plain
 from secagg.log.statements import DropOut, Refusal
-from secagg.protocol.rehearsal import START_OF_TIME
+from secagg.rehearsal.federation import START_OF_TIME
 from support.bundles import AGGREGATOR, append, write_bundle
 
 

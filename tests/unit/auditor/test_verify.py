@@ -23,7 +23,7 @@ from secagg.log.statements import (
     RosterChanged,
     parse_statement,
 )
-from secagg.protocol.rehearsal import START_OF_TIME, Federation
+from secagg.rehearsal.federation import START_OF_TIME, Federation
 from support.bundles import AGGREGATOR, append, write_bundle
 from support.federation import counted_rng
 

@@ -38,7 +38,7 @@ def test_everything_else_imports_without_gmpy2_and_phe() -> None:
 import sys
 for name in ("gmpy2", "phe"):
     sys.modules[name] = None
-import secagg.crypto.seal, secagg.crypto.shamir, secagg.protocol.engines, secagg.protocol.run, secagg.bench.command
+import secagg.crypto.seal, secagg.crypto.shamir, secagg.protocol.engines, secagg.rehearsal.run, secagg.bench.command
 import secagg.bench.masks, secagg.auditor.bundle
 """
     subprocess.run([sys.executable, "-c", program], check=True)

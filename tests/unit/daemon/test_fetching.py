@@ -11,13 +11,13 @@ from secagg.crypto.derive import sha256
 from secagg.daemon import fetching
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import After, Emit, Turn
 from secagg.errors import BadInput, ProtocolViolation, VerificationFailed
 from secagg.protocol.session import PIECE, Fetch, PieceHeader
 from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from support.federation import counted_rng
+from support.memory import MemoryJournal
 
 DATA = counted_rng(b"data")(64) * (2 * PIECE // 64) + b"end"
 DIGEST = sha256(DATA)

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from secagg.crypto.secret import Secret
 from secagg.daemon.inputs import FILE, InputLedger, SqliteInputs, require
-from secagg.daemon.memory import MemoryInputs
 from secagg.errors import BadConfiguration, Refused, SealBroken, TryLater
 from secagg.ids import RoundId
 from secagg.protocol import inputs
@@ -17,6 +16,7 @@ from secagg.protocol.failing import Failed
 from secagg.protocol.inputs import Counted
 from secagg.protocol.manifest import Seat
 from support.federation import counted_rng
+from support.memory import MemoryInputs
 
 SEATS = (Seat("a", "A", b"a" * 32), Seat("b", "B", b"b" * 32))
 PHRASE = Secret(b"correct horse")

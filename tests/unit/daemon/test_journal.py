@@ -9,9 +9,9 @@ import pytest
 
 from secagg.daemon import schema
 from secagg.daemon.journal import REMEMBERED, Journal, Outgoing, SqliteJournal
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.schema import MIGRATIONS
 from secagg.errors import BadConfiguration, TryLater
+from support.memory import MemoryJournal
 from support.simulation_disk import SimulatedJournal, Storage
 
 Reopen = Callable[[Journal], Journal]

@@ -8,7 +8,6 @@ import pytest
 
 from secagg.daemon.journal import Journal, SqliteJournal
 from secagg.daemon.ledger import Ledger
-from secagg.daemon.memory import MemoryInputs, MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.errors import BadConfiguration, Refused, VerificationFailed
 from secagg.ids import NO_DIGEST, RoundId
@@ -16,6 +15,7 @@ from secagg.log.checkpoint import Checkpoint
 from secagg.protocol.inputs import Counted
 from secagg.protocol.memory import Accepted, Opened, Record, Witnessed, check_attempt
 from support.federation import counted_rng
+from support.memory import MemoryInputs, MemoryJournal
 
 Reopen = Callable[[Journal], Journal]
 

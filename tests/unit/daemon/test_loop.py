@@ -16,13 +16,13 @@ from secagg.crypto.rng import system_rng
 from secagg.daemon import admin, drill, logs
 from secagg.daemon.journal import SqliteJournal
 from secagg.daemon.loop import AGAIN, FAULTY, GROUP, Daemon, Turn
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.storage import Storage
 from secagg.errors import BadInput, PeerUnavailable, ProtocolViolation, TryLater
 from secagg.events.members import Source
 from secagg.transport.link import Received
 from secagg.transport.memory import MemoryNetwork
 from support.arriving import drain, settle
+from support.memory import MemoryJournal
 from support.timers import VirtualTimers
 
 

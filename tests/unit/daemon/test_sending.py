@@ -5,12 +5,12 @@ import io
 
 from secagg.daemon import logs
 from secagg.daemon.journal import Outgoing
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.outbox import Outbox
 from secagg.daemon.sending import Sender
 from secagg.daemon.turn import Emit
 from secagg.transport.link import LIMIT_BODY
 from secagg.transport.memory import MemoryLink, MemoryNetwork
+from support.memory import MemoryJournal
 
 
 class Jammed(MemoryLink):

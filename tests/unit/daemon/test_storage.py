@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from secagg.daemon.faults import fault
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.storage import RESERVED, Storage
 from secagg.errors import BadInput, TryLater
+from support.memory import MemoryJournal
 
 
 def names(directory: Path) -> list[str]:

@@ -2,8 +2,8 @@
 
 from secagg.crypto.rng import system_rng
 from secagg.daemon.journal import Outgoing
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import MOST, Turn
+from support.memory import MemoryJournal
 
 
 def send(journal: MemoryJournal, *messages: tuple[str, str, bytes, bytes]) -> list[Outgoing]:

@@ -9,7 +9,7 @@ MODULES = (
     "node.task",
     "secagg.learning.algorithm",
     "secagg.log.log",
-    "secagg.protocol.run",
+    "secagg.rehearsal.run",
     "secagg.vector.codec",
     "secagg.vector.quantize",
     "secagg.wire.codec",

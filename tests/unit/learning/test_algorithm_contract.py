@@ -19,9 +19,9 @@ from secagg.protocol import server_step
 from secagg.protocol.lanes import Quantised
 from secagg.protocol.manifest import Scalar
 from secagg.protocol.ranges import check_lanes
-from secagg.protocol.rehearsal import propose, table
 from secagg.protocol.round.phases import Closed
-from secagg.protocol.run import run_round
+from secagg.rehearsal.federation import propose, table
+from secagg.rehearsal.run import run_round
 from secagg.vector.codec import Lane, Offset
 from support.federation import counted_rng, job, make, names_of
 from support.toy_algorithm import Toy

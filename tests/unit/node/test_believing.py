@@ -13,9 +13,10 @@ from secagg.log.log import MemoryLog
 from secagg.log.statements import JobCreated, Result, parse_statement, sign_statement
 from secagg.log.witness import LogProof
 from secagg.protocol.manifest import GroupSum, JobSpec, Published
-from secagg.protocol.memory import Notebook, Opened
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME
+from secagg.protocol.memory import Opened
 from secagg.protocol.session import ResultNotice, job_scope
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME
+from secagg.rehearsal.notebook import Notebook
 from secagg.roster.chain import SignedRoster
 from secagg.roster.members import Roster
 from secagg.wire.codec import decode, encode

@@ -7,14 +7,14 @@ from msgspec.structs import replace
 from node.config import OwnTask
 from node.inputs import Inputs, Mark
 from node.records import Job
-from secagg.daemon.memory import MemoryInputs
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.binding import NOTHING, UNKNOWN, Only, seats_digest
 from secagg.protocol.inputs import Given
-from secagg.protocol.rehearsal import propose
+from secagg.rehearsal.federation import propose
 from secagg.wire.signed import Scope
 from support.federation import counted_rng, make
+from support.memory import MemoryInputs
 
 FEDERATION = make(4)
 MANIFEST = propose(FEDERATION)

@@ -13,13 +13,13 @@ from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.following import Follower, Own
 from secagg.daemon.membership import Pin
-from secagg.daemon.memory import MemoryInputs, MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.log.witness import LogProof
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.session import ResultNotice
 from support.federation import counted_rng, make
+from support.memory import MemoryInputs, MemoryJournal
 
 SPEC = make(4, rounds=3).spec
 

@@ -7,13 +7,13 @@ from node import records
 from node.records import Job, Refusal, Round, Upload
 from secagg.crypto.derive import sha256
 from secagg.daemon.lies import KEPT
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.log.witness import LogProof
 from secagg.protocol.session import ResultNotice
 from secagg.wire.signed import Scope
 from support.federation import counted_rng, make
+from support.memory import MemoryJournal
 
 SPEC = make(4, rounds=2).spec
 PLACE = RoundId("fed", "job", 1)

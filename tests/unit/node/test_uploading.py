@@ -13,7 +13,6 @@ from node.uploading import Uploading
 from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.blobs import Blobs
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.outbox import WINDOW
 from secagg.daemon.turn import After, Emit, Run, Turn
 from secagg.errors import BadSignature
@@ -22,6 +21,7 @@ from secagg.wire.chunks import ChunkAck, ChunkHeader, ChunksAsked, ChunksMissing
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope, Signed, open_signed, sign
 from support.federation import counted_rng
+from support.memory import MemoryJournal
 
 SIZE, CHUNKS = 4096, 11
 DATA = counted_rng(b"upload")(SIZE * (CHUNKS - 1) + 100)

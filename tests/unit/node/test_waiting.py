@@ -12,7 +12,6 @@ from node.records import Job, Round, Upload
 from node.waiting import waiting
 from secagg.crypto.derive import sha256
 from secagg.daemon.booting import Boot
-from secagg.daemon.memory import MemoryJournal
 from secagg.daemon.turn import Turn
 from secagg.daemon.waits import sentence
 from secagg.ids import NO_DIGEST, RoundId
@@ -23,6 +22,7 @@ from secagg.protocol.session import ResultNotice
 from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, Signed
 from support.federation import counted_rng, make
+from support.memory import MemoryJournal
 
 SPEC = make(4, rounds=2).spec
 PLACE = RoundId("fed", "job", 1)

@@ -10,7 +10,7 @@ from secagg.learning.algorithms import choose
 from secagg.protocol.encoding import encoding_digest
 from secagg.protocol.lanes import encode_training, packing
 from secagg.protocol.manifest import Scalar
-from secagg.protocol.rehearsal import propose
+from secagg.rehearsal.federation import propose
 from secagg.vector.codec import Fixed
 from support.federation import counted_rng, lane, make
 from support.walking import changes

@@ -18,12 +18,12 @@ from secagg.protocol.engines import ENGINES, load
 from secagg.protocol.lanes import Groups, packing
 from secagg.protocol.manifest import Published
 from secagg.protocol.published import words_of
-from secagg.protocol.rehearsal import START_OF_TIME, party, propose
 from secagg.protocol.round.asked import Stage
 from secagg.protocol.round.events import Deadline, FromNode
 from secagg.protocol.round.lists import senders
 from secagg.protocol.round.messages import Refuse
 from secagg.protocol.round.phases import Closed, Common, Failed, Proposing
+from secagg.rehearsal.federation import START_OF_TIME, party, propose
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Signed, sign

@@ -20,7 +20,7 @@ from secagg.protocol.masks.faults import (
     check_fault,
 )
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, MaskedInput, OwnedShare, ShareList
-from secagg.protocol.rehearsal import AGGREGATOR
+from secagg.rehearsal.federation import AGGREGATOR
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign

@@ -9,7 +9,7 @@ from secagg.crypto.derive import sha256
 from secagg.protocol.binding import ANY, NOTHING, Bound, Only, seats_digest, unfit
 from secagg.protocol.fitting import Known, choose, left_out
 from secagg.protocol.manifest import Seat
-from secagg.protocol.rehearsal import propose
+from secagg.rehearsal.federation import propose
 from support.federation import make
 
 SEATS = {name: Seat(name, f"of-{name}", bytes([place]) * 32) for place, name in enumerate("abcde")}

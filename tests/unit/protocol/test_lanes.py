@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.protocol import lanes
-from secagg.protocol.rehearsal import propose
+from secagg.rehearsal.federation import propose
 from support.federation import inputs_of, make
 
 METRICS = {"loss": 0.5}

@@ -15,11 +15,11 @@ from secagg.protocol.masks import spot
 from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.spot import Transcript, transcript_of
-from secagg.protocol.rehearsal import propose, table
 from secagg.protocol.round import spots
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.round.spots import Leaf, frozen_entry
-from secagg.protocol.run import Table, run_round
+from secagg.rehearsal.federation import propose, table
+from secagg.rehearsal.run import Table, run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Signed, sign
 from support.federation import counted_rng, inputs_of, make

@@ -10,8 +10,8 @@ from secagg.ids import EVERYBODY
 from secagg.protocol.custody import custody_of, words_needed
 from secagg.protocol.paillier.ending import check_frozen, check_words
 from secagg.protocol.paillier.messages import Freeze, Open
-from secagg.protocol.paillier.rehearsal import Entrusted, propose
 from secagg.protocol.round.messages import Ended
+from secagg.rehearsal.entrusted import Entrusted, propose
 from secagg.wire.codec import encode
 from secagg.wire.signed import Scope, Signed, sign
 from support.entrusted import TRUSTEES, make

@@ -10,7 +10,7 @@ from secagg.protocol.custody import readers
 from secagg.protocol.lanes import Groups, decode_sums, packing
 from secagg.protocol.manifest import LaneGroup, Manifest, Scalar, lane_groups
 from secagg.protocol.paillier.layout import LEAF_CIPHERTEXTS, Layout
-from secagg.protocol.paillier.rehearsal import propose
+from secagg.rehearsal.entrusted import propose
 from support.entrusted import alone, make
 from support.federation import lane
 

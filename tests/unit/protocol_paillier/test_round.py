@@ -11,12 +11,12 @@ from secagg.errors import Refused, VerificationFailed
 from secagg.log.statements import Contributors, DropOut, Opening, Result, parse_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Groups, packing
-from secagg.protocol.paillier.rehearsal import Entrusted, propose, table
-from secagg.protocol.paillier.rehearsal import member as seat_member
-from secagg.protocol.paillier.run import Rehearsal, run_round
 from secagg.protocol.paillier.verify import recompute
 from secagg.protocol.round.events import FromNode
 from secagg.protocol.round.phases import Closed, Failed
+from secagg.rehearsal.entrusted import Entrusted, propose, table
+from secagg.rehearsal.entrusted import member as seat_member
+from secagg.rehearsal.entrusted_run import Rehearsal, run_round
 from secagg.vector.codec import Fixed, code_bits
 from support.entrusted import TRUSTEES, alone, make, play
 from support.federation import inputs_of, reference

@@ -22,17 +22,17 @@ from secagg.crypto.sign import SigningKey
 from secagg.log.checkpoint import read_checkpoint
 from secagg.log.log import MemoryLog
 from secagg.log.statements import KeyDealt, sign_statement
-from secagg.protocol import rehearsal
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.custody import accept_key, key_digest
 from secagg.protocol.lanes import Groups
 from secagg.protocol.manifest import Custody, JobSpec, Manifest, Seat
-from secagg.protocol.memory import Notebook
 from secagg.protocol.paillier.decrypting import Secret
-from secagg.protocol.paillier.run import Holder, Member, Rehearsal
-from secagg.protocol.rehearsal import AGGREGATOR, START_OF_TIME, OpenLog
 from secagg.protocol.round.parties import AggregatorContext
 from secagg.protocol.round.trustees import TrusteeContext, TrusteeExpectation
+from secagg.rehearsal import federation
+from secagg.rehearsal.entrusted_run import Holder, Member, Rehearsal
+from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, OpenLog
+from secagg.rehearsal.notebook import Notebook
 from secagg.roster.members import Member as Enrolled
 from secagg.wire.codec import encode
 
@@ -44,7 +44,7 @@ AHEAD = 2**22
 class Entrusted:
     """A federation of nodes, and the trustees that open its sums with their signing keys and secrets."""
 
-    nodes: rehearsal.Federation
+    nodes: federation.Federation
     trustees: Mapping[str, SigningKey]
     secrets: Mapping[str, Secret]
     custody: Custody
@@ -70,7 +70,7 @@ def entrust(
     custody = Custody(encoded, s, seats, threshold, trustee_colluders, accepted)
     others = tuple(Seat(name, f"of-{name}", one.public) for name, one in (beside or {}).items())
     enrolled = tuple(Enrolled(seat.name, seat.organisation, "trustee", seat.key, rng(32)) for seat in (*seats, *others))
-    nodes = rehearsal.found(
+    nodes = federation.found(
         names, replace(spec, engine="paillier", custody=custody), rng, colluders, open_log, enrolled
     )
     _state(nodes, stated(custody))
@@ -81,7 +81,7 @@ def entrust(
     return Entrusted(nodes, signing, dict(secrets), custody, policy, Table.build(Ring(key.public, s), AHEAD))
 
 
-def _state(nodes: rehearsal.Federation, custody: Custody) -> None:
+def _state(nodes: federation.Federation, custody: Custody) -> None:
     """State in the directory that the key was dealt, as the key server does after a ceremony."""
     key = custody.key
     dealt = KeyDealt(
@@ -94,12 +94,12 @@ def _state(nodes: rehearsal.Federation, custody: Custody) -> None:
 
 def propose(entrusted: Entrusted, round_number: int = 1, attempt: int = 1) -> Manifest:
     """Return the honest manifest of a round."""
-    return rehearsal.propose(entrusted.nodes, round_number, attempt)
+    return federation.propose(entrusted.nodes, round_number, attempt)
 
 
 def member(entrusted: Entrusted, name: str, round_number: int = 1, policy: Policy | None = None) -> Member:
     """Return a node that expects exactly this federation's job and its trustees."""
-    party = rehearsal.party(entrusted.nodes, name, round_number, policy or entrusted.policy)
+    party = federation.party(entrusted.nodes, name, round_number, policy or entrusted.policy)
     expect = dataclasses.replace(party.ctx.expect, trustees=entrusted.custody.trustees)
     return Member(dataclasses.replace(party.ctx, expect=expect), party.notebook)
 

@@ -25,7 +25,6 @@ from secagg.log.statements import sign_statement
 from secagg.protocol.inputs import Naming, rehearsed
 from secagg.protocol.lanes import Groups, decode_sums
 from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.memory import Notebook
 from secagg.protocol.paillier import aggregator, node, trustee
 from secagg.protocol.paillier.accepting import check_upload
 from secagg.protocol.paillier.decrypting import Collector, Secret, answer, collect
@@ -41,6 +40,7 @@ from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext, NodeContext
 from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.protocol.round.trustees import TrusteeContext
+from secagg.rehearsal.notebook import Notebook
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_LIST
 from secagg.wire.signed import Scope, Signed

@@ -20,10 +20,10 @@ from secagg.protocol.acceptance import Expectation, Policy
 from secagg.protocol.deriving import Facts, derive
 from secagg.protocol.lanes import Contribution, Groups
 from secagg.protocol.manifest import JobSpec, Manifest, Seat
-from secagg.protocol.memory import Notebook
 from secagg.protocol.round.parties import AggregatorContext, NodeContext
-from secagg.protocol.run import Party, Table
 from secagg.protocol.session import job_scope
+from secagg.rehearsal.notebook import Notebook
+from secagg.rehearsal.run import Party, Table
 from secagg.roster.chain import Delegation, delegate, sign_roster
 from secagg.roster.members import Limits, Member, Roster
 from secagg.wire.codec import encode

@@ -4,21 +4,22 @@
 the step before whose message a member falls silent. Nothing here is simplified except the wire. What each side's own
 work took is kept in `spent`: seconds by member, and by the aggregator's phase. `repeat` makes every member do its work
 on the vector that many times, for benchmarks.
-Leaves to others: processes, links and crashes (roles); who the parties are (secagg.protocol.rehearsal makes some).
+Leaves to others: processes, links and crashes (roles); who the parties are (secagg.rehearsal.federation makes some).
 
 Four members sum two numbers each, and c falls silent before it uploads:
 
 >>> import numpy as np
 >>> from secagg.crypto.rng import system_rng
->>> from secagg.protocol import lanes, rehearsal
+>>> from secagg.protocol import lanes
 >>> from secagg.protocol.manifest import JobSpec
+>>> from secagg.rehearsal import federation
 >>> from secagg.vector.codec import Fixed, Lane
 >>> names = ("a", "b", "c", "d")
 >>> spec = JobSpec("fed", "counts", "sum", "counts", 1, names, 3, (Lane("update", 2, Fixed()),), 1, 1000, 10_000)
->>> federation = rehearsal.found(names, spec, system_rng)
->>> manifest = rehearsal.propose(federation)
+>>> made = federation.found(names, spec, system_rng)
+>>> manifest = federation.propose(made)
 >>> inputs = {name: lanes.encode_sum(manifest, np.array([1.0, 2.5])) for name in names}
->>> table = rehearsal.table(federation, inputs, {"c": "MaskedInput"}, manifest=manifest)
+>>> table = federation.table(made, inputs, {"c": "MaskedInput"}, manifest=manifest)
 >>> run_round(table).published.contributors
 ('a', 'b', 'd')
 >>> lanes.decode_sums(manifest, table.sums, 3).vectors["update"].tolist()
@@ -46,11 +47,11 @@ from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.masks.phases import Phase as NodePhase
 from secagg.protocol.masks.recovery import unmask
 from secagg.protocol.masks.rounds import Judging, Phase, Unmask, Unmasked
-from secagg.protocol.memory import Notebook
 from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Judge, Keep, Log, Logged, Send
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import AggregatorContext, NodeContext
 from secagg.protocol.round.phases import Closed, Failed, Standing
+from secagg.rehearsal.notebook import Notebook
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Signed
