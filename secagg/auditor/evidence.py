@@ -21,6 +21,7 @@ from secagg.log.statements import (
     RosterChanged,
     RosterRoot,
     Statement,
+    UncheckedAccepted,
     parse_statement,
 )
 from secagg.protocol import engines
@@ -126,7 +127,8 @@ class Evidence:
         """Return the roster versions that each entry of the round log can have been made under.
 
         What is about a manifest is made under the roster that the manifest names, whatever the key server issued since.
-        Anything else under one from the manifest before it to the one behind it, or to the newest.
+        Anything else under one from the manifest before it to the one behind it, or to the newest. So is what a person
+        says of a round. It may come when who says it has other keys, or from who was not enrolled in that round.
         """
         statements = [entry.statement for entry in self.entries if entry.log == ROUNDS]
         first, after = min(self.rosters, default=1), max(self.rosters, default=1)
@@ -176,7 +178,7 @@ def _attempt(statement: OfRound) -> tuple[str, int, int, int]:
 
 def _named(statement: Statement, known: dict[object, int]) -> int | None:
     """Return the roster version of the manifest that a statement is about, if it is about one that was logged."""
-    if not isinstance(statement, OfRound):
+    if not isinstance(statement, OfRound) or isinstance(statement, UncheckedAccepted):
         return None
     return known.get(getattr(statement, "manifest", None), known.get(_attempt(statement)))
 

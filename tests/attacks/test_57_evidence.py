@@ -116,6 +116,11 @@ def no_leaves(lie: Lie) -> Lie:
     return replace(lie, leaves=((),) * len(lie.leaves))
 
 
+def nobody(lie: Lie) -> Lie:
+    """Show a list with nobody in it, and so no upload at all: whoever judges it has to come to a verdict."""
+    return replace(showing(lie, u3=encode(())), leaves=())
+
+
 def of_trustees(lie: Lie) -> Lie:
     """Show a manifest of an engine whose sums have no single leaves."""
     body = encode(replace(ROUND.manifest, engine="paillier"))
@@ -125,7 +130,7 @@ def of_trustees(lie: Lie) -> Lie:
 
 FORGED = (
     other_words, restated, second_header, refrozen, fewer_answers, bent_leaf, unlogged, no_leaves, own_key,
-    of_trustees,
+    nobody, of_trustees,
 )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def check_lie(data: bytes, key: bytes | None = None) -> Proven:
     """
     try:
         return _judge(decode(Lie, data, EVIDENCE), key)
-    except (SecaggError, KeyError, ValueError) as error:
+    except (SecaggError, LookupError, ValueError) as error:
         cause = error.cause if isinstance(error, SecaggError) else str(error)
         raise VerificationFailed(f"The evidence proves nothing: {cause}", "Distrust who brought it.") from None
 
