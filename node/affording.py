@@ -11,6 +11,7 @@ Leaves to others: the limits (secagg.protocol.affordable), the lanes (secagg.pro
 
 from node import records
 from node.records import Job
+from secagg.daemon.participant import put_since
 from secagg.daemon.turn import Turn
 from secagg.errors import Refused
 from secagg.protocol.affordable import Most, check_affordable
@@ -38,4 +39,4 @@ def declined(job: Job, most: Most) -> Refused | None:
 def skip(job: Job, turn: Turn) -> None:
     """Go past a round whose result is not fetched."""
     records.put_job(turn, job, next_round=job.next_round + 1, skipped=True, awaited=None)
-    records.put_since(turn)
+    put_since(turn)

@@ -10,7 +10,7 @@ import signal
 
 from msgspec import Struct
 
-from node import records
+from secagg.daemon.participant import find_round
 from secagg.daemon.turn import Turn
 from secagg.errors import UsageError
 from secagg.ids import STEPS
@@ -50,8 +50,8 @@ def engine_of(header: RoundHeader, body: bytes, turn: Turn) -> str:
     """Return the engine of the round that a message is of; nothing when this node is not in it."""
     if header.kind == "Propose":
         return decode(Manifest, decode(Propose, body, LIMIT_BULK).manifest.body, LIMIT_BULK).engine
-    kept = records.find_round(turn)
-    return kept.engine if kept and kept.scope.round == header.round else ""
+    kept = find_round(turn, header.round.label())
+    return kept.engine if kept else ""
 
 
 def parse(text: str) -> Drill:

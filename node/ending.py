@@ -14,6 +14,7 @@ from node import believing, records
 from node.inputs import Inputs
 from node.jobs import Jobs
 from secagg.daemon.ledger import Ledger
+from secagg.daemon.participant import find_round
 from secagg.daemon.turn import Turn
 from secagg.errors import Refused, VerificationFailed
 from secagg.events import members as told
@@ -87,9 +88,7 @@ class Endings:
 
     def ask(self, turn: Turn) -> None:
         """Ask how every attempt ended of which this node knows no end, but for the one that it is in."""
-        current = records.find_round(turn)
-        running = current.scope.round if current else None
-        waiting = [attempt for attempt in self._inputs.pending() if attempt != running]
+        waiting = [attempt for attempt in self._inputs.pending() if not find_round(turn, attempt.label())]
         self._pauses = {attempt: self._pauses.get(attempt, (0, 1)) for attempt in waiting}
         for attempt, (left, pause) in self._pauses.items():
             if left:

@@ -25,6 +25,7 @@ from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
 from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
+from secagg.daemon.participant import WHOLE, put_since
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, SecaggError, TryLater, VerificationFailed
 from secagg.events import members as told
@@ -43,7 +44,6 @@ from secagg.transport.link import Received
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 
-WHOLE = 2**40
 LOAD, MODEL, RESULT, EVALUATE = "load", "model", "result", "evaluate"
 
 _ENVELOPE = 65_536
@@ -149,7 +149,7 @@ class Jobs:
                 raise VerificationFailed("The log entry is of another job.", "Ask the operator for the log.")
             job = Job(spec, body, model=announce.model, model_digest=spec.initial_model)
             records.put_job(turn, job)
-            records.put_since(turn)
+            put_since(turn)
             turn.tell(told.Announce(spec.name, spec.task, spec.rounds))
         elif not known.ready and known.next_round == 1 and known.model != announce.model:
             # Where the model lies is not signed: only what is in it counts, and that was wrong or never came.
@@ -187,7 +187,7 @@ class Jobs:
             return
         # The same statement, but another place, length or salt: those are not signed, and one of the two was bent.
         records.put_job(turn, job, awaited=notice)
-        records.put_since(turn)
+        put_since(turn)
         self._pursue(turn)
 
     def ended_without(self, ended: Aborted, round_id: RoundId, turn: Turn) -> None:
@@ -263,7 +263,7 @@ class Jobs:
             self._forget(job.model, turn, job.spec.name)
         # Without the model there is nothing to be proposed to; with a task at fault there is something to be refused.
         records.put_job(turn, job, ready=not another)
-        records.put_since(turn)
+        put_since(turn)
         self._pursue(turn)
         self.present(turn)
 
@@ -295,7 +295,7 @@ class Jobs:
 
     def _go_on(self, job: Job, turn: Turn) -> None:
         self._work.forget()
-        records.put_since(turn)
+        put_since(turn)
         if job.over and job.spec.purpose == "training":
             self._evaluate(job, turn)
 

@@ -16,11 +16,12 @@ from typing import Any
 from node import records
 from node.inputs import Inputs
 from node.jobs import Jobs
-from node.records import Job, Refusal
+from node.records import Job
 from node.telling import tell
 from secagg.crypto.derive import sha256
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.ledger import Ledger
+from secagg.daemon.participant import Refusal, find_refusal
 from secagg.daemon.turn import Turn
 from secagg.errors import Refused, SecaggError
 from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
@@ -52,7 +53,7 @@ class Failures:
             ledger, most = self._inputs.ledger, self._inputs.policy.max_failures
             failing.judge(ledger.failures(), self._asked(job), most, ledger.allowed())
         elif records.find_told(turn, round_id):
-            last = records.find_refusal(turn)
+            last = find_refusal(turn)
             same = last is not None and last.round.opening == round_id.opening
             cause, remedy = (last.cause, last.remedy) if last and same else ("This round failed here before.", "")
             raise Refused(cause, remedy, rule=FAILED)

@@ -1,7 +1,7 @@
-"""What a node keeps in its journal besides its ledger: jobs, the round it is in, and the upload on its way.
+"""What a node keeps in its journal besides its ledger and its rounds: jobs, and the upload on its way.
 
-Rules: a struct per value, encoded completely. What holds secrets (the phase) lies sealed under the round's data key. A
-job's name means one signed job for ever. Leaves to others: what follows from them (node.jobs, node.rounds).
+Rules: a struct per value, encoded completely. A job's name means one signed job for ever.
+Leaves to others: rounds (secagg.daemon.participant), what follows from them (node.jobs, node.rounds).
 """
 
 from msgspec import Struct
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
 from secagg.daemon import lies
+from secagg.daemon.participant import WHOLE, Round, all_rounds
 from secagg.daemon.turn import Turn
 from secagg.ids import NO_DIGEST, Count, Digest, Ordinal, RoundId
 from secagg.protocol.manifest import JobSpec
@@ -16,10 +17,7 @@ from secagg.protocol.session import ResultNotice
 from secagg.wire.codec import decode, encode
 from secagg.wire.signed import Scope
 
-WHOLE = 2**40
-"""Limit for values that this daemon wrote itself."""
-
-ACTIVE = "active"
+ACTIVE, _UPLOAD = "active", "upload/"
 
 
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,21 +52,6 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
         return self.next_round > self.spec.rounds
 
 
-class Round(Struct, frozen=True, forbid_unknown_fields=True):
-    """The round this node is in: its scope, its manifest, its phase sealed, and its first answer, to be repeated.
-
-    `since` is when the phase began, `until` when the round ends by itself (wall time, for people only).
-    """
-
-    scope: Scope
-    sealed: bytes
-    answer: bytes = b""
-    manifest: bytes = b""
-    since: Count = 0
-    until: Count = 0
-    engine: str = "masks"
-
-
 class Upload(Struct, frozen=True, forbid_unknown_fields=True):
     """An upload on its way: its blob (named by its Merkle root), its length and chunk size in bytes, and the hash of
     every chunk. It also says which of them the aggregator holds.
@@ -80,15 +63,6 @@ class Upload(Struct, frozen=True, forbid_unknown_fields=True):
     size: Count
     chunks: tuple[Digest, ...]
     stored: tuple[Count, ...] = ()
-
-
-class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
-    """A round this node left, or never entered, and by which of its rules."""
-
-    round: RoundId
-    rule: str
-    cause: str
-    remedy: str
 
 
 def put_job(turn: Turn, job: Job, **changes: object) -> Job:
@@ -124,47 +98,24 @@ def active(turn: Turn) -> Job | None:
     return find_job(turn, kept.decode()) if kept else None
 
 
-def put_round(turn: Turn, round: Round) -> None:
-    """Keep the round this node is in."""
-    turn.put("round", encode(round))
-
-
-def find_round(turn: Turn) -> Round | None:
-    """Return the round this node is in."""
-    kept = turn.get("round")
-    return decode(Round, kept, WHOLE) if kept else None
+def current(turn: Turn) -> Round | None:
+    """Return the round this node is in: one at a time."""
+    return next(iter(all_rounds(turn)), None)
 
 
 def put_upload(turn: Turn, upload: Upload) -> None:
     """Keep the upload on its way."""
-    turn.put("upload", encode(upload))
+    turn.put(_UPLOAD + upload.scope.round.label(), encode(upload))
 
 
 def find_upload(turn: Turn) -> Upload | None:
-    """Return the upload on its way."""
-    kept = turn.get("upload")
-    return decode(Upload, kept, WHOLE) if kept else None
+    """Return the upload on its way: one at a time."""
+    return next((decode(Upload, kept, WHOLE) for _, kept in turn.scan(_UPLOAD)), None)
 
 
-def put_since(turn: Turn) -> None:
-    """Keep that from now on this node waits for something else than before, outside of rounds."""
-    turn.put("since", str(turn.now()).encode())
-
-
-def find_since(turn: Turn) -> int:
-    """Return since when (wall time) this node has waited for the same thing, outside of rounds."""
-    return int(turn.get("since") or b"0")
-
-
-def put_refusal(turn: Turn, refusal: Refusal) -> None:
-    """Keep the last refusal, for whoever asks this node."""
-    turn.put("refusal", encode(refusal))
-
-
-def find_refusal(turn: Turn) -> Refusal | None:
-    """Return the last refusal."""
-    kept = turn.get("refusal")
-    return decode(Refusal, kept, WHOLE) if kept else None
+def drop_upload(turn: Turn, upload: Upload) -> None:
+    """Keep an upload no longer."""
+    turn.delete(_UPLOAD + upload.scope.round.label())
 
 
 def put_told(turn: Turn, round_id: RoundId) -> None:

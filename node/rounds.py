@@ -21,7 +21,7 @@ from node.holding import Holding
 from node.inputs import Inputs, Mark
 from node.jobs import Jobs
 from node.leaving import PART, Failures, Leaving
-from node.records import Job, Round, Upload
+from node.records import Job, Upload
 from node.task import FailedOnData
 from node.telling import say_bound, say_readers, say_sent
 from node.uploading import Uploading
@@ -32,6 +32,7 @@ from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import require_trust
 from secagg.daemon.membership import Standing
+from secagg.daemon.participant import Round, drop_round, find_round, put_round, put_since
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLater
@@ -52,7 +53,6 @@ from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
 from secagg.wire.signed import Scope, Signed
 
-WHOLE = 2**40
 UPDATE, PREPARE, MASK = "update", "prepare", "mask"
 LIMIT, DUE = "limit", "due"
 """How the names of a round's timers begin."""
@@ -76,9 +76,9 @@ class Rounds:
 
     def start(self, turn: Turn) -> None:
         """Take up the round after a restart: what was being computed, and chunks without a receipt."""
-        kept = records.find_round(turn)
+        kept = records.current(turn)
         for label in self._keys.labels():
-            if kept is None or label != kept.scope.round.label():
+            if kept is None or label != kept.label:
                 # Now and not beside the loop: the proposal of that very round may be the first message.
                 self._keys.erase(label)
         if kept is None:
@@ -115,17 +115,16 @@ class Rounds:
         if header.kind == "Propose":
             self._proposed(decode(Propose, message.body, LIMIT_BULK), turn)
             return
-        kept = records.find_round(turn)
-        if kept is None or kept.scope.round != header.round:
-            return
-        self._advance(kept, decode(Signed, message.body, LIMIT_LIST), turn)
+        kept = find_round(turn, header.round.label())
+        if kept is not None:
+            self._advance(kept, decode(Signed, message.body, LIMIT_LIST), turn)
 
     def receipt(self, message: Received, turn: Turn) -> None:
         """Take a receipt for a chunk. Raises: BadSignature."""
         aggregator = self._jobs.aggregator(turn)
         known = (aggregator.name, aggregator.sign_key)
         stored = message.sender == aggregator.name and self._uploading.stored(message.body, *known, turn)
-        if stored and (kept := records.find_round(turn)):
+        if stored and (kept := records.current(turn)):
             turn.tell(told.Upload(*place(kept.scope.round), state="stored"))
 
     def missing(self, message: Received, turn: Turn) -> None:
@@ -142,8 +141,8 @@ class Rounds:
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Take what was computed for the round; of one that is over only a failure on data means something."""
         kind, _, label = name.partition("/")
-        kept = records.find_round(turn)
-        if kept is None or kept.scope.round.label() != label:
+        kept = find_round(turn, label)
+        if kept is None:
             if kind == MASK and not isinstance(outcome, BaseException):
                 self._uploading.drop(cast(Named, outcome).upload, turn)
             elif isinstance(outcome, FailedOnData):
@@ -164,7 +163,7 @@ class Rounds:
 
     def released(self, turn: Turn) -> None:
         """Sign the header of what waited for the verdict on an earlier sum; leave the round of who lied in it."""
-        kept = records.find_round(turn)
+        kept = records.current(turn)
         if kept is None:
             return
         try:
@@ -172,39 +171,39 @@ class Rounds:
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
-        done = self._holding.take(kept.scope.round.label(), turn)
+        done = self._holding.take(kept.label, turn)
         if done is not None:
             self._protected(kept, done, turn)
 
     def overdue(self, label: str, turn: Turn) -> None:
         """End a round whose time is over: nobody may ask for its answers any more, and its keys are destroyed."""
-        kept = records.find_round(turn)
-        if kept and kept.scope.round.label() == label:
+        kept = find_round(turn, label)
+        if kept:
             turn.tell(told.Overdue(*place(kept.scope.round)))
             self.close(kept.scope.round, turn)
 
     def due(self, label: str, turn: Turn) -> None:
         """Leave a round in which the task failed on its data, in the moment in which every node would say so."""
-        kept = records.find_round(turn)
-        if kept and kept.scope.round.label() == label and self._leaving.due(kept.scope, turn):
+        kept = find_round(turn, label)
+        if kept and self._leaving.due(kept.scope, turn):
             self.close(kept.scope.round, turn)
 
     def close(self, round_id: RoundId, turn: Turn) -> None:
         """End a round, and its earlier attempts, of which nothing more is wanted; their keys are destroyed."""
-        kept = records.find_round(turn)
+        kept = records.current(turn)
         if kept and kept.scope.round.opening == round_id.opening and kept.scope.round.attempt <= round_id.attempt:
-            turn.delete("round")
-            records.put_since(turn)
+            drop_round(turn, kept)
+            put_since(turn)
             for timer in (LIMIT, DUE):
-                turn.cancel(f"{timer}/{kept.scope.round.label()}")
+                turn.cancel(f"{timer}/{kept.label}")
             self._clear, self._marks = {}, {}
             self._holding.drop(turn)
             self._uploading.end(turn)
-            self._erase(kept.scope.round.label(), turn)
+            self._erase(kept.label, turn)
 
     def phase(self, turn: Turn) -> object | None:
         """Return the phase this node is in, None also when its key is gone."""
-        kept = records.find_round(turn)
+        kept = records.current(turn)
         try:
             return self._open(kept) if kept else None
         except SealBroken:
@@ -215,7 +214,7 @@ class Rounds:
     def _proposed(self, propose: Propose, turn: Turn) -> None:
         proposed = decode(Manifest, propose.manifest.body, LIMIT_BULK)
         scope = Scope(round=proposed.round, manifest=rules.digest(propose.manifest.body))
-        kept = records.find_round(turn)
+        kept = records.current(turn)
         if kept and kept.scope == scope:
             engine = member_of(kept.engine)
             if engine.FIRST and Stage.JOINED in engine.stage(self._open(kept)):
@@ -250,7 +249,7 @@ class Rounds:
             self.close(kept.scope.round, turn)
         records.put_moduli(turn, member_of(job.spec.engine).moduli(proposed))
         answer = done.send[0][1] if done.send else b""
-        self._keep(Round(scope, b"", answer, propose.manifest.body, engine=job.spec.engine), done, turn)
+        self._keep(Round(scope, job.spec.engine, answer=answer, manifest=propose.manifest.body), done, turn)
         self._limit(scope.round, turn)
         turn.tell(told.Accept(*place(scope.round), members=proposed.names(), task=own.name))
         say_readers(proposed, turn)
@@ -296,7 +295,7 @@ class Rounds:
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
-        if Stage.READY in member_of(kept.engine).stage(phase) and (fresh := records.find_round(turn)):
+        if Stage.READY in member_of(kept.engine).stage(phase) and (fresh := find_round(turn, kept.label)):
             self._mask(fresh, turn)
 
     def _step(self, kept: Round, event: object, turn: Turn) -> object:
@@ -309,9 +308,9 @@ class Rounds:
     def _keep(self, kept: Round, done: Step[object], turn: Turn) -> None:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
         self._ledger(turn).add(done.records)
-        scope, label = kept.scope, kept.scope.round.label()
+        scope, label = kept.scope, kept.label
         sealed = self._keys.seal(label, encode(done.phase))
-        records.put_round(turn, replace(kept, sealed=sealed, since=turn.now()))
+        put_round(turn, replace(kept, phase=sealed, since=turn.now()))
         for kind, data in done.send:
             self._send(scope.round, kind, data, turn)
             say_sent(kind, scope.round, turn)
@@ -321,12 +320,12 @@ class Rounds:
         spec = self._jobs.job(round_id.job, turn).spec
         seconds = spec.round_ms / 1000
         turn.after(f"{DUE}/{round_id.label()}", PART * spec.step_ms / 1000)
-        kept = records.find_round(turn)
+        kept = find_round(turn, round_id.label())
         if kept and kept.until:
             # By the wall clock, which may have jumped: then the round ends early here, and never late.
             seconds = min(seconds, max(1.0, kept.until - turn.now()))
         elif kept:
-            records.put_round(turn, replace(kept, until=turn.now() + round(seconds)))
+            put_round(turn, replace(kept, until=turn.now() + round(seconds)))
         turn.after(f"{LIMIT}/{round_id.label()}", seconds)
 
     def _send(self, round_id: RoundId, kind: str, data: bytes, turn: Turn) -> None:
@@ -342,7 +341,7 @@ class Rounds:
 
     def _mask(self, kept: Round, turn: Turn) -> None:
         """Mask or encrypt once both are there: the clear words, and what the engine needs beside them."""
-        label, phase = kept.scope.round.label(), self._open(kept)
+        label, phase = kept.label, self._open(kept)
         if Stage.READY not in member_of(kept.engine).stage(phase):
             return
         given = self._clear.get(label)
@@ -374,7 +373,7 @@ class Rounds:
         say_bound(binding, scope.round, turn)
 
     def _open(self, kept: Round) -> object:
-        sealed = self._keys.open(kept.scope.round.label(), kept.sealed)
+        sealed = self._keys.open(kept.label, kept.phase)
         return member_of(kept.engine).read(sealed)
 
     # Leaving ---------------------------------------------------------------------------------------------------------
@@ -390,7 +389,7 @@ class Rounds:
     def _leave(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
         """Take no part, and say by which rule, here and to the aggregator."""
         self._leaving.refused(scope, refusal, turn)
-        kept = records.find_round(turn)
+        kept = find_round(turn, scope.round.label())
         if kept and kept.scope == scope:
             self.close(scope.round, turn)
 

@@ -38,6 +38,7 @@ from secagg.daemon.inputs import InputLedger
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
+from secagg.daemon.participant import find_refusal, find_since, put_since
 from secagg.daemon.requests import Status, parse
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
@@ -125,8 +126,8 @@ class NodeService:
             self._jobs.start(turn)
             self._spots.pursue(turn)
             self._lies.pursue(turn)
-        if turn.get("since") is None:
-            records.put_since(turn)
+        if not find_since(turn):
+            put_since(turn)
         # Also after a restart: a roster may have changed while nobody listened.
         self._follower.ask(turn)
         self._booting.start(turn)
@@ -183,7 +184,7 @@ class NodeService:
 
     def _close(self, closed: Ended, turn: Turn) -> None:
         """End a round whose result was taken in, and check its sum if this node was in it."""
-        kept, phase, published = records.find_round(turn), self._rounds.phase(turn), closed.notice.published
+        kept, phase, published = records.current(turn), self._rounds.phase(turn), closed.notice.published
         self._rounds.close(closed.round, turn)
         u3 = member_of(kept.engine).agreed(phase) if kept else NO_DIGEST
         due = due_of(kept, closed.notice, u3, self._jobs.aggregator(turn).sign_key) if kept else None
@@ -226,7 +227,7 @@ class NodeService:
     def _status(self, turn: Turn) -> object:
         known = self._follower.known(turn)
         job, phase, upload = self._jobs.standing(turn), self._rounds.phase(turn), records.find_upload(turn)
-        kept, refusal = records.find_round(turn), records.find_refusal(turn)
+        kept, refusal = records.current(turn), find_refusal(turn)
         bound = self._hindrance(job, turn) if job else None
         failed = kept is not None and self._failures.failed(kept.scope.round)
         return {
@@ -274,10 +275,10 @@ class NodeService:
         """Hear whether this is the newest start of this node; what is fenced leaves its round and destroys its keys."""
         if not self._booting.take(message, turn):
             return
-        kept = records.find_round(turn)
+        kept = records.current(turn)
         if kept and not booting.held(turn):
             self._rounds.close(kept.scope.round, turn)
-        records.put_since(turn)
+        put_since(turn)
         self._say_present(turn)
 
     def _roster(self, message: Received, turn: Turn) -> None:

@@ -14,7 +14,6 @@ from itertools import chain
 
 from msgspec import Raw, Struct
 
-from node import records
 from node.jobs import Jobs
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
@@ -22,6 +21,7 @@ from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.lies import Lies
+from secagg.daemon.participant import WHOLE, Round
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput, SealBroken, VerificationFailed, WireError
 from secagg.events import members as told
@@ -271,13 +271,13 @@ def _judge(now: Check, blobs: Blobs) -> None:
     checks = _checks(due.manifest)
     if due.u3 not in (NO_DIGEST, sha256(checks.listed(transcript))):
         raise VerificationFailed("What was handed out is of another set than this node signed.", "Keep both.")
-    published = decode(Published, blobs.get(due.notice.published), records.WHOLE)
+    published = decode(Published, blobs.get(due.notice.published), WHOLE)
     checks.check(due.manifest, due.scope, due.aggregator_key, transcript, published, due.indexes, leaves)
 
 
 def dues(turn: Turn) -> list[Due]:
     """Return the checks that have no verdict yet, the oldest first."""
-    found = [decode(Due, data, records.WHOLE) for _, data in turn.scan("spot/")]
+    found = [decode(Due, data, WHOLE) for _, data in turn.scan("spot/")]
     return sorted(found, key=lambda due: (due.since, due.scope.round.round))
 
 
@@ -291,11 +291,11 @@ def results_due(turn: Turn) -> set[bytes]:
     return {due.notice.published for due in dues(turn)}
 
 
-def due_of(kept: records.Round, notice: ResultNotice, u3: bytes, aggregator_key: bytes) -> Due | None:
+def due_of(kept: Round, notice: ResultNotice, u3: bytes, aggregator_key: bytes) -> Due | None:
     """Return the check of a round that this node was in to its end, None for any other."""
     if kept.scope.round != notice.round or not kept.manifest:
         return None
-    manifest = decode(Manifest, kept.manifest, records.WHOLE)
+    manifest = decode(Manifest, kept.manifest, WHOLE)
     # What trustees open is proven for the whole vector at once: leaves by themselves prove nothing. Auditors check it.
     checked = engines.load(manifest.engine).spots is not None
     return Due(kept.scope, manifest, aggregator_key, notice, u3) if checked else None

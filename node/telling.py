@@ -5,8 +5,7 @@ Leaves to others: when each is told (node.rounds, node.spot).
 
 from msgspec import UNSET
 
-from node import records
-from node.records import Refusal
+from secagg.daemon.participant import Refusal, put_refusal
 from secagg.daemon.turn import Turn
 from secagg.events import members as told
 from secagg.events.line import place
@@ -26,7 +25,7 @@ def say_readers(manifest: Manifest, turn: Turn) -> None:
 
 def tell(refusal: Refusal, turn: Turn) -> None:
     """Keep and tell what was refused and by which rule."""
-    records.put_refusal(turn, refusal)
+    put_refusal(turn, refusal)
     turn.tell(told.Refuse(*place(refusal.round), rule=refusal.rule, cause=refusal.cause, remedy=refusal.remedy))
 
 

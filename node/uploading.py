@@ -91,7 +91,7 @@ class Uploading:
         self._flying = set()
         turn.cancel(TIMER)
         if upload:
-            turn.delete("upload")
+            records.drop_upload(turn, upload)
             # Kept by the aggregator for the audit; here it has no further use.
             turn.run(f"forget/{upload.blob.hex()}", lambda: self._blobs.delete(upload.blob))
 

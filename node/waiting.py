@@ -6,10 +6,11 @@ Source: docs/operations.md "Commands".
 """
 
 from node import records
-from node.records import Job, Round
+from node.records import Job
 from node.spot import dues
 from node.work import member_of
 from secagg.daemon import booting
+from secagg.daemon.participant import Round, find_since
 from secagg.daemon.turn import Turn
 from secagg.daemon.waits import Waiting
 from secagg.errors import Refused
@@ -33,7 +34,7 @@ def waiting(
     """
     if kept:
         return _in_round(kept, phase, failed, turn)
-    since = records.find_since(turn)
+    since = find_since(turn)
     if not known:
         return Waiting("keyserver", "the first roster", since)
     boot = booting.standing(turn)

@@ -23,6 +23,7 @@ from node.task import RoundContext, SumTask, Task, declared, load_task, on_data,
 from secagg.crypto.rng import Rng
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.inputs import InputKeys
+from secagg.daemon.participant import WHOLE
 from secagg.errors import BadInput, Refused, SecaggError
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.learning import algorithms
@@ -35,8 +36,6 @@ from secagg.protocol.manifest import JobSpec, Manifest, Published
 from secagg.protocol.ranges import check_declared
 from secagg.protocol.round.asked import Named
 from secagg.wire.codec import decode
-
-WHOLE = 2**40
 
 Sums = Mapping[str, npt.NDArray[np.float64]]
 """What earlier sum jobs of the federation published, by job."""

@@ -17,6 +17,7 @@ from keyserver.trustee.decrypting import decrypt
 from secagg.crypto.secret import Secret
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.fetching import Fetching
+from secagg.daemon.participant import Round, all_rounds
 from secagg.daemon.turn import Turn
 from secagg.protocol import engines
 from secagg.protocol.round.asked import Stage
@@ -37,10 +38,10 @@ class _Product:
     asked for the same thing do it once.
     """
 
-    def __init__(self, kept: records.Round) -> None:
-        self.label, self.engine, self.phase = kept.label, kept.engine, kept.read()
-        self.collector = kept.opener.collect(self.phase)
-        manifest = kept.opener.decided(self.phase).manifest
+    def __init__(self, kept: Round) -> None:
+        self.label, self.engine, self.phase = kept.label, kept.engine, records.read(kept)
+        self.collector = records.opener(kept).collect(self.phase)
+        manifest = records.opener(kept).decided(self.phase).manifest
         self.limit = engines.load(kept.engine).sums.upload_bytes(manifest)
         self._lock = Lock()
 
@@ -103,13 +104,13 @@ class Work:
 
     def sweep(self, turn: Turn) -> None:
         """Remove what a crash left: uploads are fetched again, but for one that is on its way."""
-        opening = any(Stage.OPENS in kept.stage() for kept in records.all_rounds(turn))
+        opening = any(Stage.OPENS in records.stage(kept) for kept in all_rounds(turn))
         self._blobs.sweep((), "fetch-" if opening else None)
 
     def _current(self, turn: Turn) -> _Product | None:
         if self._product is None:
-            for kept in records.all_rounds(turn):
-                if Stage.OPENS in kept.stage():
+            for kept in all_rounds(turn):
+                if Stage.OPENS in records.stage(kept):
                     self._product = _Product(kept)
                     break
         return self._product

@@ -1,67 +1,39 @@
-"""What a trustee keeps in its journal besides its ledger: the rounds it judges, what it was asked with, evidence.
+"""What a trustee reads of its rounds, and keeps in its journal beside them: what it was asked with, evidence.
 
-Rules: a struct per value, encoded completely. A phase holds no secret, so it lies there as it is. A round stays until
-its result or its abort is known, or its time is over, because its answer is repeated until then. What it decided with
-stays until the round has a result: an aggregator that states afterwards that it ended without one is caught with it.
-Leaves to others: what follows from them (rounds).
+Rules: a phase holds no secret, so it lies there as it is. A round stays until its result or its abort is known, or its
+time is over, because its answer is repeated until then. What it decided with stays until the round has a result: an
+aggregator that states afterwards that it ended without one is caught with it.
+Leaves to others: keeping rounds (secagg.daemon.participant), what follows from them (rounds).
 """
 
 from msgspec import Struct
 
+from secagg.daemon.participant import WHOLE, Round
 from secagg.daemon.turn import Turn
-from secagg.ids import Count, Name, RoundId
+from secagg.ids import RoundId
 from secagg.log.witness import LogProof
 from secagg.protocol.engine import OpenerSide
 from secagg.protocol.engines import opener_of
 from secagg.protocol.round.asked import Stage
 from secagg.wire.codec import decode, encode
-from secagg.wire.signed import Scope, Signed
+from secagg.wire.signed import Signed
 
-WHOLE = 2**40
-"""Limit for values that this daemon wrote itself."""
-
-_ROUND, _REFUSAL, _ASKED, _EVIDENCE = "round/", "refusal", "asked/", "evidence/"
+_ASKED, _EVIDENCE = "asked/", "evidence/"
 
 
-class Round(Struct, frozen=True, forbid_unknown_fields=True):
-    """A round this trustee judges: its phase encoded, its first answer, to be repeated, and the engine it is of.
-
-    `since` is when the phase began, `until` when the round ends by itself (wall time, unix seconds).
-    """
-
-    scope: Scope
-    phase: bytes
-    answer: bytes
-    since: Count
-    until: Count
-    engine: Name
-
-    @property
-    def label(self) -> str:
-        """Return the round's label."""
-        return self.scope.round.label()
-
-    @property
-    def opener(self) -> OpenerSide:
-        """Return what is asked about the round."""
-        return opener_of(self.engine)
-
-    def read(self) -> object:
-        """Return the phase, for the opener."""
-        return self.opener.read(self.phase)
-
-    def stage(self) -> Stage:
-        """Return what the phase means."""
-        return self.opener.stage(self.read())
+def opener(kept: Round) -> OpenerSide:
+    """Return what is asked about a round."""
+    return opener_of(kept.engine)
 
 
-class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
-    """A round this trustee left, or never entered, and by which of its rules."""
+def read(kept: Round) -> object:
+    """Return a round's phase, for the opener."""
+    return opener(kept).read(kept.phase)
 
-    round: RoundId
-    rule: str
-    cause: str
-    remedy: str
+
+def stage(kept: Round) -> Stage:
+    """Return what a round's phase means."""
+    return opener(kept).stage(read(kept))
 
 
 class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,38 +46,6 @@ class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
     asked: Signed
     leaf: bytes
     proof: LogProof
-
-
-def put_round(turn: Turn, kept: Round) -> None:
-    """Keep a round."""
-    turn.put(_ROUND + kept.label, encode(kept))
-
-
-def find_round(turn: Turn, round_id: RoundId) -> Round | None:
-    """Return a round."""
-    kept = turn.get(_ROUND + round_id.label())
-    return decode(Round, kept, WHOLE) if kept else None
-
-
-def all_rounds(turn: Turn) -> list[Round]:
-    """Return every round that is not over."""
-    return [decode(Round, kept, WHOLE) for _, kept in turn.scan(_ROUND)]
-
-
-def drop_round(turn: Turn, kept: Round) -> None:
-    """Keep a round no longer."""
-    turn.delete(_ROUND + kept.label)
-
-
-def put_refusal(turn: Turn, refusal: Refusal) -> None:
-    """Keep the last refusal, for whoever asks this trustee."""
-    turn.put(_REFUSAL, encode(refusal))
-
-
-def find_refusal(turn: Turn) -> Refusal | None:
-    """Return the last refusal."""
-    kept = turn.get(_REFUSAL)
-    return decode(Refusal, kept, WHOLE) if kept else None
 
 
 def put_asked(turn: Turn, round_id: RoundId, asked: Signed) -> None:

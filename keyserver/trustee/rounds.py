@@ -9,9 +9,11 @@ Leaves to others: what is legal (the engine's opener), fetching and decrypting (
 
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from keyserver.trustee import records
 from keyserver.trustee.opening import DECRYPT, ELSEWHERE, MULTIPLY, Work
-from keyserver.trustee.records import Evidence, Refusal, Round
+from keyserver.trustee.records import Evidence
 from keyserver.trustee.store import Store
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
@@ -20,6 +22,7 @@ from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import require_trust
 from secagg.daemon.membership import Standing
+from secagg.daemon.participant import Refusal, Round, all_rounds, drop_round, find_round, put_refusal, put_round
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, ProtocolViolation, Refused, TryLater
 from secagg.events import members as told
@@ -65,7 +68,7 @@ class Rounds:
     def start(self, turn: Turn) -> None:
         """Take up every round after a restart; `pursue` follows once this start is confirmed."""
         self._work.sweep(turn)
-        for kept in records.all_rounds(turn):
+        for kept in all_rounds(turn):
             self._limit(kept, turn)
 
     # Events ----------------------------------------------------------------------------------------------------------
@@ -88,7 +91,7 @@ class Rounds:
         if header.kind == "Propose":
             self._proposed(decode(Propose, message.body, LIMIT_BULK), turn)
             return
-        kept = records.find_round(turn, header.round)
+        kept = find_round(turn, header.round.label())
         if kept is not None:
             self._advance(kept, decode(Signed, message.body, LIMIT_LIST), turn)
 
@@ -115,7 +118,7 @@ class Rounds:
         """Take what was done beside the loop for a round; for one that is over it means nothing."""
         kind, _, rest = name.partition("/")
         label = rest.partition("/")[0]
-        kept = next((one for one in records.all_rounds(turn) if one.label == label), None)
+        kept = find_round(turn, label)
         if kept is None or outcome == ELSEWHERE:
             return
         if isinstance(outcome, ProtocolViolation):
@@ -134,17 +137,17 @@ class Rounds:
 
     def overdue(self, label: str, turn: Turn) -> None:
         """End a round whose time is over."""
-        for kept in records.all_rounds(turn):
-            if kept.label == label:
-                turn.tell(told.Overdue(*place(kept.scope.round)))
-                self._end(kept, turn)
+        kept = find_round(turn, label)
+        if kept:
+            turn.tell(told.Overdue(*place(kept.scope.round)))
+            self._end(kept, turn)
 
     def close(self, round_id: RoundId, turn: Turn) -> None:
         """End a round, its earlier attempts and the job's earlier rounds, of which nothing more is wanted.
 
         A job goes on with its next round only when the last one is over; word of that may never have come.
         """
-        for held in records.all_rounds(turn):
+        for held in all_rounds(turn):
             found = held.scope.round
             same = (found.federation, found.job, found.group) == (round_id.federation, round_id.job, round_id.group)
             if same and (found.round, found.attempt) <= (round_id.round, round_id.attempt):
@@ -166,12 +169,12 @@ class Rounds:
 
     def decided(self, turn: Turn) -> RoundId | None:
         """Return the round that this trustee decided to open and heard no end of: the first, if there are several."""
-        kept = (one for one in records.all_rounds(turn) if one.stage() & (Stage.OPENS | Stage.ANSWERED))
+        kept = (one for one in all_rounds(turn) if records.stage(one) & (Stage.OPENS | Stage.ANSWERED))
         return next((one.scope.round for one in kept), None)
 
     def abandon(self, turn: Turn) -> None:
         """Leave every round without a word: this is an old copy."""
-        for kept in records.all_rounds(turn):
+        for kept in all_rounds(turn):
             self._end(kept, turn)
 
     # A proposal ------------------------------------------------------------------------------------------------------
@@ -179,9 +182,9 @@ class Rounds:
     def _proposed(self, propose: Propose, turn: Turn) -> None:
         proposed = decode(Manifest, propose.manifest.body, LIMIT_BULK)
         scope = Scope(round=proposed.round, manifest=rules.digest(propose.manifest.body))
-        kept = records.find_round(turn, proposed.round)
+        kept = find_round(turn, proposed.round.label())
         if kept and kept.scope == scope:
-            if Stage.JOINED in kept.stage():
+            if Stage.JOINED in records.stage(kept):
                 self._send(scope.round, "Attend", kept.answer, turn)
             return
         if any((entry.round, entry.manifest) == (scope.round, scope.manifest) for entry in Ledger(turn).accepted()):
@@ -203,7 +206,7 @@ class Rounds:
             return
         self.close(scope.round, turn)
         until = turn.now() + -(-proposed.round_ms // 1000)
-        begun = Round(scope, b"", done.send[0][1], turn.now(), until, proposed.engine)
+        begun = Round(scope, proposed.engine, answer=done.send[0][1], until=until)
         self._keep(begun, done, turn)
         self._limit(begun, turn)
         turn.tell(told.Attend(*place(scope.round), members=proposed.names()))
@@ -225,14 +228,15 @@ class Rounds:
     def _advance(self, kept: Round, event: object, turn: Turn) -> None:
         try:
             require_trust(self.aggregator(turn).sign_key, turn)
-            done = kept.opener.advance(kept.read(), event, self._context(self._follower.standing(turn), turn))
+            ctx = self._context(self._follower.standing(turn), turn)
+            done = records.opener(kept).advance(records.read(kept), event, ctx)
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
         self._keep(kept, done, turn)
-        if Stage.OPENS in kept.opener.stage(done.phase) and isinstance(event, Signed):
+        if Stage.OPENS in records.opener(kept).stage(done.phase) and isinstance(event, Signed):
             records.put_asked(turn, kept.scope.round, event)
-            summed = tuple(kept.opener.decided(done.phase).contributors)
+            summed = tuple(records.opener(kept).decided(done.phase).contributors)
             turn.tell(told.Decide(*place(kept.scope.round), contributors=summed))
             # In a turn of its own: the decision is on disk when work on it begins.
             turn.after(AGAIN, 0)
@@ -240,7 +244,7 @@ class Rounds:
     def _keep(self, kept: Round, done: Step[object], turn: Turn) -> None:
         """Save the phase and what must be remembered, then send: both in this turn, in this order."""
         Ledger(turn).add(done.records)
-        records.put_round(turn, Round(kept.scope, encode(done.phase), kept.answer, turn.now(), kept.until, kept.engine))
+        put_round(turn, replace(kept, phase=encode(done.phase), since=turn.now()))
         for kind, data in done.send:
             self._send(kept.scope.round, kind, data, turn)
             turn.tell(StepEvent(*place(kept.scope.round), step=kind, state="sent"))
@@ -253,19 +257,19 @@ class Rounds:
         turn.send(self.aggregator(turn).name, "round", encode(RoundHeader(round_id, kind)), data)
 
     def _end(self, kept: Round, turn: Turn) -> None:
-        records.drop_round(turn, kept)
+        drop_round(turn, kept)
         turn.cancel(f"{LIMIT}/{kept.label}")
         self._work.end(kept.label, turn)
 
     def _leave(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
         """Take no part, and say by which rule, here and to the aggregator."""
-        records.put_refusal(turn, Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy))
+        put_refusal(turn, Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy))
         why = (refusal.rule, refusal.cause, refusal.remedy)
         turn.tell(told.Refuse(*place(scope.round), *why))
         refuse = encode(Refuse(refusals.named(refusal)))
         signed = sign(self._key, "Refuse", scope, self._name, EVERYBODY, refuse)
         self._send(scope.round, "Refuse", encode(signed), turn)
-        held = records.find_round(turn, scope.round)
+        held = find_round(turn, scope.round.label())
         if held and held.scope == scope:
             self._end(held, turn)
 

@@ -27,6 +27,7 @@ from secagg.daemon.following import Follower, Own
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
+from secagg.daemon.participant import all_rounds, find_refusal, find_since, put_since
 from secagg.daemon.requests import Status, parse
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, TryLater, VerificationFailed
@@ -45,8 +46,6 @@ from secagg.wire.limits import LIMIT_BULK
 PRESENT = "present"
 EVERY = 2.0
 """Seconds between two words that this trustee is here."""
-
-_SINCE = "since"
 
 
 class TrusteeService:
@@ -74,8 +73,8 @@ class TrusteeService:
 
     def start(self, turn: Turn) -> None:
         """Take up what was kept."""
-        if turn.get(_SINCE) is None:
-            self._mark(turn)
+        if not find_since(turn):
+            put_since(turn)
         self._rounds.start(turn)
         self._lies.pursue(turn)
         # Also after a restart: a roster may have changed while nobody listened.
@@ -129,17 +128,17 @@ class TrusteeService:
     def command(self, request: dict[str, object], turn: Turn) -> object:
         """Answer a person at the admin socket. Raises: BadInput for a command there is not."""
         parse(request, Status, "trustee")
-        known, kept = self._follower.known(turn), records.all_rounds(turn)
-        keys, refusal = self._store.public_keys(), records.find_refusal(turn)
+        known, kept = self._follower.known(turn), all_rounds(turn)
+        keys, refusal = self._store.public_keys(), find_refusal(turn)
         missing = tuple(name for one in kept for name in self._work.missing(one.label))
         boot = booting.standing(turn)
         waits = waiting(
-            known, boot.state if boot else "asking", len(keys), kept, missing, int(turn.get(_SINCE) or b"0")
+            known, boot.state if boot else "asking", len(keys), kept, missing, find_since(turn)
         )
         return {
             "roster": self._follower.roster(turn).version if known else None,
             "keys": [sha256(key).hex() for key in keys],
-            "rounds": {one.label: type(one.read()).__name__ for one in kept},
+            "rounds": {one.label: type(records.read(one)).__name__ for one in kept},
             "opened": len(Ledger(turn).opened()),
             "waiting": [one.shown() for one in waits],
             "evidence": [entry.round.label() for entry in records.all_evidence(turn)],
@@ -156,7 +155,7 @@ class TrusteeService:
         roster = self._follower.take(message, turn)
         if roster is not None:
             turn.tell(ListInForce(roster.version, len(roster.members)))
-            self._mark(turn)
+            put_since(turn)
             self._booting.ask(turn)
             self._say_present(turn)
             self._pursue(turn)
@@ -167,7 +166,7 @@ class TrusteeService:
             return
         if not booting.held(turn):
             self._rounds.abandon(turn)
-        self._mark(turn)
+        put_since(turn)
         self._say_present(turn)
         self._pursue(turn)
 
@@ -209,7 +208,7 @@ class TrusteeService:
 
     def _close(self, round_id: RoundId, turn: Turn) -> None:
         self._rounds.close(round_id, turn)
-        self._mark(turn)
+        put_since(turn)
         self._say_present(turn)
         self._pursue(turn)
 
@@ -235,8 +234,6 @@ class TrusteeService:
             said = Present(last.size if last else 0, *((open_.job, open_.round) if open_ else ()))
             turn.emit(aggregator.name, "present", b"", encode(said))
 
-    def _mark(self, turn: Turn) -> None:
-        turn.put(_SINCE, str(turn.now()).encode())
 
 
 def _round_of(statement: Result) -> RoundId:

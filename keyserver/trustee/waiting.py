@@ -4,7 +4,8 @@ Rules: times are wall time, for people and never for decisions. A round ends wit
 waits as long as it takes. Leaves to others: showing it (commands). Source: docs/operations.md "Commands".
 """
 
-from keyserver.trustee.records import Round
+from keyserver.trustee.records import stage
+from secagg.daemon.participant import Round
 from secagg.daemon.waits import Waiting
 from secagg.protocol.round.asked import Stage
 
@@ -31,7 +32,7 @@ def waiting(
 
 def _in_round(kept: Round, missing: tuple[str, ...]) -> Waiting:
     name = f"round {kept.scope.round.round} of {kept.scope.round.job}"
-    match kept.stage():
+    match stage(kept):
         case Stage.JOINED:
             return Waiting("aggregator", f"the frozen uploads of {name}", kept.since, kept.until)
         case Stage.AGREED:

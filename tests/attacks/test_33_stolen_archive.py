@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import pytest
 
-from node.records import Round
 from secagg.crypto.agree import AgreementKey
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.secret import Secret
 from secagg.daemon.journal import SqliteJournal
+from secagg.daemon.participant import Round
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import SealBroken
 from secagg.protocol.manifest import Manifest
@@ -98,9 +98,10 @@ def run(place: Path) -> Theft:
         wire.append((to, message))
         for name, institution in ward.nodes.items():
             with institution.journal.transaction() as turn:
-                kept = turn.get("round")
-            if kept and decode(Round, kept, LIMIT_LIST).sealed not in sealed[name]:
-                sealed[name].append(decode(Round, kept, LIMIT_LIST).sealed)
+                kept = turn.scan("round/")
+            for phase in (decode(Round, one, LIMIT_LIST).phase for _, one in kept):
+                if phase not in sealed[name]:
+                    sealed[name].append(phase)
         uploading = message.kind == "chunk" or (message.kind == "round" and step_of(message) == "MaskedInput")
         return () if uploading and message.sender == "node-02" else ward._count(to, message)
 

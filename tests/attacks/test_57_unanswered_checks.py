@@ -6,8 +6,8 @@ import pytest
 
 from aggregator.service import AggregatorService
 from node.config import OwnTask
-from node.records import WHOLE
 from node.spot import Due
+from secagg.daemon.participant import WHOLE
 from secagg.daemon.turn import Turn
 from secagg.errors import BadInput
 from secagg.log.statements import UncheckedAccepted, open_statement

@@ -26,6 +26,7 @@ from node.rounds import Rounds as NodeRounds
 from secagg.crypto.derive import sha256
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.loop import Daemon
+from secagg.daemon.participant import WHOLE, Round, put_round
 from secagg.daemon.turn import Emit, Turn
 from secagg.errors import SecaggError
 from secagg.log.statements import sign_statement
@@ -38,7 +39,7 @@ from secagg.protocol.masks.rounds import Agreeing
 from secagg.protocol.memory import Opened, Summed
 from secagg.protocol.paillier.phases import Answered, Decrypting
 from secagg.protocol.round.lists import senders
-from secagg.wire.codec import encode
+from secagg.wire.codec import decode, encode
 from support.simulation_input_bugs import INPUT_BUGS
 
 LIE = ("a lie in a lane group twice",)
@@ -97,21 +98,21 @@ def _blob_without_sync(self: Blobs, data: bytes) -> bytes:
 
 def _remember_masking(keep: Function) -> Function:
     def mutated(self: NodeRounds, kept: Any, done: Any, turn: Turn) -> None:
-        before = turn.get("round")
+        before = records.current(turn)
         keep(self, kept, done, turn)
         if isinstance(done.phase, Uploaded) and before:
-            turn.put("masking", before)
+            turn.put("masking", encode(before))
 
     return mutated
 
 
 def _encrypt_again(start: Function) -> Function:
     def mutated(self: NodeRounds, turn: Turn) -> None:
-        kept, before = records.find_round(turn), turn.get("masking")
+        kept, before, upload = records.current(turn), turn.get("masking"), records.find_upload(turn)
         with suppress(SecaggError):
-            if kept and before and isinstance(self._open(kept), Uploaded):
-                turn.put("round", before)
-                turn.delete("upload")
+            if kept and before and upload and isinstance(self._open(kept), Uploaded):
+                put_round(turn, decode(Round, before, WHOLE))
+                records.drop_upload(turn, upload)
         start(self, turn)
 
     return mutated

@@ -136,7 +136,7 @@ def _left(world: World, nodes: list[NodeMachine]) -> None:
         # A key that was drawn in a turn that could not be saved has sealed nothing; the next start removes it.
         taken = {decode(Accepted, value).round.label() for _, value in node.journal.scan("ledger/accepted/")}
         left = sorted(path.name for path in (node.root / "rounds").glob("*.key") if path.stem in taken)
-        if left or node.journal.get("round"):
+        if left or node.journal.scan("round/"):
             world.violate("left", f"{node.name} is still in a round, or holds keys: {left}")
 
 

@@ -28,6 +28,7 @@ from secagg.crypto.secret import Secret
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.enrolment import Newcomer
 from secagg.daemon.loop import Service
+from secagg.daemon.participant import WHOLE, Round
 from secagg.daemon.vault import KeyRing, private_directory
 from secagg.protocol.ceremony.accepting import assemble, receive
 from secagg.protocol.ceremony.dealing import Plan, hold
@@ -176,4 +177,4 @@ class TrusteeMachine(MemberMachine):
 
 @functools.lru_cache(maxsize=64)
 def _phase(kept: bytes) -> object:
-    return decode(records.Round, kept, records.WHOLE).read()
+    return records.read(decode(Round, kept, WHOLE))

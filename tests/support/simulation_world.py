@@ -132,7 +132,7 @@ def place_of(name: str, where: str, doing: str, journal: "SimulatedJournal") -> 
 
 
 def _of_node(saving: bool, where: str, journal: "SimulatedJournal") -> str:
-    if journal.get("upload") is not None:
+    if journal.scan("upload/"):
         return "node: during its upload"
     if saving:
         return "node: before it saved"

@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from node import records
-from node.records import Job, Round, Upload
+from node.records import Job, Upload
 from node.waiting import waiting
 from secagg.crypto.derive import sha256
 from secagg.daemon.booting import Boot
+from secagg.daemon.participant import Round, put_since
 from secagg.daemon.turn import Turn
 from secagg.daemon.waits import sentence
 from secagg.ids import NO_DIGEST, RoundId
@@ -27,7 +28,7 @@ from support.memory import MemoryJournal
 SPEC = make(4, rounds=2).spec
 PLACE = RoundId("fed", "job", 1)
 SCOPE = Scope(PLACE, NO_DIGEST)
-ROUND = Round(SCOPE, b"", since=100, until=700)
+ROUND = Round(SCOPE, "masks", since=100, until=700)
 JOB = Job(SPEC, NO_DIGEST, ready=True)
 NOTICE = ResultNotice(PLACE, sha256(b"1"), 1, NO_DIGEST, b"", LogProof(0, b"", (), 0, ()))
 
@@ -36,7 +37,7 @@ NOTICE = ResultNotice(PLACE, sha256(b"1"), 1, NO_DIGEST, b"", LogProof(0, b"", (
 def turn_of() -> Iterator[Turn]:
     with MemoryJournal().transaction() as transaction:
         turn = Turn(transaction, 50, counted_rng(b"waiting"))
-        records.put_since(turn)
+        put_since(turn)
         yield turn
 
 
