@@ -12,7 +12,7 @@ from node.policy import PolicySection
 from node.records import Job
 from secagg.errors import ProtocolViolation, Refused, WireError
 from secagg.ids import NO_DIGEST
-from secagg.learning.algorithms import Chosen, Number
+from secagg.learning.algorithms import Chosen, Number, choose
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.affordable import DAY, Most, check_affordable
 from secagg.protocol.manifest import MOST_LANES, MOST_SETTINGS, JobSpec, Scalar, Setting
@@ -124,6 +124,14 @@ def test_an_algorithm_that_is_not_known_here_is_declined_with_the_job(rule: str,
     assert refusal is not None
     assert refusal.rule == rule
     assert declined(Job(spec, NO_DIGEST), Most()) is None
+
+
+def test_a_sum_that_names_an_algorithm_is_declined_with_the_job() -> None:
+    spec = job(names_of(4), purpose="sum", bits=64, scalars=())
+    assert declined(Job(spec, NO_DIGEST), Most()) is None
+    refusal = declined(Job(replace(spec, algorithm=choose("fedprox", {})), NO_DIGEST), Most())
+    assert refusal is not None
+    assert refusal.rule == "algorithm.sum"
 
 
 @pytest.mark.parametrize("purpose", ["training", "sum"])
