@@ -20,7 +20,7 @@ from aggregator.progress import Progress
 from aggregator.receiving import Receiving
 from aggregator.records import WHOLE, Phase, Saved, phase_of
 from aggregator.telling import step_of
-from aggregator.uploads import named_in, shell_of, stage_of, uploads_of
+from aggregator.uploads import ELSEWHERE, named_in, shell_of, stage_of, uploads_of
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, SecaggError, WireError
 from secagg.events.line import place
@@ -316,12 +316,14 @@ class Rounds:
         if kept is None or member in shell_of(phase.manifest).uploaded(phase):
             return
         header, uploads = decode(Signed, kept), self._desk.uploads
-        if uploads.whole(phase, member, header):
+        if uploads.whole(phase, member, header) and not uploads.taking(phase, member):
             turn.run(f"{TAKE}/{phase.scope.round.label()}/{member}", lambda: uploads.take(phase, member, header))
 
     def _taken(self, phase: Common, member: str, outcome: object, turn: Turn) -> None:
         kept, shell = turn.get(f"header/{member}"), shell_of(phase.manifest)
         if Stage.GATHERS not in shell.stage(phase) or kept is None or member in shell.uploaded(phase):
+            return
+        if outcome == ELSEWHERE:
             return
         if isinstance(outcome, BaseException):
             turn.tell(step_of(phase.manifest.round, shell.UPLOAD, member, "refused", str(outcome)))

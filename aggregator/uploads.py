@@ -2,7 +2,8 @@
 
 Rules (protocol §3 step 2; docs/transport.md "Uploads"): a chunk is checked against the manifest and its sender's
 signature, stored, and only then acknowledged. The first bytes of a chunk stay. An upload counts once it is complete and
-is what its signed header says, by the manifest's engine. The running sum is O(d): a vector is dropped once added. The
+is what its signed header says, by the manifest's engine. It is verified once, however often its member sends a chunk of
+it again meanwhile. The running sum is O(d): a vector is dropped once added. The
 sum is a cache and is rebuilt from the blobs when it does not hold exactly the recorded set. Leaves to others: which
 message is legal when (aggregator.rounds), sums and proofs (the engine's `shell`).
 """
@@ -28,6 +29,9 @@ from secagg.wire.signed import Signed, open_signed
 RECEIVER = "aggregator"
 """Receiver of signed chunk headers: the role, since its bytes are for whoever aggregates."""
 
+ELSEWHERE = "elsewhere"
+"""The outcome of work that is already being done."""
+
 
 class Equivocated(Exception):
     """A member signed two different bodies for one chunk; both signed headers, as received, which prove it."""
@@ -46,6 +50,7 @@ class Uploads:
         self._lock = Lock()
         self._round = ""
         self._added: dict[str, bytes] = {}
+        self._taking: set[str] = set()
         self._sums: Running | None = None
 
     def chunk(self, phase: Common, sender: str, header: bytes, body: bytes) -> ChunkHeader:
@@ -70,11 +75,31 @@ class Uploads:
         partial = self._partial(phase, member)
         return len(partial.have()) == partial.chunks or self._blobs.has(named(header).upload)
 
-    def take(self, phase: Common, member: str, header: Signed) -> None:
+    def taking(self, phase: Common, member: str) -> bool:
+        """Say whether an upload of a member is being verified now."""
+        return f"{phase.scope.round.label()}.{member}" in self._taking
+
+    def take(self, phase: Common, member: str, header: Signed) -> str:
         """Verify a whole upload against its header and add it to the running sum. Runs beside the loop.
 
+        What was verified before is not again; return `ELSEWHERE` when it is being verified now.
         Raises: ProtocolViolation when it is not what the header says; it is then discarded.
         """
+        label = phase.scope.round.label()
+        place = f"{label}.{member}"
+        with self._lock:
+            if self._round == label and self._added.get(member) == named(header).upload:
+                return ""
+            if place in self._taking:
+                return ELSEWHERE
+            self._taking.add(place)
+        try:
+            self._verify(phase, member, header)
+        finally:
+            self._taking.discard(place)
+        return ""
+
+    def _verify(self, phase: Common, member: str, header: Signed) -> None:
         body, partial = named(header), self._partial(phase, member)
         with self._lock:
             if len(partial.have()) == partial.chunks:
