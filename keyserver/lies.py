@@ -4,13 +4,15 @@ How to read it: `take` hears of evidence, `pursue` fetches it, `finished` takes 
 and `tell` push what was stated, `serve` hands it out.
 Rules (protocol §7): evidence is believed by what is in it (secagg.protocol.round.lie), about a key that an aggregator
 of this federation has or had. One statement per key is enough. What proves nothing changes nothing, and whoever brought
-it three times is not listened to any more. Of what a member announces only the last is kept, whole or in part. Nobody
+it three times is not listened to any more. One piece is judged at a time, and once, however often it is announced
+meanwhile. Of what a member announces only the last is kept, whole or in part. Nobody
 who brings nothing is waited for while others wait. The file lies beside the log before the statement that names it is
 written.
 Leaves to others: publishing (service.py), judging again and stopping (secagg.daemon.lies, at every member).
 """
 
 from collections.abc import Iterable
+from threading import Lock
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -40,6 +42,9 @@ STRIKES = 3
 
 _FROM, _STRIKES, _REPORTED = "lie/from/", "lie/strikes/", "lie/reported/"
 
+ELSEWHERE = "elsewhere"
+"""The outcome of work that is already being done."""
+
 
 class Reported(Struct, frozen=True, forbid_unknown_fields=True):
     """A stated lie: where `LieReported` stands, its evidence, and whether the members were told."""
@@ -59,6 +64,8 @@ class Lies:
         self._directory, self._federation = directory, federation
         self._made: tuple[Blobs, Fetching] | None = None
         self._after = ""
+        self._judging = Lock()
+        self._judged: tuple[LieNotice, Proven | SecaggError] | None = None
 
     def take(self, message: Received, register: Register, turn: Turn) -> None:
         """Hear that a member holds evidence. Raises: WireError; BadInput for one that is not listened to."""
@@ -116,7 +123,7 @@ class Lies:
         """Take the verdict on evidence: state what is proven, once for each key."""
         sender = name.partition("/")[2]
         kept = turn.get(f"{_FROM}{sender}")
-        if kept is None:
+        if kept is None or outcome == ELSEWHERE:
             return
         notice = decode(LieNotice, kept)
         turn.delete(f"{_FROM}{sender}")
@@ -151,9 +158,28 @@ class Lies:
             raise BadInput(f"{message.sender} asks the key server for what is no evidence.", "It is not answered.")
         turn.reply("piece", *piece_of(self._directory.path(asked.digest), asked))
 
-    def _judge(self, blobs: Blobs, notice: LieNotice) -> Proven:
+    def _judge(self, blobs: Blobs, notice: LieNotice) -> Proven | SecaggError | str:
+        """Return the verdict on evidence, `ELSEWHERE` when some is being judged now; what was judged last is not again.
+
+        Raises: VerificationFailed, BadInput for a file that is damaged or gone, which says nothing of the evidence.
+        """
+        if not self._judging.acquire(blocking=False):
+            return ELSEWHERE
+        try:
+            if self._judged is None or self._judged[0] != notice:
+                self._judged = notice, self._verdict(blobs.get(notice.digest), notice)
+            return self._judged[1]
+        finally:
+            self._judging.release()
+
+    def _verdict(self, data: bytes, notice: LieNotice) -> Proven | SecaggError:
+        try:
+            return self._proven(data, notice)
+        except VerificationFailed as error:
+            return error
+
+    def _proven(self, data: bytes, notice: LieNotice) -> Proven:
         """Judge evidence, and keep it beside the log if it holds. Raises: VerificationFailed."""
-        data = blobs.get(notice.digest)
         proven = check_lie(data, notice.aggregator_key)
         if proven.round.federation != self._federation:
             raise VerificationFailed("The evidence is of another federation.", "It is discarded.")

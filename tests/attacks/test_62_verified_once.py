@@ -5,61 +5,18 @@ other upload would be verified, and no entry of the log written.
 """
 
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
-from secagg.daemon.blobs import Blobs
 from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.phases import Masking
 from secagg.protocol.session import RoundHeader
 from secagg.wire.codec import decode
 from secagg.wire.signed import Signed
-from support.aggregating import Hall, Inline, Member
+from support.aggregating import Hall, Member
 from support.federation import make
+from support.holding import Held, Read
 
 GREEDY, TIMES = "node-03", 50
-
-
-class Held(Inline):
-    """Workers that begin nothing while they are held."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-        self.holds = False
-        self.waiting: list[Callable[[], None]] = []
-
-    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        if not self.holds:
-            return super().submit(work, *args, **kwargs)
-        future: Future[Any] = Future()
-        self.waiting.append(lambda: future.set_result(work(*args, **kwargs)))
-        return future
-
-    def beside(self) -> None:
-        """Do the next thing that waits, as another worker does while one is at work."""
-        if self.waiting:
-            self.waiting.pop(0)()
-
-    def release(self) -> None:
-        """Do everything that waits."""
-        self.holds = False
-        while self.waiting:
-            self.beside()
-
-
-class Read(Blobs):
-    """Uploads, with how often each was read as a whole."""
-
-    times: Counter[bytes]
-    workers: Held
-
-    def read(self, name: bytes) -> bytes:
-        self.times[name] += 1
-        if self.times[name] == 1:
-            self.workers.beside()
-        return super().read(name)
 
 
 class Greedy(Member):
