@@ -1,10 +1,15 @@
 """What the operator's commands ask the aggregator over the admin socket; one struct each, tagged by `command`."""
 
+from aggregator.answers import AggregatorStatus, JobDetail, JobShown, JobSubmitted, ModelResult, SumResult
 from aggregator.jobs import JobFile
-from secagg.daemon.requests import Request, Status
+from secagg.daemon.requests import Request
 
 
-class SubmitJob(Request, frozen=True, tag="job-submit"):
+class Status(Request[AggregatorStatus], frozen=True, tag="status"):
+    """How the aggregator stands."""
+
+
+class SubmitJob(Request[JobSubmitted], frozen=True, tag="job-submit"):
     """Submit a job; paths of its first model and custody on this machine, and members that are left out of it."""
 
     file: JobFile
@@ -13,17 +18,17 @@ class SubmitJob(Request, frozen=True, tag="job-submit"):
     without: tuple[str, ...] = ()
 
 
-class ListJobs(Request, frozen=True, tag="job-list"):
+class ListJobs(Request[tuple[JobShown, ...]], frozen=True, tag="job-list"):
     """List all jobs."""
 
 
-class ShowJob(Request, frozen=True, tag="job-show"):
+class ShowJob(Request[JobDetail], frozen=True, tag="job-show"):
     """Show one job."""
 
     name: str
 
 
-class JobResult(Request, frozen=True, tag="job-result"):
+class JobResult(Request[ModelResult | SumResult], frozen=True, tag="job-result"):
     """Say where the result of a job lies, or what it is."""
 
     name: str

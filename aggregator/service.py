@@ -8,16 +8,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from aggregator import jobs, logbook, records, spot, stated, submitting
+from aggregator.answers import (
+    AggregatorStatus,
+    JobDetail,
+    JobShown,
+    JobSubmitted,
+    JobWait,
+    ModelResult,
+    RoundShown,
+    RunningShown,
+    SumResult,
+)
 from aggregator.desk import Desk
 from aggregator.ending import WORDS
 from aggregator.logbook import LogBook
 from aggregator.membership import Membership
 from aggregator.presence import TICK, Presence
 from aggregator.progress import awaited, missing, told_out
-from aggregator.requests import Asked, JobResult, ListJobs, ShowJob, SubmitJob
+from aggregator.requests import Asked, JobResult, ListJobs, ShowJob, Status, SubmitJob
 from aggregator.schedule import MODEL, Schedule
 from aggregator.spot import Handing
 from aggregator.telling import PRESENCE, last_wait
@@ -25,14 +36,14 @@ from aggregator.uploads import Uploads, shell_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import following
+from secagg.daemon.answers import Reply
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.membership import Pin
-from secagg.daemon.requests import Status, parse
+from secagg.daemon.requests import parse
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation
 from secagg.events.federation import Roster as ListInForce
-from secagg.events.line import TAG
 from secagg.events.rounds import Waiting
 from secagg.log.bundle import BundleWriter
 from secagg.log.log import Log
@@ -131,7 +142,7 @@ class AggregatorService:
         else:
             self._schedule.rounds.finished(name, outcome, turn)
 
-    def command(self, request: dict[str, object], turn: Turn) -> object:
+    def command(self, request: dict[str, object], turn: Turn) -> Reply:
         """Answer a person at the admin socket.
 
         Raises: BadInput for a command there is not, or one that asks for what is not there.
@@ -143,7 +154,7 @@ class AggregatorService:
             case SubmitJob():
                 return self._submit(asked, turn)
             case ListJobs():
-                return [_shown(job) for job in records.all_jobs(turn)]
+                return tuple(_shown(job) for job in records.all_jobs(turn))
             case ShowJob(name):
                 return self._show(name, turn)
             case JobResult(name):
@@ -184,19 +195,19 @@ class AggregatorService:
 
     # Commands --------------------------------------------------------------------------------------------------------
 
-    def _status(self, turn: Turn) -> dict[str, object]:
+    def _status(self, turn: Turn) -> AggregatorStatus:
         job = self._schedule.active(turn)
         known = self._membership.known(turn)
         roster = self._membership.roster(turn) if known else None
         nodes = [member.name for member in roster.nodes()] if roster else []
-        return {
-            "roster": roster.version if roster else None, "log": self._book.published,
-            "set_aside": self._book.all_set_aside(turn),
-            "members": {name: self._presence.of(name) is not None for name in nodes},
-            "job": job.spec.name if job else None, "round": self._round(turn), "waiting": self._waiting(turn),
-        }  # fmt: skip
+        return AggregatorStatus(
+            roster=roster.version if roster else None, log=self._book.published,
+            set_aside=tuple(self._book.all_set_aside(turn)),
+            members={name: self._presence.of(name) is not None for name in nodes},
+            job=job.spec.name if job else None, round=self._round(turn), waiting=self._waiting(turn),
+        )  # fmt: skip
 
-    def _waiting(self, turn: Turn) -> dict[str, object] | None:
+    def _waiting(self, turn: Turn) -> JobWait | None:
         """Return who is waited for now, since when and until when; None while this aggregator works, or has no job."""
         phase, job = self._schedule.rounds.running(turn), self._schedule.active(turn)
         if isinstance(phase, Common) and Stage.WAITS in (shell := shell_of(phase.manifest)).stage(phase):
@@ -206,60 +217,54 @@ class AggregatorService:
             return _wait(last_wait(PRESENCE, turn))
         return None
 
-    def _round(self, turn: Turn) -> dict[str, object] | None:
+    def _round(self, turn: Turn) -> RunningShown | None:
         phase = self._schedule.rounds.running(turn)
         if phase is None:
             return None
         found = phase.scope.round
-        shown: dict[str, object] = {"round": found.round, "attempt": found.attempt, "phase": type(phase).__name__}
+        shown = RunningShown(found.round, found.attempt, type(phase).__name__, told_out(phase))
         if isinstance(phase, Common) and Stage.WAITS in (shell := shell_of(phase.manifest)).stage(phase):
-            shown |= {"step": shell.step_of(phase), "waiting": list(awaited(phase)), "missing": missing(phase)}
-        return shown | {"dropped": [msgspec.to_builtins(out) for out in told_out(phase)]}
+            return replace(shown, step=shell.step_of(phase), waiting=awaited(phase), missing=missing(phase))
+        return shown
 
-    def _show(self, name: str, turn: Turn) -> dict[str, object]:
+    def _show(self, name: str, turn: Turn) -> JobDetail:
         job = records.get_job(turn, name)
-        ended = [
-            {
-                "round": outcome.round.round, "attempt": outcome.round.attempt, "lost": outcome.lost,
-                "contributors": list(outcome.contributors), "step": outcome.step, "reason": outcome.reason,
-                "missing": list(outcome.missing),
-            }
-            for outcome in records.outcomes(turn, name)
-        ]  # fmt: skip
+        ended = tuple(
+            RoundShown(where.round, where.attempt, one.lost, one.contributors, one.step, one.reason, one.missing)
+            for one in records.outcomes(turn, name)
+            for where in (one.round,)
+        )
         active = self._schedule.active(turn)
         running = self._round(turn) if active and active.spec.name == name else None
-        return _shown(job) | {"named": list(job.named), "ended": ended, "running": running}
+        return JobDetail(**asdict(_shown(job)), named=job.named, ended=ended, running=running)
 
-    def _submit(self, asked: SubmitJob, turn: Turn) -> dict[str, object]:
+    def _submit(self, asked: SubmitJob, turn: Turn) -> JobSubmitted:
         model, custody = (Path(path) if path else None for path in (asked.model, asked.custody))
         roster, desk = self._membership.roster(turn), self._desk
         job = submitting.submit(asked.file, model, custody, asked.without, roster, desk, self._blobs, turn)
-        return _shown(job) | {"told": submitting.told(job, asked.without, turn)}
+        return JobSubmitted(**asdict(_shown(job)), told=tuple(submitting.told(job, asked.without, turn)))
 
-    def _result(self, name: str, turn: Turn) -> dict[str, object]:
+    def _result(self, name: str, turn: Turn) -> ModelResult | SumResult:
         """Return where the result of a job lies on this machine: the model, or the last published sum."""
         job = records.get_job(turn, name)
         published = [outcome for outcome in records.outcomes(turn, name) if not outcome.lost]
         if not published:
             raise BadInput(f"The job {name} has no result yet.", "Wait for a round to close.", code="E-JOB")
         if job.spec.purpose == "training":
-            return {"purpose": "training", "path": str(self._blobs.path(job.model)), "digest": job.model_digest.hex()}
+            return ModelResult(str(self._blobs.path(job.model)), job.model_digest.hex())
         sums = jobs.vector_of(self._blobs, job.spec, published[-1])
-        return {
-            "purpose": "sum", "contributors": list(published[-1].contributors), "values": [float(v) for v in sums],
-        }  # fmt: skip
+        return SumResult(published[-1].contributors, tuple(float(value) for value in sums))
 
 
-def _wait(told: Waiting | None) -> dict[str, object] | None:
-    return {name: value for name, value in told.shown().items() if name != TAG} if told else None
+def _wait(told: Waiting | None) -> JobWait | None:
+    return msgspec.convert(told, JobWait, from_attributes=True) if told else None
 
 
-def _shown(job: records.Job) -> dict[str, object]:
+def _shown(job: records.Job) -> JobShown:
     spec = job.spec
-    return {
-        "name": spec.name, "number": job.number, "task": spec.task, "purpose": spec.purpose, "state": job.state,
-        "round": job.round, "attempt": job.attempt, "rounds": spec.rounds, "cohort": list(spec.cohort),
-        "parameters": spec.parameters, "bits": code_bits(spec.lanes[0].codec), "model": job.model_digest.hex(),
-        "reason": job.reason,
-        "rule": job.rule, "remedy": job.remedy,
-    }  # fmt: skip
+    return JobShown(
+        name=spec.name, number=job.number, task=spec.task, purpose=spec.purpose, state=job.state, round=job.round,
+        attempt=job.attempt, rounds=spec.rounds, cohort=spec.cohort, parameters=spec.parameters,
+        bits=code_bits(spec.lanes[0].codec), model=job.model_digest.hex(), reason=job.reason, rule=job.rule,
+        remedy=job.remedy,
+    )  # fmt: skip

@@ -2,13 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from keyserver.answers import MemberShown
 from keyserver.config import read
-from keyserver.requests import ShowMember
-from secagg.daemon.admin import SOCKET, call
+from keyserver.requests import ShowMember, Status
+from secagg.daemon import admin
 from secagg.daemon.options import current
-from secagg.daemon.requests import Request, Status
+from secagg.daemon.requests import Request
 from secagg.errors import BadInput, SecaggError, TryLater
 
 PATIENCE = 15.0
@@ -16,16 +17,23 @@ PATIENCE = 15.0
 
 _PAUSE = 0.02
 
+A = TypeVar("A")
 
-def ask(state_dir: Path | None, request: Request) -> Any:
+
+def socket(state_dir: Path | None) -> Path:
+    """Return the admin socket of the key server of this state directory, or of the configuration that was named."""
+    return (state_dir or read(current().config).state_dir) / admin.SOCKET
+
+
+def ask(state_dir: Path | None, request: Request[A]) -> A:
     """Return the key server's answer.
 
     Raises: PeerUnavailable when it does not run; its own errors.
     """
-    return call((state_dir or read(current().config).state_dir) / SOCKET, request)
+    return admin.ask(socket(state_dir), request)
 
 
-def decide(state_dir: Path | None, request: Request) -> Any:
+def decide(state_dir: Path | None, request: Request[A]) -> A:
     """As `ask`, and wait until everything decided is in the published directory and in force.
 
     Raises: as `ask`; TryLater when it is not published in time.
@@ -35,7 +43,7 @@ def decide(state_dir: Path | None, request: Request) -> Any:
     end = time.monotonic() + PATIENCE
     while True:
         status = ask(place, Status())
-        if status["published"] >= status["decided"]:
+        if status.published >= status.decided:
             return answer
         if time.monotonic() > end:
             raise TryLater(
@@ -44,7 +52,7 @@ def decide(state_dir: Path | None, request: Request) -> Any:
         time.sleep(_PAUSE)
 
 
-def await_request(state_dir: Path | None, name: str, seconds: float) -> Any:
+def await_request(state_dir: Path | None, name: str, seconds: float) -> MemberShown:
     """Return a member's request, as `member.show` gives it, once it is there.
 
     Raises: as `ask`; BadInput (`E-CANDIDATE` or `E-MEMBER`) when it has not come in time.

@@ -14,6 +14,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from keyserver import boots, dealing, enrolment, lies, views
+from keyserver.answers import (
+    Decided,
+    EntryShown,
+    KeyLogged,
+    KeyserverStatus,
+    MemberShown,
+    RosterShown,
+    TokenMade,
+    TokenRevoked,
+    TokenShown,
+)
 from keyserver.authority import Authority
 from keyserver.desk import ROSTER_LIFE, Desk, Settings
 from keyserver.directory import Directory, Published
@@ -30,10 +41,12 @@ from keyserver.requests import (
     RevokeToken,
     ShowMember,
     ShowRoster,
+    Status,
 )
 from keyserver.restating import set_aside
 from secagg.crypto.rng import Rng
-from secagg.daemon.requests import Status, parse
+from secagg.daemon.answers import Reply
+from secagg.daemon.requests import parse
 from secagg.daemon.turn import Turn
 from secagg.errors import BadConfiguration, BadInput, ProtocolViolation, TryLater
 from secagg.events import federation as told
@@ -77,7 +90,7 @@ class KeyserverService:
         self._authority, self._settings, self._directory = authority, settings, directory
         self._rng, self._log = rng, log
         self._lies = Lies(directory, authority.federation)
-        self._acts: dict[type, Callable[[Any, Turn], object]] = {
+        self._acts: dict[type, Callable[[Any, Turn], Reply]] = {
             CreateToken: self._create_token,
             ListTokens: self._list_tokens,
             RevokeToken: self._revoke_token,
@@ -162,7 +175,7 @@ class KeyserverService:
             register.enforce(record)
             self._tell(record, old.roster().members if old else (), turn)
 
-    def command(self, request: dict[str, object], turn: Turn) -> object:
+    def command(self, request: dict[str, object], turn: Turn) -> Reply:
         """Carry out what the operator asks.
 
         Raises: BadInput and what desk.py raises.
@@ -177,27 +190,27 @@ class KeyserverService:
 
     # What the operator asks ----------------------------------------------------------------------------------------
 
-    def _create_token(self, asked: CreateToken, turn: Turn) -> object:
+    def _create_token(self, asked: CreateToken, turn: Turn) -> TokenMade:
         line, id = self._desk(turn).create_token(asked, self._rng)
         write(self._log, lines.CreateToken(asked.institution, turn.now() + asked.ttl))
-        return {"token": line, "id": id, "expires": turn.now() + asked.ttl}
+        return TokenMade(line, id, turn.now() + asked.ttl)
 
-    def _list_tokens(self, asked: ListTokens, turn: Turn) -> object:
-        return [views.token(id, record, turn.now()) for id, record in self._register(turn).tokens()]
+    def _list_tokens(self, asked: ListTokens, turn: Turn) -> tuple[TokenShown, ...]:
+        return tuple(views.token(id, record, turn.now()) for id, record in self._register(turn).tokens())
 
-    def _revoke_token(self, asked: RevokeToken, turn: Turn) -> object:
+    def _revoke_token(self, asked: RevokeToken, turn: Turn) -> TokenRevoked:
         id = self._desk(turn).revoke_token(asked.id)
         write(self._log, lines.RevokeToken(id[:16]))
-        return {"id": id}
+        return TokenRevoked(id)
 
-    def _list_members(self, asked: ListMembers, turn: Turn) -> object:
+    def _list_members(self, asked: ListMembers, turn: Turn) -> tuple[MemberShown, ...]:
         register = self._register(turn)
-        return [
+        return (
             *(views.candidate(record) for record in register.candidates()),
             *(views.member(record, register.published) for record in register.members()),
-        ]
+        )
 
-    def _show_member(self, asked: ShowMember, turn: Turn) -> object:
+    def _show_member(self, asked: ShowMember, turn: Turn) -> MemberShown:
         register = self._register(turn)
         candidate, record = register.candidate(asked.name), register.member(asked.name)
         if candidate is not None:
@@ -208,22 +221,22 @@ class KeyserverService:
             f"{asked.name} is neither a member nor waiting.", "See `secagg member list`.", code="E-CANDIDATE"
         )
 
-    def _approve(self, asked: ApproveMember, turn: Turn) -> object:
+    def _approve(self, asked: ApproveMember, turn: Turn) -> Decided:
         record = self._desk(turn).approve(asked)
         turn.tell(told.Approve(asked.name, record.version))
-        return {"member": asked.name, "version": record.version}
+        return Decided(asked.name, record.version)
 
-    def _revoke(self, asked: RevokeMember, turn: Turn) -> object:
+    def _revoke(self, asked: RevokeMember, turn: Turn) -> Decided:
         record = self._desk(turn).revoke(asked)
         turn.tell(told.Revoke(asked.name, asked.reason))
-        return {"member": asked.name, "version": record.version if record else None}
+        return Decided(asked.name, record.version if record else None)
 
-    def _log_key(self, asked: LogKey, turn: Turn) -> object:
+    def _log_key(self, asked: LogKey, turn: Turn) -> KeyLogged:
         key = dealing.log_key(asked, self._register(turn), self._authority, turn.now())
         turn.tell(told.DealKey(key))
-        return {"key": key}
+        return KeyLogged(key)
 
-    def _show_roster(self, asked: ShowRoster, turn: Turn) -> object:
+    def _show_roster(self, asked: ShowRoster, turn: Turn) -> RosterShown:
         """Return the push that members get and, for each member, the proof of its entry under the same checkpoint."""
         register = self._register(turn)
         record = register.in_force()
@@ -231,26 +244,24 @@ class KeyserverService:
             raise TryLater("The first roster is not published yet.", "Try again in a second.")
         present = [kept for member in record.roster().members if (kept := register.member(member.name))]
         entries = [(self._directory.leaf(one.entry), self._prove(one.entry, record.note, 0)) for one in present]
-        return {
-            "push": self._push(record, 0).hex(),
-            "entries": [{"leaf": leaf.decode(), "proof": proof.hex()} for leaf, proof in entries],
-        }
+        shown = tuple(EntryShown(leaf.decode(), proof.hex()) for leaf, proof in entries)
+        return RosterShown(self._push(record, 0).hex(), shown)
 
-    def _status(self, asked: Status, turn: Turn) -> object:
+    def _status(self, asked: Status, turn: Turn) -> KeyserverStatus:
         register = self._register(turn)
         force = register.in_force()
-        return {
-            "federation": self._authority.federation,
-            "root_fingerprint": self._authority.root_fingerprint,
-            "curve_key": key_text(self._authority.curve_key),
-            "roster": force.version if force else None,
-            "expires": force.roster().expires if force else None,
-            "members": len(force.roster().members) if force else 0,
-            "waiting": len(register.candidates()),
-            "decided": register.size,
-            "published": register.published,
-            "set_aside": register.all_set_aside(),
-        }
+        return KeyserverStatus(
+            federation=self._authority.federation,
+            root_fingerprint=self._authority.root_fingerprint,
+            curve_key=key_text(self._authority.curve_key),
+            roster=force.version if force else None,
+            expires=force.roster().expires if force else None,
+            members=len(force.roster().members) if force else 0,
+            waiting=len(register.candidates()),
+            decided=register.size,
+            published=register.published,
+            set_aside=tuple(register.all_set_aside()),
+        )
 
     # What newcomers and members ask --------------------------------------------------------------------------------
 

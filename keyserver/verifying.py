@@ -1,7 +1,6 @@
 """Verifies a roster as anybody can who knows the root's fingerprint: chain, directory, and every member's enrolment."""
 
-from typing import Any
-
+from keyserver.answers import EntryShown, RosterShown
 from secagg.daemon import clock
 from secagg.daemon.membership import Pin, follow
 from secagg.errors import VerificationFailed
@@ -15,9 +14,9 @@ from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 
 
-def rows(answer: dict[str, Any]) -> tuple[str, list[dict[str, object]]]:
+def rows(answer: RosterShown) -> tuple[str, list[dict[str, object]]]:
     """Return one line about the roster and one row per member, without verifying (`verify` does)."""
-    push = decode(RosterPush, bytes.fromhex(answer["push"]), LIMIT_BULK)
+    push = decode(RosterPush, bytes.fromhex(answer.push), LIMIT_BULK)
     root = fingerprint(decode(SignedRoster, push.roster, LIMIT_BULK).root_key)
     roster = _roster(answer)
     head = (
@@ -35,12 +34,12 @@ def rows(answer: dict[str, Any]) -> tuple[str, list[dict[str, object]]]:
     ]
 
 
-def verify(answer: dict[str, Any], root_fingerprint: str) -> list[str]:
+def verify(answer: RosterShown, root_fingerprint: str) -> list[str]:
     """Return one line per thing that holds.
 
     Raises: VerificationFailed naming the first that does not.
     """
-    push, roster = bytes.fromhex(answer["push"]), _roster(answer)
+    push, roster = bytes.fromhex(answer.push), _roster(answer)
     standing = follow(push, Pin(roster.federation, root_fingerprint), clock.wall(), None)
     key = online_key(standing.signed, root_fingerprint)
     state = standing.checkpoint()
@@ -49,13 +48,13 @@ def verify(answer: dict[str, Any], root_fingerprint: str) -> list[str]:
         f"roster      version {roster.version}, {len(roster.members)} members, expires {roster.expires}",
         f"directory   {state.origin}, {state.size} entries, {state.root.hex()}",
     ]
-    entries = {statement.member: (entry, statement) for entry in answer["entries"] for statement in [_open(entry, key)]}
+    entries = {statement.member: (entry, statement) for entry in answer.entries for statement in [_open(entry, key)]}
     for member in roster.members:
         if member.name not in entries:
             raise VerificationFailed(f"There is no proof that {member.name} was enrolled.", "Ask the operator.")
         entry, statement = entries[member.name]
-        proof = decode(LogProof, bytes.fromhex(entry["proof"]), LIMIT_BULK)
-        if check(entry["leaf"].encode(), proof, state.origin, key, None) != state:
+        proof = decode(LogProof, bytes.fromhex(entry.proof), LIMIT_BULK)
+        if check(entry.leaf.encode(), proof, state.origin, key, None) != state:
             raise VerificationFailed(f"{member.name} is proved in another state of the directory.", "Ask again.")
         lines.append(_line(member, statement, roster, root_fingerprint, proof.index))
     return lines
@@ -70,13 +69,13 @@ def _line(member: Member, statement: Enrolled, roster: Roster, root: str, index:
     return f"entry {index:<5} {member.name} ({member.role})  {groups(seen)}  {' '.join(words(seen))}"
 
 
-def _open(entry: dict[str, Any], key: bytes) -> Enrolled:
-    statement, _ = open_statement(entry["leaf"].encode(), lambda _: key)
+def _open(entry: EntryShown, key: bytes) -> Enrolled:
+    statement, _ = open_statement(entry.leaf.encode(), lambda _: key)
     if not isinstance(statement, Enrolled):
         raise VerificationFailed("A proof is of another statement than an enrolment.", "Ask the operator.")
     return statement
 
 
-def _roster(answer: dict[str, Any]) -> Roster:
-    push = decode(RosterPush, bytes.fromhex(answer["push"]), LIMIT_BULK)
+def _roster(answer: RosterShown) -> Roster:
+    push = decode(RosterPush, bytes.fromhex(answer.push), LIMIT_BULK)
     return decode(Roster, decode(SignedRoster, push.roster, LIMIT_BULK).roster, LIMIT_BULK)

@@ -1,45 +1,33 @@
-"""What the operator is shown of a record: plain JSON values, never the text of a token."""
+"""What the operator is shown of a record, never the text of a token."""
 
+from msgspec import UNSET, UnsetType
+
+from keyserver.answers import MemberShown, MemberState, TokenShown
 from keyserver.records import Candidate, MemberRecord, TokenRecord
 from secagg.roster.fingerprints import groups, words
-from secagg.roster.members import Member
-
-View = dict[str, object]
 
 
-def token(id: str, record: TokenRecord, now: int) -> View:
+def token(id: str, record: TokenRecord, now: int) -> TokenShown:
     """Return one token: its id, whom it is for, until when, and what became of it."""
-    expired = record.state == "open" and now >= record.expires
-    return {
-        "id": id[:16],
-        "institution": record.institution,
-        "name": record.name,
-        "role": record.role,
-        "expires": record.expires,
-        "state": "expired" if expired else record.state,
-        "tries": record.tries,
-    }
+    state = "expired" if record.state == "open" and now >= record.expires else record.state
+    return TokenShown(id[:16], record.institution, record.name, record.role, record.expires, state, record.tries)
 
 
-def candidate(record: Candidate) -> View:
+def candidate(record: Candidate) -> MemberShown:
     """Return a request that waits, with the words to compare."""
-    return {**_of(record.member, record.fingerprint), "state": "waiting", "since": record.asked}
+    return _shown(record, "waiting", record.asked)
 
 
-def member(record: MemberRecord, published: int) -> View:
+def member(record: MemberRecord, published: int) -> MemberShown:
     """Return a member; it is `approved` until its entry is published, then `enrolled`, and `revoked` in the end."""
-    state = "enrolled" if record.entry < published else "approved"
-    since = record.revoked or record.enrolled
-    shown = {**_of(record.member, record.fingerprint), "state": "revoked" if record.revoked else state, "since": since}
-    return {**shown, "reason": record.reason} if record.revoked else shown
+    if record.revoked:
+        return _shown(record, "revoked", record.revoked, record.reason)
+    return _shown(record, "enrolled" if record.entry < published else "approved", record.enrolled)
 
 
-def _of(member: Member, fingerprint: bytes) -> View:
-    return {
-        "name": member.name,
-        "organisation": member.organisation,
-        "role": member.role,
-        "fingerprint": fingerprint.hex(),
-        "groups": groups(fingerprint),
-        "words": list(words(fingerprint)),
-    }
+def _shown(
+    record: Candidate | MemberRecord, state: MemberState, since: int, reason: str | UnsetType = UNSET
+) -> MemberShown:
+    member, told = record.member, record.fingerprint
+    named = (member.name, member.organisation, member.role, told.hex())
+    return MemberShown(*named, groups(told), words(told), state, since, reason)

@@ -10,10 +10,10 @@ fault may speak of the data: it never leaves.
 Leaves to others: ending the round (node.rounds), the rules of the count (secagg.protocol.failing).
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from node import records
+from node.answers import FailureShown
 from node.inputs import Inputs
 from node.jobs import Jobs
 from node.records import Job
@@ -88,18 +88,18 @@ class Failures:
             return "people", refusal
         return None
 
-    def shown(self) -> list[dict[str, object]]:
-        """Return every task whose data a round failed on, how often and in which jobs, as JSON values."""
+    def shown(self) -> tuple[FailureShown, ...]:
+        """Return every task whose data a round failed on, how often and in which jobs."""
         failures, most = self._inputs.ledger.failures(), self._inputs.policy.max_failures
-        found: list[dict[str, object]] = []
+        found: list[FailureShown] = []
         for task in self._inputs.tasks:
             source = self._inputs.source(task)
             for purpose in KINDS:
                 here = [entry for entry in failures if (entry.source, entry.purpose) == (source, purpose)]
-                jobs = sorted({entry.round.job for entry in here})
+                jobs = tuple(sorted({entry.round.job for entry in here}))
                 if here:
-                    found.append({"task": task, "purpose": purpose, "jobs": jobs, "rounds": len(here), "most": most})
-        return found
+                    found.append(FailureShown(task, purpose, jobs, len(here), most))
+        return tuple(found)
 
     def _asked(self, job: Job) -> Asked:
         spec = job.spec
@@ -153,8 +153,8 @@ class Leaving:
         turn.send(self._jobs.aggregator(turn).name, "round", header, encode(signed))
 
 
-def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `Failures.shown` returned, under `failures`, in lines for a terminal."""
-    for one in found["failures"]:
-        yield f"{one['task']}: {one['rounds']} of {one['most']} rounds of {KINDS[one['purpose']]} failed on its data"
-        yield f"  in {', '.join(one['jobs'])}; after {one['most']} a job needs secagg node allow JOB"
+def lines(failures: Iterable[FailureShown]) -> Iterator[str]:
+    """Yield what `Failures.shown` returned, in lines for a terminal."""
+    for one in failures:
+        yield f"{one.task}: {one.rounds} of {one.most} rounds of {KINDS[one.purpose]} failed on its data"
+        yield f"  in {', '.join(one.jobs)}; after {one.most} a job needs secagg node allow JOB"

@@ -1,13 +1,18 @@
 """What an institution's commands ask its node over the admin socket; one struct each, tagged by `command`."""
 
-from secagg.daemon.requests import Request, Status
+from node.answers import AllowanceShown, LedgerShown, NodeStatus, UncheckedShown
+from secagg.daemon.requests import Request
 
 
-class ShowLedger(Request, frozen=True, tag="ledger"):
+class Status(Request[NodeStatus], frozen=True, tag="status"):
+    """How the node stands."""
+
+
+class ShowLedger(Request[LedgerShown], frozen=True, tag="ledger"):
     """Show what this institution gave to sums."""
 
 
-class AllowJob(Request, frozen=True, tag="allow"):
+class AllowJob(Request[AllowanceShown], frozen=True, tag="allow"):
     """Say what a job's being allowed tells; with `confirmed`, allow it."""
 
     job: str
@@ -15,7 +20,7 @@ class AllowJob(Request, frozen=True, tag="allow"):
     confirmed: bool = False
 
 
-class AcceptUnchecked(Request, frozen=True, tag="unchecked-accept"):
+class AcceptUnchecked(Request[UncheckedShown], frozen=True, tag="unchecked-accept"):
     """Go on without the check of a round."""
 
     round: str

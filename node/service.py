@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from node import jobs, records, showing, sources, spot, uploading
+from node.answers import AllowanceShown, NodeStatus
 from node.config import OwnTask
 from node.drill import Drill
 from node.ending import Endings
@@ -21,7 +22,7 @@ from node.jobs import Ended, Jobs
 from node.leaving import Failures
 from node.proofs import Proofs
 from node.records import Job
-from node.requests import AcceptUnchecked, AllowJob, Asked, ShowLedger
+from node.requests import AcceptUnchecked, AllowJob, Asked, ShowLedger, Status
 from node.rounds import DUE, MASK, UPDATE, Rounds
 from node.spot import Spots, due_of
 from node.stating import Stating
@@ -31,6 +32,7 @@ from node.work import Work, member_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import booting, fetching, following, lies
+from secagg.daemon.answers import RefusalShown, Reply
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.booting import Booting
 from secagg.daemon.following import Follower, Own
@@ -39,7 +41,7 @@ from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
 from secagg.daemon.participant import find_refusal, find_since, put_since
-from secagg.daemon.requests import Status, parse
+from secagg.daemon.requests import parse
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
 from secagg.errors import BadInput, ProtocolViolation, Refused, TryLater, VerificationFailed
@@ -194,14 +196,14 @@ class NodeService:
             turn.run(f"forget/{published.hex()}", lambda: self._blobs.delete(published))
         self._say_present(turn)
 
-    def command(self, request: dict[str, object], turn: Turn) -> object:
+    def command(self, request: dict[str, object], turn: Turn) -> Reply:
         """Answer a person at the admin socket. Raises: BadInput for a command there is not, or that means nothing."""
         asked: Asked = parse(request, Asked, "node")
         match asked:
             case Status():
                 return self._status(turn)
             case ShowLedger():
-                return showing.shown(self._inputs) | {"failures": self._failures.shown()}
+                return showing.shown(self._inputs, self._failures.shown())
             case AllowJob(job, overlap, confirmed):
                 return self._allow(job, overlap, confirmed, turn)
             case AcceptUnchecked(label):
@@ -209,45 +211,43 @@ class NodeService:
                 self._rounds.released(turn)
                 return accepted
 
-    def _allow(self, job: str, overlap: bool, confirmed: bool, turn: Turn) -> object:
+    def _allow(self, job: str, overlap: bool, confirmed: bool, turn: Turn) -> AllowanceShown:
         """Say what a job's being allowed tells; once a person has confirmed it, write it, and have it logged."""
         if not _NAME.match(job):
             raise BadInput(f"{job} is no name of a job.", "Write it exactly as the job is named.")
         tells = showing.tells(job, overlap, self._inputs)
         if not confirmed:
-            return {"tells": tells}
+            return AllowanceShown(job, overlap, tells=tells)
         said = self._inputs.allow(job, overlap, turn.now())
         turn.tell(told.Allow(job, overlap))
         if overlap:
             federation = self._pin.federation
             self._stating.say(OverlapAllowed(federation=federation, time=turn.now(), member=self._name, job=job), turn)
             self._say_present(turn)
-        return showing.told(said)
+        return AllowanceShown(said.job, said.overlap, before=said.before)
 
-    def _status(self, turn: Turn) -> object:
+    def _status(self, turn: Turn) -> NodeStatus:
         known = self._follower.known(turn)
         job, phase, upload = self._jobs.standing(turn), self._rounds.phase(turn), records.find_upload(turn)
         kept, refusal = records.current(turn), find_refusal(turn)
         bound = self._hindrance(job, turn) if job else None
         failed = kept is not None and self._failures.failed(kept.scope.round)
-        return {
-            "roster": self._follower.roster(turn).version if known else None,
-            "tasks": sorted(self._tasks),
-            "job": job.spec.name if job else None,
-            "next_round": job.next_round if job else None,
-            "rounds": job.spec.rounds if job else None,
-            "ready": job.ready if job else None,
-            "phase": type(phase).__name__ if phase else None,
-            "waiting": waiting(kept, phase, job, known, turn, bound, failed).shown(),
-            "unchecked": [due.name for due in spot.dues(turn)],
-            "chunks_stored": len(upload.stored) if upload else None,
-            "metrics": {
-                key.partition("/")[2]: msgspec.json.decode(value) for key, value in turn.scan("metrics/")
-            },
-            "failures": self._failures.shown(),
-            "refused": {"round": refusal.round.label(), "rule": refusal.rule, "cause": refusal.cause,
-                        "remedy": refusal.remedy} if refusal else None,
-        }  # fmt: skip
+        return NodeStatus(
+            roster=self._follower.roster(turn).version if known else None,
+            tasks=tuple(sorted(self._tasks)),
+            job=job.spec.name if job else None,
+            next_round=job.next_round if job else None,
+            rounds=job.spec.rounds if job else None,
+            ready=job.ready if job else None,
+            phase=type(phase).__name__ if phase else None,
+            waiting=waiting(kept, phase, job, known, turn, bound, failed),
+            unchecked=tuple(due.name for due in spot.dues(turn)),
+            chunks_stored=len(upload.stored) if upload else None,
+            metrics={key.partition("/")[2]: msgspec.json.decode(value) for key, value in turn.scan("metrics/")},
+            failures=self._failures.shown(),
+            refused=RefusalShown(refusal.round.label(), refusal.rule, refusal.cause, refusal.remedy)
+            if refusal else None,
+        )  # fmt: skip
 
     def _hindrance(self, job: Job, turn: Turn) -> tuple[str, Refused] | None:
         """Return what keeps this institution's data out of the next round of a job, and who can change that."""

@@ -5,13 +5,13 @@ follows from the entries alone, so that it says the same as what is refused.
 Leaves to others: what follows from entries (secagg.protocol.inputs), the terminal (node.commands).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+from node.answers import AllowedShown, BoundShown, FailureShown, LedgerShown, OpenShown
 from node.inputs import Inputs
-from secagg.protocol.inputs import Allowed, Counted
-from secagg.protocol.manifest import Seat
+from secagg.protocol.inputs import Counted
+from secagg.protocol.manifest import Purpose, Seat
 
 _DIFFERENCE = (
     "The difference of two sums shows what the members gave who are in only one of them; where that is one member, its "
@@ -29,7 +29,7 @@ _ENCODED = (
     "show the update of who has that many examples. Compare them with those of the jobs before."
 )
 
-_USES = {"training": "training", "sum": "sums"}
+_USES: dict[Purpose, str] = {"training": "training", "sum": "sums"}
 
 
 def when(time: int) -> str:
@@ -37,52 +37,48 @@ def when(time: int) -> str:
     return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def shown(inputs: Inputs) -> dict[str, object]:
-    """Return what is bound here, as JSON values: by data and use, headers without an end, what persons allowed."""
+def shown(inputs: Inputs, failures: tuple[FailureShown, ...]) -> LedgerShown:
+    """Return what is bound here: by data and use, headers without an end, what persons allowed, what failed."""
     entries, allowed = inputs.ledger.entries(), inputs.ledger.allowed()
-    return {
-        "bound": [found for task in inputs.tasks for found in _of_task(task, inputs, entries)],
-        "open": [_open(entry) for entry in entries if entry.state == "pending"],
-        "allowed": [
-            {"federation": said.federation, "job": said.job, "overlap": said.overlap, "time": said.time}
-            for said in allowed
-        ],
-        "entries": len(entries),
-    }  # fmt: skip
+    return LedgerShown(
+        bound=tuple(found for task in inputs.tasks for found in _of_task(task, inputs, entries)),
+        open=tuple(_open(entry) for entry in entries if entry.state == "pending"),
+        allowed=tuple(AllowedShown(said.federation, said.job, said.overlap, said.time) for said in allowed),
+        entries=len(entries), failures=failures,
+    )  # fmt: skip
 
 
-def tells(job: str, overlap: bool, inputs: Inputs) -> list[str]:
+def tells(job: str, overlap: bool, inputs: Inputs) -> tuple[str, ...]:
     """Return what a person reads before it allows a job: what that tells, and to whom."""
     sets = _sets(inputs.ledger.entries())
     over = "; ".join(", ".join(names) for names in sets) or "nobody yet"
     first = f"So far this institution's data was summed over: {over}."
     if overlap:
-        return [
+        return (
             first,
             f"With this, {job} may sum it over other members too.",
             _DIFFERENCE,
             _ENCODED,
             "Every member of one of these sets has to allow it at its own institution, and it is written in the log.",
             "It holds for what was summed up to now. What comes after is bound again.",
-        ]
+        )
     if not inputs.policy.changing_sets:
-        return [first, f"With this, {job} may train, over these members.", _ENCODED]
+        return (first, f"With this, {job} may train, over these members.", _ENCODED)
     own = f"With this, {job} may train over members of its own in every round but its first."
-    return [first, own, _ROUGHLY, _ENCODED]
+    return (first, own, _ROUGHLY, _ENCODED)
 
 
-def _of_task(task: str, inputs: Inputs, entries: Sequence[Counted]) -> Iterable[dict[str, object]]:
+def _of_task(task: str, inputs: Inputs, entries: Sequence[Counted]) -> Iterable[BoundShown]:
     own, source = inputs.tasks[task], inputs.source(task)
-    for purpose in ("training", "sum"):
+    for purpose in _USES:
         found = [e for e in entries if e.source == source and e.purpose == purpose and e.task == task and e.counts]
         if found:
-            yield {
-                "task": task, "data": str(own.data), "edition": own.edition, "purpose": purpose,
-                "jobs": sorted({entry.round.job for entry in found}), "since": found[0].time,
-                "rounds": len({entry.round.opening for entry in found}),
-                "members": [list(names) for names in _sets(found)], "rules": _rules(purpose, inputs),
-                "ends": _ends(purpose, inputs),
-            }  # fmt: skip
+            yield BoundShown(
+                task=task, data=str(own.data), edition=own.edition, purpose=purpose,
+                jobs=tuple(sorted({entry.round.job for entry in found})), since=found[0].time,
+                rounds=len({entry.round.opening for entry in found}), members=tuple(_sets(found)),
+                rules=_rules(purpose, inputs), ends=_ends(purpose, inputs),
+            )  # fmt: skip
 
 
 def _sets(entries: Iterable[Counted]) -> list[tuple[str, ...]]:
@@ -95,16 +91,16 @@ def _names(seats: Iterable[Seat]) -> tuple[str, ...]:
     return tuple(seat.name for seat in seats)
 
 
-def _rules(purpose: str, inputs: Inputs) -> list[str]:
+def _rules(purpose: Purpose, inputs: Inputs) -> tuple[str, ...]:
     """Return by which rules what was given binds what comes."""
-    same_set = [] if inputs.policy.changing_sets else ["ledger.source"]
+    same_set = () if inputs.policy.changing_sets else ("ledger.source",)
     if purpose == "sum":
-        return ["ledger.input", *same_set, "ledger.encoding"]
-    of_a_job = [] if inputs.policy.changing_sets else ["ledger.job"]
-    return ["ledger.input", *of_a_job, *same_set, "ledger.unlisted", "ledger.near", "ledger.encoding"]
+        return ("ledger.input", *same_set, "ledger.encoding")
+    of_a_job = () if inputs.policy.changing_sets else ("ledger.job",)
+    return ("ledger.input", *of_a_job, *same_set, "ledger.unlisted", "ledger.near", "ledger.encoding")
 
 
-def _ends(purpose: str, inputs: Inputs) -> str:
+def _ends(purpose: Purpose, inputs: Inputs) -> str:
     changing = inputs.policy.changing_sets
     if purpose == "sum":
         return (
@@ -123,37 +119,31 @@ def _ends(purpose: str, inputs: Inputs) -> str:
     )
 
 
-def _open(entry: Counted) -> dict[str, object]:
-    return {
-        "round": entry.round.label(), "federation": entry.round.federation, "task": entry.task, "since": entry.time,
-        "cohort": list(_names(entry.seats)),
-        "ends": "How this ended is not known here; the aggregator is asked. If it is gone for good: "
+def _open(entry: Counted) -> OpenShown:
+    return OpenShown(
+        round=entry.round.label(), federation=entry.round.federation, task=entry.task, since=entry.time,
+        cohort=_names(entry.seats),
+        ends="How this ended is not known here; the aggregator is asked. If it is gone for good: "
         "secagg node allow JOB --overlap",
-    }  # fmt: skip
+    )  # fmt: skip
 
 
-def told(said: Allowed) -> dict[str, object]:
-    """Return what a person is told once a job is allowed."""
-    return {"job": said.job, "overlap": said.overlap, "before": said.before}
-
-
-def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `shown` returned, in lines for a terminal."""
-    if not found["entries"]:
+def lines(found: LedgerShown) -> Iterator[str]:
+    """Yield what `shown` returned, in lines for a terminal; what failed is written by node.leaving."""
+    if not found.entries:
         yield "This institution has given nothing to a sum yet."
-    for one in found["bound"]:
-        edition = f", edition {one['edition']}" if one["edition"] else ""
-        yield f"{one['task']}: {one['data']}{edition}, for {_USES[one['purpose']]}"
-        jobs, since = ", ".join(one["jobs"]), when(one["since"])
-        yield f"  given in {one['rounds']} rounds of {jobs} since {since}"
-        for members in one["members"]:
+    for one in found.bound:
+        edition = f", edition {one.edition}" if one.edition else ""
+        yield f"{one.task}: {one.data}{edition}, for {_USES[one.purpose]}"
+        yield f"  given in {one.rounds} rounds of {', '.join(one.jobs)} since {when(one.since)}"
+        for members in one.members:
             yield f"  summed over {', '.join(members)}"
-        yield f"  bound by {', '.join(one['rules'])}"
-        yield f"  {one['ends']}"
-    for one in found["open"]:
-        yield f"{one['task']}: round {one['round']} of {one['federation']}, signed for at {when(one['since'])}"
-        yield f"  may be summed over some of {', '.join(one['cohort'])}"
-        yield f"  {one['ends']}"
-    for one in found["allowed"]:
-        how = "also over other members" if one["overlap"] else "over members of its own"
-        yield f"{one['job']} of {one['federation']}: allowed at {when(one['time'])}, {how}"
+        yield f"  bound by {', '.join(one.rules)}"
+        yield f"  {one.ends}"
+    for pending in found.open:
+        yield f"{pending.task}: round {pending.round} of {pending.federation}, signed for at {when(pending.since)}"
+        yield f"  may be summed over some of {', '.join(pending.cohort)}"
+        yield f"  {pending.ends}"
+    for said in found.allowed:
+        how = "also over other members" if said.overlap else "over members of its own"
+        yield f"{said.job} of {said.federation}: allowed at {when(said.time)}, {how}"

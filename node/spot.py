@@ -14,6 +14,7 @@ from itertools import chain
 
 from msgspec import Raw, Struct
 
+from node.answers import UncheckedShown
 from node.jobs import Jobs
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
@@ -164,7 +165,7 @@ class Spots:
             turn.tell(told.Spot(*place(now.due.scope.round), state="holds", count=count, bytes=size))
             self._drop(now.due, turn)
 
-    def accept(self, named: str, turn: Turn) -> dict[str, object]:
+    def accept(self, named: str, turn: Turn) -> UncheckedShown:
         """Go on without the verdict on a round, because a person says so; the round log will say it too.
 
         Raises: BadInput when no check of this round waits.
@@ -183,7 +184,7 @@ class Spots:
         turn.send(due.manifest.aggregator, STATE, b"", leaf)
         turn.tell(told.UncheckedAccepted(*place(due.scope.round)))
         self._drop(due, turn)
-        return {"accepted": due.name}
+        return UncheckedShown(due.name)
 
     def _drop(self, due: Due, turn: Turn) -> None:
         """Let go of a check, and go on with the next one."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from secagg.daemon.joining import join_command
-from secagg.daemon.options import current, options
+from secagg.daemon.options import configuration, current, options
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -26,18 +26,18 @@ aggregator.add_command(join_command("aggregator"))
 @options
 def serve() -> None:
     """Serve until SIGTERM; prints `ready aggregator NAME` once everything is open."""
-    from aggregator.console import configuration
     from aggregator.process import serve as run
 
     given = current()
-    run(configuration(), verbosity=given.verbosity, color=given.color)
+    run(configuration("aggregator.toml"), verbosity=given.verbosity, color=given.color)
 
 
 @aggregator.command()
 @options
 def status() -> None:
     """Show roster, log, who is here, and the round that is running."""
-    from aggregator.console import ask, show
-    from secagg.daemon.requests import Link, Status
+    from aggregator.process import admin_socket
+    from aggregator.requests import Status
+    from secagg.daemon.printing import show_status
 
-    show(ask(Status()) | ask(Link()))
+    show_status(admin_socket(configuration("aggregator.toml")), Status())

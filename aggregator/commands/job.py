@@ -4,7 +4,7 @@ Rule: a job file is read strictly before it is sent, so that a misspelt key is n
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,7 @@ from secagg.daemon.options import current, options
 from secagg.daemon.writing import say, say_json
 
 if TYPE_CHECKING:
+    from aggregator.answers import JobDetail
     from secagg.events.line import Event
 
 
@@ -32,19 +33,15 @@ def submit(file: Path, model: Path | None, custody: Path | None, without: tuple[
 
     Leaving a member out fixes that from the first round on: it comes in later only if every institution allows it.
     """
-    from aggregator.console import ask, show
+    from aggregator.console import ask
     from aggregator.jobs import JobFile
     from aggregator.requests import SubmitJob
     from secagg.daemon.config import load
+    from secagg.daemon.printing import record, show
 
     first, held = (str(path.absolute()) if path else "" for path in (model, custody))
     answer = ask(SubmitJob(load(file, JobFile), first, held, without))
-    if current().format != "table":
-        show(answer)
-        return
-    told = answer.pop("told")
-    show(answer)
-    say(*told)
+    show(answer, lines=[*record(answer, without=("told",)), *answer.told])
 
 
 @job.command()
@@ -59,10 +56,10 @@ def check(
     file: Path, nodes: int, colluders: int | None, examples: int, model: Path | None, custody: Path | None
 ) -> None:
     """Say what the job in FILE would cost and how exact it would be; nothing is sent."""
-    from aggregator.console import show
     from aggregator.jobs import JobFile, read_custody, read_model
     from aggregator.planning import plan
     from secagg.daemon.config import load
+    from secagg.daemon.printing import show
 
     job = load(file, JobFile)
     held = read_custody(custody) if custody else None
@@ -75,10 +72,11 @@ def check(
 @options
 def show(name: str) -> None:
     """Show one job: its rounds, who contributed, who is waited for."""
-    from aggregator import console
+    from aggregator.console import ask
     from aggregator.requests import ShowJob
+    from secagg.daemon import printing
 
-    console.show(console.ask(ShowJob(name)))
+    printing.show(ask(ShowJob(name)))
 
 
 @job.command(name="list")
@@ -88,12 +86,9 @@ def list_jobs() -> None:
 
     from aggregator.console import ask
     from aggregator.requests import ListJobs
+    from secagg.daemon.printing import show_all
 
-    for found in ask(ListJobs()):
-        if current().format != "table":
-            say_json(found)
-        else:
-            say(f"{found['name']:<24} {found['state']:<8} round {found['round']} of {found['rounds']}")
+    show_all(ask(ListJobs()), ("name", "state", "round", "rounds"))
 
 
 @job.command()
@@ -109,7 +104,7 @@ def watch(name: str | None) -> None:
     from secagg.events.rounds import JobDone, JobFailed
 
     stream = follow()
-    if name and (found := ask(ShowJob(name)))["state"] in ("done", "failed"):
+    if name and (found := ask(ShowJob(name))).state in ("done", "failed"):
         stream = iter([_ended(found)])
     for event in stream:
         if name and isinstance(event, OfJob) and event.job != name:
@@ -133,26 +128,28 @@ def pull(name: str, output: Path) -> None:
     """Write the result of a job into a directory: model.safetensors, or sum.json."""
     import json
 
+    from aggregator.answers import ModelResult
     from aggregator.console import ask
     from aggregator.requests import JobResult
+    from secagg.daemon.answers import written
 
     found = ask(JobResult(name))
     output.mkdir(parents=True, exist_ok=True)
-    if found["purpose"] == "training":
+    if isinstance(found, ModelResult):
         target = output / "model.safetensors"
-        target.write_bytes(Path(found["path"]).read_bytes())
+        target.write_bytes(Path(found.path).read_bytes())
     else:
         target = output / "sum.json"
-        target.write_text(json.dumps(found), encoding="utf-8")
+        target.write_text(json.dumps(written(found)), encoding="utf-8")
     say(str(target))
 
 
-def _ended(found: dict[str, Any]) -> "Event":
+def _ended(found: "JobDetail") -> "Event":
     from secagg.events.rounds import JobDone, JobFailed
 
-    if found["state"] == "failed":
-        return JobFailed(found["name"], found["reason"], found["rule"], found["remedy"])
-    return JobDone(found["name"], found["rounds"])
+    if found.state == "failed":
+        return JobFailed(found.name, found.reason, found.rule, found.remedy)
+    return JobDone(found.name, found.rounds)
 
 
 def _line(event: "Event") -> str:

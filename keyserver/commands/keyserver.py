@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from secagg.daemon.options import current, options
-from secagg.daemon.writing import say, say_json
+from secagg.daemon.writing import say
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -36,11 +36,12 @@ def init(
 ) -> None:  # fmt: skip
     """Make the offline root key, the online keys and keyserver.toml, and print what everybody pins."""
     from keyserver.founding import begin, write_broker
+    from secagg.daemon.printing import show
 
     told = begin(state_dir, federation, passphrase_file, config_out, **rest)
     if broker_out:
         write_broker(broker_out, rest["address"], told)
-    _show(told)
+    show(told)
     say(f"Move {told['root_key']} to another medium: it is not needed to serve.", err=True)
     if not broker_out:
         say("Write root_fingerprint and keyserver_curve_key into [federation] of broker.toml.", err=True)
@@ -64,20 +65,12 @@ def serve() -> None:
 @options
 def status(state_dir: Path | None) -> None:
     """Show the roster in force, who waits, and the link to the broker."""
-    from keyserver.asking import ask
-    from secagg.daemon.requests import Link, Status
+    from keyserver.asking import socket
+    from keyserver.requests import Status
+    from secagg.daemon.printing import show_status
 
-    _show({**ask(state_dir, Status()), **ask(state_dir, Link())})
+    show_status(socket(state_dir), Status())
 
 
 def _prompt() -> str:
     return str(click.prompt("Passphrase of the key server's keys", hide_input=True, err=True))
-
-
-def _show(values: dict[str, Any]) -> None:
-
-    if current().format == "table":
-        width = max(map(len, values))
-        say(*(f"{name:<{width}}  {value}" for name, value in values.items()))
-    else:
-        say_json(values)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from secagg.daemon.options import current, options
+from secagg.daemon.options import options
 from secagg.daemon.writing import say
 
 STATE_DIR = click.option("--state-dir", type=click.Path(path_type=Path), help="Of the key server, instead of --config.")
@@ -22,11 +22,11 @@ def member() -> None:
 def list_(state_dir: Path | None) -> None:
     """List members and those who wait."""
     from keyserver.asking import ask
-    from keyserver.printing import show
     from keyserver.requests import ListMembers
+    from secagg.daemon.printing import show_all
 
     columns = ("name", "organisation", "role", "state", "since", "fingerprint")
-    show(ask(state_dir, ListMembers()), columns, current().format)
+    show_all(ask(state_dir, ListMembers()), columns)
 
 
 @member.command(name="show")
@@ -36,10 +36,10 @@ def list_(state_dir: Path | None) -> None:
 def show_(name: str, state_dir: Path | None) -> None:
     """Show one member or request with its fingerprint and words."""
     from keyserver.asking import ask
-    from keyserver.printing import show_one
     from keyserver.requests import ShowMember
+    from secagg.daemon.printing import show
 
-    show_one(ask(state_dir, ShowMember(name)), current().format)
+    show(ask(state_dir, ShowMember(name)))
 
 
 @member.command()
@@ -58,11 +58,11 @@ def approve(name: str, words: str | None, yes: bool, wait: str, state_dir: Path 
     seen = await_request(state_dir, name, duration(wait))
     heard: list[str] = []
     if not yes:
-        say(f"{name}, {seen['organisation']}, {seen['role']}", seen["groups"], err=True)
+        say(f"{name}, {seen.organisation}, {seen.role}", seen.groups, err=True)
         heard = (words or click.prompt("Two of the words that the institution reads out", err=True)).split(",")
         heard = [word for part in heard for word in part.split()]
-    done = decide(state_dir, ApproveMember(name, seen["fingerprint"], tuple(heard), unread=yes))
-    say(f"approved {name}: {' '.join(seen['words'])} · roster version {done['version']}")
+    done = decide(state_dir, ApproveMember(name, seen.fingerprint, tuple(heard), unread=yes))
+    say(f"approved {name}: {' '.join(seen.words)} · roster version {done.version}")
 
 
 @member.command()
@@ -79,4 +79,4 @@ def revoke(name: str, reason: str, yes: bool, state_dir: Path | None) -> None:
     if not yes:
         click.confirm(f"Revoke {name}? Its running rounds go on without it.", abort=True, err=True)
     done = decide(state_dir, RevokeMember(name, reason))
-    say(f"revoked {name}" + (f" · roster version {done['version']}" if done["version"] else ""))
+    say(f"revoked {name}" + (f" · roster version {done.version}" if done.version else ""))

@@ -22,14 +22,14 @@ def roster() -> None:
 def show_(state_dir: Path | None) -> None:
     """Show the roster in force."""
     from keyserver.asking import ask
-    from keyserver.printing import show
     from keyserver.requests import ShowRoster
     from keyserver.verifying import rows
+    from secagg.daemon.printing import show_all
 
     shown, lines = rows(ask(state_dir, ShowRoster()))
     if current().format == "table":
         say(shown)
-    show(lines, ("name", "organisation", "role", "fingerprint"), current().format)
+    show_all(lines, ("name", "organisation", "role", "fingerprint"))
 
 
 @roster.command()

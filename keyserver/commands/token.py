@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from secagg.daemon.options import current, options
-from secagg.daemon.writing import say, say_json
+from secagg.daemon.writing import say
 
 if TYPE_CHECKING:
     from keyserver.requests import TokenRole
@@ -35,13 +35,12 @@ def create(institution: str, name: str, role: "TokenRole", ttl: str, state_dir: 
     from keyserver.asking import decide
     from keyserver.requests import CreateToken
     from secagg.daemon.config import duration
+    from secagg.daemon.printing import show
 
     made = decide(state_dir, CreateToken(institution, name, role, int(duration(ttl))))
     if current().format == "table":
         say(f"Send this line to {institution}, who gives it to `secagg {role} join -`:", err=True)
-        say(made["token"])
-    else:
-        say_json(made)
+    show(made, lines=[made.token])
 
 
 @token.command(name="list")
@@ -50,11 +49,11 @@ def create(institution: str, name: str, role: "TokenRole", ttl: str, state_dir: 
 def list_(state_dir: Path | None) -> None:
     """List tokens: for whom, until when, and what became of them."""
     from keyserver.asking import ask
-    from keyserver.printing import show
     from keyserver.requests import ListTokens
+    from secagg.daemon.printing import show_all
 
     columns = ("id", "institution", "name", "role", "state", "expires", "tries")
-    show(ask(state_dir, ListTokens()), columns, current().format)
+    show_all(ask(state_dir, ListTokens()), columns)
 
 
 @token.command()
@@ -66,4 +65,4 @@ def revoke(id: str, state_dir: Path | None) -> None:
     from keyserver.asking import decide
     from keyserver.requests import RevokeToken
 
-    say(f"revoked {decide(state_dir, RevokeToken(id))['id'][:16]}")
+    say(f"revoked {decide(state_dir, RevokeToken(id)).id[:16]}")

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from secagg.daemon.joining import join_command
-from secagg.daemon.options import current, options
-from secagg.daemon.writing import say, say_json
+from secagg.daemon.options import configuration, current, options
+from secagg.daemon.writing import say
 
 if TYPE_CHECKING:
     from secagg.protocol.ceremony.files import Transcript
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+EXAMPLE = "trustee.toml"
 FILE = click.Path(path_type=Path, dir_okay=False)
 WORDS = click.option("--words", help="Two or more of the eight words, in order, as they were read out: w1,w2.")
 
@@ -58,7 +59,7 @@ def card(output: Path) -> None:
     from keyserver.trustee.ceremony import make_card
     from keyserver.trustee.config import Identity
 
-    words = make_card(Identity(_configuration()), output)
+    words = make_card(Identity(configuration(EXAMPLE)), output)
     say(str(output))
     _tell(f"Give {output} to the dealer and read your words out: {' '.join(words)}")
 
@@ -128,7 +129,7 @@ def accept(share: Path, key: Path | None, transcript: Path | None, words: str | 
     from keyserver.trustee.config import Identity
     from secagg.protocol.ceremony.files import read_transcript
 
-    own = Identity(_configuration())
+    own = Identity(configuration(EXAMPLE))
     public, written = key or share.parent / files.KEY, transcript or share.parent / files.TRANSCRIPT
     found = read_transcript(files.read(written))
     _warn([place.name for place in found.trustees], found.threshold, found.colluders)
@@ -169,7 +170,7 @@ def publish(key: Path, transcript: Path, state_dir: Path | None) -> None:
 
     told = read(transcript).decode(errors="replace")
     done = decide(state_dir, LogKey(read(key).hex(), told))
-    say(f"published {done['key']}")
+    say(f"published {done.key}")
 
 
 @trustee.command()
@@ -180,30 +181,18 @@ def serve() -> None:
     from keyserver.trustee.process import serve as run
 
     given = current()
-    run(_configuration(), verbosity=given.verbosity, color=given.color)
+    run(configuration(EXAMPLE), verbosity=given.verbosity, color=given.color)
 
 
 @trustee.command()
 @options
 def status() -> None:
     """Show the roster, the keys and the rounds of this trustee, who it waits for, and what it refused."""
-    import json
-
     from keyserver.trustee.process import admin_socket
-    from secagg.daemon.admin import call
-    from secagg.daemon.clock import wall
-    from secagg.daemon.requests import Link, Status
-    from secagg.daemon.waits import sentence
+    from keyserver.trustee.requests import Status
+    from secagg.daemon.printing import show_status
 
-    path = admin_socket(_configuration())
-    found = call(path, Status()) | call(path, Link())
-    if current().format != "table":
-        say_json(found)
-        return
-    for one in found.pop("waiting"):
-        say(f"{'waiting':>16}  {sentence(one, wall())}")
-    for name, value in found.items():
-        say(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
+    show_status(admin_socket(configuration(EXAMPLE)), Status())
 
 
 def _numbers(found: "Transcript") -> str:
@@ -219,15 +208,6 @@ def _warn(names: list[str], threshold: int, colluders: int) -> None:
         _tell("WARNING: no trustee may collude (c' = 0); a dishonest one can help to open two sums. For trials.")
     if len(names) > 1:
         _tell(f"Any {threshold} of {', '.join(names)} together can read every single update.")
-
-
-def _configuration() -> Path:
-    from secagg.errors import UsageError
-
-    given = current().config
-    if given is None:
-        raise UsageError("There is no configuration.", "Name it with --config trustee.toml.")
-    return given
 
 
 def _tell(text: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from keyserver.trustee import records, rounds
 from keyserver.trustee.decrypting import decrypt
 from keyserver.trustee.opening import Decrypt, Work
+from keyserver.trustee.requests import Status, TrusteeStatus
 from keyserver.trustee.rounds import Rounds
 from keyserver.trustee.store import Store
 from keyserver.trustee.waiting import waiting
@@ -21,6 +22,7 @@ from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import booting, fetching, following, lies
+from secagg.daemon.answers import RefusalShown
 from secagg.daemon.blobs import Blobs
 from secagg.daemon.booting import Booting
 from secagg.daemon.following import Follower, Own
@@ -28,7 +30,7 @@ from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
 from secagg.daemon.participant import all_rounds, find_refusal, find_since, put_since
-from secagg.daemon.requests import Status, parse
+from secagg.daemon.requests import parse
 from secagg.daemon.turn import Turn
 from secagg.errors import ProtocolViolation, TryLater, VerificationFailed
 from secagg.events.federation import Roster as ListInForce
@@ -125,7 +127,7 @@ class TrusteeService:
         else:
             self._rounds.finished(name, outcome, turn)
 
-    def command(self, request: dict[str, object], turn: Turn) -> object:
+    def command(self, request: dict[str, object], turn: Turn) -> TrusteeStatus:
         """Answer a person at the admin socket. Raises: BadInput for a command there is not."""
         parse(request, Status, "trustee")
         known, kept = self._follower.known(turn), all_rounds(turn)
@@ -135,16 +137,16 @@ class TrusteeService:
         waits = waiting(
             known, boot.state if boot else "asking", len(keys), kept, missing, find_since(turn)
         )
-        return {
-            "roster": self._follower.roster(turn).version if known else None,
-            "keys": [sha256(key).hex() for key in keys],
-            "rounds": {one.label: type(records.read(one)).__name__ for one in kept},
-            "opened": len(Ledger(turn).opened()),
-            "waiting": [one.shown() for one in waits],
-            "evidence": [entry.round.label() for entry in records.all_evidence(turn)],
-            "refused": {"round": refusal.round.label(), "rule": refusal.rule, "cause": refusal.cause,
-                        "remedy": refusal.remedy} if refusal else None,
-        }  # fmt: skip
+        return TrusteeStatus(
+            roster=self._follower.roster(turn).version if known else None,
+            keys=tuple(sha256(key).hex() for key in keys),
+            rounds={one.label: type(records.read(one)).__name__ for one in kept},
+            opened=len(Ledger(turn).opened()),
+            waiting=tuple(waits),
+            evidence=tuple(entry.round.label() for entry in records.all_evidence(turn)),
+            refused=RefusalShown(refusal.round.label(), refusal.rule, refusal.cause, refusal.remedy)
+            if refusal else None,
+        )  # fmt: skip
 
     # Messages --------------------------------------------------------------------------------------------------------
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from secagg.daemon.joining import Question, join_command
-from secagg.daemon.options import current, options
+from secagg.daemon.options import configuration, current, options
 from secagg.daemon.writing import say, say_json
 
+EXAMPLE = "node.toml"
 FILE = click.Path(path_type=Path, dir_okay=False)
 FILE_OR_DIRECTORY = click.Path(path_type=Path)
 
@@ -50,17 +51,15 @@ def allow(job: str, overlap: bool, yes: bool) -> None:
     """Allow a job at this institution; says first what that tells, and to whom."""
     from node.process import admin_socket
     from node.requests import AllowJob
-    from secagg.daemon.admin import call
+    from secagg.daemon.admin import ask
+    from secagg.daemon.printing import show
 
-    path = admin_socket(_configuration())
-    say(*call(path, AllowJob(job, overlap))["tells"], err=True)
+    socket = admin_socket(configuration(EXAMPLE))
+    say(*(ask(socket, AllowJob(job, overlap)).tells or ()), err=True)
     if not yes:
         click.confirm(f"Allow {job}?", default=False, abort=True, err=True)
-    done = call(path, AllowJob(job, overlap, confirmed=True))
-    if current().format != "table":
-        say_json(done)
-    else:
-        say(f"{job} is allowed here{', also over other members' if overlap else ''}.")
+    done = ask(socket, AllowJob(job, overlap, confirmed=True))
+    show(done, lines=[f"{job} is allowed here{', also over other members' if overlap else ''}."])
 
 
 @node.group()
@@ -76,13 +75,11 @@ def show() -> None:
     from node import leaving, showing
     from node.process import admin_socket
     from node.requests import ShowLedger
-    from secagg.daemon.admin import call
+    from secagg.daemon import printing
+    from secagg.daemon.admin import ask
 
-    found = call(admin_socket(_configuration()), ShowLedger())
-    if current().format != "table":
-        say_json(found)
-    else:
-        say(*showing.lines(found), *leaving.lines(found))
+    found = ask(admin_socket(configuration(EXAMPLE)), ShowLedger())
+    printing.show(found, lines=[*showing.lines(found), *leaving.lines(found.failures)])
 
 
 @node.command()
@@ -94,29 +91,18 @@ def run(drill: str) -> None:
     from node.process import run as serve
 
     given = current()
-    serve(_configuration(), parse(drill) if drill else None, verbosity=given.verbosity, color=given.color)
+    serve(configuration(EXAMPLE), parse(drill) if drill else None, verbosity=given.verbosity, color=given.color)
 
 
 @node.command()
 @options
 def status() -> None:
     """Show the roster, the job and the round this node stands in, what it refused, and how its models did here."""
-    import json
-
     from node.process import admin_socket
-    from secagg.daemon.admin import call
-    from secagg.daemon.clock import wall
-    from secagg.daemon.requests import Link, Status
-    from secagg.daemon.waits import sentence
+    from node.requests import Status
+    from secagg.daemon.printing import show_status
 
-    path = admin_socket(_configuration())
-    found = call(path, Status()) | call(path, Link())
-    if current().format != "table":
-        say_json(found)
-        return
-    found["waiting"] = sentence(found["waiting"], wall())
-    for name, value in found.items():
-        say(f"{name:>16}  {value if isinstance(value, str | int | float) else json.dumps(value)}")
+    show_status(admin_socket(configuration(EXAMPLE)), Status())
 
 
 @node.command()
@@ -175,22 +161,11 @@ def accept(round_name: str) -> None:
 
     from node.process import admin_socket
     from node.requests import AcceptUnchecked
-    from secagg.daemon.admin import call
+    from secagg.daemon.admin import ask
+    from secagg.daemon.printing import show
 
-    done = call(admin_socket(_configuration()), AcceptUnchecked(round_name))
-    if current().format == "table":
-        say(f"accepted {done['accepted']} unchecked")
-    else:
-        say_json(done)
-
-
-def _configuration() -> Path:
-    from secagg.errors import UsageError
-
-    given = current().config
-    if given is None:
-        raise UsageError("There is no configuration.", "Name it with --config node.toml.")
-    return given
+    done = ask(admin_socket(configuration(EXAMPLE)), AcceptUnchecked(round_name))
+    show(done, lines=[f"accepted {done.accepted} unchecked"])
 
 
 def _keywords(pairs: tuple[str, ...]) -> dict[str, object]:

@@ -14,8 +14,9 @@ import socket
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from secagg.daemon import answers
 from secagg.daemon.requests import TAG, Request, Watch, asks_for
 from secagg.errors import BadConfiguration, BadInput, PeerUnavailable, SecaggError
 from secagg.events import kinds
@@ -33,13 +34,16 @@ BACKLOG = 1000
 _LONGEST = 107
 """Bytes of a Unix socket's path on Linux."""
 
-Answer = Callable[[dict[str, object]], object]
+Answering = Callable[[dict[str, object]], object]
+"""What answers a request: a struct of secagg.daemon.answers, a list of them, or their JSON values."""
+
+A = TypeVar("A")
 
 
 class Admin:
     """The daemon's end."""
 
-    def __init__(self, path: Path, answer: Answer) -> None:
+    def __init__(self, path: Path, answer: Answering) -> None:
         self._path = path
         self._answer = answer
         self._server: asyncio.Server | None = None
@@ -114,7 +118,7 @@ class Admin:
         try:
             if request is None:
                 raise BadInput("The request is not a JSON object with a command.", "Use the command of this version.")
-            return {"ok": json.loads(json.dumps(self._answer(request)))}
+            return {"ok": answers.written(self._answer(request))}
         except SecaggError as error:
             return {"error": _describe(error)}
         except Exception as error:
@@ -155,8 +159,17 @@ def _describe(error: SecaggError) -> dict[str, object]:
     return {"code": error.code, "cause": error.cause, "remedy": error.remedy, "exit_code": error.exit_code}
 
 
-def call(path: Path, request: Request | dict[str, object], timeout: float = 30.0) -> Any:
-    """Ask the daemon whose socket is `path`; return what it answered.
+def ask(path: Path, request: Request[A], timeout: float = 30.0) -> A:
+    """Ask the daemon whose socket is `path`; return its answer.
+
+    Raises: as `call`; BadInput for an answer of another version.
+    """
+    answer: A = answers.read(call(path, request, timeout), request.answered_by())
+    return answer
+
+
+def call(path: Path, request: Request[Any] | dict[str, object], timeout: float = 30.0) -> Any:
+    """Ask the daemon whose socket is `path`; return what it answered, as JSON values.
 
     Raises: PeerUnavailable when no daemon answers within `timeout` seconds; SecaggError with the daemon's own code,
     cause, remedy and exit code.
@@ -180,7 +193,7 @@ def watch(path: Path) -> Generator[Event, None, None]:
     return (kinds.read(answer) for answer in answers)
 
 
-def _connect(path: Path, request: Request | dict[str, object], timeout: float | None) -> socket.socket:
+def _connect(path: Path, request: Request[Any] | dict[str, object], timeout: float | None) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
     try:

@@ -22,10 +22,12 @@ from secagg.crypto.rng import Rng, system_rng
 from secagg.crypto.secret import Secret
 from secagg.daemon import clock, drill, logs
 from secagg.daemon.admin import SOCKET, Admin
+from secagg.daemon.answers import Answer, RosterVersion
 from secagg.daemon.config import load, means
 from secagg.daemon.process import notify
-from secagg.daemon.requests import Status, parse
+from secagg.daemon.requests import Request, parse
 from secagg.daemon.vault import check_private, private_directory, write_private
+from secagg.daemon.waits import Waiting
 from secagg.daemon.writing import say
 from secagg.errors import BadConfiguration, BadInput
 from secagg.events import lines
@@ -74,6 +76,25 @@ class BrokerConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     broker: BrokerSection
     federation: FederationSection
+
+
+class BrokerStatus(Answer, frozen=True):
+    """How a broker stands: who is connected, what waits for whom, how near the limits are."""
+
+    roster: RosterVersion
+    since: Annotated[int, means("Since when it runs, in seconds since 1970.")]
+    waiting: Annotated[Waiting | None, means("For the first roster, until it came.")]
+    connected: Annotated[list[str], means("Who is connected.")]
+    waiting_bytes: Annotated[int, means("Bytes of messages that wait to leave.")]
+    counts: Annotated[dict[str, int], means("What it did since it started, and how often.")]
+    memory: Annotated[int, means("Bytes of address space that it has.")]
+    memory_limit: Annotated[int, means("Bytes that it may have; -1 without a limit.")]
+    descriptors: Annotated[int, means("File descriptors that it has.")]
+    descriptor_limit: Annotated[int, means("File descriptors that it may have.")]
+
+
+class Status(Request[BrokerStatus], frozen=True, tag="status"):
+    """How the broker stands."""
 
 
 def init_broker(state_dir: Path, rng: Rng = system_rng) -> bytes:
@@ -155,15 +176,13 @@ async def _serve(config: BrokerConfig, state_dir: Path, secret: Secret, ready: P
             write(log, lines.Counts(reason, count))
 
 
-def _answer(request: dict[str, object], broker: Broker, began: int) -> object:
-    """Answer a person: who is connected, what waits for whom, how near the limits are. Raises: BadInput."""
+def _answer(request: dict[str, object], broker: Broker, began: int) -> BrokerStatus:
+    """Answer a person. Raises: BadInput."""
     parse(request, Status, "broker")
     version = broker.roster_version
-    waiting = None if version else {"for": KEYSERVER, "what": "the first roster", "since": began, "until": None}
-    return {
-        "roster": version or None, "since": began, "waiting": waiting, "connected": broker.connected,
-        "waiting_bytes": broker.waiting, "counts": dict(sorted(broker.counts.items())), **_used(),
-    }  # fmt: skip
+    waiting = None if version else Waiting(KEYSERVER, "the first roster", began)
+    counts = dict(sorted(broker.counts.items()))
+    return BrokerStatus(version or None, began, waiting, broker.connected, broker.waiting, counts, **_used())
 
 
 def _used() -> dict[str, int]:

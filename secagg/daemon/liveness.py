@@ -51,7 +51,12 @@ class Liveness:
         asked = [peer for peer, quiet in self._quiet.items() if quiet >= ASKED_AFTER and quiet % ASKED_AFTER == 0]
         return asked, [peer for peer, quiet in self._quiet.items() if quiet == SILENT_AFTER]
 
-    def shown(self) -> dict[str, object]:
-        """Return for how many seconds each silent peer has said nothing, and who can save nothing now."""
-        silent = {peer: quiet for peer, quiet in sorted(self._quiet.items()) if quiet >= SILENT_AFTER}
-        return {"silent": silent, "put_off": sorted(self._put_off)}
+    @property
+    def silent(self) -> dict[str, int]:
+        """For how many seconds each silent peer has said nothing."""
+        return {peer: quiet for peer, quiet in sorted(self._quiet.items()) if quiet >= SILENT_AFTER}
+
+    @property
+    def cannot_save(self) -> tuple[str, ...]:
+        """Who can save nothing now."""
+        return tuple(sorted(self._put_off))

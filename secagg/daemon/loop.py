@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from secagg.crypto.rng import Rng, system_rng
-from secagg.daemon import clock, drill, requests
+from secagg.daemon import answers, clock, drill, requests
 from secagg.daemon.admin import Admin
 from secagg.daemon.clock import Handle, Later
 from secagg.daemon.faults import explained, fault
@@ -261,25 +261,23 @@ class Daemon:
         self._later(AGAIN, lambda: self._local(decide, name))
 
     def command(self, request: dict[str, object]) -> object:
-        """Answer one request of the admin socket; `link` is the shell's own, the rest is the service's.
+        """Answer a request of the admin socket in JSON values; `link` is the shell's own, the rest is the service's.
 
         Raises: what the service raised; its turn is rolled back.
         """
         if requests.asks_for(request, requests.Link):
-            watchers, unreached = self._admin.watchers if self._admin else 0, dict(self._sender.unreached)
-            shown: dict[str, object] = {"link": self._link.state, "unacknowledged": self._outbox.waiting()}
-            disk = {"unreached": unreached, "read_only": self._storage.since, "watchers": watchers}
-            traffic = {"sent_bytes": self._sender.bytes, "received_bytes": self._received_bytes}
-            return shown | disk | self._peers.shown() | traffic
-        answers: list[object] = []
+            here = (self._link.state, self._outbox.waiting(), dict(self._sender.unreached), self._storage.since)
+            peers = (self._admin.watchers if self._admin else 0, self._peers.silent, self._peers.cannot_save)
+            return answers.written(answers.LinkShown(*here, *peers, self._sender.bytes, self._received_bytes))
+        found: list[object] = []
         what = f"command.{request.get(requests.TAG)}"
         try:
-            self._carry_out(self._advance(lambda turn: answers.append(self._service.command(request, turn)), what))
+            self._carry_out(self._advance(lambda turn: found.append(self._service.command(request, turn)), what))
         except _NOT_NOW as error:
             if fault(error):
                 self._failed(error, command=what)
             raise explained(error) or error from None
-        return answers[0]
+        return answers.written(found[0])
 
     def _failed(self, error: BaseException, **where: str) -> None:
         if self._storage.take(error):

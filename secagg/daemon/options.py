@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from secagg.errors import SecaggError
+from secagg.errors import SecaggError, UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,6 +35,14 @@ def current() -> Options:
     context = click.get_current_context()
     given: dict[str, Any] = context.meta.get(_META, {})
     return Options(**given)
+
+
+def configuration(example: str) -> Path:
+    """Return the configuration file that was named; `example` is what such a file is called. Raises: UsageError."""
+    given = current().config
+    if given is None:
+        raise UsageError("There is no configuration.", f"Name it with --config {example}.")
+    return given
 
 
 def options(command: Command) -> Command:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from secagg.crypto.rng import Rng
+from secagg.daemon.answers import Reply
 from secagg.daemon.journal import Outgoing, Transaction
 from secagg.events.line import Event
 from secagg.transport.link import Received
@@ -153,5 +154,5 @@ class Service(Protocol):
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Handle the outcome of work: what it returned, or the exception that it raised."""
 
-    def command(self, request: dict[str, object], turn: Turn) -> object:
-        """Answer a person at the admin socket with plain JSON values."""
+    def command(self, request: dict[str, object], turn: Turn) -> Reply:
+        """Answer a person at the admin socket."""

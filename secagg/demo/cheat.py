@@ -11,11 +11,10 @@ from collections.abc import Callable
 
 import click
 
-from aggregator.console import configuration
 from aggregator.process import serve
 from aggregator.service import AggregatorService
 from aggregator.uploads import Uploads
-from secagg.daemon.options import current, explain, options
+from secagg.daemon.options import configuration, current, explain, options
 from secagg.daemon.writing import say
 from secagg.demo.lying import one_more
 from secagg.errors import SecaggError
@@ -45,7 +44,7 @@ def main() -> None:
     """Serve as an aggregator that publishes sums its uploads do not give. For demonstrations."""
     given = current()
     try:
-        serve(configuration(), verbosity=given.verbosity, color=given.color, service=CheatingService)
+        serve(configuration("aggregator.toml"), verbosity=given.verbosity, color=given.color, service=CheatingService)
     except SecaggError as error:
         say(*explain(error), err=True)
         sys.exit(error.exit_code)

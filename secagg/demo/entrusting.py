@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from secagg.daemon.admin import SOCKET, call
-from secagg.daemon.requests import Status
 from secagg.demo.founding import Federation
 from secagg.events.line import Event, OfRound
 from secagg.events.rounds import RoundClosed, RoundStarted, Step
@@ -147,7 +146,7 @@ def kill_trustee(federation: Federation, name: str) -> None:
 
 def ask_trustee(federation: Federation, name: str) -> dict[str, Any]:
     """Return what a trustee says of itself."""
-    found = call(federation.home(name) / "state" / SOCKET, Status())
+    found = call(federation.home(name) / "state" / SOCKET, {"command": "status"})
     return dict(found)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from secagg.daemon.admin import SOCKET, call
+from secagg.daemon.admin import SOCKET, ask
 from secagg.daemon.requests import Link
 from secagg.daemon.writing import plained
 from secagg.demo.entrusting import Fate, Trustees
@@ -302,8 +302,8 @@ def _gather(
         screen.say("every hospital evaluates the model on its own held-out patients")
         story.federated = {name: _report(federation, name, story.rounds) for name in HOSPITALS}
     for name in HOSPITALS:
-        link = call(federation.home(name) / "state" / SOCKET, Link())
-        story.sent[name] = int(link["sent_bytes"])
+        link = ask(federation.home(name) / "state" / SOCKET, Link())
+        story.sent[name] = link.sent_bytes
     screen.say("the same training without the federation: alone, and on pooled files")
     baselines.start()
     federation.export(bundle)

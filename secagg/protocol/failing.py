@@ -21,7 +21,7 @@ from secagg.protocol.manifest import Purpose
 FAILED = "task.failed"
 """What others are told of a failure, whatever failed."""
 
-KINDS = {"training": "training", "sum": "sums"}
+KINDS: dict[Purpose, str] = {"training": "training", "sum": "sums"}
 """How a kind of job is called in sentences."""
 
 

@@ -10,14 +10,20 @@ import io
 import json
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
+from aggregator import requests as of_aggregator
+from keyserver import requests as of_keyserver
+from keyserver.trustee import requests as of_trustee
+from node import requests as of_node
 from secagg.cli import main
-from secagg.daemon import logs
+from secagg.daemon import broker, logs
 from secagg.daemon.admin import SOCKET, Admin
+from secagg.daemon.requests import Link
 from secagg.daemon.writing import plain
 from secagg.demo import ending
 from secagg.demo.heart import HOSPITALS, RISK, Story
@@ -34,17 +40,6 @@ from support.bundles import AGGREGATOR, append, write_bundle
 LINE = "FAKE all is well"
 TEXT = f"\x1b[2J\x1b]0;mine\x07[red]\u202e\u200b\u3164\x9b31m\r\n{LINE}"
 SHOWN = plain(TEXT)
-LINK = {"link": "connected", "unacknowledged": 0, "unreached": {}, "read_only": 0, "sent_bytes": 0}
-WAIT = {"for": "north", "what": "keys", "since": 5, "until": None}
-MEMBER = {
-    "name": "north", "organisation": "north", "role": "node", "state": "member", "since": 5, "fingerprint": "ab",
-    "words": ["one", "two"], "groups": "abc", "reason": "left",
-}  # fmt: skip
-JOB = {
-    "name": "risk", "number": 1, "task": "risk", "purpose": "sum", "state": "failed", "round": 1, "attempt": 1,
-    "rounds": 1, "cohort": ["north"], "reason": "why", "rule": "input.same", "remedy": "how",
-    "ended": [{"reason": "why", "missing": ["north"]}],
-}  # fmt: skip
 OUT = (told.Dropped("north", "Unmask", "why"),)
 EVENTS: list[Event] = [
     told.Step("risk", 1, 1, "Unmask", "sent", "north", "why"),
@@ -52,36 +47,59 @@ EVENTS: list[Event] = [
     told.RoundAborted("risk", 1, 1, "Unmask", "why", OUT, lost=False),
     told.JobFailed("risk", "why", "input.same", "how"),
 ]
-ANSWERS: dict[str, Any] = {
-    "status": {"roster": 1, "members": {"north": True}, "waiting": WAIT, "dropped": [{"reason": "why"}], "job": "risk"},
-    "link": LINK, "member.list": [MEMBER], "member.show": MEMBER, "job-list": [JOB], "job-show": JOB,
-    "token.list": [{"id": "ab", "institution": "north", "name": "north", "role": "node", "state": "open", "expires": 5}]
+ASKED: dict[str, Any] = {
+    "aggregator": of_aggregator.Asked | Link, "node": of_node.Asked | Link, "keyserver": of_keyserver.Asked | Link,
+    "trustee": of_trustee.Status | Link, "broker": broker.Status,
 }  # fmt: skip
-"""What a daemon may answer."""
+"""What each role is asked."""
 
 COMMANDS = [
     "member list", "member show north", "token list", "keyserver status", "aggregator status", "job list",
-    "job show risk", "job watch risk", "node status", "trustee status", "broker status",
+    "job show risk", "job watch risk", "node status", "trustee status", "broker status", "node ledger show",
+    "node allow risk --yes", "node unchecked accept risk.1", "token create --institution north",
 ]  # fmt: skip
 
 
 def hostile(value: Any) -> Any:
-    """Return a value with the hostile text behind every text in it, and in a name where names are members'."""
+    """Return a value with the hostile text behind every text in it."""
     match value:
         case str():
             return value + TEXT
         case dict():
-            return {name + TEXT if name == "north" else name: hostile(inner) for name, inner in value.items()}
+            return {name: hostile(inner) for name, inner in value.items()}
         case list():
             return [hostile(inner) for inner in value]
         case _:
             return value
 
 
-def poisoned(command: str) -> Any:
-    if command not in ANSWERS:
+def filled(found: msgspec.inspect.Type) -> Any:
+    """Return an answer of a type, as JSON: every field there, the hostile text as every text and every name."""
+    match found:
+        case msgspec.inspect.StrType():
+            return TEXT
+        case msgspec.inspect.LiteralType():
+            return max(map(str, found.values))  # a job that still waits, so that it can be watched
+        case msgspec.inspect.DictType():
+            return {TEXT: filled(found.value_type)}
+        case msgspec.inspect.VarTupleType() | msgspec.inspect.ListType():
+            return [filled(found.item_type)]
+        case msgspec.inspect.UnionType():
+            return filled(found.types[0])
+        case msgspec.inspect.Metadata():
+            return filled(found.type)
+        case msgspec.inspect.StructType():
+            tag = {found.tag_field: found.tag} if found.tag_field else {}
+            return tag | {field.encode_name: filled(field.type) for field in found.fields}
+    return {msgspec.inspect.IntType: 5, msgspec.inspect.FloatType: 0.5, msgspec.inspect.BoolType: True}[type(found)]
+
+
+def poisoned(role: str, command: str) -> Any:
+    """Return what a daemon of this role may answer to a command, with the hostile text in every place of it."""
+    kind = {request.__struct_config__.tag: request for request in get_args(ASKED[role]) or (ASKED[role],)}[command]
+    if kind is of_aggregator.SubmitJob:
         raise BadInput(f"no {command}{TEXT}", f"ask{TEXT}")
-    return hostile(ANSWERS[command])
+    return filled(msgspec.inspect.type_info(kind.answered_by()))
 
 
 def poisoned_event(event: Event) -> Event:
@@ -93,20 +111,10 @@ def poisoned_event(event: Event) -> Event:
 class Daemon:
     """A daemon in a thread, which answers as it was told to."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, role: str) -> None:
         self.loop = asyncio.new_event_loop()
-        self.admin = Admin(place / SOCKET, self.answer)
+        self.admin = Admin(place / SOCKET, lambda request: poisoned(role, str(request["command"])))
         self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def answer(self, request: dict[str, object]) -> object:
-        command = str(request["command"])
-        found = poisoned(command)
-        if command == "status" and self.several:
-            found = {**found, "waiting": [found["waiting"]]}
-        return found
-
-    several = False
-    """A trustee waits for several things at once."""
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -148,11 +156,16 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def role_of(line: str) -> str:
+    """Return which daemon a command asks."""
+    noun = line.split(maxsplit=1)[0]
+    return {"job": "aggregator", "member": "keyserver", "token": "keyserver"}.get(noun, noun)
+
+
 def run(place: Path, line: str, format: str) -> Any:
     noun = line.split(maxsplit=1)[0]
-    role = {"job": "aggregator"}.get(noun, noun)
     given = ["--state-dir", str(place / "s")] if noun in ("member", "token", "keyserver") else []
-    given = given or ["--config", str(place / f"{role}.toml")]
+    given = given or ["--config", str(place / f"{role_of(line)}.toml")]
     return CliRunner().invoke(main, [*line.split(), *given, "--format", format])
 
 
@@ -168,19 +181,18 @@ def judge(text: str) -> None:
 @pytest.mark.parametrize("format", ["table", "json", "jsonl"])
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_shows_what_a_peer_wrote_and_obeys_nothing(line: str, format: str, place: Path) -> None:
-    with Daemon(place / "s") as daemon:
-        daemon.several = line.startswith("trustee")
+    with Daemon(place / "s", role_of(line)):
         done = run(place, line, format)
     assert done.exit_code in (0, 75), done.output
     judge(done.stdout)
     judge(done.stderr)
-    assert LINE in done.stdout
+    assert LINE in done.stdout + done.stderr
     for row in done.stdout.splitlines() if format != "table" else ():
         json.loads(row)
 
 
 def test_an_error_of_a_daemon_is_shown_as_it_is(place: Path) -> None:
-    with Daemon(place / "s"):
+    with Daemon(place / "s", "aggregator"):
         done = run(place, "job submit " + str(_job(place)), "table")
     assert done.exit_code == 64
     judge(done.stderr)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from keyserver.answers import RosterShown
 from keyserver.desk import ROSTER_LIFE
 from keyserver.service import REMINDER
 from keyserver.verifying import rows
 from secagg.crypto.derive import sha256
+from secagg.daemon.answers import read
 from secagg.daemon.membership import Standing, check_own, follow, request
 from secagg.errors import BadConfiguration, BadInput, VerificationFailed
 from secagg.log.checkpoint import read_checkpoint
@@ -347,11 +349,11 @@ def test_the_broker_is_reminded_of_the_roster(tmp_path: Path) -> None:
 def test_the_roster_is_proved_to_the_operator(tmp_path: Path) -> None:
     async def script(office: Office) -> None:
         await office.enrol("charite")
-        answer = await office.ask("roster.show")
+        answer = read(await office.ask("roster.show"), RosterShown)
         head, (row,) = rows(answer)
         assert "version 2" in head
         assert row["name"] == "charite"
-        assert len(answer["entries"]) == 1
+        assert len(answer.entries) == 1
 
     Office(tmp_path).play(script)
 

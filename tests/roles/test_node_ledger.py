@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from node.answers import LedgerShown
 from node.config import OwnTask
 from node.showing import lines
+from secagg.daemon.answers import read
 from secagg.errors import BadInput
 from secagg.log.statements import OverlapAllowed, SourceChanged, parse_statement
 from secagg.transport.link import Received
@@ -26,6 +28,10 @@ def ask(node: Institution, **request: object) -> Any:
     return node.daemon.command(request)
 
 
+def ledger(node: Institution) -> LedgerShown:
+    return read(ask(node, command="ledger"), LedgerShown)
+
+
 def stated(ward: Ward) -> list[Any]:
     """Return, as they come, the statements that members sign themselves."""
     found: list[Any] = []
@@ -42,17 +48,17 @@ def stated(ward: Ward) -> list[Any]:
 
 def test_what_is_bound_is_shown_with_names_and_with_what_gets_on(tmp_path: Path) -> None:
     ward = ward_of(tmp_path)
-    shown: list[Any] = []
+    shown: list[LedgerShown] = []
 
     async def script(ward: Ward) -> None:
         node = ward.nodes["node-00"]
-        shown.append(ask(node, command="ledger"))
+        shown.append(ledger(node))
         submit(ward, "sums")
         await ward.wait(8)
         trains(ward)
         submit(ward, "learn", model=line(), rounds=2)
         await ward.wait(8)
-        shown.append(ask(node, command="ledger"))
+        shown.append(ledger(node))
 
     play(ward, script)
     assert list(lines(shown[0])) == ["This institution has given nothing to a sum yet."]
@@ -72,7 +78,7 @@ def test_a_header_without_an_end_is_shown_and_asked_for(tmp_path: Path) -> None:
     ward = ward_of(tmp_path)
     lost(ward, {"Freeze": {"node-03"}, "Open": {"node-03"}})
     asked: list[str] = []
-    shown: list[Any] = []
+    shown: list[LedgerShown] = []
     whole = ward.network._fate
 
     def fate(to: str, message: Received) -> Any:
@@ -86,7 +92,7 @@ def test_a_header_without_an_end_is_shown_and_asked_for(tmp_path: Path) -> None:
     async def script(ward: Ward) -> None:
         submit(ward, "sums")
         await ward.wait(20)
-        shown.append(ask(ward.nodes["node-03"], command="ledger"))
+        shown.append(ledger(ward.nodes["node-03"]))
 
     play(ward, script)
     assert closed(ward, "sums") == [list(FOUR)]

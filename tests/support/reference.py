@@ -1,7 +1,7 @@
-"""Prints docs/reference/{events,statements,rules,cli,config}.md from the code; a test compares, `--write` rewrites.
+"""Prints docs/reference/{events,statements,answers,rules,cli,config}.md from the code; `--write` rewrites.
 
 Rules: every word stands in the code: docstrings, descriptions of fields, help of commands, the table of rules. What
-the code does not say is not printed. Usage: python tests/support/reference.py [--write].
+the code does not say is not printed. A test compares. Usage: python tests/support/reference.py [--write].
 """
 
 import ast
@@ -16,13 +16,19 @@ import click
 import msgspec
 from msgspec import UNSET, Struct
 
+from aggregator import requests as of_aggregator
 from aggregator.jobs import JobFile
 from aggregator.process import AggregatorConfig
+from keyserver import requests as of_keyserver
 from keyserver.config import Configuration
+from keyserver.trustee import requests as of_trustee
 from keyserver.trustee.config import TrusteeConfig
+from node import requests as of_node
 from node.config import NodeConfig
 from secagg.cli import main
+from secagg.daemon import broker
 from secagg.daemon.broker import BrokerConfig
+from secagg.daemon.requests import Link
 from secagg.events import kinds
 from secagg.events.line import Event, Line, kind_of
 from secagg.log.statements import AnyStatement
@@ -100,7 +106,7 @@ def bare(found: msgspec.inspect.Type) -> msgspec.inspect.Type:
 def kind(given: msgspec.inspect.Type) -> str:
     """Return the name of a type, with its bounds."""
     match found := bare(given):
-        case msgspec.inspect.VarTupleType():
+        case msgspec.inspect.VarTupleType() | msgspec.inspect.ListType():
             return f"list of {kind(found.item_type)}"
         case msgspec.inspect.DictType():
             return f"table of {kind(found.value_type)}"
@@ -161,6 +167,46 @@ def _nested(field: msgspec.inspect.Field) -> str:
     assert isinstance(listed.item_type, msgspec.inspect.StructType)
     inner = listed.item_type.cls
     return f"{told(inner.__doc__)} " + " ".join(f"`{one.name}`: {text}" for one, text in fields(inner))
+
+
+ROLES: dict[str, Any] = {
+    "Every role": Link, "Key server": of_keyserver.Asked, "Aggregator": of_aggregator.Asked, "Node": of_node.Asked,
+    "Trustee": of_trustee.Status, "Broker": broker.Status,
+}  # fmt: skip
+"""What each is asked over its admin socket."""
+
+
+def answers() -> str:
+    """Return the page of what daemons answer: by role and request, and the structs that answers are made of."""
+    page = [HEAD, "# Answers\n", "What daemons answer over their admin sockets, and `--format json` prints.\n"]
+    page += ["`status` commands print the answers to `status` and `link` as one.\n"]
+    structs: dict[str, type[Struct]] = {}
+    for role, asked in ROLES.items():
+        rows = []
+        for request in get_args(asked) or (asked,):
+            answer = msgspec.inspect.type_info(request.answered_by())
+            structs |= {found.__name__: found for found in structs_of(answer)}
+            rows.append((f"`{request.__struct_config__.tag}`", told(request.__doc__), kind(answer)))
+        page += [f"## {role}\n", table("request | what is asked | answer", rows)]
+    page += ["## Structs\n"]
+    for name, found in sorted(structs.items()):
+        rows = [(f"`{one.encode_name}`", _optional(one), text) for one, text in fields(found)]
+        page += [f"### {name}\n", f"{told(found.__doc__)}\n", table("field | type | meaning", rows)]
+    return "\n".join(part for part in page if part)
+
+
+def structs_of(given: msgspec.inspect.Type) -> Iterator[type[Struct]]:
+    """Yield every struct that a type is made of."""
+    match found := bare(given):
+        case msgspec.inspect.StructType():
+            yield found.cls
+            for field in found.fields:
+                yield from structs_of(field.type)
+        case msgspec.inspect.UnionType():
+            for one in found.types:
+                yield from structs_of(one)
+        case msgspec.inspect.VarTupleType() | msgspec.inspect.ListType():
+            yield from structs_of(found.item_type)
 
 
 def statements() -> str:
@@ -250,7 +296,7 @@ def _commands(path: tuple[str, ...], command: click.Command) -> Iterator[tuple[t
 STATEMENTS = get_args(AnyStatement)
 
 PAGES: dict[str, Callable[[], str]] = {
-    "events": events, "statements": statements, "rules": rules, "cli": cli, "config": config,
+    "events": events, "statements": statements, "answers": answers, "rules": rules, "cli": cli, "config": config,
 }  # fmt: skip
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from secagg.daemon.options import current, options
-from secagg.daemon.writing import say, say_json
+from secagg.daemon.options import configuration, current, options
 
 
 @click.group(name="broker")
@@ -24,12 +23,10 @@ def init(state_dir: Path) -> None:
     """Make the broker's CURVE key, once, and print its public half (hexadecimal)."""
 
     from secagg.daemon.broker import init_broker
+    from secagg.daemon.printing import show
 
     key = init_broker(state_dir).hex()
-    if current().format == "table":
-        say(key)
-    else:
-        say_json({"public_key": key})
+    show({"public_key": key}, lines=[key])
 
 
 @broker.command()
@@ -38,31 +35,17 @@ def init(state_dir: Path) -> None:
 def serve(ready: Path | None) -> None:
     """Serve until SIGTERM; prints `ready broker …` once a stranger was refused at its own doors."""
     from secagg.daemon.broker import run_broker
-    from secagg.errors import UsageError
 
     given = current()
-    if given.config is None:
-        raise UsageError("There is no configuration.", "Name it with --config broker.toml.")
-    run_broker(given.config, ready, verbosity=given.verbosity, color=given.color)
+    run_broker(configuration("broker.toml"), ready, verbosity=given.verbosity, color=given.color)
 
 
 @broker.command()
 @options
 def status() -> None:
     """Show who is connected, what waits for whom, and how near memory and descriptors are to their limits."""
-    import json
+    from secagg.daemon.admin import ask
+    from secagg.daemon.broker import Status, admin_socket
+    from secagg.daemon.printing import show
 
-    from secagg.daemon.admin import call
-    from secagg.daemon.broker import admin_socket
-    from secagg.daemon.requests import Status
-    from secagg.errors import UsageError
-
-    given = current()
-    if given.config is None:
-        raise UsageError("There is no configuration.", "Name it with --config broker.toml.")
-    shown = call(admin_socket(given.config), Status())
-    if given.format != "table":
-        say_json(shown)
-        return
-    for key, value in shown.items():
-        say(f"{key:<18}{json.dumps(value) if isinstance(value, dict | list) else value}")
+    show(ask(admin_socket(configuration("broker.toml")), Status()))

@@ -9,9 +9,9 @@ def test_silence_is_asked_about_then_said_once() -> None:
     told = [peers.tick() for _ in range(8)]
     assert [asked for asked, _ in told] == [[], ["node-a"]] * 4
     assert [silent for _, silent in told] == [[]] * 5 + [["node-a"]] + [[]] * 2
-    assert peers.shown()["silent"] == {"node-a": 8}
+    assert peers.silent == {"node-a": 8}
     assert peers.heard("node-a")
-    assert peers.shown()["silent"] == {}
+    assert peers.silent == {}
 
 
 def test_who_speaks_is_not_asked() -> None:
@@ -33,7 +33,7 @@ def test_who_never_comes_back_is_forgotten() -> None:
     peers.heard("node-a")
     for _ in range(FORGOTTEN_AFTER + 1):
         peers.tick()
-    assert peers.shown()["silent"] == {}
+    assert peers.silent == {}
     assert peers.tick() == ([], [])
 
 
@@ -43,7 +43,7 @@ def test_a_peer_that_can_save_nothing_is_shown_while_it_says_so() -> None:
     assert not peers.put_off("node-a")
     for _ in range(5):
         peers.tick()
-    assert peers.shown()["put_off"] == ["node-a"]
+    assert list(peers.cannot_save) == ["node-a"]
     peers.tick()
-    assert peers.shown()["put_off"] == []
+    assert list(peers.cannot_save) == []
     assert peers.put_off("node-a")

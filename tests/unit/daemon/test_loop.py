@@ -14,6 +14,7 @@ import pytest
 
 from secagg.crypto.rng import system_rng
 from secagg.daemon import admin, drill, logs
+from secagg.daemon.answers import Answer
 from secagg.daemon.journal import SqliteJournal
 from secagg.daemon.loop import AGAIN, FAULTY, GROUP, Daemon, Turn
 from secagg.daemon.storage import Storage
@@ -46,6 +47,12 @@ FAULTS: dict[str, Callable[[], Exception]] = {
     "full": lambda: OSError(errno.ENOSPC, "the disk"),
 }
 """What handling a message of a kind raises, after it has written and sent."""
+
+
+class Rounds(Answer, frozen=True):
+    """What the service answers."""
+
+    rounds: int
 
 
 class Counting:
@@ -88,13 +95,13 @@ class Counting:
         self.outcomes.append(outcome)
         turn.put(f"done/{name}", type(outcome).__name__.encode())
 
-    def command(self, request: dict[str, object], turn: Turn) -> object:
+    def command(self, request: dict[str, object], turn: Turn) -> Rounds:
         if request["command"] == "refuse":
             turn.put("refused", b"")
             raise BadInput("No.", "Ask otherwise.", code="E-NO")
         turn.put("commanded", b"")
         turn.tell(Source(str(request["command"]), ""))
-        return {"rounds": len(turn.scan("got/"))}
+        return Rounds(len(turn.scan("got/")))
 
 
 class Stage:

@@ -10,7 +10,8 @@ from aggregator import requests as of_aggregator
 from aggregator.jobs import JobFile, JobPart
 from keyserver import requests as of_keyserver
 from node import requests as of_node
-from secagg.daemon.requests import Link, Status, Watch, asks_for, parse
+from secagg.daemon.broker import Status
+from secagg.daemon.requests import Link, Watch, asks_for, parse
 from secagg.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,7 +40,7 @@ def test_a_request_is_what_its_command_wrote() -> None:
     job = of_aggregator.SubmitJob(JobFile(JobPart("risk", "risk")), without=("north",))
     for asked, kinds in (
         (job, of_aggregator.Asked), (of_node.AllowJob("risk", overlap=True), of_node.Asked),
-        (of_keyserver.RevokeMember("north", "left"), of_keyserver.Asked), (Status(), of_node.Asked),
+        (of_keyserver.RevokeMember("north", "left"), of_keyserver.Asked), (of_node.Status(), of_node.Asked),
     ):  # fmt: skip
         assert parse(asked.written(), kinds, "role") == asked
     assert Link().written() == {"command": "link"}

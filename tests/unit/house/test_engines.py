@@ -21,7 +21,6 @@ NOT_OURS = {
 """Where an attribute is asked for by a name in quotes, and of what: never of a phase, an event or an engine."""
 
 TASKS = {
-    "node/leaving.py": "an answer of the admin socket",
     "node/work.py": "a task, as an institution wrote it",
     "secagg/demo/show.py": "functions that copy and remove files",
 }

@@ -1,5 +1,7 @@
 """The reference pages are what the code says, and every key and field in them has its meaning."""
 
+from typing import get_args
+
 import msgspec
 import pytest
 
@@ -31,4 +33,13 @@ def test_every_key_of_a_file_says_what_it_means(file: str) -> None:
         found = reference.bare(getattr(whole, "value_type", getattr(whole, "item_type", whole)))
         if isinstance(found, msgspec.inspect.StructType):
             lacking += [f"{section.name}.{key.name}" for key, text in reference.fields(found.cls) if not text]
+    assert lacking == []
+
+
+@pytest.mark.parametrize("role", reference.ROLES)
+def test_every_field_of_an_answer_says_what_it_means(role: str) -> None:
+    lacking = []
+    for request in get_args(reference.ROLES[role]) or (reference.ROLES[role],):
+        found = reference.structs_of(msgspec.inspect.type_info(request.answered_by()))
+        lacking += [f"{one.__name__}.{key.name}" for one in found for key, text in reference.fields(one) if not text]
     assert lacking == []

@@ -11,10 +11,11 @@ from node import records
 from node.records import Job, Upload
 from node.waiting import waiting
 from secagg.crypto.derive import sha256
+from secagg.daemon.answers import written
 from secagg.daemon.booting import Boot
 from secagg.daemon.participant import Round, put_since
 from secagg.daemon.turn import Turn
-from secagg.daemon.waits import sentence
+from secagg.daemon.waits import Waiting
 from secagg.ids import NO_DIGEST, RoundId
 from secagg.log.witness import LogProof
 from secagg.protocol.masks.phases import Answered, Phase
@@ -54,7 +55,7 @@ def turn_of() -> Iterator[Turn]:
 )
 def test_outside_of_rounds_it_lasts_as_long_as_it_takes(job: Job | None, known: bool, whom: str, what: str) -> None:
     with turn_of() as turn:
-        assert waiting(None, None, job, known, turn).shown() == {"for": whom, "what": what, "since": 50, "until": None}
+        assert waiting(None, None, job, known, turn) == Waiting(whom, what, 50)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_outside_of_rounds_it_lasts_as_long_as_it_takes(job: Job | None, known: 
 def test_a_start_waits_for_the_key_server_first(state: Literal["asking", "fenced"], whom: str, what: str) -> None:
     with turn_of() as turn:
         turn.put("boot", encode(Boot(1, 1, bytes(32), state)))
-        assert waiting(None, None, None, True, turn).shown() == {"for": whom, "what": what, "since": 50, "until": None}
+        assert waiting(None, None, None, True, turn) == Waiting(whom, what, 50)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +82,7 @@ def test_a_start_waits_for_the_key_server_first(state: Literal["asking", "fenced
 )
 def test_inside_a_round_it_ends_with_the_rounds_time(phase: Phase | None, what: str) -> None:
     with turn_of() as turn:
-        shown = waiting(ROUND, phase, JOB, True, turn).shown()
-    assert shown == {"for": "aggregator", "what": what, "since": 100, "until": 700}
+        assert waiting(ROUND, phase, JOB, True, turn) == Waiting("aggregator", what, 100, 700)
 
 
 def test_an_upload_says_how_far_it_is() -> None:
@@ -94,8 +94,9 @@ def test_an_upload_says_how_far_it_is() -> None:
 
 
 def test_a_wait_reads_as_one_line() -> None:
-    shown = {"for": "aggregator", "what": "the result", "since": 1_700_000_000, "until": 1_700_000_125}
+    shown = Waiting("aggregator", "the result", 1_700_000_000, 1_700_000_125)
     line = "aggregator: the result, since 2023-11-14 22:13:20Z"
-    assert sentence(shown, 1_700_000_000) == f"{line}, 02:05 left"
-    assert sentence(shown, 1_700_009_999) == f"{line}, 00:00 left"
-    assert sentence(shown | {"until": None}, 0) == line
+    assert shown.sentence(1_700_000_000) == f"{line}, 02:05 left"
+    assert shown.sentence(1_700_009_999) == f"{line}, 00:00 left"
+    assert replace(shown, until=None).sentence(0) == line
+    assert written(shown)["for"] == "aggregator"
