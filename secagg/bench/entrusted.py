@@ -28,7 +28,7 @@ from secagg.protocol.lanes import Groups, encode_training, packing
 from secagg.protocol.manifest import JobSpec, Manifest
 from secagg.protocol.round.phases import Closed
 from secagg.rehearsal.entrusted import Entrusted, entrust, propose, table
-from secagg.rehearsal.entrusted_run import run_round
+from secagg.rehearsal.run import run_round
 from secagg.vector.codec import Lane, Offset
 
 _TRUSTEES = ("ana", "ben", "cyd")

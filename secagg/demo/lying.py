@@ -6,10 +6,12 @@ it recomputes the sum from the kept uploads and the members' signed answers (pro
 Leaves to others: the aggregator that tells it over a real network (cheat.py).
 """
 
+from secagg.protocol.engine import Phase
 from secagg.protocol.lanes import Groups
 from secagg.protocol.masks import aggregator
-from secagg.protocol.masks.rounds import Phase, Unmask, Uploading
-from secagg.protocol.round.events import Deadline, Event
+from secagg.protocol.masks.rounds import Unmasked, Uploading
+from secagg.protocol.round.events import Deadline, Effect, Event, Turned
+from secagg.protocol.round.phases import within
 from secagg.rehearsal.run import Table
 
 WORD = 1
@@ -25,7 +27,7 @@ def one_more(groups: Groups) -> Groups:
 class HeedlessTable(Table):
     """A round in process whose aggregator freezes whoever uploaded, whatever their inputs are bound to."""
 
-    def advance(self, phase: Phase, event: Event) -> aggregator.Turned:
+    def advance(self, phase: Phase, event: Event) -> Turned[Phase]:
         """Do as an honest aggregator, but for whom it leaves out of a set."""
         if isinstance(phase, Uploading) and isinstance(event, Deadline):
             return aggregator.fix(phase, (), self.keeper)
@@ -35,6 +37,7 @@ class HeedlessTable(Table):
 class CheatingTable(Table):
     """A round in process whose aggregator lies."""
 
-    def clear(self, asked: Unmask) -> Groups:
+    def open_sum(self, asked: Effect | None = None) -> Event:
         """Return a clear sum that is not the one of the uploads."""
-        return one_more(super().clear(asked))
+        made = within(super().open_sum(asked), Unmasked)
+        return Unmasked(one_more(made.groups))

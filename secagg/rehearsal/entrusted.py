@@ -7,16 +7,17 @@ Leaves to others: real ceremonies (secagg.protocol.ceremony), real enrolment (ke
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from secagg.crypto.derive import sha256
+from secagg.crypto.paillier.encrypt import obfuscate
 from secagg.crypto.paillier.keys import FLOOR_BITS
 from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.ring import Ring
-from secagg.crypto.paillier.table import Table
-from secagg.crypto.paillier.threshold import ThresholdKey
+from secagg.crypto.paillier.table import Table as Powers
+from secagg.crypto.paillier.threshold import Share, ThresholdKey
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
 from secagg.log.checkpoint import read_checkpoint
@@ -24,15 +25,20 @@ from secagg.log.log import MemoryLog
 from secagg.log.statements import KeyDealt, sign_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.custody import accept_key, key_digest
-from secagg.protocol.lanes import Groups
+from secagg.protocol.lanes import Contribution, Groups, words_of
 from secagg.protocol.manifest import Custody, JobSpec, Manifest, Seat
-from secagg.protocol.paillier.decrypting import Secret
-from secagg.protocol.round.parties import AggregatorContext
+from secagg.protocol.paillier.decrypting import Secret, answer
+from secagg.protocol.paillier.encrypting import protect
+from secagg.protocol.paillier.layout import Layout
+from secagg.protocol.paillier.messages import ANSWERED_BY
+from secagg.protocol.paillier.phases import Decrypting, Encrypting
+from secagg.protocol.round.asked import Named
+from secagg.protocol.round.phases import within
 from secagg.protocol.round.trustees import TrusteeContext, TrusteeExpectation
 from secagg.rehearsal import federation
-from secagg.rehearsal.entrusted_run import Holder, Member, Rehearsal
 from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, OpenLog
 from secagg.rehearsal.notebook import Notebook
+from secagg.rehearsal.run import Holder, Party, Table
 from secagg.roster.members import Member as Enrolled
 from secagg.wire.codec import encode
 
@@ -49,7 +55,32 @@ class Entrusted:
     secrets: Mapping[str, Secret]
     custody: Custody
     policy: Policy
-    powers: Table
+    powers: Powers
+
+
+@dataclass
+class Rehearsal(Table):
+    """A table at which members encrypt with powers that serve many rounds, and trustees may fall silent."""
+
+    powers: Powers = field(kw_only=True)
+    whole: PrivateKey | None = None
+
+    def steps_of(self, name: str) -> Mapping[str, str]:
+        """Return the step in which a member or a trustee answers each message."""
+        return {"Propose": "Attend", **ANSWERED_BY} if name in self.holders else super().steps_of(name)
+
+    def protect(self, name: str, phase: object, given: Contribution) -> tuple[bytes, Named]:
+        """Encrypt a member's words."""
+        rng = self.parties[name].ctx.rng
+        groups = words_of(self.manifest, given)
+        return protect(within(phase, Encrypting), name, groups, lambda count: obfuscate(self.powers, count, rng), rng)
+
+    def answer(self, name: str, phase: object, collected: bytes) -> object:
+        """Answer with a single holder's key as it is: one that is short would not be read from a disk."""
+        if self.whole is None:
+            return super().answer(name, phase, collected)
+        products = Layout(self.manifest).ring.read(collected)
+        return answer(within(phase, Decrypting), self.whole, products, self.holders[name].ctx.rng, self.executor)
 
 
 def entrust(
@@ -78,7 +109,7 @@ def entrust(
         engines=("paillier",), exact_counts=True, allow_trials=not trustee_colluders,
         min_key_bits=min(key.public.bits, FLOOR_BITS),
     )  # fmt: skip
-    return Entrusted(nodes, signing, dict(secrets), custody, policy, Table.build(Ring(key.public, s), AHEAD))
+    return Entrusted(nodes, signing, dict(secrets), custody, policy, Powers.build(Ring(key.public, s), AHEAD))
 
 
 def _state(nodes: federation.Federation, custody: Custody) -> None:
@@ -97,11 +128,11 @@ def propose(entrusted: Entrusted, round_number: int = 1, attempt: int = 1) -> Ma
     return federation.propose(entrusted.nodes, round_number, attempt)
 
 
-def member(entrusted: Entrusted, name: str, round_number: int = 1, policy: Policy | None = None) -> Member:
+def member(entrusted: Entrusted, name: str, round_number: int = 1, policy: Policy | None = None) -> Party:
     """Return a node that expects exactly this federation's job and its trustees."""
     party = federation.party(entrusted.nodes, name, round_number, policy or entrusted.policy)
     expect = dataclasses.replace(party.ctx.expect, trustees=entrusted.custody.trustees)
-    return Member(dataclasses.replace(party.ctx, expect=expect), party.notebook)
+    return Party(dataclasses.replace(party.ctx, expect=expect), party.notebook)
 
 
 def holder(entrusted: Entrusted, name: str) -> Holder:
@@ -115,21 +146,20 @@ def holder(entrusted: Entrusted, name: str) -> Holder:
         keys=(key_digest(entrusted.custody.key),), directory=read_checkpoint(nodes.directory_note),
     )  # fmt: skip
     ctx = TrusteeContext(name, entrusted.trustees[name], nodes.rng, notebook, expect, START_OF_TIME)
-    return Holder(ctx, notebook, entrusted.secrets[name])
+    secret = entrusted.secrets[name]
+    return Holder(ctx, notebook, secret.secret if isinstance(secret, Share) else secret.private_bytes())
 
 
 def table(
-    entrusted: Entrusted, inputs: Mapping[str, Groups], drops: Mapping[str, str] | None = None, **parts: object
-) -> Rehearsal:
+    entrusted: Entrusted, inputs: Mapping[str, Groups | Contribution], drops: Mapping[str, str] | None = None,
+    **parts: object,
+) -> Rehearsal:  # fmt: skip
     """Seat a federation for `run_round`; `parts` may replace the manifest, the parties or the log."""
-    nodes = entrusted.nodes
-    origin = f"{nodes.spec.federation}/rounds"
     seated: dict[str, object] = {
-        "manifest": propose(entrusted),
-        "members": {name: member(entrusted, name) for name in nodes.members},
+        "parties": {name: member(entrusted, name) for name in entrusted.nodes.members},
         "holders": {name: holder(entrusted, name) for name in entrusted.trustees},
-        "log": MemoryLog(origin, origin, nodes.aggregator),
         **parts,
     }
-    keeper = AggregatorContext(AGGREGATOR, nodes.aggregator, nodes.rng, nodes.opening, START_OF_TIME)
-    return Rehearsal(keeper=keeper, inputs=inputs, drops=drops or {}, powers=entrusted.powers, **seated)  # type: ignore[arg-type]
+    whole = next((secret for secret in entrusted.secrets.values() if isinstance(secret, PrivateKey)), None)
+    made = federation.table(entrusted.nodes, inputs, drops or {}, **seated)
+    return Rehearsal(**vars(made), powers=entrusted.powers, whole=whole)

@@ -13,7 +13,9 @@ from secagg.crypto.seal import seal
 from secagg.errors import ProtocolViolation, VerificationFailed
 from secagg.ids import EVERYBODY
 from secagg.log.checkpoint import cosign
-from secagg.protocol.masks import aggregator, keys
+from secagg.protocol.engine import Phase
+from secagg.protocol.masks import keys
+from secagg.protocol.masks import shell as aggregator
 from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import (
     AdvertiseKeys,
@@ -30,7 +32,7 @@ from secagg.protocol.masks.messages import (
 )
 from secagg.protocol.masks.rounds import Drawing, Opening, Sharing, Uploading
 from secagg.protocol.round import messages
-from secagg.protocol.round.events import FromNode
+from secagg.protocol.round.events import FromNode, Turned
 from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
@@ -49,7 +51,7 @@ def waiting(kind: str) -> Scene:
     return stop_before(kind, COLLUDER)
 
 
-def offer(scene: Scene, kind: str, data: bytes, sender: str = COLLUDER) -> aggregator.Turned:
+def offer(scene: Scene, kind: str, data: bytes, sender: str = COLLUDER) -> Turned[Phase]:
     phase = scene.table.phase
     assert phase is not None
     return aggregator.advance(phase, FromNode(sender, kind, data), scene.table.keeper)

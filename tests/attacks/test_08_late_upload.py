@@ -17,7 +17,9 @@ from secagg.crypto.shamir import combine
 from secagg.errors import ProtocolViolation
 from secagg.protocol.inputs import rehearsed
 from secagg.protocol.lanes import Groups, Ready, encode_training, from_upload
-from secagg.protocol.masks import aggregator, keys, masking, node
+from secagg.protocol.masks import keys, masking
+from secagg.protocol.masks import member as node
+from secagg.protocol.masks import shell as aggregator
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, DeliverShares, MemberKeys, Unmask
 from secagg.protocol.masks.phases import Masking, Protected
 from secagg.protocol.round.events import FromNode, Send

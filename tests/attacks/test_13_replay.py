@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from secagg.errors import BadSignature, ProtocolViolation, WireError
 from secagg.ids import EVERYBODY, RoundId
-from secagg.protocol.masks import aggregator
+from secagg.protocol.masks import shell as aggregator
 from secagg.protocol.masks.messages import DeliverShares
 from secagg.protocol.round.events import FromNode, Send
 from secagg.rehearsal.federation import AGGREGATOR

@@ -20,7 +20,8 @@ from secagg.protocol.manifest import Manifest
 from secagg.protocol.masks import keys
 from secagg.protocol.masks.messages import AdvertiseKeys, Answer, MaskedInput, ShareList
 from secagg.protocol.masks.recovery import Evidence, recover
-from secagg.protocol.masks.rounds import Unmask, Unmasking
+from secagg.protocol.masks.rounds import Unmasking
+from secagg.protocol.round.events import Effect, Event
 from secagg.protocol.round.phases import Closed
 from secagg.rehearsal.federation import Federation, propose, table
 from secagg.rehearsal.run import Table, run_round
@@ -48,10 +49,10 @@ class Watched(Table):
 
     opened: Unmasking
 
-    def clear(self, asked: Unmask) -> Groups:
+    def open_sum(self, asked: Effect | None = None) -> Event:
         assert isinstance(self.phase, Unmasking)
         self.opened = self.phase
-        return super().clear(asked)
+        return super().open_sum(asked)
 
 
 def words_of(manifest: Manifest, guess: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Groups:

@@ -11,9 +11,10 @@ from secagg.log.statements import Equivocation
 from secagg.protocol.custody import check_custody
 from secagg.protocol.memory import Opened
 from secagg.protocol.paillier import aggregator
-from secagg.protocol.paillier.decrypting import answer
+from secagg.protocol.paillier.decrypting import answer, collect
 from secagg.protocol.paillier.messages import Answer, Decrypt, Piece
 from secagg.protocol.paillier.opening import read_answer
+from secagg.protocol.paillier.phases import Decrypting
 from secagg.protocol.paillier.rounds import Opening
 from secagg.protocol.paillier.trustee import answer_info
 from secagg.protocol.round.events import FromNode
@@ -121,8 +122,12 @@ def test_both_answers_of_a_trustee_are_kept_and_stated() -> None:
     played, holder = scene.played, scene.holder("ana")
     asked = scene.witnessed(listed(*scene.headers().values()))
     step = scene.show(asked, "Open", "ana")
-    collector_products = played.products(_opening(scene))
-    both = [answer(step.phase, holder.secret, collector_products, holder.ctx.rng).answer for _ in range(2)]  # type: ignore[arg-type]
+    assert isinstance(step.phase, Decrypting)
+    collector = collect(step.phase)
+    for member in tuple(collector.wanted()):
+        collector.add(member, played.uploads[member])
+    products = collector.close()
+    both = [answer(step.phase, scene.entrusted.secrets["ana"], products, holder.ctx.rng).answer for _ in range(2)]
     assert both[0] != both[1]
     phase, kept, stated = _opening(scene), [], []
     for one in both:

@@ -33,7 +33,7 @@ def test_a_restored_backup_decides_nothing_a_second_time(tmp_path: Path) -> None
         await room.revive("ana")
         await room.wait(3)
         room.present.clear()
-        room.table.manifest, room.table.members = propose(entrusted, attempt=2), {}
+        room.table.manifest, room.table.parties = propose(entrusted, attempt=2), {}
         await room.begin()
         await room.wait(3)
         assert answered(room, "Attend") == 1

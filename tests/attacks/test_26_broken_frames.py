@@ -24,7 +24,9 @@ from secagg.log.note import parse
 from secagg.log.statements import parse_statement
 from secagg.protocol import session
 from secagg.protocol.manifest import JobSpec, Manifest, Published
-from secagg.protocol.masks import aggregator, messages, node
+from secagg.protocol.masks import member as node
+from secagg.protocol.masks import messages
+from secagg.protocol.masks import shell as aggregator
 from secagg.protocol.round import messages as shared
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.phases import Closed
@@ -334,7 +336,7 @@ def test_a_trustee_refuses_everything_broken_and_opens_the_round(tmp_path: Path)
         await room.begin()
 
     chamber.play(script)
-    assert chamber.sums().published.contributors == tuple(chamber.table.members)
+    assert chamber.sums().published.contributors == tuple(chamber.table.parties)
     logs = [json.loads(line) for one in chamber.trustees.values() for line in one.log.getvalue().splitlines()]
     assert not [line for line in logs if line["event"] == "fail"]
     assert sum(line["event"] == "refuse" for line in logs) > 100

@@ -27,7 +27,7 @@ from secagg.crypto.secret import Secret
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import logs, vault
 from secagg.errors import BadInput, SecaggError
-from secagg.protocol.masks import node
+from secagg.protocol.masks import member as node
 from secagg.protocol.masks.messages import Answer, OwnedShare, SharePair
 from secagg.rehearsal.federation import AGGREGATOR
 from secagg.roster.tokens import Token, read_token, write_token

@@ -78,7 +78,7 @@ def test_an_answer_is_sent_for_the_set_that_was_decided_only() -> None:
     scene = stop_before("Freeze")
     step = scene.show(scene.witnessed(listed(*scene.headers().values())), "Open")
     products = scene.layout.ring.read(scene.played.uploads["node-00"])
-    made = answer(step.phase, scene.holder().secret, products, scene.holder().ctx.rng)  # type: ignore[arg-type]
+    made = answer(step.phase, scene.entrusted.secrets[scene.victim], products, scene.holder().ctx.rng)  # type: ignore[arg-type]
     with pytest.raises(ProtocolViolation) as caught:
         advance(scene.holder(), Decrypted(replace(made.answer, u=bytes(32))))
     assert caught.value.rule == "answer.set"

@@ -10,7 +10,7 @@ from secagg.log.log import MemoryLog
 from secagg.log.statements import JobCreated
 from secagg.log.witness import LogProof
 from secagg.protocol.inputs import Counted
-from secagg.protocol.masks import node
+from secagg.protocol.masks import member as node
 from secagg.protocol.masks.messages import ConsistencyCheck, Freeze, Open
 from secagg.protocol.masks.phases import Agreed, Answered
 from secagg.protocol.memory import Witnessed

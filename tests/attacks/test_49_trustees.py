@@ -26,7 +26,7 @@ def test_another_group_of_a_round_is_opened_by_no_trustee(tmp_path: Path, first:
         room.answers.clear()
         manifest = propose(entrusted)
         room.table.manifest = replace(manifest, round=replace(manifest.round, group=1))
-        room.table.members = {}
+        room.table.parties = {}
         await room.begin()
         await room.wait(2)
 

@@ -59,8 +59,8 @@ async def job(room: Chamber, entrusted: Entrusted, absent: tuple[str, ...] = (),
     manifest, log = propose(entrusted), room.table.log
     members = {name: member(entrusted, name) for name in entrusted.nodes.members}
     for name, one in members.items():
-        one.notebook.records.extend(room.table.members[name].notebook.records)
-    room.table = table(entrusted, inputs(entrusted, manifest), manifest=manifest, members=members, log=log)
+        one.notebook.records.extend(room.table.parties[name].notebook.records)
+    room.table = table(entrusted, inputs(entrusted, manifest), manifest=manifest, parties=members, log=log)
     room.table.given = given or one_file()
     room.instead = {name: lambda: None for name in absent}
     await room.begin()

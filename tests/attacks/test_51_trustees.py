@@ -162,7 +162,7 @@ def test_a_decision_counts_although_the_attempt_is_stated_to_have_ended(tmp_path
         for name in room.trustees:
             await room.abort(name)
         room.answers.clear()
-        room.table.manifest, room.table.members = propose(entrusted, attempt=2), {}
+        room.table.manifest, room.table.parties = propose(entrusted, attempt=2), {}
         await room.begin()
         await room.wait(2)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
@@ -19,10 +20,12 @@ from secagg.crypto.sign import SigningKey
 from secagg.errors import ProtocolViolation, Refused, WireError
 from secagg.ids import EVERYBODY
 from secagg.log.statements import Aborted, parse_statement
-from secagg.protocol.masks import aggregator, keys
+from secagg.protocol.masks import keys
+from secagg.protocol.masks import shell as aggregator
 from secagg.protocol.masks.dealing import tree_of
 from secagg.protocol.masks.messages import PIECE_BYTES, ConsistencyCheck, ShareKeys, ShareList, Unmask
 from secagg.protocol.paillier.ending import check_words
+from secagg.protocol.paillier.phases import TrusteePhase
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.messages import Ended, Refuse
 from secagg.protocol.session import AbortNotice, RoundHeader
@@ -209,7 +212,7 @@ def federation() -> Entrusted:
 
 async def say_ended(hall: EntrustedHall, name: str, body: bytes) -> None:
     """Let a trustee sign these bytes as its word that the attempt is over."""
-    phase = hall.trustees[name].holder.phase
+    phase = cast(TrusteePhase, hall.trustees[name].holder.phase)
     assert phase
     word = sign(hall.entrusted.trustees[name], "Ended", phase.scope, name, EVERYBODY, body)
     header = encode(RoundHeader(phase.scope.round, "Ended"))

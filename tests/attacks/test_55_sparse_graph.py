@@ -16,6 +16,7 @@ from secagg.protocol.masks import intake
 from secagg.protocol.masks.faults import check_fault
 from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.verify import recompute_frozen
+from secagg.protocol.round.events import Effect, Event
 from secagg.protocol.round.phases import Closed, Failed
 from secagg.rehearsal.federation import Federation, party, propose, table
 from secagg.rehearsal.run import Table, run_round
@@ -30,10 +31,10 @@ class Watched(Table):
 
     near: Mapping[str, tuple[str, ...]]
 
-    def clear(self, asked: Any) -> Any:
+    def open_sum(self, asked: Effect | None = None) -> Event:
         assert isinstance(self.phase, Unmasking)
         self.near = intake.near(self.phase)
-        return super().clear(asked)
+        return super().open_sum(asked)
 
 
 def seated(federation: Federation, drops: Mapping[str, str]) -> Watched:

@@ -54,7 +54,7 @@ def test_nothing_is_opened_for_who_lied(tmp_path: Path, when: str) -> None:
             await room.begin()
             return
         # In the middle of a round: before the freeze is heard of.
-        room.instead = {name: lambda: None for name in room.table.members}
+        room.instead = {name: lambda: None for name in room.table.parties}
         await room.begin()
         await shown(room, data)
         room.instead.clear()

@@ -5,7 +5,6 @@ leaf of it, changed and logged again by the rightful aggregator, is refused too,
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +28,7 @@ from secagg.protocol.masks import spot
 from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.spot import Transcript, transcript_of
 from secagg.protocol.round import spots
+from secagg.protocol.round.events import Effect, Event
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.round.spots import frozen_entry
 from secagg.protocol.session import ResultNotice
@@ -100,11 +100,11 @@ class Kept(Table):
 
     transcript: Transcript
 
-    def clear(self, asked: Any) -> Any:
+    def open_sum(self, asked: Effect | None = None) -> Event:
         phase = self.phase
         assert isinstance(phase, Unmasking)
         self.transcript = transcript_of(phase, frozen_entry(self.log.size, self.log.leaf, phase.scope))
-        return super().clear(asked)
+        return super().open_sum(asked)
 
 
 class Round:

@@ -313,7 +313,7 @@ class RoundMachine(RuleBasedStateMachine):
         entry, propose_ = self.parties[name], decode(Propose, data, LIMIT_BULK)
         manifest = decode(Manifest, propose_.manifest.body, LIMIT_BULK)
         scope = Scope(round=manifest.round, manifest=sha256(propose_.manifest.body))
-        if entry.phase and entry.phase.scope == scope:
+        if entry.phase and cast(members.Phase, entry.phase).scope == scope:
             if isinstance(entry.phase, Advertised):
                 self.post(Letter(name, AGGREGATOR, "AdvertiseKeys", self.own[name]))
             return
@@ -329,12 +329,13 @@ class RoundMachine(RuleBasedStateMachine):
 
     def told(self, name: str, message: Signed | Protected) -> None:
         entry = self.parties[name]
-        if entry.phase is None:
+        phase = cast(members.Phase | None, entry.phase)
+        if phase is None:
             return
         try:
-            done = node.advance(entry.phase, message, entry.ctx)
+            done = node.advance(phase, message, entry.ctx)
         except Refused as refusal:
-            self.leave(name, entry.phase.scope, refusal)
+            self.leave(name, phase.scope, refusal)
             return
         self.save(name, done)
 
@@ -348,7 +349,7 @@ class RoundMachine(RuleBasedStateMachine):
     def leave(self, name: str, scope: Scope, refusal: Refused) -> None:
         SEEN[f"member leaves: {refusal.rule}"] += 1
         entry = self.parties[name]
-        if entry.phase and entry.phase.scope == scope:
+        if entry.phase and cast(members.Phase, entry.phase).scope == scope:
             entry.phase = None
         said = encode(Refuse(named(refusal)))
         signed = sign(entry.ctx.key, "Refuse", scope, name, EVERYBODY, said)
@@ -373,7 +374,7 @@ class RoundMachine(RuleBasedStateMachine):
         """Read an answer as the aggregator does, also one that never reaches it."""
         envelope = decode(Signed, letter.data, LIMIT_BULK)
         self.answers[letter.sender].add(letter.data)
-        phase = self.parties[letter.sender].phase
+        phase = cast(members.Phase, self.parties[letter.sender].phase)
         assert phase is not None
         info = keys.answer_info(phase.scope, letter.sender, AGGREGATOR)
         sealed = decode(Unmask, envelope.body, LIMIT_BULK).sealed

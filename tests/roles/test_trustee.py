@@ -28,8 +28,8 @@ from support.paillier_keys import full
 def exact(chamber: Chamber) -> None:
     """The published sum is the integer sum of every member's words."""
     end, table = chamber.sums(), chamber.table
-    assert end.published.contributors == tuple(table.members)
-    assert {group.name: group.words for group in end.published.groups} == reference(table.inputs, table.members)
+    assert end.published.contributors == tuple(table.parties)
+    assert {group.name: group.words for group in end.published.groups} == reference(table.inputs, table.parties)
 
 
 def opened(chamber: Chamber, name: str) -> tuple[Opened, ...]:
@@ -47,7 +47,7 @@ def test_two_of_three_open_a_round_with_shares_used_in_processes_of_their_own(tm
     asked = [kind for to, kind, _ in chamber.sent if to == "ana"]
     assert asked == ["Propose", "Freeze", "Open"]
     for name in ("ana", "ben"):
-        assert [entry.contributors for entry in opened(chamber, name)] == [tuple(chamber.table.members)]
+        assert [entry.contributors for entry in opened(chamber, name)] == [tuple(chamber.table.parties)]
 
 
 @pytest.mark.parametrize(("profile", "s"), [("provable", 1), ("fast", 2)])
@@ -170,7 +170,7 @@ def test_a_copied_upload_is_not_opened_and_its_member_is_named(tmp_path: Path) -
 
         def copy() -> None:
             copied = next(item for item in table.wire if isinstance(item, FromNode) and item.sender == "node-00")
-            member = table.members["node-01"]
+            member = table.parties["node-01"]
             scope = Scope(table.manifest.round, digest(encode(table.manifest)))
             body = decode(Signed, copied.data).body
             signed = sign(member.ctx.key, "EncryptedInput", scope, "node-01", EVERYBODY, body)
@@ -196,7 +196,7 @@ def test_a_second_attempt_after_the_decision_is_refused_and_said_so(tmp_path: Pa
     async def script(room: Chamber) -> None:
         await room.begin()
         await room.wait(2)
-        room.table.manifest, room.table.members = propose(entrusted, attempt=2), {}
+        room.table.manifest, room.table.parties = propose(entrusted, attempt=2), {}
         await room.begin()
 
     chamber.play(script)
@@ -338,9 +338,9 @@ def test_a_round_whose_end_was_not_heard_is_in_nobody_s_way(tmp_path: Path) -> N
         assert room.trustees["ana"].status()["rounds"] == {"job.1.1.0": "Decrypting"}
         await room.wait(2)
         room.link.send = served  # type: ignore[method-assign]
-        seated = {name: member(entrusted, name, 2) for name in room.table.members}
+        seated = {name: member(entrusted, name, 2) for name in room.table.parties}
         room.table = table(
-            entrusted, room.table.inputs, manifest=propose(entrusted, 2), members=seated, log=room.table.log
+            entrusted, room.table.inputs, manifest=propose(entrusted, 2), parties=seated, log=room.table.log
         )
         await room.begin()
         assert room.trustees["ana"].status()["rounds"] == {"job.2.1.0": "Answered"}

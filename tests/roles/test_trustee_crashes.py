@@ -57,7 +57,7 @@ def test_a_trustee_killed_at_any_moment_decides_once_and_answers_once(tmp_path: 
     chamber.play(script)
     assert isinstance(chamber.table.phase, Closed), type(chamber.table.phase).__name__
     sums = {group.name: group.words for group in chamber.sums().published.groups}
-    assert sums == reference(chamber.table.inputs, chamber.table.members)
+    assert sums == reference(chamber.table.inputs, chamber.table.parties)
     assert len(set(chamber.answers["ana", "Decrypt"])) == 1
     assert len(set(chamber.answers["ana", "Attend"])) == 1
 
@@ -90,7 +90,7 @@ def test_a_full_disk_puts_off_what_it_cannot_keep(tmp_path: Path, full: str) -> 
 
     chamber.play(script)
     sums = {group.name: group.words for group in chamber.sums().published.groups}
-    assert sums == reference(chamber.table.inputs, chamber.table.members)
+    assert sums == reference(chamber.table.inputs, chamber.table.parties)
     assert len(chamber.answers["ana", "Decrypt"]) == 1
 
 
@@ -107,7 +107,7 @@ def test_an_answer_of_an_ended_attempt_is_not_made(tmp_path: Path) -> None:
         room.network._fate = lambda to, message: (message,)
         first = next(data for to, kind, data in room.sent if (to, kind) == ("ana", "Freeze"))
         await room.wait(2)
-        room.table.manifest, room.table.members = propose(entrusted, attempt=2), {}
+        room.table.manifest, room.table.parties = propose(entrusted, attempt=2), {}
         await room.begin()
         assert set(room.trustees["ana"].status()["rounds"]) == {"job.1.2.0"}
         await room.say("ana", "Freeze", first, propose(entrusted).round)

@@ -12,9 +12,9 @@ from secagg.log.log import MemoryLog
 from secagg.log.statements import Statement, sign_statement
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.manifest import Manifest, digest
-from secagg.protocol.masks import node
+from secagg.protocol.masks import member as node
 from secagg.protocol.round import stating
-from secagg.protocol.round.events import FromNode, Send
+from secagg.protocol.round.events import FromNode, Send, Step
 from secagg.protocol.round.messages import Propose
 from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME, Federation, party, propose, table
 from secagg.rehearsal.run import Party, Table, run_round
@@ -74,20 +74,19 @@ class Scene:
     @property
     def scope(self) -> Scope:
         """Return the round's scope."""
-        assert self.party.phase is not None
-        return self.party.phase.scope
+        return self.table.scope
 
     def body(self, kind: type[Any]) -> Any:
         """Return the honest message's content."""
         return decode(kind, decode(Signed, self.message.data, LIMIT_BULK).body, LIMIT_BULK)
 
-    def show(self, content: object, kind: str | None = None, to: str | None = None) -> node.Step:
+    def show(self, content: object, kind: str | None = None, to: str | None = None) -> Step[Any]:
         """Deliver `content` to the victim, signed by the aggregator as `kind`."""
         name = kind or self.message.kind
         signed = sign(self.federation.aggregator, name, self.scope, AGGREGATOR, to or self.victim, encode(content))
         return self.deliver(encode(signed))
 
-    def deliver(self, data: bytes) -> node.Step:
+    def deliver(self, data: bytes) -> Step[Any]:
         """Deliver bytes to the victim as they are; what it answers and records is kept."""
         assert self.party.phase is not None
         done = node.advance(self.party.phase, decode(Signed, data, LIMIT_BULK), self.party.ctx)
@@ -112,6 +111,8 @@ def stop_before(
     try:
         run_round(played)
     except Reached as reached:
+        while played.queue:
+            played.take(played.advance(played.running(), played.queue.popleft()))
         return Scene(seated, played, victim, reached.message)
     raise AssertionError(f"no {kind} reached {victim}")
 

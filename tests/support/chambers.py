@@ -31,9 +31,9 @@ from secagg.protocol.round import stating
 from secagg.protocol.round.events import Append, Deadline, Effect, Event, FromNode, Keep, Log, Logged, Send
 from secagg.protocol.round.phases import Closed, Failed, Standing
 from secagg.protocol.session import PIECE, AbortNotice, Fetch, PieceHeader, Present, RoundHeader
-from secagg.rehearsal import entrusted_run as run
 from secagg.rehearsal.entrusted import Entrusted, propose, table
 from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME
+from secagg.rehearsal.run import held as held_of
 from secagg.roster.chain import fingerprint
 from secagg.roster.messages import RosterPush
 from secagg.transport.link import KEYSERVER, Received
@@ -152,7 +152,7 @@ class Chamber:
 
     async def begin(self) -> None:
         """Propose the round."""
-        held = {name: run._held(member) for name, member in self.table.members.items()}
+        held = {name: held_of(member) for name, member in self.table.parties.items()}
         trustees = {name: self.present.get(name, 0) for name in self.entrusted.trustees}
         standings = tuple(Standing(name, size) for name, size in (trustees | held).items())
         turned = aggregator.start(self.table.manifest, standings, self.table.keeper)
@@ -172,7 +172,7 @@ class Chamber:
         """Give the aggregator's machine one event."""
         if self.table.phase is None:
             raise AssertionError("the round has not begun")
-        turned = aggregator.advance(self.table.phase, event, self.table.keeper)
+        turned = self.table.advance(self.table.phase, event)
         self.table.phase = turned.phase
         await self.carry_out(turned.effects)
 
@@ -193,13 +193,13 @@ class Chamber:
                 case Send():
                     await self._send(effect)
                 case Combine():
-                    held.queue.append(run._combine(held))
+                    held.queue.append(held.open_sum(effect))
 
     async def _send(self, effect: Send) -> None:
         if effect.to in self.instead:
             self.instead[effect.to]()
-        elif effect.to in self.table.members:
-            run._encrypt(self.table, self.table.members[effect.to], effect)
+        elif effect.to in self.table.parties:
+            self.table.deliver(effect)
         else:
             await self.say(effect.to, effect.kind, effect.data)
 

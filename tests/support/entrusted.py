@@ -11,8 +11,8 @@ from secagg.crypto.paillier.threshold import Share, ThresholdKey, deal
 from secagg.protocol.lanes import Groups, encode_sum
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.round.phases import Closed, Failed
-from secagg.rehearsal.entrusted import Entrusted, entrust, propose, table
-from secagg.rehearsal.entrusted_run import Rehearsal, run_round
+from secagg.rehearsal.entrusted import Entrusted, Rehearsal, entrust, propose, table
+from secagg.rehearsal.run import run_round
 from support.federation import counted_rng, inputs_of, job, names_of
 from support.paillier_keys import SMALL, seeded, small
 

@@ -10,8 +10,8 @@ from secagg.log.durable import TileLog
 from secagg.log.log import Log
 from secagg.protocol.round.phases import Closed
 from secagg.rehearsal.entrusted import Entrusted, entrust, holder, member, propose, table
-from secagg.rehearsal.entrusted_run import run_round
 from secagg.rehearsal.federation import create_job
+from secagg.rehearsal.run import run_round
 from secagg.roster.chain import fingerprint
 from secagg.wire.codec import encode
 from support.bundles import Play
@@ -47,7 +47,7 @@ def write_entrusted(
         manifest = propose(entrusted, play.number, play.attempt)
         played = table(
             entrusted, inputs(entrusted, manifest), play.drops, manifest=manifest, log=log,
-            members={name: member(entrusted, name, play.number) for name in names},
+            parties={name: member(entrusted, name, play.number) for name in names},
             holders={name: holder(entrusted, name) for name in entrusted.trustees},
         )  # fmt: skip
         played.given = play.given

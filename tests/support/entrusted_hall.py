@@ -5,7 +5,7 @@ does. It holds back what it says in the step `silent` until `release`.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from secagg.protocol.lanes import encode_sum
 from secagg.protocol.paillier import node, trustee
 from secagg.protocol.paillier.decrypting import Collector, answer, collect
 from secagg.protocol.paillier.encrypting import protect
-from secagg.protocol.paillier.phases import Decrypting, Encrypting
+from secagg.protocol.paillier.phases import Decrypting, Encrypting, TrusteePhase
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import PIECE, Fetch, PieceHeader, Present, RoundHeader
 from secagg.rehearsal.entrusted import Entrusted, holder
@@ -126,7 +126,8 @@ class Trustee:
         if header.kind == "Propose":
             await self._keep(trustee.start(decode(Propose, body, LIMIT_BULK), self.holder.ctx))
         elif self.holder.phase is not None:
-            await self._keep(trustee.advance(self.holder.phase, decode(Signed, body, LIMIT_BULK), self.holder.ctx))
+            phase, said = cast(TrusteePhase, self.holder.phase), decode(Signed, body, LIMIT_BULK)
+            await self._keep(trustee.advance(phase, said, self.holder.ctx))
 
     async def _keep(self, step: trustee.Step) -> None:
         self.holder.phase = step.phase
@@ -171,7 +172,7 @@ class Trustee:
         if self._collector.wanted():
             await self._fetch()
             return
-        done = answer(phase, self.holder.secret, self._collector.close(), self.holder.ctx.rng)
+        done = answer(phase, self.entrusted.secrets[self.name], self._collector.close(), self.holder.ctx.rng)
         await self._keep(trustee.advance(phase, done, self.holder.ctx))
 
 

@@ -4,12 +4,12 @@ import numpy as np
 from msgspec import Raw
 
 from secagg.demo.lying import CheatingTable
-from secagg.protocol.lanes import Groups
-from secagg.protocol.masks.rounds import Unmask, Unmasking
+from secagg.protocol.masks.rounds import Unmasked, Unmasking
 from secagg.protocol.masks.spot import Transcript, transcript_of
 from secagg.protocol.round import spots
+from secagg.protocol.round.events import Effect, Event
 from secagg.protocol.round.lie import Lie
-from secagg.protocol.round.phases import Closed
+from secagg.protocol.round.phases import Closed, within
 from secagg.protocol.round.spots import frozen_entry
 from secagg.rehearsal.federation import Federation, propose, table
 from secagg.rehearsal.run import Table, run_round
@@ -24,12 +24,12 @@ class Kept(Table):
 
     transcript: Transcript
 
-    def clear(self, asked: Unmask) -> Groups:
+    def open_sum(self, asked: Effect | None = None) -> Event:
         """Keep the transcript."""
         phase = self.phase
         assert isinstance(phase, Unmasking)
         self.transcript = transcript_of(phase, frozen_entry(self.log.size, self.log.leaf, phase.scope))
-        return super().clear(asked)
+        return super().open_sum(asked)
 
 
 class Lying(Kept, CheatingTable):
@@ -39,11 +39,11 @@ class Lying(Kept, CheatingTable):
 class Thousandfold(Kept):
     """A table whose aggregator publishes a thousand times the sum of all n_k: every model step is a thousandth."""
 
-    def clear(self, asked: Unmask) -> Groups:
+    def open_sum(self, asked: Effect | None = None) -> Event:
         """Return a clear sum with that lie in a scalar."""
-        groups = super().clear(asked)
-        groups["scalars"][1] *= np.uint64(1000)
-        return groups
+        made = within(super().open_sum(asked), Unmasked)
+        made.groups["scalars"][1] *= np.uint64(1000)
+        return made
 
 
 def evidence_of(kind: type[Kept], federation: Federation = FEDERATION) -> tuple[Lie, Kept]:

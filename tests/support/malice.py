@@ -5,7 +5,7 @@ It stops an honest round when a message would reach a trustee; from there it fre
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -20,13 +20,13 @@ from secagg.protocol.paillier import trustee
 from secagg.protocol.paillier.decrypting import answer, collect
 from secagg.protocol.paillier.layout import Layout
 from secagg.protocol.paillier.messages import Answer, EncryptedInput, Freeze, Open, Witness
-from secagg.protocol.paillier.phases import Decrypting
+from secagg.protocol.paillier.phases import Decrypting, TrusteePhase
 from secagg.protocol.round import stating
 from secagg.protocol.round.events import FromNode, Send
 from secagg.protocol.round.messages import Cosignature, Propose
-from secagg.rehearsal.entrusted import Entrusted, propose, table
-from secagg.rehearsal.entrusted_run import Holder, Rehearsal, run_round
+from secagg.rehearsal.entrusted import Entrusted, Rehearsal, propose, table
 from secagg.rehearsal.federation import AGGREGATOR, START_OF_TIME
+from secagg.rehearsal.run import Holder, run_round
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK
 from secagg.wire.signed import Scope, Signed, sign
@@ -129,7 +129,7 @@ class Scene:
         for member in tuple(collector.wanted()):
             collector.add(member, uploads[member])
         holder = self.holder(name)
-        done = answer(step.phase, holder.secret, collector.close(), holder.ctx.rng)
+        done = answer(step.phase, self.entrusted.secrets[name], collector.close(), holder.ctx.rng)
         advance(holder, done)
         return done.answer
 
@@ -137,7 +137,7 @@ class Scene:
 def advance(holder: Holder, event: Any) -> trustee.Step:
     """Let a trustee take one event; its phase and records are kept."""
     assert holder.phase is not None
-    step = trustee.advance(holder.phase, event, holder.ctx)
+    step = trustee.advance(cast(TrusteePhase, holder.phase), event, holder.ctx)
     holder.phase = step.phase
     holder.notebook.records.extend(step.records)
     return step

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from secagg.protocol.manifest import Manifest
-from secagg.protocol.masks import intake, keys, node
+from secagg.protocol.masks import intake, keys
+from secagg.protocol.masks import member as node
 from secagg.protocol.masks.dealing import Leaves
 from secagg.protocol.masks.messages import Answer, Open, Unmask
 from secagg.protocol.masks.recovery import Evidence

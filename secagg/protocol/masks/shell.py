@@ -171,7 +171,7 @@ class Words:
         self._manifest = manifest
         self.groups: Groups = {}
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Add one upload in place. Raises: ProtocolViolation when its form differs."""
         lanes.accumulate(self._manifest, self.groups, data)
 

@@ -175,7 +175,7 @@ class Ciphertexts:
         layout = Layout(manifest)
         self.product = Product(layout.ring, layout.ciphertexts)
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Multiply one upload in. Raises: ProtocolViolation when it is not as it was verified."""
         self.product.multiply(data)
 

@@ -41,7 +41,7 @@ class Stage(Flag):
 class Running(Protocol):
     """The sum of uploads while they arrive, O(d)."""
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Add one verified upload in place. Raises: ProtocolViolation when its form differs."""
         ...
 

@@ -57,7 +57,7 @@ class Words:
     def __init__(self, manifest: Manifest) -> None:
         self._manifest, self.groups = manifest, Groups()
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         lanes.accumulate(self._manifest, self.groups, data)
 
 

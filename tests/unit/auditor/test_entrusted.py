@@ -25,8 +25,8 @@ from secagg.protocol.paillier.opening import read_answer
 from secagg.protocol.round.messages import Witnesses
 from secagg.protocol.round.phases import Closed
 from secagg.rehearsal.entrusted import Entrusted, entrust, propose, table
-from secagg.rehearsal.entrusted_run import run_round
 from secagg.rehearsal.federation import create_job
+from secagg.rehearsal.run import run_round
 from secagg.roster.chain import fingerprint
 from secagg.wire.codec import decode, encode
 from secagg.wire.limits import LIMIT_BULK

@@ -16,6 +16,7 @@ from secagg.protocol.masks.messages import MaskedInput
 from secagg.protocol.masks.rounds import Unmasking
 from secagg.protocol.masks.spot import Transcript, transcript_of
 from secagg.protocol.round import spots
+from secagg.protocol.round.events import Effect, Event
 from secagg.protocol.round.phases import Closed
 from secagg.protocol.round.spots import Leaf, frozen_entry
 from secagg.rehearsal.federation import propose, table
@@ -33,11 +34,11 @@ class Kept(Table):
 
     transcript: Transcript
 
-    def clear(self, asked):  # type: ignore[no-untyped-def]  # as Table.clear
+    def open_sum(self, asked: Effect | None = None) -> Event:
         phase = self.phase
         assert isinstance(phase, Unmasking)
         self.transcript = transcript_of(phase, frozen_entry(self.log.size, self.log.leaf, phase.scope))
-        return super().clear(asked)
+        return super().open_sum(asked)
 
 
 @dataclass

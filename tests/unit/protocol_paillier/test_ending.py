@@ -74,10 +74,10 @@ class Told:
         self.u = listed(*self.scene.headers().values())
         self.freeze: Freeze = self.scene.logged(self.u)("ana")
         self.asked: Open = self.scene.witnessed(self.u)
-        self.last = self.scene.played.members["node-00"].notebook.last("fed/rounds")
+        self.last = self.scene.played.parties["node-00"].notebook.last("fed/rounds")
         size = self.last.size if self.last else 0
         self.proof = self.scene.played.log.prove(self.freeze.proof.index, size)
-        self.expect = self.scene.played.members["node-00"].ctx.expect
+        self.expect = self.scene.played.parties["node-00"].ctx.expect
 
     def check(self, **parts: object) -> tuple[str, ...]:
         given = {

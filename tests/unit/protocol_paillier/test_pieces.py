@@ -1,5 +1,7 @@
 """Answers longer than a message: cut, sealed and signed piece by piece, put together only when all are there."""
 
+from typing import cast
+
 import pytest
 
 from secagg.crypto.derive import sha256
@@ -8,7 +10,7 @@ from secagg.errors import ProtocolViolation
 from secagg.protocol.paillier import aggregator, trustee
 from secagg.protocol.paillier.messages import PIECE, Answer
 from secagg.protocol.paillier.opening import read_answer
-from secagg.protocol.paillier.phases import Answered, Decrypted
+from secagg.protocol.paillier.phases import Answered, Decrypted, TrusteePhase
 from secagg.protocol.paillier.rounds import Combine, Opening
 from secagg.protocol.round.events import FromNode, Keep
 from secagg.transport.link import LIMIT_BODY
@@ -23,7 +25,7 @@ def answered(size: int, name: str = "ana", scene: Scene | None = None) -> tuple[
         asked = found.witnessed(listed(*found.headers().values()))
         for each in found.played.holders:
             found.show(asked, "Open", each)
-    phase, ctx = found.holder(name).phase, found.holder(name).ctx
+    phase, ctx = cast(TrusteePhase, found.holder(name).phase), found.holder(name).ctx
     values = bytes(index % 251 for index in range(size))
     answer = Answer(sha256(listed(*found.headers().values())), Partial(values, bytes(16), bytes(9)))
     assert phase is not None

@@ -14,9 +14,9 @@ from secagg.protocol.lanes import Groups, packing
 from secagg.protocol.paillier.verify import recompute
 from secagg.protocol.round.events import FromNode
 from secagg.protocol.round.phases import Closed, Failed
-from secagg.rehearsal.entrusted import Entrusted, propose, table
+from secagg.rehearsal.entrusted import Entrusted, Rehearsal, propose, table
 from secagg.rehearsal.entrusted import member as seat_member
-from secagg.rehearsal.entrusted_run import Rehearsal, run_round
+from secagg.rehearsal.run import run_round
 from secagg.vector.codec import Fixed, code_bits
 from support.entrusted import TRUSTEES, alone, make, play
 from support.federation import inputs_of, reference
@@ -150,7 +150,7 @@ def test_trustees_of_whom_none_may_collude_need_a_person_who_allows_it() -> None
     strict = Policy(engines=("paillier",), exact_counts=True, min_key_bits=512)
     members = {name: seat_member(entrusted, name, policy=strict) for name in NODES}
     with pytest.raises(Refused) as caught:
-        run_round(table(entrusted, inputs_of(entrusted.nodes, propose(entrusted)), members=members))
+        run_round(table(entrusted, inputs_of(entrusted.nodes, propose(entrusted)), parties=members))
     assert caught.value.rule == "custody.trial"
 
 
@@ -159,7 +159,7 @@ def test_an_institution_may_ask_for_longer_keys() -> None:
     strict = Policy(engines=("paillier",), exact_counts=True, allow_trials=True)
     members = {name: seat_member(entrusted, name, policy=strict) for name in NODES}
     with pytest.raises(Refused) as caught:
-        run_round(table(entrusted, inputs_of(entrusted.nodes, propose(entrusted)), members=members))
+        run_round(table(entrusted, inputs_of(entrusted.nodes, propose(entrusted)), parties=members))
     assert caught.value.rule == "custody.bits"
 
 
