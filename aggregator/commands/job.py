@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secagg.daemon.options import current, options
-from secagg.daemon.writing import say, say_json
+from secagg.daemon.options import options
+from secagg.daemon.writing import say
 
 if TYPE_CHECKING:
     from aggregator.answers import JobDetail
@@ -99,6 +99,7 @@ def watch(name: str | None) -> None:
 
     from aggregator.console import ask, follow
     from aggregator.requests import ShowJob
+    from secagg.daemon.printing import show
     from secagg.errors import TryLater
     from secagg.events.line import OfJob
     from secagg.events.rounds import JobDone, JobFailed
@@ -109,10 +110,7 @@ def watch(name: str | None) -> None:
     for event in stream:
         if name and isinstance(event, OfJob) and event.job != name:
             continue
-        if current().format == "table":
-            say(_line(event))
-        else:
-            say_json(event.shown())
+        show(event.shown(), lines=[_line(event)])
         if name and isinstance(event, JobFailed):
             remedy = event.remedy or "See who was missing, and submit again."
             raise TryLater(f"The job {name} failed: {event.reason.rstrip('.')}.", remedy)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from secagg.daemon.options import current, options
-from secagg.daemon.writing import say, say_json
+from secagg.daemon.options import options
+from secagg.daemon.writing import say
 
 
 @click.group(name="audit")
@@ -29,29 +29,20 @@ def verify(bundle: Path | None, root: str | None, strict: bool, evidence: Path |
     Evidence is a file that a node kept when its check of a sum failed. It exits with 0 when that proves the lie, and
     with 65 when not; with BUNDLE its key must be one of that federation's aggregators.
     """
-    import msgspec
-
     from secagg.auditor.accusing import judge
     from secagg.auditor.verify import verify as run
+    from secagg.daemon.printing import show
     from secagg.errors import BundleIncomplete, UsageError, VerificationFailed
 
     if evidence is not None:
         proven = judge(evidence, bundle, root)
-        told = f"PROVEN {proven.aggregator} ({proven.key}) lied in {proven.round}: {proven.cause}"
-        if current().format == "table":
-            say(told)
-        else:
-            say_json(msgspec.to_builtins(proven))
+        show(proven, lines=[f"PROVEN {proven.aggregator} ({proven.key}) lied in {proven.round}: {proven.cause}"])
         return
     if bundle is None:
         raise UsageError("There is nothing to verify.", "Name a bundle, or --evidence FILE.")
     report = run(bundle, root)
-    if current().format == "table":
-        for line in report.checks:
-            say(f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}")
-        say(f"{report.verdict} {report.passed}/{report.total}")
-    else:
-        say_json(msgspec.to_builtins(report))
+    lines = [f"{line.number:>2}  {line.status:<10}  {line.title}: {line.detail}" for line in report.checks]
+    show(report, lines=[*lines, f"{report.verdict} {report.passed}/{report.total}"])
     unmet = next((line for line in report.checks if line.status == "n/a" and strict), None)
     first = next((line for line in report.checks if line.status in ("fail", "incomplete")), unmet)
     if report.verdict == "INCOMPLETE" and first is not None:
@@ -71,17 +62,13 @@ def export(keyserver: Path | None, aggregator: Path | None, output: Path) -> Non
     Where the two run on different machines, export the aggregator's half first and then, into the same bundle, the
     key server's.
     """
-    import msgspec
-
     from secagg.auditor.export import export as run
+    from secagg.daemon.printing import show
 
     done = run(output, keyserver, aggregator)
     for name in done.missing:
         say(f"not kept any more: {name}", err=True)
-    if current().format == "table":
-        say(f"{output}: {done.directory} entries of the directory, {done.rounds} of the rounds")
-    else:
-        say_json(msgspec.to_builtins(done, enc_hook=str))
+    show(done, lines=[f"{output}: {done.directory} entries of the directory, {done.rounds} of the rounds"])
 
 
 @audit.command()

@@ -1,4 +1,4 @@
-"""Prints what daemons answered, for every noun: lines for people, JSON for programs.
+"""Prints what commands found or were answered, for every noun: lines for people, JSON for programs.
 
 How to read it: `show` prints one answer, `show_all` rows, `show_status` how a daemon stands. In lines a time is a date,
 a wait is a sentence, nothing is `-`, and what lies deeper is JSON.
@@ -31,7 +31,7 @@ Shown = Struct | Mapping[str, object]
 def show(*answers: Shown, lines: Iterable[str] | None = None) -> None:
     """Print answers as one record: a line for each field, or `lines` in their place; JSON for programs."""
     if current().format != "table":
-        say_json(_plain_values(answers))
+        say_json(_joined(answers))
     else:
         say(*(record(*answers) if lines is None else lines))
 
@@ -40,9 +40,9 @@ def show_all(rows: Sequence[Shown], columns: Sequence[str]) -> None:
     """Print rows: a table of these columns, one JSON array (`json`), or one JSON object on each line (`jsonl`)."""
     match current().format:
         case "json":
-            say_json([_plain_values((row,)) for row in rows])
+            say_json([_joined((row,)) for row in rows])
         case "jsonl":
-            say_json(*(_plain_values((row,)) for row in rows))
+            say_json(*(_joined((row,)) for row in rows))
         case _:
             say(*_table([dict(_fields(row)) for row in rows], columns))
 
@@ -80,8 +80,13 @@ def _fields(answer: Shown) -> Iterator[tuple[str, object]]:
             yield shown, value
 
 
-def _plain_values(answers: Iterable[Shown]) -> dict[str, object]:
-    return {name: msgspec.to_builtins(value) for answer in answers for name, value in _fields(answer)}
+def _joined(answers: Iterable[Shown]) -> dict[str, object]:
+    return {name: _plain(value) for answer in answers for name, value in _fields(answer)}
+
+
+def _plain(value: object) -> object:
+    """Return JSON values; of what JSON has no kind for (a path) its text."""
+    return msgspec.to_builtins(value, enc_hook=str)
 
 
 def _text(name: str, value: object) -> str:
@@ -98,4 +103,4 @@ def _text(name: str, value: object) -> str:
             return value.sentence(wall())
         case tuple() | list() if all(isinstance(one, str) for one in value):
             return " ".join(value)
-    return json.dumps(msgspec.to_builtins(value))
+    return json.dumps(_plain(value))
