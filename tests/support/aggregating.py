@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from aggregator.answers import AggregatorStatus, JobSubmitted
+from aggregator.requests import JobResult
 from aggregator.service import AggregatorService
 from secagg.crypto.derive import sha256
 from secagg.crypto.secret import Secret
 from secagg.daemon import logs
+from secagg.daemon.answers import read
 from secagg.daemon.loop import Daemon
 from secagg.daemon.membership import Pin
 from secagg.daemon.vault import RoundKeys
@@ -348,7 +351,9 @@ class Hall:
         file = {"job": job, "cohort": cohort, "engine": {"chunk": CHUNK}}
         left = job.pop("without", [])
         request = {"command": "job-submit", "file": file, "model": str(model or ""), "without": left}
-        return self.daemon.command(request)
+        found = self.daemon.command(request)
+        read(found, JobSubmitted)
+        return found
 
     def named(self, event: str) -> list[dict[str, Any]]:
         """Return the events of this name."""
@@ -356,14 +361,13 @@ class Hall:
 
     def result_step(self) -> str:
         """Return the step that the running round collects."""
-        status = self.daemon.command({"command": "status"})
-        if not isinstance(status, dict):
-            raise AssertionError("a status is an object")
-        return str(status["round"]["step"])
+        running = read(self.daemon.command({"command": "status"}), AggregatorStatus).round
+        if running is None:
+            raise AssertionError("no round is running")
+        return str(running.step)
 
     def result(self) -> dict[str, Any]:
         """Return what the admin socket says of the job's result."""
-        shown = self.daemon.command({"command": "job-result", "name": "job"})
-        if not isinstance(shown, dict):
-            raise AssertionError("a result is an object")
-        return shown
+        shown: Any = self.daemon.command({"command": "job-result", "name": "job"})
+        read(shown, JobResult.answered_by())
+        return dict(shown)

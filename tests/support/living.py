@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from aggregator.answers import AggregatorStatus, JobDetail
+from node.answers import NodeStatus
 from node.config import OwnTask
+from secagg.daemon.answers import read
 from secagg.log.statements import sign_statement
 from secagg.protocol.session import ResultNotice
 from secagg.rehearsal.federation import AGGREGATOR
@@ -106,23 +109,20 @@ def allow(ward: Ward, job: str, *names: str) -> None:
 
 def shown(ward: Ward, job: str) -> dict[str, Any]:
     """Return what `secagg job show` says."""
-    found = ward.daemon.command({"command": "job-show", "name": job})
-    if not isinstance(found, dict):
-        raise AssertionError("a job is an object")
-    return found
+    found: Any = ward.daemon.command({"command": "job-show", "name": job})
+    read(found, JobDetail)
+    return dict(found)
 
 
 def status(ward: Ward, name: str) -> dict[str, Any]:
     """Return what `secagg node status` says at an institution."""
-    found = ward.nodes[name].daemon.command({"command": "status"})
-    if not isinstance(found, dict):
-        raise AssertionError("a status is an object")
-    return found
+    found: Any = ward.nodes[name].daemon.command({"command": "status"})
+    read(found, NodeStatus)
+    return dict(found)
 
 
 def waits(ward: Ward) -> dict[str, Any]:
     """Return for whom the aggregator waits, and why."""
-    found = ward.daemon.command({"command": "status"})
-    if not isinstance(found, dict):
-        raise AssertionError("a status is an object")
+    found: Any = ward.daemon.command({"command": "status"})
+    read(found, AggregatorStatus)
     return dict(found["waiting"] or {})
