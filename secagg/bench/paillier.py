@@ -20,6 +20,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from secagg.bench.exponents import Powers, Timing, powers, timing
+from secagg.bench.pool import Pool
 from secagg.bench.rivals import Rival, rivals, timed
 from secagg.crypto.paillier.decryption import prove_decryption, verify_decryption
 from secagg.crypto.paillier.encrypt import encrypt, obfuscate
@@ -28,7 +29,6 @@ from secagg.crypto.paillier.knowledge import prove_knowledge, verify_knowledge
 from secagg.crypto.paillier.oracle import Oracle
 from secagg.crypto.paillier.packing import WordLayout
 from secagg.crypto.paillier.partial import Opening, combine, decrypt_partially, verify_partial
-from secagg.crypto.paillier.pool import Pool
 from secagg.crypto.paillier.private import PrivateKey, generate
 from secagg.crypto.paillier.product import Product
 from secagg.crypto.paillier.ring import Ring

@@ -8,13 +8,13 @@ from msgspec.structs import replace
 from phe import PaillierPrivateKey, PaillierPublicKey
 
 from secagg.crypto.labels import fields
-from secagg.crypto.paillier.interop import import_private, import_public
 from secagg.crypto.paillier.keys import PublicKey, validate
 from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.threshold import Share, check_share, validate_threshold
 from secagg.crypto.secret import Secret
 from support.malformed import Malformed, bent, shared
 from support.paillier_keys import SMALL, small
+from support.phe_keys import import_private, import_public
 
 WIDTH = SMALL // 8
 

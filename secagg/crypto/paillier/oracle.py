@@ -6,10 +6,21 @@ Rules: nothing of this is on a path of the product. Every call is `phe`'s own pu
 
 from collections.abc import Sequence
 
-from phe import EncryptedNumber, PaillierPrivateKey
+from phe import EncryptedNumber, PaillierPrivateKey, PaillierPublicKey
 
-from secagg.crypto.paillier.interop import export_private, export_public
+from secagg.crypto.paillier.keys import PublicKey
 from secagg.crypto.paillier.private import PrivateKey
+
+
+def export_public(key: PublicKey) -> PaillierPublicKey:
+    """Return a public key for `phe`."""
+    return PaillierPublicKey(int(key.n))
+
+
+def export_private(key: PrivateKey) -> PaillierPrivateKey:
+    """Return a private key for `phe`, which takes no constant time: for comparisons and for leaving."""
+    p, q = key.primes
+    return PaillierPrivateKey(export_public(key.public), int(p), int(q))
 
 
 class Oracle:

@@ -31,7 +31,7 @@ from secagg.crypto.paillier.powers import (
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.threshold import Share, ThresholdKey
 from secagg.crypto.rng import Rng
-from secagg.errors import ProtocolViolation, TryLater
+from secagg.errors import ProtocolViolation
 from secagg.ids import Digest, Name
 
 _COEFFICIENT_LABEL = "secagg/v1/paillier/partial/coefficient"
@@ -54,14 +54,6 @@ class Partial(Struct, frozen=True, forbid_unknown_fields=True):
     values: bytes
     challenge: bytes
     response: bytes
-
-
-class Opened(Struct, frozen=True):
-    """The plaintexts, whose answers they were made of, and the trustees whose answers were wrong."""
-
-    words: list[mpz]
-    used: tuple[str, ...]
-    wrong: tuple[str, ...]
 
 
 def decrypt_partially(
@@ -141,32 +133,6 @@ def combine(key: ThresholdKey, partials: Mapping[int, Sequence[mpz]], executor: 
             "The partial decryptions do not combine.", "Verify them and the key.", rule="paillier.combine"
         )
     return [(one - 1) // ring.n * scale % ring.n for one in found]
-
-
-def open_vector(
-    key: ThresholdKey, opening: Opening, products: Sequence[mpz], answers: Mapping[str, Partial],
-    executor: Executor | None = None,
-) -> Opened:  # fmt: skip
-    """Verify answers until `threshold` of them hold, and return the plaintexts and who answered wrongly.
-
-    Raises: TryLater (E-SHARES) when fewer hold.
-    """
-    right: dict[str, list[mpz]] = {}
-    wrong: list[str] = []
-    for trustee, answer in answers.items():
-        if len(right) == key.threshold:
-            break
-        try:
-            right[trustee] = verify_partial(key, trustee, opening, products, answer, executor)
-        except ProtocolViolation:
-            wrong.append(trustee)
-    if len(right) < key.threshold:
-        raise TryLater(
-            f"{len(right)} of {key.threshold} trustees answered rightly; wrong: {', '.join(wrong) or 'none'}.",
-            "Wait for the others.", code="E-SHARES",
-        )  # fmt: skip
-    words = combine(key, {key.index(trustee): partials for trustee, partials in right.items()}, executor)
-    return Opened(words, tuple(right), tuple(wrong))
 
 
 def _context(

@@ -70,7 +70,7 @@ def test_the_table_is_flat() -> None:
 
 
 def test_without_the_extra_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("secagg.bench.paillier", "secagg.crypto.paillier.oracle", "secagg.crypto.paillier.interop"):
+    for name in ("secagg.bench.paillier", "secagg.crypto.paillier.oracle"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "phe", None)
     done = CliRunner().invoke(bench, ["--engine", "paillier"])

@@ -14,10 +14,10 @@ from gmpy2 import mpz
 
 from secagg.crypto.paillier import powers, private
 from secagg.crypto.paillier.encrypt import Obfuscators, encrypt, obfuscate
-from secagg.crypto.paillier.interop import export_public, import_private
 from secagg.crypto.paillier.keys import Profile
 from secagg.crypto.paillier.libcrypto import LIBRARY
 from secagg.crypto.paillier.numbers import random_below, random_unit
+from secagg.crypto.paillier.oracle import export_public
 from secagg.crypto.paillier.packing import WordLayout
 from secagg.crypto.paillier.powers import (
     blinding,
@@ -35,6 +35,7 @@ from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import DEFAULT_MEMORY, Table, affordable, choose, memory, table_at
 from secagg.errors import BadConfiguration, BadInput, ProtocolViolation
 from support.paillier_keys import SMALL, full, seeded, small
+from support.phe_keys import import_private
 
 CASES: list[tuple[Profile, int]] = [
     (profile, s) for profile in ("provable", "fast", "imported") for s in (1, 2, 3)

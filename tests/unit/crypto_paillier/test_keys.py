@@ -10,7 +10,6 @@ import pytest
 from gmpy2 import mpz, next_prime
 from msgspec.structs import replace
 
-from secagg.crypto.paillier.interop import export_public, import_private, import_public
 from secagg.crypto.paillier.keys import (
     CHALLENGES,
     FLOOR_BITS,
@@ -20,11 +19,13 @@ from secagg.crypto.paillier.keys import (
     subgroup_bits,
     validate,
 )  # fmt: skip
+from secagg.crypto.paillier.oracle import export_public
 from secagg.crypto.paillier.primes import prime_pair, probable_prime, safe_prime
 from secagg.crypto.paillier.private import PrivateKey, generate
 from secagg.crypto.secret import Secret
 from secagg.errors import BadConfiguration, BadInput, ProtocolViolation
 from support.paillier_keys import SMALL, full, seeded, small
+from support.phe_keys import import_private, import_public
 
 ROOT = Path(__file__).resolve().parents[3]
 KEY = small().public

@@ -13,14 +13,12 @@ from secagg.crypto.paillier.encrypt import encrypt, obfuscate
 from secagg.crypto.paillier.numbers import coefficients, random_below
 from secagg.crypto.paillier.partial import (
     _COEFFICIENT_LABEL,
-    Opened,
     Opening,
     Partial,
     _challenge,
     _context,
     combine,
     decrypt_partially,
-    open_vector,
     verify_partial,
 )  # fmt: skip
 from secagg.crypto.paillier.powers import public_power
@@ -30,6 +28,7 @@ from secagg.crypto.paillier.threshold import Share, ThresholdKey, check_share, d
 from secagg.crypto.secret import Secret
 from secagg.errors import ProtocolViolation, TryLater, WireError
 from secagg.wire.codec import decode, encode
+from support.opened_vectors import Opened, open_vector
 from support.paillier_keys import SMALL, seeded, small
 
 NAMES = ("ana", "ben", "cyd", "dan", "eve", "fay", "gus")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from secagg.crypto.derive import sha256
 from secagg.crypto.paillier.encrypt import encrypt, obfuscate
 from secagg.crypto.paillier.keys import Profile, PublicKey
-from secagg.crypto.paillier.partial import Opening, decrypt_partially, open_vector
+from secagg.crypto.paillier.partial import Opening, decrypt_partially
 from secagg.crypto.paillier.private import PrivateKey
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import Table
@@ -36,6 +36,7 @@ from secagg.protocol.custody import key_digest
 from secagg.protocol.manifest import Acceptance
 from secagg.wire.codec import decode, encode
 from support.ceremonies import FEDERATION, ROOT, Ceremony, Trustee, held, trustee_of
+from support.opened_vectors import open_vector
 from support.paillier_keys import SMALL, seeded
 
 DEALT = held()

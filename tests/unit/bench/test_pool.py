@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from gmpy2 import mpz
 
+from secagg.bench.pool import Pool
 from secagg.crypto.paillier.encrypt import obfuscate
-from secagg.crypto.paillier.pool import Pool
 from secagg.crypto.paillier.ring import Ring
 from secagg.crypto.paillier.table import Table
 from secagg.errors import BadConfiguration

@@ -1,8 +1,7 @@
-"""Keys in and out of `phe` (python-paillier), the oracle that our ciphertexts are compared with.
+"""Keys of `phe` (python-paillier) as ours: for tests that hold our ciphertexts against its own.
 
 Rules: only g = N + 1, which is the only generator `phe` makes. An imported key is of profile `imported`, whose
 exponents assume nothing about its primes. It still needs a statement, which the holder makes from its private key.
-Every ciphertext of s = 1 decrypts with `phe` under the same key, and the other way round.
 """
 
 from gmpy2 import mpz
@@ -33,14 +32,3 @@ def import_public(key: PaillierPublicKey, roots: tuple[bytes, ...]) -> PublicKey
     if key.g != n + 1:
         raise BadInput("The key's generator is not N + 1.", "Make another key.")
     return PublicKey("imported", n.to_bytes(-(-int(n.bit_length()) // 8), "big"), roots)
-
-
-def export_public(key: PublicKey) -> PaillierPublicKey:
-    """Return a public key for `phe`."""
-    return PaillierPublicKey(int(key.n))
-
-
-def export_private(key: PrivateKey) -> PaillierPrivateKey:
-    """Return a private key for `phe`, which takes no constant time: for comparisons and for leaving."""
-    p, q = key.primes
-    return PaillierPrivateKey(export_public(key.public), int(p), int(q))
