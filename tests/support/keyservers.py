@@ -11,13 +11,16 @@ from typing import Any
 from keyserver.authority import Authority, make_authority
 from keyserver.desk import Settings
 from keyserver.directory import Directory
+from keyserver.requests import Asked
 from keyserver.service import KeyserverService
 from secagg.crypto.rng import Rng
 from secagg.crypto.secret import Secret
 from secagg.crypto.sign import SigningKey
 from secagg.daemon import logs, vault
+from secagg.daemon.answers import read
 from secagg.daemon.enrolment import Newcomer
 from secagg.daemon.loop import Daemon
+from secagg.daemon.requests import parse
 from secagg.log.log import Log, MemoryLog
 from secagg.roster.members import Member
 from secagg.roster.messages import ENROL, Admitted, Denied, EnrolReply, Waiting
@@ -111,7 +114,9 @@ class Office:
 
     async def ask(self, command: str, **fields: object) -> Any:
         """Ask as the operator's command does."""
-        answer = json.loads(json.dumps(self.daemon.command({"command": command, **fields})))
+        asked = {"command": command, **fields}
+        answer = self.daemon.command(asked)
+        read(answer, parse(asked, Asked, "key server").answered_by())
         await settle()
         return answer
 
