@@ -18,6 +18,7 @@ from secagg.protocol import engines
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.session import RoundHeader
+from secagg.transport.link import Received
 from secagg.wire.codec import decode
 from secagg.wire.limits import LIMIT_BULK
 
@@ -41,12 +42,17 @@ class Drill(Struct, frozen=True):
             and self.job in ("", place.job)
         )  # fmt: skip
 
+    def reached(self, message: Received, turn: Turn) -> bool:
+        """Say whether this is the message of kind `round` that the drill waits for."""
+        header = decode(RoundHeader, message.header)
+        return self.due(header, _engine_of(header, message.body, turn))
+
     def die(self) -> None:
         """End this process as a power cut would."""
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def engine_of(header: RoundHeader, body: bytes, turn: Turn) -> str:
+def _engine_of(header: RoundHeader, body: bytes, turn: Turn) -> str:
     """Return the engine of the round that a message is of; nothing when this node is not in it."""
     if header.kind == "Propose":
         return decode(Manifest, decode(Propose, body, LIMIT_BULK).manifest.body, LIMIT_BULK).engine

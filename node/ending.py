@@ -13,6 +13,7 @@ from msgspec import UNSET
 from node import believing, records
 from node.inputs import Inputs
 from node.jobs import Jobs
+from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.participant import find_round
 from secagg.daemon.turn import Turn
@@ -39,8 +40,8 @@ LONGEST = 64
 class Endings:
     """The ends of this node's attempts."""
 
-    def __init__(self, name: str, jobs: Jobs, inputs: Inputs) -> None:
-        self._name, self._jobs, self._inputs = name, jobs, inputs
+    def __init__(self, name: str, follower: Follower, jobs: Jobs, inputs: Inputs) -> None:
+        self._name, self._follower, self._jobs, self._inputs = name, follower, jobs, inputs
         self._pauses: dict[RoundId, tuple[int, int]] = {}
 
     def aborted(self, message: Received, turn: Turn) -> RoundId:
@@ -49,7 +50,7 @@ class Endings:
         Raises: NotAuthorised; VerificationFailed when the log does not prove it, or it is of another manifest.
         """
         notice = decode(AbortNotice, message.body, LIMIT_LIST)
-        aggregator = self._jobs.sender(message, turn)
+        aggregator = self._follower.sender(message, turn)
         statement = self._jobs.believe(notice.leaf, notice.proof, aggregator, Aborted, turn)
         believing.require_round(statement, notice.round)
         entry = self._inputs.ledger.find(notice.round)
@@ -73,7 +74,7 @@ class Endings:
         if digest(notice.manifest.body) != entry.manifest:
             raise VerificationFailed("The set is of another manifest than this node joined.", "Keep both.")
         manifest, scope = decode(Manifest, notice.manifest.body, LIMIT_BULK), Scope(notice.round, entry.manifest)
-        aggregator = self._jobs.sender(message, turn)
+        aggregator = self._follower.sender(message, turn)
         known = RoundLog(aggregator.name, aggregator.sign_key, f"{notice.round.federation}/rounds")
         names, seen = engines.load(manifest.engine).member.check_frozen(
             notice.before, notice.frozen, notice.leaf, notice.proof, notice.agreements, manifest, scope, known,
@@ -93,11 +94,11 @@ class Endings:
         for attempt, (left, pause) in self._pauses.items():
             if left:
                 self._pauses[attempt] = (left - 1, pause)
-            elif self._jobs.reachable(turn):
+            elif self._follower.reachable(turn):
                 self._pauses[attempt] = (pause, min(2 * pause, LONGEST))
                 last = Ledger(turn).last(f"{attempt.federation}/rounds")
                 asked = encode(AskRound(attempt, last.size if last else 0))
-                turn.emit(self._jobs.aggregator(turn).name, "ask-round", b"", asked)
+                turn.emit(self._follower.aggregator(turn).name, "ask-round", b"", asked)
 
     def _over_for_trustees(self, notice: AbortNotice, entry: Counted, turn: Turn) -> bool:
         """Say whether too few trustees are left who could open an attempt, where trustees open."""

@@ -27,7 +27,7 @@ from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.participant import WHOLE, put_since
 from secagg.daemon.turn import Turn
-from secagg.errors import NotAuthorised, ProtocolViolation, Refused, SecaggError, TryLater, VerificationFailed
+from secagg.errors import ProtocolViolation, Refused, SecaggError, TryLater, VerificationFailed
 from secagg.events import members as told
 from secagg.events.line import place
 from secagg.ids import NO_DIGEST, RoundId
@@ -80,24 +80,6 @@ class Jobs:
 
     # What rounds ask -------------------------------------------------------------------------------------------------
 
-    def aggregator(self, turn: Turn) -> Member:
-        """Return the aggregator of this federation.
-
-        Raises: TryLater while no roster names one.
-        """
-        found = next((m for m in self._follower.roster(turn).members if m.role == "aggregator"), None)
-        if found is None:
-            raise TryLater("The roster names no aggregator yet.", "Wait until the operator has enrolled one.")
-        return found
-
-    def aggregator_key(self, turn: Turn) -> bytes | None:
-        """Return the signing key of the federation's aggregator, None while no roster names one."""
-        return self.aggregator(turn).sign_key if self.reachable(turn) else None
-
-    def reachable(self, turn: Turn) -> bool:
-        """Say whether there is a roster, and an aggregator in it."""
-        return self._follower.known(turn) and any(m.role == "aggregator" for m in self._follower.roster(turn).members)
-
     def job(self, name: str, turn: Turn) -> Job:
         """Return a job. Raises: ProtocolViolation when it was never announced to this node."""
         job = records.find_job(turn, name)
@@ -137,7 +119,7 @@ class Jobs:
 
         Raises: NotAuthorised, BadSignature, VerificationFailed or ProtocolViolation when it is not to be believed.
         """
-        aggregator = self.sender(message, turn)
+        aggregator = self._follower.sender(message, turn)
         announce = decode(Announce, message.body, LIMIT_BULK)
         spec, body = believing.opened_job(announce.spec, aggregator, self._follower.roster(turn), self._name)
         known = records.find_job(turn, spec.name)
@@ -162,7 +144,7 @@ class Jobs:
 
     def result(self, message: Received, turn: Turn) -> None:
         """Take word of a round's result; what it says is fetched. Raises: as `announced`."""
-        aggregator = self.sender(message, turn)
+        aggregator = self._follower.sender(message, turn)
         notice = decode(ResultNotice, message.body, LIMIT_BULK)
         job = records.find_job(turn, notice.round.job)
         if job is None or job.over or notice.round.round != job.next_round or job.awaited == notice:
@@ -201,7 +183,7 @@ class Jobs:
 
     def piece(self, message: Received, turn: Turn) -> None:
         """Take a piece of what is being fetched. Raises: NotAuthorised, ProtocolViolation, VerificationFailed."""
-        self.sender(message, turn)
+        self._follower.sender(message, turn)
         if self._fetching.piece(message, turn):
             self._pursue(turn)
 
@@ -227,7 +209,7 @@ class Jobs:
             proven = records.find_proven(turn, job.spec.name)
             where = {"job": job.spec.name, "next_round": job.next_round}
             said = replace(said, **where, bound=self._inputs.present(job, proven), proven=len(proven))
-        turn.emit(self.aggregator(turn).name, "present", b"", encode(said))
+        turn.emit(self._follower.aggregator(turn).name, "present", b"", encode(said))
 
     # Work ------------------------------------------------------------------------------------------------------------
 
@@ -321,7 +303,7 @@ class Jobs:
     def _pursue(self, turn: Turn) -> None:
         """Fetch the first thing that is missing: the first model, or the result of the round that closed."""
         job = self.standing(turn)
-        if job is None or not self.reachable(turn):
+        if job is None or not self._follower.reachable(turn):
             return
         if not job.ready:
             if job.spec.name not in self._faults and self._affords(job, turn):
@@ -348,14 +330,14 @@ class Jobs:
         spec = job.spec
         if spec.purpose == "training":
             limit = 8 * spec.parameters + HEADER_LIMIT + 8
-            if not self._fetching.want(self.aggregator(turn).name, job.model, limit, turn):
+            if not self._fetching.want(self._follower.aggregator(turn).name, job.model, limit, turn):
                 return
         turn.run(f"{MODEL}/{spec.name}", lambda: self._work.check(spec, job.model, job.model_digest))
 
     def _take_result(self, job: Job, notice: ResultNotice, turn: Turn) -> None:
         if notice.length > _longest(job.spec):
             raise ProtocolViolation(f"A result of {notice.length} bytes does not fit the job.", rule="result.length")
-        if not self._fetching.want(self.aggregator(turn).name, notice.published, notice.length, turn):
+        if not self._fetching.want(self._follower.aggregator(turn).name, notice.published, notice.length, turn):
             return
         data = self._blobs.get(notice.published)
         published = decode(Published, data, WHOLE)
@@ -372,13 +354,6 @@ class Jobs:
         statement, seen = believing.logged(leaf, proof, aggregator, federation, kind, Ledger(turn))
         Ledger(turn).add((seen,))
         return statement
-
-    def sender(self, message: Received, turn: Turn) -> Member:
-        """Return the aggregator, who sent this. Raises: NotAuthorised."""
-        aggregator = self.aggregator(turn)
-        if message.sender != aggregator.name:
-            raise NotAuthorised(f"{message.sender} sends a {message.kind}, which only the aggregator may.")
-        return aggregator
 
 
 def _longest(spec: JobSpec) -> int:

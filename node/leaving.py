@@ -1,6 +1,6 @@
 """By which rule this node takes no part in a round: what its own people read, and what others are told, and when.
 
-How to read it: `fault` and `refused` are known before any data is looked at, and told at once by their names. `failed`
+How to read it: `fault` is known before any data is looked at, and told at once by its name. `failed`
 came after, so it is written down, told to this institution's people alone, and kept back until `due`.
 Rules (protocol §7): what goes wrong because of a value tells the value to whoever chose the job. So others hear of it
 one rule whatever went wrong, at a moment that follows from the job's step time alone. Until then this node looks like
@@ -17,20 +17,15 @@ from node.answers import FailureShown
 from node.inputs import Inputs
 from node.jobs import Jobs
 from node.records import Job
-from node.telling import tell
 from secagg.crypto.derive import sha256
-from secagg.crypto.sign import SigningKey
 from secagg.daemon.ledger import Ledger
-from secagg.daemon.participant import Refusal, find_refusal
+from secagg.daemon.participant import Envelope, Refusal, find_refusal, tell
 from secagg.daemon.turn import Turn
 from secagg.errors import Refused, SecaggError
-from secagg.ids import EVERYBODY, NO_DIGEST, RoundId
+from secagg.ids import NO_DIGEST, RoundId
 from secagg.protocol import failing, refusals
 from secagg.protocol.failing import FAILED, KINDS, Asked, Failed
-from secagg.protocol.round.messages import Refuse
-from secagg.protocol.session import RoundHeader
-from secagg.wire.codec import encode
-from secagg.wire.signed import Scope, sign
+from secagg.wire.signed import Scope
 
 PART = 3 / 4
 """When a failure is told, as a part of the step time since the proposal: while there is time to go on without."""
@@ -109,19 +104,14 @@ class Failures:
 class Leaving:
     """How this node takes no part in a round."""
 
-    def __init__(self, name: str, key: SigningKey, jobs: Jobs, failures: Failures) -> None:
-        self._name, self._key, self._jobs, self._failures = name, key, jobs, failures
+    def __init__(self, envelope: Envelope, jobs: Jobs, failures: Failures) -> None:
+        self._envelope, self._jobs, self._failures = envelope, jobs, failures
 
     def fault(self, scope: Scope, error: SecaggError, turn: Turn) -> None:
         """Say by which rule, because the institution's own task, or the job, is wrong whatever the data is."""
         rule = refusals.named(error) if isinstance(error, Refused) else refusals.of_task(error)
         tell(Refusal(scope.round, rule, error.cause, error.remedy), turn)
-        self._say(scope, rule, turn)
-
-    def refused(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
-        """Say by which rule, here and to the aggregator."""
-        tell(Refusal(scope.round, refusal.rule, refusal.cause, refusal.remedy), turn)
-        self._say(scope, refusals.named(refusal), turn)
+        self._envelope.refuse(scope, rule, turn)
 
     def failed(self, scope: Scope, error: SecaggError, turn: Turn) -> None:
         """Write down what failed on data, and tell it to this institution's people. Raises: TryLater."""
@@ -144,13 +134,8 @@ class Leaving:
         if not self._failures.failed(scope.round):
             return False
         records.put_told(turn, scope.round)
-        self._say(scope, FAILED, turn)
+        self._envelope.refuse(scope, FAILED, turn)
         return True
-
-    def _say(self, scope: Scope, rule: str, turn: Turn) -> None:
-        signed = sign(self._key, "Refuse", scope, self._name, EVERYBODY, encode(Refuse(rule)))
-        header = encode(RoundHeader(scope.round, "Refuse"))
-        turn.send(self._jobs.aggregator(turn).name, "round", header, encode(signed))
 
 
 def lines(failures: Iterable[FailureShown]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from node import records
 from node.jobs import Jobs
 from secagg.daemon.following import Follower
 from secagg.daemon.turn import Turn
-from secagg.errors import NotAuthorised, ProtocolViolation
+from secagg.errors import ProtocolViolation
 from secagg.events.line import place
 from secagg.events.members import Named
 from secagg.protocol.round.proofs import check_fault
@@ -28,8 +28,7 @@ class Proofs:
         Raises: NotAuthorised for another sender than the aggregator; VerificationFailed when it proves nothing here;
         ProtocolViolation when it is about no job of this node.
         """
-        if message.sender != self._jobs.aggregator(turn).name:
-            raise NotAuthorised(f"{message.sender} sends a proof, which only the aggregator does.")
+        self._follower.sender(message, turn)
         roster = self._follower.roster(turn)
         found = check_fault(message.body, lambda name: roster.member(name).sign_key)
         where = found.scope.round

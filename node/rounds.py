@@ -1,7 +1,7 @@
 """The round this node is in: the aggregator's messages into the state machine, its phase sealed, its answers out.
 
-How to read it: `message` and `finished` bring events. `_keep` saves what the machine says and sends it. `_leave` says
-by which rule this node takes no part. `close` ends the round and destroys its keys.
+How to read it: what every member does is in secagg.daemon.participant. `_judge` enters a round, `finished` brings what
+was computed, `close` ends the round and destroys its keys.
 Rules: a proposal is judged by what this node knows itself (roster, job, model, policy, ledger). One that it has left is
 not entered again. Training begins with the proposal and masks are laid on only once U2 is known. Whose task failed on
 its data goes on with the round's steps until it says so, as one that still trains does.
@@ -12,10 +12,8 @@ said of a round that this node leaves is in node.leaving.
 from contextlib import suppress
 from typing import cast
 
-from msgspec.structs import replace
-
 from node import records
-from node.drill import Drill, engine_of
+from node.drill import Drill
 from node.expecting import expectation
 from node.holding import Holding
 from node.inputs import Inputs, Mark
@@ -23,56 +21,53 @@ from node.jobs import Jobs
 from node.leaving import PART, Failures, Leaving
 from node.records import Job, Upload
 from node.task import FailedOnData
-from node.telling import say_bound, say_readers, say_sent
+from node.telling import say_bound, say_readers
 from node.uploading import Uploading
 from node.work import Computed, Work, member_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
+from secagg.daemon import participant
 from secagg.daemon.following import Follower
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import require_trust
 from secagg.daemon.membership import Standing
-from secagg.daemon.participant import Round, drop_round, find_round, put_round, put_since
+from secagg.daemon.participant import Round, find_round, put_since
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
-from secagg.errors import NotAuthorised, Refused, SealBroken, SecaggError, TryLater
+from secagg.errors import Refused, SealBroken, SecaggError, TryLater
 from secagg.events import members as told
 from secagg.events.line import place
 from secagg.ids import RoundId
-from secagg.protocol import manifest as rules
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.lanes import Contribution
 from secagg.protocol.manifest import Manifest
 from secagg.protocol.round.asked import Named, Stage
-from secagg.protocol.round.events import Step
 from secagg.protocol.round.messages import Propose
 from secagg.protocol.round.parties import NodeContext
-from secagg.protocol.session import RoundHeader
 from secagg.transport.link import Received
-from secagg.wire.codec import decode, encode
-from secagg.wire.limits import LIMIT_BULK, LIMIT_LIST
-from secagg.wire.signed import Scope, Signed
+from secagg.wire.codec import decode
+from secagg.wire.limits import LIMIT_BULK
+from secagg.wire.signed import Scope
 
 UPDATE, PREPARE, MASK = "update", "prepare", "mask"
-LIMIT, DUE = "limit", "due"
-"""How the names of a round's timers begin."""
+DUE = "due"
+"""How the name of the timer begins that tells what failed on data."""
 
 
-class Rounds:
+class Rounds(participant.Rounds):
     """One round at a time."""
 
     def __init__(
         self, name: str, key: SigningKey, rng: Rng, keys: RoundKeys, follower: Follower, policy: Policy, jobs: Jobs,
         work: Work, uploading: Uploading, inputs: Inputs, failures: Failures, drill: Drill | None,
     ) -> None:  # fmt: skip
-        self._name, self._key, self._rng, self._keys = name, key, rng, keys
-        self._follower, self._policy, self._jobs, self._work = follower, policy, jobs, work
+        super().__init__(name, key, rng, follower)
+        self._keys, self._policy, self._jobs, self._work = keys, policy, jobs, work
         self._uploading, self._inputs, self._drill = uploading, inputs, drill
         self._clear: dict[str, Contribution] = {}
         self._marks: dict[str, Mark] = {}
         self._holding, self._failures = Holding(uploading), failures
-        self._leaving = Leaving(name, key, jobs, failures)
-        self.behind = False
+        self._leaving = Leaving(self._envelope, jobs, failures)
 
     def start(self, turn: Turn) -> None:
         """Take up the round after a restart: what was being computed, and chunks without a receipt."""
@@ -84,11 +79,11 @@ class Rounds:
         if kept is None:
             return
         try:
-            phase = self._open(kept)
+            stage = self._stage(kept)
         except SealBroken:
-            self.close(kept.scope.round, turn)
+            self._end(kept, turn)
             return
-        if Stage.TRAINS in member_of(kept.engine).stage(phase):
+        if Stage.TRAINS in stage:
             # Clear words are never written, so they are computed again; nothing made from them has left.
             try:
                 self._begin_update(decode(Manifest, kept.manifest, LIMIT_BULK), turn)
@@ -96,32 +91,20 @@ class Rounds:
                 # Without anybody to tell it to, the round ends by itself.
                 with suppress(TryLater):
                     self._failed(kept.scope, error, turn)
-        self._limit(kept.scope.round, turn)
+        self._limit(kept, turn)
         self.upload_again(turn)
 
     # Events ----------------------------------------------------------------------------------------------------------
 
     def message(self, message: Received, turn: Turn) -> None:
-        """Take a message of kind `round`; one of another round is old and means nothing.
-
-        Raises: NotAuthorised for another sender than the aggregator; ProtocolViolation when it fails a check;
-        VerificationFailed when a log proof does not hold.
-        """
-        if message.sender != self._jobs.aggregator(turn).name:
-            raise NotAuthorised(f"{message.sender} sends a message of a round, which only the aggregator may.")
-        header = decode(RoundHeader, message.header)
-        if self._drill and self._drill.due(header, engine_of(header, message.body, turn)):
+        """Take a message of kind `round`, unless this node dies of it in a drill. Raises: as every member's."""
+        if self._drill and self._drill.reached(message, turn):
             self._drill.die()
-        if header.kind == "Propose":
-            self._proposed(decode(Propose, message.body, LIMIT_BULK), turn)
-            return
-        kept = find_round(turn, header.round.label())
-        if kept is not None:
-            self._advance(kept, decode(Signed, message.body, LIMIT_LIST), turn)
+        super().message(message, turn)
 
     def receipt(self, message: Received, turn: Turn) -> None:
         """Take a receipt for a chunk. Raises: BadSignature."""
-        aggregator = self._jobs.aggregator(turn)
+        aggregator = self._follower.aggregator(turn)
         known = (aggregator.name, aggregator.sign_key)
         stored = message.sender == aggregator.name and self._uploading.stored(message.body, *known, turn)
         if stored and (kept := records.current(turn)):
@@ -129,14 +112,14 @@ class Rounds:
 
     def missing(self, message: Received, turn: Turn) -> None:
         """Take the aggregator's word which chunks it lacks."""
-        aggregator = self._jobs.aggregator(turn)
+        aggregator = self._follower.aggregator(turn)
         if message.sender == aggregator.name:
             self._uploading.missing(message.body, aggregator.name, turn)
 
     def upload_again(self, turn: Turn) -> None:
         """Ask what has arrived of the upload, of which there was no receipt for a while."""
-        if self._jobs.reachable(turn):
-            self._uploading.again(self._jobs.aggregator(turn).name, turn)
+        if self._follower.reachable(turn):
+            self._uploading.again(self._follower.aggregator(turn).name, turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Take what was computed for the round; of one that is over only a failure on data means something."""
@@ -167,7 +150,7 @@ class Rounds:
         if kept is None:
             return
         try:
-            require_trust(self._jobs.aggregator(turn).sign_key, turn)
+            require_trust(self._follower.aggregator(turn).sign_key, turn)
         except Refused as refusal:
             self._leave(kept.scope, refusal, turn)
             return
@@ -175,31 +158,26 @@ class Rounds:
         if done is not None:
             self._protected(kept, done, turn)
 
-    def overdue(self, label: str, turn: Turn) -> None:
-        """End a round whose time is over: nobody may ask for its answers any more, and its keys are destroyed."""
-        kept = find_round(turn, label)
-        if kept:
-            turn.tell(told.Overdue(*place(kept.scope.round)))
-            self.close(kept.scope.round, turn)
-
     def due(self, label: str, turn: Turn) -> None:
         """Leave a round in which the task failed on its data, in the moment in which every node would say so."""
         kept = find_round(turn, label)
         if kept and self._leaving.due(kept.scope, turn):
-            self.close(kept.scope.round, turn)
+            self._end(kept, turn)
 
     def close(self, round_id: RoundId, turn: Turn) -> None:
         """End a round, and its earlier attempts, of which nothing more is wanted; their keys are destroyed."""
         kept = records.current(turn)
         if kept and kept.scope.round.opening == round_id.opening and kept.scope.round.attempt <= round_id.attempt:
-            drop_round(turn, kept)
-            put_since(turn)
-            for timer in (LIMIT, DUE):
-                turn.cancel(f"{timer}/{kept.label}")
-            self._clear, self._marks = {}, {}
-            self._holding.drop(turn)
-            self._uploading.end(turn)
-            self._erase(kept.label, turn)
+            self._end(kept, turn)
+
+    def _end(self, kept: Round, turn: Turn) -> None:
+        super()._end(kept, turn)
+        put_since(turn)
+        turn.cancel(f"{DUE}/{kept.label}")
+        self._clear, self._marks = {}, {}
+        self._holding.drop(turn)
+        self._uploading.end(turn)
+        self._erase(kept.label, turn)
 
     def phase(self, turn: Turn) -> object | None:
         """Return the phase this node is in, None also when its key is gone."""
@@ -211,17 +189,7 @@ class Rounds:
 
     # A proposal ------------------------------------------------------------------------------------------------------
 
-    def _proposed(self, propose: Propose, turn: Turn) -> None:
-        proposed = decode(Manifest, propose.manifest.body, LIMIT_BULK)
-        scope = Scope(round=proposed.round, manifest=rules.digest(propose.manifest.body))
-        kept = records.current(turn)
-        if kept and kept.scope == scope:
-            engine = member_of(kept.engine)
-            if engine.FIRST and Stage.JOINED in engine.stage(self._open(kept)):
-                self._send(scope.round, engine.FIRST, kept.answer, turn)
-            return
-        if self._left(scope, turn):
-            return
+    def _judge(self, propose: Propose, proposed: Manifest, scope: Scope, turn: Turn) -> None:
         job = self._jobs.job(proposed.round.job, turn)
         if proposed.round.round > job.next_round:
             # This node was away: it says where it stands, is given the results, and is asked again while there is time.
@@ -237,7 +205,7 @@ class Rounds:
             relied = self._relied(proposed, turn)
             own = self._work.require(job.spec)
             self._jobs.uses(job, turn)
-            require_trust(self._jobs.aggregator(turn).sign_key, turn)
+            require_trust(self._follower.aggregator(turn).sign_key, turn)
             self._failures.judge(job, scope.round, turn)
             # The engine of the signed job: a manifest that names another one is refused by it.
             done = member_of(job.spec.engine).start(propose, self._context(job, turn, relied))
@@ -245,47 +213,30 @@ class Rounds:
         except Refused as refusal:
             self._leave(scope, refusal, turn)
             return
-        if kept:
-            self.close(kept.scope.round, turn)
+        self.abandon(turn)
         records.put_moduli(turn, member_of(job.spec.engine).moduli(proposed))
-        answer = done.send[0][1] if done.send else b""
-        self._keep(Round(scope, job.spec.engine, answer=answer, manifest=propose.manifest.body), done, turn)
-        self._limit(scope.round, turn)
+        self._begin(scope, proposed, done, turn, propose.manifest.body)
         turn.tell(told.Accept(*place(scope.round), members=proposed.names(), task=own.name))
         say_readers(proposed, turn)
         self._begin_update(proposed, turn)
 
-    def _left(self, scope: Scope, turn: Turn) -> bool:
-        """Say whether this node entered exactly this attempt before and left it: its keys are gone, and stay so."""
-        accepted = Ledger(turn).accepted()
-        return any((entry.round, entry.manifest) == (scope.round, scope.manifest) for entry in accepted)
-
-    def _check_roster(self, proposed: Manifest, turn: Turn) -> None:
-        """Wait for a roster that the aggregator has already and this node has not. Raises: TryLater."""
-        if proposed.roster_version > self._follower.roster(turn).version:
-            # In memory, because this turn is rolled back: the next word of presence asks for it.
-            self.behind = True
-            raise TryLater(
-                f"The round relies on roster version {proposed.roster_version}, which is not here yet.",
-                "It is asked for; the proposal comes again.",
-            )
-
-    def _relied(self, proposed: Manifest, turn: Turn) -> Standing:
-        """Return the roster that a manifest is held against. Raises: Refused when it has expired."""
-        try:
-            return self._follower.relied(proposed.roster_version, turn)
-        except Refused:
-            self.behind = True
-            raise
-
     def _context(self, job: Job, turn: Turn, relied: Standing | None = None) -> NodeContext:
         standing = relied or self._follower.standing(turn)
-        expect = expectation(self._name, standing, self._jobs.aggregator(turn), job, self._policy, turn)
+        expect = expectation(self._name, standing, self._follower.aggregator(turn), job, self._policy, turn)
         ledger, proven = self._ledger(turn), records.find_proven(turn, job.spec.name)
         return NodeContext(self._name, self._key, self._rng, ledger, expect, turn.now(), proven)
 
     def _ledger(self, turn: Turn) -> Ledger:
         return Ledger(turn, self._inputs.ledger)
+
+    def _first(self, engine: str) -> str:
+        return member_of(engine).FIRST
+
+    def _stage(self, kept: Round) -> Stage:
+        return member_of(kept.engine).stage(self._open(kept))
+
+    def _seal(self, label: str, phase: bytes) -> bytes:
+        return self._keys.seal(label, phase)
 
     # The machine -----------------------------------------------------------------------------------------------------
 
@@ -305,31 +256,10 @@ class Rounds:
         self._keep(kept, done, turn)
         return done.phase
 
-    def _keep(self, kept: Round, done: Step[object], turn: Turn) -> None:
-        """Save the phase and what must be remembered, then send: both in this turn, in this order."""
-        self._ledger(turn).add(done.records)
-        scope, label = kept.scope, kept.label
-        sealed = self._keys.seal(label, encode(done.phase))
-        put_round(turn, replace(kept, phase=sealed, since=turn.now()))
-        for kind, data in done.send:
-            self._send(scope.round, kind, data, turn)
-            say_sent(kind, scope.round, turn)
-
-    def _limit(self, round_id: RoundId, turn: Turn) -> None:
-        """Let the round end by itself after `round_timeout`; a restart never makes it longer."""
-        spec = self._jobs.job(round_id.job, turn).spec
-        seconds = spec.round_ms / 1000
-        turn.after(f"{DUE}/{round_id.label()}", PART * spec.step_ms / 1000)
-        kept = find_round(turn, round_id.label())
-        if kept and kept.until:
-            # By the wall clock, which may have jumped: then the round ends early here, and never late.
-            seconds = min(seconds, max(1.0, kept.until - turn.now()))
-        elif kept:
-            put_round(turn, replace(kept, until=turn.now() + round(seconds)))
-        turn.after(f"{LIMIT}/{round_id.label()}", seconds)
-
-    def _send(self, round_id: RoundId, kind: str, data: bytes, turn: Turn) -> None:
-        turn.send(self._jobs.aggregator(turn).name, "round", encode(RoundHeader(round_id, kind)), data)
+    def _limit(self, kept: Round, turn: Turn) -> None:
+        super()._limit(kept, turn)
+        step_ms = self._jobs.job(kept.scope.round.job, turn).spec.step_ms
+        turn.after(f"{DUE}/{kept.label}", PART * step_ms / 1000)
 
     def _begin_update(self, manifest: Manifest, turn: Turn) -> None:
         """Train (or sum) beside the loop while keys and shares go round; not again what failed on the data."""
@@ -352,7 +282,7 @@ class Rounds:
             turn.run(f"{MASK}/{label}", lambda: self._work.protect(kept.engine, label, given, phase, self._name))
 
     def _protected(self, kept: Round, done: Named, turn: Turn) -> None:
-        if Stage.READY not in member_of(kept.engine).stage(self._open(kept)):
+        if Stage.READY not in self._stage(kept):
             return self._uploading.drop(done.upload, turn)
         manifest = decode(Manifest, kept.manifest, LIMIT_BULK)
         try:
@@ -361,7 +291,7 @@ class Rounds:
             self._uploading.drop(done.upload, turn)
             return self._leave(kept.scope, refusal, turn)
         upload = Upload(kept.scope, done.upload, done.length, manifest.chunk_bytes, done.chunks)
-        self._uploading.begin(upload, self._jobs.aggregator(turn).name, turn)
+        self._uploading.begin(upload, self._follower.aggregator(turn).name, turn)
 
     def _give(self, kept: Round, done: Named, manifest: Manifest, turn: Turn) -> None:
         """Bind the input, write its entry, sign its header: alone with the ledger. Raises: Refused."""
@@ -385,13 +315,6 @@ class Rounds:
             return self._leaving.failed(scope, known, turn)
         self._leaving.fault(scope, known, turn)
         self.close(scope.round, turn)
-
-    def _leave(self, scope: Scope, refusal: Refused, turn: Turn) -> None:
-        """Take no part, and say by which rule, here and to the aggregator."""
-        self._leaving.refused(scope, refusal, turn)
-        kept = find_round(turn, scope.round.label())
-        if kept and kept.scope == scope:
-            self.close(scope.round, turn)
 
     def _erase(self, label: str, turn: Turn) -> None:
         # After the commit, and again at the next start if this process ends before: an erased key is never needed.

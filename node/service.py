@@ -1,13 +1,11 @@
 """The node as a service of the daemon's loop: every message, timer, outcome and command to the part it is for.
 
-Rules: a decision only, on what the journal holds. A proof that starts from another checkpoint than this node's last is
-no offence: the node says where it stands and is told again. Leaves to others: jobs and results (node.jobs), rounds
-(node.rounds), the roster (secagg.daemon.following), what a task does (node.work).
+Rules: a decision only, on what the journal holds. Leaves to others: what every member does
+(secagg.daemon.participant), jobs and results (node.jobs), rounds (node.rounds), what a task does (node.work).
 """
 
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -23,7 +21,7 @@ from node.leaving import Failures
 from node.proofs import Proofs
 from node.records import Job
 from node.requests import AcceptUnchecked, AllowJob, Asked, ShowLedger, Status
-from node.rounds import DUE, MASK, UPDATE, Rounds
+from node.rounds import MASK, UPDATE, Rounds
 from node.spot import Spots, due_of
 from node.stating import Stating
 from node.uploading import Uploading
@@ -31,78 +29,60 @@ from node.waiting import waiting
 from node.work import Work, member_of
 from secagg.crypto.rng import Rng
 from secagg.crypto.sign import SigningKey
-from secagg.daemon import booting, fetching, following, lies
+from secagg.daemon import booting, fetching, lies
 from secagg.daemon.answers import RefusalShown, Reply
 from secagg.daemon.blobs import Blobs
-from secagg.daemon.booting import Booting
-from secagg.daemon.following import Follower, Own
 from secagg.daemon.inputs import InputLedger
 from secagg.daemon.ledger import Ledger
 from secagg.daemon.lies import Lies
 from secagg.daemon.membership import Pin
-from secagg.daemon.participant import find_refusal, find_since, put_since
+from secagg.daemon.participant import Participant, find_refusal
 from secagg.daemon.requests import parse
 from secagg.daemon.turn import Turn
 from secagg.daemon.vault import RoundKeys
-from secagg.errors import BadInput, ProtocolViolation, Refused, TryLater, VerificationFailed
+from secagg.errors import BadInput, Refused
 from secagg.events import members as told
-from secagg.events.federation import Roster as ListInForce
 from secagg.ids import NO_DIGEST
 from secagg.log.statements import OverlapAllowed, SourceChanged
 from secagg.protocol.acceptance import Policy
 from secagg.protocol.round.spots import LEAVES
-from secagg.roster.boot import BOOT
-from secagg.roster.messages import LIE
-from secagg.transport.link import KEYSERVER, Received
-
-PRESENT = "present"
-
-EVERY = 2.0
-"""Seconds between two words that this node is here."""
-
+from secagg.transport.link import Received
 
 _NAME = re.compile(r"\A[a-z0-9-]{1,64}\Z")
 
 
-class NodeService:
+class NodeService(Participant):
     """The role `node` of one institution."""
+
+    _rounds: Rounds
 
     def __init__(
         self, name: str, key: SigningKey, pin: Pin, policy: Policy, tasks: Mapping[str, OwnTask], state_dir: Path,
         keys: RoundKeys, rng: Rng, ledger: InputLedger, drill: Drill | None = None, spot_leaves: int = LEAVES,
     ) -> None:  # fmt: skip
-        self._name, self._pin, self._stating = name, pin, Stating(name, key)
         self._blobs = blobs = Blobs(state_dir / "blobs")
-        self._tasks = tasks
+        super().__init__(name, "node", key, pin, rng, blobs)
+        self._tasks, self._stating = tasks, Stating(name, key)
         self._inputs = Inputs(ledger, policy, tasks, pin.federation, pin.root_fingerprint, rng)
         self._work = Work(tasks, blobs, rng, state_dir / "tables", ledger.keys)
-        self._follower = Follower(Own(name, "node", key.public), pin)
-        self._booting = Booting(name, key, self._follower, rng)
         self._jobs = Jobs(name, self._follower, blobs, self._work, self._inputs, policy.most)
-        self._endings = Endings(name, self._jobs, self._inputs)
+        self._endings = Endings(name, self._follower, self._jobs, self._inputs)
         upload = Uploading(name, key, blobs)
-        self._lies = Lies(blobs, self._jobs.aggregator_key)
-        self._spots = Spots(name, key, rng, self._jobs, blobs, spot_leaves, self._lies)
+        self._spots = Spots(name, key, rng, self._follower, blobs, spot_leaves, self._lies)
         self._failures = Failures(self._inputs, pin.root_fingerprint)
         self._rounds = Rounds(
             name, key, rng, keys, self._follower, policy, self._jobs, self._work, upload, self._inputs, self._failures,
             drill,
         )  # fmt: skip
-        self._handlers: Mapping[str, Callable[[Received, Turn], None]] = {
-            "roster": self._roster,
+        self._handlers |= {
             "announce": self._jobs.announced,
-            "round": self._round,
             "ack-chunk": self._rounds.receipt,
             "missing-chunks": self._rounds.missing,
             "result": self._jobs.result,
-            "aborted": self._aborted,
             "frozen": self._endings.frozen,
             "fault": Proofs(self._follower, self._jobs).take,
-            "piece": self._piece,
             "fetch": self._lies.serve,
-            LIE: self._lies.pushed,
             "spot-part": self._spots.part,
-            BOOT: self._boot,
         }
 
     def start(self, turn: Turn) -> None:
@@ -128,46 +108,22 @@ class NodeService:
             self._jobs.start(turn)
             self._spots.pursue(turn)
             self._lies.pursue(turn)
-        if not find_since(turn):
-            put_since(turn)
-        # Also after a restart: a roster may have changed while nobody listened.
-        self._follower.ask(turn)
-        self._booting.start(turn)
-        self._present(turn)
-
-    def receive(self, message: Received, turn: Turn) -> None:
-        """Handle a message.
-
-        Raises: TryLater when it needs a roster or a model that is still on its way. ProtocolViolation, BadSignature,
-        WireError, VerificationFailed or NotAuthorised when it is not to be believed.
-        """
-        try:
-            self._receive(message, turn)
-        except VerificationFailed as error:
-            if error.code != "E-BEHIND":
-                raise
-            self._jobs.present(turn)
+        self._listen(turn)
 
     def wake(self, name: str, turn: Turn) -> None:
         """Handle a timer."""
-        match name:
-            case "present":
-                self._present(turn)
-            case booting.TIMER:
-                self._booting.ask(turn)
-            case following.TIMER:
-                self._follower.ask(turn)
+        kind, _, label = name.partition("/")
+        match kind:
             case fetching.TIMER:
                 self._jobs.wake(turn)
             case uploading.TIMER:
                 self._rounds.upload_again(turn)
             case spot.TIMER:
                 self._spots.wake(turn)
-            case lies.TIMER:
-                self._lies.pursue(turn)
+            case "due":
+                self._rounds.due(label, turn)
             case _:
-                kind, _, label = name.partition("/")
-                (self._rounds.due if kind == DUE else self._rounds.overdue)(label, turn)
+                super().wake(name, turn)
 
     def finished(self, name: str, outcome: object, turn: Turn) -> None:
         """Handle the outcome of work."""
@@ -189,7 +145,7 @@ class NodeService:
         kept, phase, published = records.current(turn), self._rounds.phase(turn), closed.notice.published
         self._rounds.close(closed.round, turn)
         u3 = member_of(kept.engine).agreed(phase) if kept else NO_DIGEST
-        due = due_of(kept, closed.notice, u3, self._jobs.aggregator(turn).sign_key) if kept else None
+        due = due_of(kept, closed.notice, u3, self._follower.aggregator(turn).sign_key) if kept else None
         if due:
             self._spots.begin(due, turn)
         elif self._jobs.job(closed.round.job, turn).spec.purpose == "training":
@@ -254,63 +210,28 @@ class NodeService:
         proven = records.find_proven(turn, job.spec.name)
         return self._failures.hindrance(job) or self._inputs.hindrance(job, proven)
 
-    def _receive(self, message: Received, turn: Turn) -> None:
-        handle = self._handlers.get(message.kind)
-        if handle is None:
-            raise ProtocolViolation(
-                f"{message.sender} sends a {message.kind}.", "It is discarded.", rule="message.kind"
-            )
-        handle(message, turn)
-        self._booting.tell(turn)
+    def _fetched(self, message: Received, turn: Turn) -> None:
+        self._jobs.piece(message, turn)
 
-    def _round(self, message: Received, turn: Turn) -> None:
-        """Take a message of a round, once it is certain that this is the newest start of this node."""
-        self._booting.require(turn)
-        self._rounds.message(message, turn)
-
-    def _piece(self, message: Received, turn: Turn) -> None:
-        (self._lies if message.sender == KEYSERVER else self._jobs).piece(message, turn)
-
-    def _boot(self, message: Received, turn: Turn) -> None:
-        """Hear whether this is the newest start of this node; what is fenced leaves its round and destroys its keys."""
-        if not self._booting.take(message, turn):
-            return
-        kept = records.current(turn)
-        if kept and not booting.held(turn):
-            self._rounds.close(kept.scope.round, turn)
-        put_since(turn)
-        self._say_present(turn)
-
-    def _roster(self, message: Received, turn: Turn) -> None:
-        roster = self._follower.take(message, turn)
-        if roster is not None:
-            self._booting.ask(turn)
-            turn.tell(ListInForce(roster.version, len(roster.members)))
-            # There may be an aggregator again, to fetch from, to send to, and to check.
-            self._jobs.wake(turn)
-            self._rounds.upload_again(turn)
-            self._spots.pursue(turn)
-            self._lies.pursue(turn)
-            self._say_present(turn)
+    def _followed(self, turn: Turn) -> None:
+        # There may be an aggregator again, to fetch from, to send to, and to check.
+        self._jobs.wake(turn)
+        self._rounds.upload_again(turn)
+        self._spots.pursue(turn)
+        self._lies.pursue(turn)
 
     def _aborted(self, message: Received, turn: Turn) -> None:
         self._rounds.close(self._endings.aborted(message, turn), turn)
 
-    def _present(self, turn: Turn) -> None:
-        turn.after(PRESENT, EVERY)
-        if self._rounds.behind:
-            self._rounds.behind = False
-            self._follower.ask(turn)
-        self._say_present(turn)
+    def _say_where(self, turn: Turn) -> None:
+        self._jobs.present(turn)
 
     def _say_present(self, turn: Turn) -> None:
-        # There may be a roster and no aggregator in it yet.
-        with suppress(TryLater):
-            self._jobs.present(turn)
-            if booting.held(turn) and self._jobs.reachable(turn):
-                self._tell_aggregator(turn)
+        super()._say_present(turn)
+        if booting.held(turn) and self._follower.reachable(turn):
+            self._tell_aggregator(turn)
 
     def _tell_aggregator(self, turn: Turn) -> None:
         """Hand over what this institution states, and ask how attempts ended that it signed a header for."""
-        self._stating.send(self._jobs.aggregator(turn).name, turn)
+        self._stating.send(self._follower.aggregator(turn).name, turn)
         self._endings.ask(turn)

@@ -15,12 +15,12 @@ from itertools import chain
 from msgspec import Raw, Struct
 
 from node.answers import UncheckedShown
-from node.jobs import Jobs
 from secagg.crypto.derive import sha256
 from secagg.crypto.rng import Rng
 from secagg.crypto.seal import SealingKey
 from secagg.crypto.sign import SigningKey
 from secagg.daemon.blobs import Blobs
+from secagg.daemon.following import Follower
 from secagg.daemon.lies import Lies
 from secagg.daemon.participant import WHOLE, Round
 from secagg.daemon.turn import Turn
@@ -97,11 +97,11 @@ class Spots:
     """One check at a time, the oldest round first; a lie that is found goes to `lies`."""
 
     def __init__(
-        self, name: str, key: SigningKey, rng: Rng, jobs: Jobs, blobs: Blobs, leaves: int,
+        self, name: str, key: SigningKey, rng: Rng, follower: Follower, blobs: Blobs, leaves: int,
         lies: Lies,
     ) -> None:  # fmt: skip
         self._name, self._key, self._rng = name, key, rng
-        self._jobs, self._blobs, self._count, self._lies = jobs, blobs, leaves, lies
+        self._follower, self._blobs, self._count, self._lies = follower, blobs, leaves, lies
         self._now: Check | None = None
 
     def begin(self, due: Due, turn: Turn) -> None:
@@ -231,7 +231,7 @@ class Spots:
 
     def _ask(self, now: Check, turn: Turn) -> None:
         aggregator = now.due.manifest.aggregator
-        if not self._jobs.reachable(turn):
+        if not self._follower.reachable(turn):
             return
         for part in range(now.parts):
             if len(now.asked - now.had.keys()) >= WINDOW:

@@ -1,15 +1,13 @@
-"""What a round's events say beside what happened: who can read the update, what was refused, what binds its data.
+"""What a round's events say beside what happened: who can read the update, and what binds its data.
 
 Leaves to others: when each is told (node.rounds, node.spot).
 """
 
 from msgspec import UNSET
 
-from secagg.daemon.participant import Refusal, put_refusal
 from secagg.daemon.turn import Turn
 from secagg.events import members as told
 from secagg.events.line import place
-from secagg.events.rounds import Step
 from secagg.ids import RoundId
 from secagg.protocol.custody import readers
 from secagg.protocol.inputs import Binding
@@ -23,18 +21,7 @@ def say_readers(manifest: Manifest, turn: Turn) -> None:
         turn.tell(told.Readers(*place(manifest.round), state=state, cause=readers(manifest.custody)))
 
 
-def tell(refusal: Refusal, turn: Turn) -> None:
-    """Keep and tell what was refused and by which rule."""
-    put_refusal(turn, refusal)
-    turn.tell(told.Refuse(*place(refusal.round), rule=refusal.rule, cause=refusal.cause, remedy=refusal.remedy))
-
-
 def say_bound(binding: Binding, round_id: RoundId, turn: Turn) -> None:
     """Say over whom an input was summed before, and so is summed now, and by which rule; nothing when it is free."""
     if binding.by:
         turn.tell(told.Bound(*place(round_id), rule=binding.rule, members=tuple(binding.names())))
-
-
-def say_sent(step: str, round_id: RoundId, turn: Turn) -> None:
-    """Say that this node's part of a step is on its way."""
-    turn.tell(Step(*place(round_id), step=step, state="sent"))

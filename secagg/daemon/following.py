@@ -5,12 +5,14 @@ received. A member that the roster knows under another key or role takes part in
 Leaves to others: judging a push (secagg.daemon.membership), distributing it (keyserver), using it (the roles).
 """
 
+from contextlib import suppress
+
 from msgspec import Struct
 
 from secagg.daemon.membership import Pin, Standing, follow, request
 from secagg.daemon.turn import Turn
 from secagg.errors import NotAuthorised, Refused, TryLater, VerificationFailed
-from secagg.roster.members import Roster
+from secagg.roster.members import Member, Roster
 from secagg.transport.link import KEYSERVER, Received
 from secagg.wire.codec import decode, encode
 
@@ -79,6 +81,30 @@ class Follower:
                 rule="roster.expired",
             )  # fmt: skip
         return found
+
+    def aggregator(self, turn: Turn) -> Member:
+        """Return the aggregator of this federation. Raises: TryLater while no roster names one."""
+        with suppress(NotAuthorised):
+            return self.roster(turn).aggregator()
+        raise TryLater("The roster names no aggregator yet.", "Wait until the operator has enrolled one.")
+
+    def reachable(self, turn: Turn) -> bool:
+        """Say whether there is a roster, and an aggregator in it."""
+        return self.aggregator_key(turn) is not None
+
+    def aggregator_key(self, turn: Turn) -> bytes | None:
+        """Return the aggregator's signing key, None while no roster names one."""
+        try:
+            return self.aggregator(turn).sign_key
+        except TryLater:
+            return None
+
+    def sender(self, message: Received, turn: Turn) -> Member:
+        """Return the aggregator, who sent this. Raises: NotAuthorised; TryLater while no roster names one."""
+        aggregator = self.aggregator(turn)
+        if message.sender != aggregator.name:
+            raise NotAuthorised(f"{message.sender} sends a {message.kind}, which only the aggregator may.")
+        return aggregator
 
     def ask(self, turn: Turn) -> None:
         """Ask the key server for the roster in force, and again until it answers."""

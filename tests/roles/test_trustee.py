@@ -384,7 +384,7 @@ def test_messages_of_others_are_refused(tmp_path: Path) -> None:
 
     chamber.play(script)
     told = chamber.trustees["ana"].log.getvalue()
-    assert "node-00 sends a message of a round, which only the aggregator may" in told
+    assert "node-00 sends a round, which only the aggregator may" in told
     assert "node-00 sends a piece, which only the aggregator may" in told
     assert "node-00 sends a gossip" in told
     assert len(chamber.answers["ana", "Decrypt"]) == 1
