@@ -19,6 +19,7 @@ from aggregator.ending import Endings
 from aggregator.logbook import LogBook
 from aggregator.rounds import Rounds as AggregatorRounds
 from aggregator.uploads import Uploads, shell_of
+from keyserver.trustee import records as trustees
 from keyserver.trustee.opening import Work as TrusteeWork
 from keyserver.trustee.rounds import Rounds as TrusteeRounds
 from node import records
@@ -185,7 +186,7 @@ def _forgetful_of_sets(add: Function) -> Function:
 def _answer_not_kept(keep: Function) -> Function:
     def mutated(self: TrusteeRounds, kept: Any, done: Any, turn: Turn) -> None:
         keep(self, kept, done, turn)
-        if isinstance(done.phase, Answered) and isinstance(kept.read(), Decrypting):
+        if isinstance(done.phase, Answered) and isinstance(trustees.read(kept), Decrypting):
             turn.put(f"round/{kept.label}", encode(kept))
 
     return mutated
@@ -254,7 +255,7 @@ BUGS: Mapping[str, Bug] = {
     ),
     "encrypt-again": Bug(
         "a node that restarts encrypts again under the masks of its attempt",
-        (("node.rounds:Rounds._keep", _remember_masking), ("node.rounds:Rounds.start", _encrypt_again)),
+        (("secagg.daemon.participant:Rounds._keep", _remember_masking), ("node.rounds:Rounds.start", _encrypt_again)),
     ),
     "freeze-skipped": Bug(
         "the set is told to the nodes before it is logged, and nodes do not look",
@@ -270,7 +271,7 @@ BUGS: Mapping[str, Bug] = {
     "attempt-not-checked": Bug(
         "a node takes part in an attempt again that it has left",
         (
-            ("node.rounds:Rounds._left", _instead(lambda self, scope, turn: False)),
+            ("secagg.daemon.participant:Rounds._left", _instead(lambda self, scope, turn: False)),
             ("secagg.protocol.memory:check_attempt", _instead(lambda memory, round_id, manifest: None)),
             ("secagg.protocol.memory:check_current", _instead(lambda memory, round_id: None)),
         ),
@@ -310,7 +311,7 @@ BUGS: Mapping[str, Bug] = {
     ),
     "answer-not-kept": Bug(
         "a trustee does not keep its answer, and makes another one",
-        (("keyserver.trustee.rounds:Rounds._keep", _answer_not_kept),), "paillier",
+        (("secagg.daemon.participant:Rounds._keep", _answer_not_kept),), "paillier",
     ),
     "trustees-not-told": Bug(
         "trustees are not told how a round ended",
