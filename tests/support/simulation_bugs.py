@@ -40,7 +40,9 @@ from secagg.protocol.masks.rounds import Agreeing
 from secagg.protocol.memory import Opened, Summed
 from secagg.protocol.paillier.phases import Answered, Decrypting
 from secagg.protocol.round.lists import senders
+from secagg.protocol.round.phases import Common
 from secagg.wire.codec import decode, encode
+from secagg.wire.signed import Signed
 from support.simulation_input_bugs import INPUT_BUGS
 
 LIE = ("a lie in a lane group twice",)
@@ -157,6 +159,11 @@ def _thaw(start: Function) -> Function:
     return mutated
 
 
+def _take_always(self: Uploads, phase: Common, member: str, header: Signed) -> str:
+    self._verify(phase, member, header)
+    return ""
+
+
 def _add_always(self: Uploads, manifest: Manifest, member: str, digest: bytes, data: bytes) -> None:
     label = manifest.round.label()
     with self._lock:
@@ -260,7 +267,7 @@ BUGS: Mapping[str, Bug] = {
     "freeze-skipped": Bug(
         "the set is told to the nodes before it is logged, and nodes do not look",
         (
-            ("secagg.protocol.masks.aggregator:_fix", _no_freeze),
+            ("secagg.protocol.masks.aggregator:fix", _no_freeze),
             ("secagg.protocol.masks.checks:logged_freeze", _instead(lambda message, phase, *more: phase.seen)),
         ),
     ),
@@ -289,7 +296,11 @@ BUGS: Mapping[str, Bug] = {
     ),
     "upload-added-twice": Bug(
         "an upload that is verified twice is added twice",
-        (("aggregator.uploads:Uploads._add", _instead(_add_always)),),
+        (
+            ("aggregator.uploads:Uploads._add", _instead(_add_always)),
+            ("aggregator.uploads:Uploads.take", _instead(_take_always)),
+            ("aggregator.uploads:Uploads.taking", _instead(lambda self, phase, member: False)),
+        ),
     ),
     "sum-not-rebuilt": Bug(
         "the running sum is believed after a restart", (("aggregator.uploads:Uploads.sum", _instead(_cached_sum)),)
