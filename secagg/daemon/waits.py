@@ -4,6 +4,7 @@ Rules: times are wall time, for people and never for decisions. Leaves to others
 Source: docs/operations.md "Commands".
 """
 
+from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -14,9 +15,9 @@ from secagg.daemon.config import means
 class Wait(Answer, frozen=True):
     """What every role's wait can do."""
 
+    @abstractmethod
     def sentence(self, now: int) -> str:
         """Return it as one line, at wall time `now`."""
-        raise NotImplementedError
 
 
 class Waiting(Wait, frozen=True, rename={"for_whom": "for"}):
